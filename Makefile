@@ -1,0 +1,42 @@
+# Two commands do everything: `make demo` and `make test`. Both install what they need into .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CORES ?= $(shell nproc)
+
+.PHONY: demo test install lint lock benchmark clean
+
+demo: install  ## run the demo, whose truth is known, into results/demo
+	$(BIN)/snakemake --cores $(CORES)
+
+test: install  ## run every test
+	$(BIN)/python -m pytest
+
+install: $(INSTALLED)
+
+# torch first and alone: its build (CPU, CUDA) differs from machine to machine, so no hash of it is locked.
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(INSTALLED)
+
+lint: install  ## ruff, snakefmt and snakemake's own linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+lock: install  ## resolve requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev \
+	    --no-emit-package torch pyproject.toml -o requirements.lock
+	$(BIN)/python envs/from_lock.py
+
+benchmark: install  ## time and memory of the demo, a rerun and a dry run, into benchmarks/
+	$(BIN)/python benchmarks/demo.py
+
+clean:
+	rm -rf results .snakemake

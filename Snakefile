@@ -1,0 +1,41 @@
+# Table of contents of the DAG. How the pieces fit is told in docs/architecture.md.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+# --configfile merges into configfile: the demo is a default that steps aside.
+if not config.get("models"):
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=RESULTS,
+
+
+include: "rules/inputs.smk"
+include: "rules/models.smk"
+include: "rules/probes.smk"
+
+
+for probe in config["probes"]:
+
+    include: f"rules/{probe}.smk"
+
+
+include: "rules/verdicts.smk"
+include: "rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/verdicts.tsv",
+        "<results>/readings.tsv",
+        "<results>/report.html",
+        "<results>/provenance.json",
+        "<results>/run_times.tsv",

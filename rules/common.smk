@@ -1,0 +1,153 @@
+# The only .smk with Python: reads the config and answers what rules ask of it. Nothing heavy is imported here.
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from pertprobe.checks import check_references
+from pertprobe.config import expanded, schema_faults
+from pertprobe.digest import code
+from pertprobe.errors import Faults, PertprobeError
+
+SCHEMA = Path(workflow.current_basedir) / "../config/schema.yaml"
+
+
+def checked_config():
+    """Fill in defaults and paths; stop with every fault of the config at once."""
+    faults = schema_faults(config, SCHEMA)
+    if faults:
+        raise WorkflowError(str(Faults(faults)))
+    validate(config, str(SCHEMA))
+    try:
+        settled = expanded(config, f"results/{config['run']}")
+    except PertprobeError as error:
+        raise WorkflowError(str(error))
+    faults = check_references(settled)
+    if faults:
+        raise WorkflowError(str(Faults(faults)))
+    return settled
+
+
+config.update(checked_config())
+
+RESULTS = f"results/{config['run']}"
+MODELS = config["models"]
+SHARDS = config["shards"]
+PAIRS = [(kind, *pair) for kind, pairs in config["pairs"].items() for pair in pairs]
+SEED = config["seed"]
+SPACES = (
+    {}
+)  # space -> the probe whose measurement holds it; each probe's rules add theirs
+MEASURING = (
+    "measuring:measure_shard",
+    "measuring:write_measurement",
+    "measuring:cells_for",
+    "models:load_model",
+)
+
+
+wildcard_constraints:
+    model="|".join(MODELS),
+    reference="|".join(MODELS),
+    context="|".join(config["cells"]),
+    sae="|".join(config["sae"]) or "none",
+    probe="|".join([*config["probes"], "delta_y"]),
+    space="[a-z0-9_]+",
+    shard=r"\d+",
+    shards=r"\d+",
+
+
+def model_directory(wildcards):
+    """Return the directory of a model, given or trained by this run."""
+    return directory_of(wildcards.model)
+
+
+def directory_of(model):
+    return MODELS[model].get("path", f"{RESULTS}/trained/{model}")
+
+
+def all_directories(wildcards):
+    return [directory_of(model) for model in MODELS]
+
+
+def split_of(wildcards):
+    """Return the file that says what the model was trained with; none where nobody knows."""
+    entry = MODELS[wildcards.model]
+    if "train" in entry:
+        return f"{RESULTS}/trained/{wildcards.model}/split.toml"
+    return entry.get("split", [])
+
+
+def loading(model):
+    """Return how a model is loaded."""
+    entry = MODELS[model]
+    attention = None if entry["attention"] == "flag" else entry["attention"]
+    return {"kind": entry["kind"], "attention": attention, "dtype": entry["dtype"],
+            "checkpoint": entry.get("checkpoint")}  # fmt: skip
+
+
+def cells_of(wildcards):
+    """Return the cell sets of the model's context."""
+    return f"{RESULTS}/inputs/cells/{MODELS[wildcards.model]['context']}.h5ad"
+
+
+def every(pattern, **wildcards):
+    """Return a pattern below the results of this run for each combination of wildcards."""
+    return expand(f"{RESULTS}/{pattern}", **wildcards)
+
+
+def shards_of(wildcards):
+    """Return the shards of a probe's measurement on one model."""
+    folder = f"measurements/{wildcards.probe}/shards/{wildcards.model}"
+    return every(f"{folder}/{{shard}}-of-{SHARDS}.nc", shard=range(SHARDS))
+
+
+def evidence_of(wildcards):
+    """Return the evidence files of a probe: one per model, one per pair."""
+    names = [*MODELS, *(f"{model}-vs-{reference}" for _, model, reference in PAIRS)]
+    return every(f"evidence/{wildcards.probe}/{{name}}.tsv", name=names)
+
+
+def program_files():
+    return config["programs"]["gmt"]
+
+
+def question(wildcards):
+    """Return what a test needs to know of the config; nothing that only other probes depend on."""
+    return {
+        "settings": config["probes"][wildcards.probe],
+        "programs": {
+            key: value for key, value in config["programs"].items() if key != "gmt"
+        },
+        "panels": chosen_panels() if wildcards.probe == "targeted_jacobian" else {},
+        "statistics": config["statistics"],
+        "models": {
+            name: {key: entry[key] for key in ("context", "regime")}
+            for name, entry in MODELS.items()
+        },
+        "comparison": comparison_of(wildcards),
+        "seed": SEED,
+    }
+
+
+def comparison_of(wildcards):
+    """Return what a pair compares, contexts or regimes; empty for one model."""
+    pair = wildcards.get("model"), wildcards.get("reference")
+    return next((kind for kind, *listed in PAIRS if tuple(listed) == pair), "")
+
+
+def chosen_panels():
+    wanted = config["probes"].get("targeted_jacobian", {}).get("panels", [])
+    return {
+        name: panel
+        for name, panel in config["panels"].items()
+        if wanted == "all" or name in wanted
+    }
+
+
+def panel_genes():
+    """Return only what a measurement depends on, so that a change of perturbations measures nothing again."""
+    return {
+        name: {"regulators": panel["regulators"], "targets": panel["targets"]}
+        for name, panel in chosen_panels().items()
+    }

@@ -1,0 +1,91 @@
+# What people look at: the verdict matrix, the report, and where everything came from.
+
+
+rule draw_verdicts:
+    input:
+        "<results>/verdicts.tsv",
+    output:
+        multiext("<results>/figures/verdict_matrix", ".svg", ".png"),
+    log:
+        "<results>/logs/draw_verdicts/draw_verdicts.log",
+    benchmark:
+        "<results>/benchmarks/draw_verdicts/draw_verdicts.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        models=list(MODELS),
+        levels=config["levels"],
+        code=code("figures:verdict_matrix", "figures:write_figure"),
+    script:
+        "../scripts/draw_verdicts.py"
+
+
+rule provenance:
+    input:
+        checks="<results>/checks.json",
+        cards=every("models/{model}/card.json", model=MODELS),
+        cells=every("inputs/cells/{context}.h5ad", context=config["cells"]),
+    output:
+        "<results>/provenance.json",
+    log:
+        "<results>/logs/provenance/provenance.log",
+    benchmark:
+        "<results>/benchmarks/provenance/provenance.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        models=list(MODELS),
+        contexts=list(config["cells"]),
+        seed=SEED,
+        code=code("provenance:provenance"),
+    script:
+        "../scripts/provenance.py"
+
+
+rule run_times:
+    input:
+        "<results>/verdicts.tsv",
+        "<results>/report.html",
+    output:
+        "<results>/run_times.tsv",
+    log:
+        "<results>/logs/run_times/run_times.log",
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        benchmarks=f"{RESULTS}/benchmarks",
+        code=code("provenance:run_times"),
+    script:
+        "../scripts/run_times.py"
+
+
+rule report:
+    input:
+        verdicts="<results>/verdicts.tsv",
+        readings="<results>/readings.tsv",
+        evaluability="<results>/inputs/evaluability.tsv",
+        evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
+        cards=every("models/{model}/card.json", model=MODELS),
+        quality=every("models/{model}/quality.tsv", model=MODELS),
+        figures=every(
+            "figures/{figure}.svg", figure=["verdict_matrix", *config["probes"]]
+        ),
+        sae=every("sae/{sae}/quality.tsv", sae=config["sae"]),
+    output:
+        "<results>/report.html",
+    log:
+        "<results>/logs/report/report.log",
+    benchmark:
+        "<results>/benchmarks/report/report.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        run=config["run"],
+        models=MODELS,
+        probes=list(config["probes"]),
+        sae=list(config["sae"]),
+        thresholds=config["thresholds"],
+        levels=config["levels"],
+        code=code("report:write_report"),
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,33 @@
+# Does silencing a gene in the cells shift the output alike in two contexts, and alike in a program?
+
+SPACES["knockout"] = "knockout"
+
+
+rule measure_knockout:
+    input:
+        model=model_directory,
+        card="<results>/models/{model}/card.json",
+        cells=cells_of,
+        contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
+    output:
+        temp("<results>/measurements/knockout/shards/{model}/{shard}-of-{shards}.nc"),
+    log:
+        "<results>/logs/measure_knockout/{model}/{shard}-of-{shards}.log",
+    benchmark:
+        "<results>/benchmarks/measure_knockout/{model}/{shard}-of-{shards}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        probe="knockout",
+        settings=config["probes"]["knockout"],
+        loading=lambda wildcards: loading(wildcards.model),
+        code=code("probes.knockout:measure", "probes.knockout:units", *MEASURING),
+    script:
+        "../scripts/measure.py"
+
+
+rule knockout:
+    input:
+        "<results>/evidence/knockout.tsv",
+        multiext("<results>/figures/knockout", ".svg", ".png"),
+        every("spaces/knockout/{model}.h5ad", model=MODELS),

@@ -1,0 +1,142 @@
+# Models: trained where the config says so, checked and described, and their responses measured.
+
+SPACES["delta_y"] = "delta_y"
+
+
+rule train:
+    input:
+        checks="<results>/checks.json",
+        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]][
+            "path"
+        ],
+    output:
+        directory("<results>/trained/{model}"),
+    log:
+        "<results>/logs/train/{model}.log",
+    benchmark:
+        "<results>/benchmarks/train/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        entry=lambda wildcards: MODELS[wildcards.model],
+        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]],
+        seed=SEED,
+        code=code("train:train"),
+    script:
+        "../scripts/train.py"
+
+
+rule card:
+    input:
+        checks="<results>/checks.json",
+        model=model_directory,
+        models=all_directories,
+        cells=cells_of,
+        split=split_of,
+    output:
+        card="<results>/models/{model}/card.json",
+        perturbations="<results>/models/{model}/perturbations.tsv",
+    log:
+        "<results>/logs/card/{model}.log",
+    benchmark:
+        "<results>/benchmarks/card/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        entry=lambda wildcards: MODELS[wildcards.model],
+        label=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]][
+            "context"
+        ],
+        loading={model: loading(model) for model in MODELS},
+        code=code(
+            "models:load_model",
+            "cards:model_card",
+            "seen:read_split",
+            "seen:seen_status",
+        ),
+    script:
+        "../scripts/card.py"
+
+
+rule measure_delta_y:
+    input:
+        model=model_directory,
+        card="<results>/models/{model}/card.json",
+        cells=cells_of,
+    output:
+        temp("<results>/measurements/delta_y/shards/{model}/{shard}-of-{shards}.nc"),
+    log:
+        "<results>/logs/measure_delta_y/{model}/{shard}-of-{shards}.log",
+    benchmark:
+        "<results>/benchmarks/measure_delta_y/{model}/{shard}-of-{shards}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        probe="delta_y",
+        settings={},
+        loading=lambda wildcards: loading(wildcards.model),
+        code=code(
+            "probes.delta_y:measure", "measuring:measure_shard", "models:load_model"
+        ),
+    script:
+        "../scripts/measure.py"
+
+
+rule quality:
+    input:
+        measurement="<results>/measurements/delta_y/{model}.nc",
+        seen="<results>/models/{model}/perturbations.tsv",
+        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]][
+            "path"
+        ],
+    output:
+        "<results>/models/{model}/quality.tsv",
+    log:
+        "<results>/logs/quality/{model}.log",
+    benchmark:
+        "<results>/benchmarks/quality/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        entry=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]],
+        code=code("quality:quality_table", "cells:observed_delta_y"),
+    script:
+        "../scripts/quality.py"
+
+
+rule train_sae:
+    input:
+        models=lambda wildcards: [
+            directory_of(model) for model in config["sae"][wildcards.sae]["models"]
+        ],
+        cards=lambda wildcards: every(
+            "models/{model}/card.json", model=config["sae"][wildcards.sae]["models"]
+        ),
+        cells=every("inputs/cells/{context}.h5ad", context=config["cells"]),
+    output:
+        multiext(
+            "<results>/sae/{sae}/",
+            "cfg.json",
+            "sae_weights.safetensors",
+            "quality.tsv",
+        ),
+    log:
+        "<results>/logs/train_sae/{sae}.log",
+    benchmark:
+        "<results>/benchmarks/train_sae/{sae}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        settings=lambda wildcards: config["sae"][wildcards.sae],
+        loading={model: loading(model) for model in MODELS},
+        contexts=list(config["cells"]),
+        context_of={model: entry["context"] for model, entry in MODELS.items()},
+        seed=SEED,
+        code=code(
+            "sae:train_sae",
+            "sae:quality",
+            "sae.activations:sampled_activations",
+            "models:load_model",
+        ),
+    script:
+        "../scripts/train_sae.py"

@@ -1,0 +1,36 @@
+# Are the perturbations of a program close to each other in the model's own perturbation code?
+
+SPACES["pert_encoder"] = "pert_embedding"
+
+
+rule measure_pert_embedding:
+    input:
+        model=model_directory,
+        card="<results>/models/{model}/card.json",
+        cells=cells_of,
+    output:
+        temp(
+            "<results>/measurements/pert_embedding/shards/{model}/{shard}-of-{shards}.nc"
+        ),
+    log:
+        "<results>/logs/measure_pert_embedding/{model}/{shard}-of-{shards}.log",
+    benchmark:
+        "<results>/benchmarks/measure_pert_embedding/{model}/{shard}-of-{shards}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        probe="pert_embedding",
+        settings={},
+        loading=lambda wildcards: loading(wildcards.model),
+        code=code(
+            "probes.pert_embedding:measure", "probes.pert_embedding:units", *MEASURING
+        ),
+    script:
+        "../scripts/measure.py"
+
+
+rule pert_embedding:
+    input:
+        "<results>/evidence/pert_embedding.tsv",
+        multiext("<results>/figures/pert_embedding", ".svg", ".png"),
+        every("spaces/pert_encoder/{model}.h5ad", model=MODELS),

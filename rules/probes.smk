@@ -1,0 +1,121 @@
+# What all probes share, from shards to evidence and figures. What differs is in rules/<probe>.smk.
+
+
+rule gather:
+    input:
+        shards_of,
+    output:
+        "<results>/measurements/{probe}/{model}.nc",
+    log:
+        "<results>/logs/gather/{probe}/{model}.log",
+    benchmark:
+        "<results>/benchmarks/gather/{probe}/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        code=code("measuring:gather", "measuring:write_measurement"),
+    script:
+        "../scripts/gather.py"
+
+
+rule export_space:
+    input:
+        lambda wildcards: every(
+            f"measurements/{SPACES[wildcards.space]}/{wildcards.model}.nc"
+        ),
+    output:
+        "<results>/spaces/{space}/{model}.h5ad",
+    log:
+        "<results>/logs/export_space/{space}/{model}.log",
+    benchmark:
+        "<results>/benchmarks/export_space/{space}/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        probe=lambda wildcards: SPACES[wildcards.space],
+        code=code("measuring:write_space"),
+    script:
+        "../scripts/export_space.py"
+
+
+rule test:
+    input:
+        measurement="<results>/measurements/{probe}/{model}.nc",
+        delta_y="<results>/measurements/delta_y/{model}.nc",
+        seen="<results>/models/{model}/perturbations.tsv",
+        card="<results>/models/{model}/card.json",
+        cells=cells_of,
+        programs=program_files(),
+    output:
+        "<results>/evidence/{probe}/{model}.tsv",
+    log:
+        "<results>/logs/test/{probe}/{model}.log",
+    benchmark:
+        "<results>/benchmarks/test/{probe}/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        question=question,
+        code=lambda wildcards: code(f"probes.{wildcards.probe}:test", "testing"),
+    script:
+        "../scripts/test.py"
+
+
+use rule test as compare with:
+    input:
+        measurement="<results>/measurements/{probe}/{model}.nc",
+        delta_y="<results>/measurements/delta_y/{model}.nc",
+        seen="<results>/models/{model}/perturbations.tsv",
+        card="<results>/models/{model}/card.json",
+        cells=cells_of,
+        programs=program_files(),
+        reference_measurement="<results>/measurements/{probe}/{reference}.nc",
+        reference_delta_y="<results>/measurements/delta_y/{reference}.nc",
+        reference_seen="<results>/models/{reference}/perturbations.tsv",
+        reference_card="<results>/models/{reference}/card.json",
+    output:
+        "<results>/evidence/{probe}/{model}-vs-{reference}.tsv",
+    log:
+        "<results>/logs/compare/{probe}/{model}-vs-{reference}.log",
+    benchmark:
+        "<results>/benchmarks/compare/{probe}/{model}-vs-{reference}.tsv"
+
+
+rule gather_evidence:
+    input:
+        evidence_of,
+    output:
+        "<results>/evidence/{probe}.tsv",
+    log:
+        "<results>/logs/gather_evidence/{probe}.log",
+    benchmark:
+        "<results>/benchmarks/gather_evidence/{probe}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        code=code("evidence:with_q", "evidence:read", "evidence:write"),
+    script:
+        "../scripts/gather_evidence.py"
+
+
+rule draw:
+    input:
+        evidence="<results>/evidence/{probe}.tsv",
+        measurements=lambda wildcards: every(
+            f"measurements/{wildcards.probe}/{{model}}.nc", model=MODELS
+        ),
+        programs=program_files(),
+    output:
+        multiext("<results>/figures/{probe}", ".svg", ".png"),
+    log:
+        "<results>/logs/draw/{probe}.log",
+    benchmark:
+        "<results>/benchmarks/draw/{probe}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        models=list(MODELS),
+        question=question,
+        code=lambda wildcards: code(f"probes.{wildcards.probe}:draw", "figures"),
+    script:
+        "../scripts/draw.py"

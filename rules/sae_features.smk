@@ -1,0 +1,43 @@
+# Are the perturbations of a program alike in the features of a sparse autoencoder?
+
+SAE = config["probes"]["sae_features"]["sae"]
+SPACES[f"sae_{config['sae'][SAE]['layer']}"] = "sae_features"
+
+
+rule measure_sae_features:
+    input:
+        model=model_directory,
+        card="<results>/models/{model}/card.json",
+        cells=cells_of,
+        sae=multiext(f"<results>/sae/{SAE}/", "cfg.json", "sae_weights.safetensors"),
+    output:
+        temp(
+            "<results>/measurements/sae_features/shards/{model}/{shard}-of-{shards}.nc"
+        ),
+    log:
+        "<results>/logs/measure_sae_features/{model}/{shard}-of-{shards}.log",
+    benchmark:
+        "<results>/benchmarks/measure_sae_features/{model}/{shard}-of-{shards}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        probe="sae_features",
+        settings=config["probes"]["sae_features"],
+        loading=lambda wildcards: loading(wildcards.model),
+        layer=config["sae"][SAE]["layer"],
+        code=code(
+            "probes.sae_features:measure", "probes.sae_features:units", *MEASURING
+        ),
+    script:
+        "../scripts/measure.py"
+
+
+rule sae_features:
+    input:
+        "<results>/evidence/sae_features.tsv",
+        multiext("<results>/figures/sae_features", ".svg", ".png"),
+        every(
+            "spaces/sae_{layer}/{model}.h5ad",
+            layer=config["sae"][SAE]["layer"],
+            model=MODELS,
+        ),

@@ -1,0 +1,36 @@
+# Do a pathway's perturbations strengthen its own regulator -> target derivatives?
+
+
+rule measure_targeted_jacobian:
+    input:
+        model=model_directory,
+        card="<results>/models/{model}/card.json",
+        cells=cells_of,
+    output:
+        temp(
+            "<results>/measurements/targeted_jacobian/shards/{model}/{shard}-of-{shards}.nc"
+        ),
+    log:
+        "<results>/logs/measure_targeted_jacobian/{model}/{shard}-of-{shards}.log",
+    benchmark:
+        "<results>/benchmarks/measure_targeted_jacobian/{model}/{shard}-of-{shards}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        probe="targeted_jacobian",
+        settings=config["probes"]["targeted_jacobian"],
+        loading=lambda wildcards: loading(wildcards.model),
+        panels=panel_genes(),
+        code=code(
+            "probes.targeted_jacobian:measure",
+            "probes.targeted_jacobian:units",
+            *MEASURING,
+        ),
+    script:
+        "../scripts/measure.py"
+
+
+rule targeted_jacobian:
+    input:
+        "<results>/evidence/targeted_jacobian.tsv",
+        multiext("<results>/figures/targeted_jacobian", ".svg", ".png"),

@@ -1,0 +1,40 @@
+# Evidence and thresholds -> verdicts and readings. Thresholds reach these rules and no others.
+
+
+rule verdicts:
+    input:
+        evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
+        truth=["<results>/simulated/truth.tsv"] if "simulate" in config else [],
+    output:
+        "<results>/verdicts.tsv",
+    log:
+        "<results>/logs/verdicts/verdicts.log",
+    benchmark:
+        "<results>/benchmarks/verdicts/verdicts.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        thresholds=config["thresholds"],
+        representation=config["levels"]["representation"],
+        code=code("verdict:verdicts"),
+    script:
+        "../scripts/verdicts.py"
+
+
+rule readings:
+    input:
+        "<results>/verdicts.tsv",
+    output:
+        "<results>/readings.tsv",
+    log:
+        "<results>/logs/readings/readings.log",
+    benchmark:
+        "<results>/benchmarks/readings/readings.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        levels=config["levels"],
+        pairs=config["pairs"],
+        code=code("verdict:readings"),
+    script:
+        "../scripts/readings.py"

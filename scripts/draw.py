@@ -1,0 +1,19 @@
+"""Draw the figure of one probe."""
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from pertprobe import evidence
+    from pertprobe.figures import DrawInputs, write_figure
+    from pertprobe.measuring import read_measurement
+    from pertprobe.probes import load_probe
+    from pertprobe.programs import run_programs
+
+    params, given = snakemake.params, snakemake.input
+    measurements = {name: read_measurement(path) for name, path in zip(params.models, given.measurements, strict=True)}
+    names = {
+        name for each in measurements.values() if "perturbation" in each.coords for name in each.perturbation.values
+    }
+    programs = run_programs(given.programs, params.question["programs"], names)
+    inputs = DrawInputs(evidence.read(given.evidence), measurements, programs, params.question)
+    write_figure(load_probe(snakemake.wildcards.probe).draw(inputs), snakemake.output)

@@ -1,0 +1,20 @@
+"""Say which questions can be put: the run's first output."""
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from pertprobe.cards import read_cards, universe
+    from pertprobe.evaluability import evaluability_table
+    from pertprobe.files import atomic
+    from pertprobe.probes import described
+    from pertprobe.programs import read_panels, run_programs
+
+    params = snakemake.params
+    models = read_cards(params.entries, snakemake.input.cards, snakemake.input.seen)
+    programs = run_programs(snakemake.input.programs, params.programs, universe(models.values()))
+    names = sorted(set().union(*(model["perturbations"] for model in models.values())))
+    limits = params.programs["min_perturbations"], params.programs["min_genes"]
+    panels = read_panels(params.panels, programs, names)
+    table = evaluability_table(models, programs, panels, described(params.probes), *limits)
+    with atomic(snakemake.output[0]) as temporary:
+        table.to_csv(temporary, sep="\t", index=False)

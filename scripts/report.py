@@ -1,0 +1,8 @@
+"""Write the report."""
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from pertprobe.report import write_report
+
+    write_report(snakemake.input, snakemake.params, snakemake.output[0])

@@ -1,0 +1,11 @@
+"""Simulate cells with planted programs."""
+
+from pathlib import Path
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from pertprobe.simulate import simulate, write_simulation
+
+    simulation = simulate(**snakemake.params.settings, seed=snakemake.params.seed)
+    write_simulation(simulation, Path(snakemake.output.cells).parent)

@@ -1,0 +1,19 @@
+"""Probes trained perturbation models: do they encode mechanism, or remember co-variation?"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pertprobe.cells import read_cells
+    from pertprobe.models import load_model
+    from pertprobe.programs import read_programs
+
+__all__ = ["load_model", "read_cells", "read_programs"]
+_HOMES = {"load_model": "pertprobe.models", "read_cells": "pertprobe.cells", "read_programs": "pertprobe.programs"}
+
+
+def __getattr__(name: str) -> object:
+    """Import the public functions when they are first used, so that `import pertprobe` stays fast (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pertprobe' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

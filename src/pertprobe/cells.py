@@ -1,0 +1,446 @@
+"""Cell sets: disjoint draws of control cells of one asserted context, read from an h5ad by name and checked once."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from pertprobe.cell_file import CellFile, Node, by_columns, group_means, take
+from pertprobe.errors import PertprobeError
+from pertprobe.files import atomic
+from pertprobe.messages import gathering, listed, meant, raise_together
+from pertprobe.seeding import generator
+
+Normalisation = Literal["log1p", "counts", "none"]
+
+LOG1P_LIMIT = 20.0
+"""log1p(10^6) is 13.8: a larger value was not logged."""
+SAME_GENES = 0.5
+"""Mean rank correlation within cells above which two matrices may be of the same genes; shuffled names give about 0."""
+SAMPLE = 256
+"""Rows (of a matrix stored by columns: columns) whose values the cheap check looks at."""
+
+
+@dataclass(frozen=True, eq=False)
+class CellSets:
+    """Disjoint sets of control cells of one context, all genes named."""
+
+    values: np.ndarray
+    """Expression, float32 [n_sets, S, G]."""
+    genes: tuple[str, ...]
+    """Names of the last axis of `values`."""
+    batches: np.ndarray | None
+    """Batch label of each cell, str [n_sets, S]; None without a batch column."""
+    cell_ids: np.ndarray
+    """Name of each cell, str [n_sets, S]; no cell occurs twice."""
+    context: str
+    """The context all cells were asserted to be of."""
+    hash: str = ""
+    """SHA-256 of all of the above; computed if empty, verified if given."""
+    notes: tuple[str, ...] = ()
+    """What was decided while reading, such as where gene names come from."""
+
+    def __post_init__(self) -> None:
+        """Check shapes, names and the hash; raises `PertprobeError`."""
+        object.__setattr__(self, "values", np.ascontiguousarray(self.values, np.float32))
+        faults = []
+        if self.values.ndim != 3 or self.values.shape[2] != len(self.genes):
+            faults.append(f"values have shape {self.values.shape}, [n_sets, S, {len(self.genes)} genes] expected")
+        for name, labels in (("cell_ids", self.cell_ids), ("batches", self.batches)):
+            if labels is not None and labels.shape != self.values.shape[:2]:
+                faults.append(f"{name} have shape {labels.shape}, values {self.values.shape[:2]}")
+        for name, labels in (("cells", self.cell_ids.ravel()), ("genes", np.array(self.genes))):
+            if twice := _repeated(labels):
+                faults.append(f"{name} occur twice: {listed(twice)}")
+        raise_together(faults, "cell sets: ")
+        digest = self._digest()
+        if self.hash not in ("", digest):
+            raise PertprobeError(
+                f"cell sets: hash {self.hash[:12]} was written, {digest[:12]} is found; draw them again"
+            )
+        object.__setattr__(self, "hash", digest)
+
+    def _digest(self) -> str:
+        batches = [] if self.batches is None else self.batches.ravel()
+        digest = hashlib.sha256(repr((self.context, self.values.shape)).encode())
+        for names in (self.genes, self.cell_ids.ravel(), batches):
+            digest.update("\x1f".join(names).encode() + b"\x1e")
+        digest.update(self.values.astype("<f4").tobytes())
+        return digest.hexdigest()
+
+    @property
+    def n_sets(self) -> int:
+        """Number of disjoint sets."""
+        return self.values.shape[0]
+
+    @property
+    def set_size(self) -> int:
+        """Cells per set, S."""
+        return self.values.shape[1]
+
+    def for_genes(self, genes: Sequence[str]) -> "CellSets":
+        """Return the same cells with these genes in this order; raises `PertprobeError` listing those missing."""
+        columns, faults = _matched(np.array(self.genes), genes, "the cell sets")
+        raise_together(faults)
+        return replace(self, values=self.values[:, :, columns], genes=tuple(genes), hash="")
+
+    def write(self, path: str | Path) -> None:
+        """Write a small h5ad (obs: set, position, batch; uns: context, hash, notes), whole or not at all."""
+        from anndata import AnnData
+
+        sets, positions = np.indices(self.cell_ids.shape)
+        obs = pd.DataFrame(
+            {"set": sets.ravel(), "position": positions.ravel()}, index=self.cell_ids.ravel().astype(object)
+        )
+        if self.batches is not None:
+            obs["batch"] = self.batches.ravel().astype(object)
+        uns = {"context": self.context, "hash": self.hash, "notes": np.array(self.notes, dtype=object)}
+        values = self.values.reshape(len(obs), len(self.genes))
+        with atomic(path) as temporary:
+            AnnData(values, obs=obs, var=pd.DataFrame(index=list(self.genes)), uns=uns).write_h5ad(temporary)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "CellSets":
+        """Read what `write` wrote and verify its hash; raises `PertprobeError`."""
+        from anndata import read_h5ad
+
+        CellFile(path).close()
+        cells = read_h5ad(path)
+        if not {"context", "hash"} <= set(cells.uns) or not {"set", "position"} <= set(cells.obs):
+            raise PertprobeError(
+                f"{path} holds no cell sets written by pertprobe (obs: set, position; uns: context, hash)"
+            )
+        shape = tuple(cells.obs[["set", "position"]].max() + 1)
+        batches = cells.obs["batch"].to_numpy().astype(str).reshape(shape) if "batch" in cells.obs else None
+        ids = cells.obs_names.to_numpy().astype(str).reshape(shape)
+        notes = tuple(str(note) for note in cells.uns["notes"])
+        values = cells.X.reshape(*shape, cells.n_vars)
+        return cls(values, tuple(cells.var_names), batches, ids, cells.uns["context"], cells.uns["hash"], notes)
+
+
+@dataclass(frozen=True)
+class CellSource:
+    """Where cells are found in an h5ad: the keyword arguments all readers here share."""
+
+    context: str
+    """The one context to read, as written in the context column."""
+    context_column: str
+    """Column of obs that says which context a cell is of."""
+    perturbation_column: str
+    """Column of obs that names the cell's perturbation."""
+    control: str
+    """Label of control cells in the perturbation column."""
+    batch_column: str | None = None
+    """Column of obs that names the batch; None: the model's first label is used."""
+    space: str = "X"
+    """Matrix to read: "X", "layers/NAME" or a key of obsm."""
+    gene_names: str | None = None
+    """Where its columns' names are: None (automatic), "var", "var:COLUMN" or "uns:KEY"."""
+    normalisation: Normalisation = "log1p"
+    """What values must be; "none" asks for finite values only."""
+
+
+def read_cells(
+    path: str | Path,
+    *,
+    context: str,
+    context_column: str,
+    perturbation_column: str,
+    control: str,
+    set_size: int,
+    n_sets: int,
+    seed: int,
+    batch_column: str | None = None,
+    space: str = "X",
+    genes: Sequence[str] | None = None,
+    gene_names: str | None = None,
+    normalisation: Normalisation = "log1p",
+) -> CellSets:
+    """Draw `n_sets` disjoint sets of `set_size` control cells of one context, without replacement.
+
+    Args:
+        path: an h5ad; only obs, var and the rows drawn are read.
+        context: what all cells must be, as in `context_column`.
+        context_column: column of obs with the context; likewise the other columns (see `CellSource`).
+        perturbation_column: column of obs with the perturbation.
+        control: label of control cells in the perturbation column.
+        set_size: cells per set, S.
+        n_sets: number of sets.
+        seed: the draw depends on it, the context and the names of the control cells, never on their order in the file.
+        batch_column: column of obs with the batch label, or None.
+        space: "X", "layers/NAME" or a key of obsm.
+        genes: wanted genes in the wanted order; None takes all of the space.
+        gene_names: where names of the space's columns come from (see `CellFile.gene_names`).
+        normalisation: "log1p", "counts" or "none" (only finite values are asked for).
+
+    Raises:
+        Faults: everything that is wrong with the file or the request, together.
+    """
+    columns = context_column, perturbation_column, control, batch_column
+    source = CellSource(context, *columns, space, gene_names, normalisation)
+    with CellFile(path) as file:
+        plan, faults = _plan(file, source, genes, n_sets, set_size)
+        raise_together(faults, f"{path}: ")
+        chosen = generator(seed, "cells", context).permutation(len(plan.controls))[: n_sets * set_size]
+        drawn = plan.controls.iloc[chosen]
+        values = take(plan.node, drawn.index.to_numpy(), plan.columns)
+        faults = _value_faults(values, source, drawn["cell"].to_numpy(), plan.genes)
+        raise_together(faults or _borrowed_name_faults(file, plan, source), f"{path}: ")
+    grid = n_sets, set_size
+    batches = drawn["batch"].to_numpy().astype(str).reshape(grid) if batch_column else None
+    ids = drawn["cell"].to_numpy().astype(str).reshape(grid)
+    return CellSets(values.reshape(*grid, -1), tuple(map(str, plan.genes)), batches, ids, context, notes=plan.notes)
+
+
+def inspect_cells(
+    path: str | Path, *, set_size: int, n_sets: int, genes: Sequence[str] | None = None, **source: str | None
+) -> list[str]:
+    """Return every fault `read_cells` would raise, judging values by a bounded sample of control cells.
+
+    `source` are the fields of `CellSource`.
+    """
+    faults: list[str] = []
+    with gathering(faults), CellFile(path) as file:
+        where = CellSource(**source)
+        plan, found = _plan(file, where, genes, n_sets, set_size)
+        faults += found
+        if len(plan.controls) and len(plan.names):
+            cells = plan.controls.iloc[np.unique(np.linspace(0, len(plan.controls) - 1, SAMPLE).astype(int))]
+            columns = plan.columns if len(plan.columns) else np.arange(len(plan.names))
+            if by_columns(plan.node):  # rows of all columns would cost the whole matrix
+                columns = np.sort(columns)[:SAMPLE]
+            values = take(plan.node, cells.index.to_numpy(), columns)
+            wrong = _value_faults(values, where, cells["cell"].to_numpy(), plan.names[columns])
+            faults += wrong or _borrowed_name_faults(file, plan, where)
+    return faults
+
+
+class ContextCells(NamedTuple):
+    """What an h5ad holds of one context."""
+
+    n_cells: int
+    n_controls: int
+    perturbations: tuple[str, ...]
+    """All perturbations with a cell in this context, sorted, the control excluded."""
+    batches: tuple[str, ...]
+    """Batch labels of the control cells, sorted; empty without a batch column."""
+    genes: tuple[str, ...]
+    """Names of the space's columns."""
+    notes: tuple[str, ...]
+
+
+def describe_cells(path: str | Path, **source: str | None) -> ContextCells:
+    """Return what the context holds, from obs and var alone; `source` are the fields of `CellSource`.
+
+    Raises `PertprobeError` where these cannot be read.
+    """
+    where = CellSource(**source)
+    with CellFile(path) as file:
+        labels = _labels(file, where)
+        inside = labels[labels["context"] == where.context]
+        names, notes = file.gene_names(where.space, where.gene_names)
+    controls = inside[inside["perturbation"] == where.control]
+    perturbations = sorted(set(inside["perturbation"]) - {where.control, ""})
+    batches = sorted(set(controls["batch"])) if where.batch_column else ()
+    return ContextCells(len(inside), len(controls), tuple(perturbations), tuple(batches), tuple(map(str, names)), notes)
+
+
+def observed_delta_y(path: str | Path, *, genes: Sequence[str] | None = None, **source: str | None) -> pd.DataFrame:
+    """Return the observed delta_y of one context [perturbation x gene], float64, streamed in blocks.
+
+    Mean over perturbed cells minus mean over control cells. `attrs["n_cells"]` maps each perturbation to its cells,
+    `attrs["n_controls"]` counts the control cells. `source` are the fields of `CellSource`. Raises `Faults`.
+    """
+    where = CellSource(**source)
+    with CellFile(path) as file:
+        plan, faults = _plan(file, where, genes, 1, 1)
+        raise_together(faults, f"{path}: ")
+        labels = _labels(file, where)
+        inside = labels[(labels["context"] == where.context) & (labels["perturbation"] != "")]
+        codes, names = pd.factorize(inside["perturbation"], sort=True)
+        means = group_means(plan.node, inside.index.to_numpy(), codes, plan.columns)
+    table = pd.DataFrame(means, index=pd.Index(names, name="perturbation"), columns=pd.Index(plan.genes, name="gene"))
+    delta = (table - table.loc[where.control]).drop(index=where.control)
+    counts = dict(zip(names, np.bincount(codes).tolist(), strict=True))
+    delta.attrs = {"n_controls": counts.pop(where.control), "n_cells": counts}
+    return delta
+
+
+class _Plan(NamedTuple):
+    controls: pd.DataFrame
+    """Control cells of the context sorted by name; the index is their row in the file."""
+    node: Node | None
+    columns: np.ndarray
+    """Wanted columns of the space, in the wanted order; empty if they cannot be told."""
+    names: np.ndarray
+    """Names of all columns of the space."""
+    notes: tuple[str, ...]
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Names of the wanted columns."""
+        return self.names[self.columns]
+
+
+def _plan(
+    file: CellFile, source: CellSource, genes: Sequence[str] | None, n_sets: int, set_size: int
+) -> tuple[_Plan, list[str]]:
+    """Find rows and columns without reading a value; return them with all faults found on the way."""
+    faults: list[str] = []
+    controls, node, columns, names, notes = pd.DataFrame(), None, np.array([], int), np.array([]), ()
+    with gathering(faults):
+        controls, found = _controls(_labels(file, source), source, n_sets, set_size)
+        faults += found
+    with gathering(faults):
+        node = file.space(source.space)
+        names, notes = file.gene_names(source.space, source.gene_names)
+        columns, found = _matched(names, genes, f"space '{source.space}'")
+        faults += found + (_hint(file, names, genes) if found and genes is not None else [])
+    return _Plan(controls, node, columns, names, notes), faults
+
+
+def _labels(file: CellFile, source: CellSource) -> pd.DataFrame:
+    """Return cell, context, perturbation and batch of every cell; the index is the row in the file."""
+    wanted = {name: getattr(source, f"{name}_column") for name in ("context", "perturbation", "batch")}
+    wanted = {name: column for name, column in wanted.items() if column is not None}
+    known = file.columns("obs")
+    raise_together(
+        [
+            f"obs has no column '{column}' (found: {listed(known)}). Set {name}_column to one of them."
+            f"{meant(column, known)}"
+            for name, column in wanted.items()
+            if column not in known
+        ]
+    )
+    columns = {name: file.column("obs", column) for name, column in wanted.items()}
+    return pd.DataFrame({"cell": file.index("obs"), **columns}, dtype=object)
+
+
+def _controls(labels: pd.DataFrame, source: CellSource, n_sets: int, set_size: int) -> tuple[pd.DataFrame, list[str]]:
+    """Return the control cells of the context, sorted by name, and what is wrong with them."""
+    faults = []
+    inside = labels[labels["context"] == source.context]
+    if inside.empty:
+        found = sorted(set(labels["context"]) - {""})
+        faults.append(
+            f"context '{source.context}' is not in obs['{source.context_column}'] (found: {listed(found)}). "
+            f"Set context to one of them.{meant(source.context, found)}"
+        )
+    where = inside if len(inside) else labels
+    if twice := _repeated(where["cell"].to_numpy()):
+        faults.append(f"{len(twice)} names of cells occur twice: {listed(twice)}. Make obs_names unique")
+    controls = where[where["perturbation"] == source.control].sort_values("cell", kind="stable")
+    if controls.empty:
+        frequent = where["perturbation"].value_counts().index
+        faults.append(
+            f"control label '{source.control}' is not in obs['{source.perturbation_column}'] (most frequent: "
+            f"{listed(frequent, 5)}). Set control to the label of control cells.{meant(source.control, frequent)}"
+        )
+    elif len(inside):
+        faults += _count_faults(controls, source, n_sets, set_size)
+    return (controls if len(inside) else controls.iloc[:0]), faults
+
+
+def _count_faults(controls: pd.DataFrame, source: CellSource, n_sets: int, set_size: int) -> list[str]:
+    faults = []
+    if len(controls) < n_sets * set_size:
+        fit = len(controls) // set_size
+        remedy = f"Set n_sets to {fit}" if fit else f"Set set_size to at most {len(controls)}"
+        faults.append(
+            f"context '{source.context}' has {len(controls)} control cells ('{source.control}' in "
+            f"obs['{source.perturbation_column}']), {n_sets} sets x {set_size} = {n_sets * set_size} needed. {remedy}"
+        )
+    if source.batch_column and (controls["batch"] == "").any():
+        n = int((controls["batch"] == "").sum())
+        faults.append(
+            f"obs['{source.batch_column}'] is empty for {n} control cells. Fill it, or set batch_column to null"
+        )
+    return faults
+
+
+def _matched(names: np.ndarray, genes: Sequence[str] | None, where: str) -> tuple[np.ndarray, list[str]]:
+    """Return the columns of the wanted genes by name, and faults: genes missing, asked for twice, ambiguous."""
+    wanted = pd.Index(names if genes is None else list(genes))
+    twice = set(_repeated(names))
+    faults = []
+    if ambiguous := sorted(twice & set(wanted)):
+        faults.append(
+            f"{len(ambiguous)} genes occur twice in {where}: {listed(ambiguous)}. Give each column its own name"
+        )
+    if genes is not None and (again := _repeated(wanted.to_numpy())):
+        faults.append(f"{len(again)} genes are asked for twice: {listed(again)}")
+    if missing := list(wanted[~wanted.isin(names)]):
+        faults.append(f"{len(missing)} of {len(wanted)} genes are missing from {where}: {listed(missing)}")
+    place = {name: i for i, name in enumerate(names)}
+    return np.array([] if faults else [place[name] for name in wanted], int), faults
+
+
+def _hint(file: CellFile, names: np.ndarray, genes: Sequence[str]) -> list[str]:
+    """Return a remedy where another column of var knows more of the wanted genes."""
+    held = {column: len(set(file.column("var", column)) & set(genes)) for column in file.columns("var")}
+    best = max(held, key=held.get, default=None)
+    if best is None or held[best] <= len(set(names) & set(genes)):
+        return []
+    return [f"var['{best}'] holds {held[best]} of the {len(genes)} genes: set genes to 'var:{best}'"]
+
+
+def _value_faults(values: np.ndarray, source: CellSource, cells: np.ndarray, genes: np.ndarray) -> list[str]:
+    """Return what is wrong with values [cells, genes] under the normalisation that is expected."""
+    finite = np.isfinite(values)
+    if finite.all():
+        wrong = _wrong_scale(values, source.normalisation) if values.size and source.normalisation != "none" else ""
+    else:
+        row, column = np.argwhere(~finite)[0]
+        wrong = f"NaN or infinite values (first: cell {cells[row]}, gene {genes[column]}). Remove or impute them"
+    return [f"space '{source.space}' holds {wrong}"] if wrong else []
+
+
+def _wrong_scale(values: np.ndarray, expected: Normalisation) -> str:
+    low, high = values.min(), values.max()
+    whole = (values == np.round(values)).all()
+    if low < 0:
+        return f"negative values (smallest: {low:.3g}). Give unscaled data; for an embedding, normalisation 'none'"
+    if high == 0:
+        return "nothing but zeros in the control cells. Give another space"
+    if expected == "counts":
+        return "" if whole else "fractions where counts are expected. Give raw counts, or normalisation 'log1p'"
+    if whole:
+        return f"raw counts (up to {high:.0f}) where log1p is expected. Give a log1p space, or normalisation 'counts'"
+    unlogged = f"values up to {high:.4g}; log1p is expected, which stays below {LOG1P_LIMIT:.0f}"
+    return unlogged if high > LOG1P_LIMIT else ""
+
+
+def _borrowed_name_faults(file: CellFile, plan: _Plan, source: CellSource) -> list[str]:
+    """Return a fault where an obsm under names borrowed from var or uns does not agree with X under the same names.
+
+    Normalising and taking logarithms keep the ranks within a cell; names of other columns do not.
+    """
+    x = file.spaces().get("X")
+    if not plan.notes or x is None or by_columns(x) or by_columns(plan.node) or source.normalisation == "none":
+        return []
+    x_names = file.gene_names("X")[0]
+    known = set(x_names)
+    shared = [name for name in plan.genes if name in known]
+    ranks = []
+    for node, names in ((plan.node, plan.names), (x, x_names)):
+        place = {name: i for i, name in enumerate(names)}
+        values = take(node, plan.controls.index.to_numpy()[:64], np.array([place[name] for name in shared], int))
+        ranks.append(rankdata(values, axis=1))
+    varied = [(a, b) for a, b in zip(*ranks, strict=True) if len(shared) > 1 and np.ptp(a) and np.ptp(b)]
+    agreement = [np.corrcoef(a, b)[0, 1] for a, b in varied]
+    if not agreement or np.mean(agreement) >= SAME_GENES:
+        return []
+    return [
+        f"{plan.notes[0]}, but its values and X's correlate at {np.mean(agreement):.2f} under these names. Set genes"
+    ]
+
+
+def _repeated(names: np.ndarray) -> list[str]:
+    """Return the names that occur more than once, sorted."""
+    names = pd.Series(names)
+    return sorted(set(names[names.duplicated()]))

@@ -1,0 +1,228 @@
+"""Job one: read every given file and report all faults together, each behind the key of the config it belongs to."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pertprobe.errors import PertprobeError
+from pertprobe.messages import gathering, listed, meant, raise_together
+
+if TYPE_CHECKING:
+    from pertprobe.cells import ContextCells
+    from pertprobe.models.base import Model
+
+Config = Mapping[str, Any]
+
+
+def check_references(config: Config) -> list[str]:
+    """Return the faults that can be seen without opening a file: names that nothing in the config has.
+
+    Imports nothing heavy, so that a Snakefile may call it while it is parsed.
+    """
+    models, contexts = config.get("models") or {}, config.get("cells") or {}
+    faults = [
+        f"models.{name}.context: '{entry.get('context')}' is not under cells (found: {listed(contexts)})."
+        f"{meant(entry.get('context'), contexts)}"
+        for name, entry in models.items()
+        if entry.get("context") not in contexts
+    ]
+    faults += [
+        f"models.{name}: give either path or train, never both or neither"
+        for name, entry in models.items()
+        if ("path" in entry) == ("train" in entry)
+    ]
+    named = [
+        *(
+            (f"pairs.{kind}", pair, models, "models")
+            for kind, pairs in (config.get("pairs") or {}).items()
+            for pair in pairs
+        ),
+        *((f"sae.{name}.models", sae["models"], models, "models") for name, sae in (config.get("sae") or {}).items()),
+        *_probe_references(config),
+    ]
+    for key, names, known, section in named:
+        faults += [
+            f"{key}: '{name}' is not under {section} (found: {listed(known)}).{meant(name, known)}"
+            for name in names
+            if name not in known
+        ]
+    return faults
+
+
+def _probe_references(config: Config) -> list[tuple[str, list[str], Mapping, str]]:
+    """Return (key, names, where they must be, its name) for what probes refer to."""
+    references = []
+    for probe, settings in (config.get("probes") or {}).items():
+        settings = settings or {}
+        if "sae" in settings:
+            references.append((f"probes.{probe}.sae", [settings["sae"]], config.get("sae") or {}, "sae"))
+        if isinstance(settings.get("panels"), list):
+            references.append((f"probes.{probe}.panels", settings["panels"], config.get("panels") or {}, "panels"))
+    return references
+
+
+def check_inputs(config: Config) -> dict[str, Any]:
+    """Read every file the config names and check that they fit each other.
+
+    Files that the run makes itself (simulated cells, trained models) are left to the jobs that make them.
+
+    Returns:
+        JSON-able summary: per cells entry, model and program file its hash, counts and notes; and warnings.
+
+    Raises:
+        Faults: everything that is wrong, together, each message behind its key (`cells.line_a: ...`).
+    """
+    faults = check_references(config)
+    models = _check_models(config, faults)
+    cells = _check_cells(config, models, faults)
+    notes = {name: _fit(config, name, model, cells, faults) for name, model in models.items()}
+    splits = _check_splits(config, faults)
+    programs = _check_programs(config, cells, models, faults)
+    raise_together(faults)
+    return {
+        "cells": {name: _cells_summary(config["cells"][name]["path"], found) for name, found in cells.items()},
+        "models": {name: _model_summary(model, notes[name]) for name, model in models.items()},
+        "programs": programs,
+        "splits": splits,
+    }
+
+
+def cells_arguments(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config entry under `cells` as keyword arguments of `read_cells` (path, set_size and n_sets included)."""
+    arguments = {name: value for name, value in entry.items() if name != "genes"}
+    return arguments | {"gene_names": entry.get("genes")}
+
+
+def _made_by_run(config: Config, path: str) -> bool:
+    """Return whether a file lies in the results of a run that simulates its own input."""
+    return "simulate" in config and (path.startswith("<results>") or f"results/{config.get('run')}/" in path)
+
+
+def _check_models(config: Config, faults: list[str]) -> dict[str, "Model"]:
+    """Load each given model once; return those that can be read."""
+    from pertprobe.models import load_model
+
+    found = {}
+    for name, entry in (config.get("models") or {}).items():
+        if "path" not in entry or _made_by_run(config, entry["path"]):
+            continue
+        options = {key: entry[key] for key in ("checkpoint",) if key in entry}
+        attention = None if entry.get("attention", "flag") == "flag" else entry["attention"]
+        with gathering(faults, f"models.{name}: "):
+            found[name] = load_model(entry["path"], kind=entry.get("kind", "state"), attention=attention, **options)
+    return found
+
+
+def _check_cells(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> dict[str, "ContextCells"]:
+    """Inspect each given context; return what was found in those that can be read."""
+    found = {}
+    for name, entry in (config.get("cells") or {}).items():
+        if _made_by_run(config, entry["path"]):
+            continue
+        readers = [model for key, model in models.items() if config["models"][key].get("context") == name]
+        description, fresh = _inspected(entry, {gene for model in readers for gene in model.genes})
+        faults += [f"cells.{name}: {text}" for text in fresh]
+        found |= {name: description} if description else {}
+    return found
+
+
+def _inspected(entry: Mapping[str, Any], wanted: set[str]) -> tuple["ContextCells | None", list[str]]:
+    """Return what a context holds and its faults; genes no model reads may be ambiguous."""
+    from pertprobe.cells import describe_cells, inspect_cells
+
+    arguments = cells_arguments(entry)
+    try:
+        description = describe_cells(**{key: arguments[key] for key in arguments if key not in ("n_sets", "set_size")})
+    except PertprobeError:
+        return None, inspect_cells(**arguments)
+    genes = list(dict.fromkeys(gene for gene in description.genes if gene in wanted))
+    return description, inspect_cells(**arguments, genes=genes or None)
+
+
+def _fit(
+    config: Config, name: str, model: "Model", cells: Mapping[str, "ContextCells"], faults: list[str]
+) -> list[str]:
+    """Add to `faults` where a model does not fit its cells; return notes on what is only worth knowing."""
+    context = config["models"][name].get("context")
+    if context not in cells:
+        return []
+    found, entry, notes = cells[context], config["cells"][context], []
+    if missing := sorted(set(model.genes) - set(found.genes)):
+        faults.append(
+            f"models.{name}: {len(missing)} of {len(model.genes)} genes of the model are missing from space "
+            f"'{entry.get('space', 'X')}' of cells.{context}: {listed(missing)}. Set cells.{context}.space or .genes"
+        )
+    if model.batches and (unknown := sorted(set(found.batches) - set(model.batches))):
+        faults.append(
+            f"models.{name}: batch labels of cells.{context} are unknown to the model: {listed(unknown)} (it knows "
+            f"{listed(model.batches)}). Set cells.{context}.batch_column, or null for the model's first label"
+        )
+    if model.set_size and entry["set_size"] != model.set_size:
+        faults.append(
+            f"models.{name}: was trained on sets of {model.set_size} cells, cells.{context}.set_size is "
+            f"{entry['set_size']}. Set it to {model.set_size}, or give the model a cells entry of its own"
+        )
+    if len(model.batches) > 1 and not found.batches:
+        notes.append(f"cells.{context} has no batch_column: all cells get the label '{model.batches[0]}'")
+    if not set(model.perturbations) & set(found.perturbations):
+        notes.append(f"no perturbation of the model has cells in {context}: no observed reference")
+    return notes
+
+
+def _check_splits(config: Config, faults: list[str]) -> dict[str, str]:
+    """Read each model's split file; return model -> hash."""
+    from pertprobe.seen import read_split
+
+    hashes = {}
+    for name, entry in (config.get("models") or {}).items():
+        if entry.get("split") and not _made_by_run(config, entry["split"]):
+            with gathering(faults, f"models.{name}.split: "):
+                read_split(entry["split"])
+                hashes[name] = _hash(entry["split"])
+    return hashes
+
+
+def _check_programs(
+    config: Config, cells: Mapping[str, "ContextCells"], models: Mapping[str, "Model"], faults: list[str]
+) -> dict[str, Any]:
+    """Read programs and panels; return hashes and sizes."""
+    from pertprobe.programs import Programs, read_panels, read_programs
+
+    section = config.get("programs") or {}
+    paths = [path for path in section.get("gmt", []) if not _made_by_run(config, path)]
+    held = {name for found in cells.values() for name in (*found.perturbations, *found.genes)}
+    perturbations = {name for model in models.values() for name in model.perturbations if name != model.control}
+    programs = Programs({})
+    before = len(faults)
+    with gathering(faults, "programs: "):
+        universe = held | perturbations
+        programs = read_programs(
+            *paths, patterns=section.get("patterns"), lists=section.get("lists"), universe=universe
+        )
+    incomplete = len(faults) > before or len(paths) < len(section.get("gmt", [])) or not perturbations
+    if not incomplete:
+        with gathering(faults, "panels."):
+            read_panels(config.get("panels") or {}, programs, perturbations)
+    files = {path: _hash(path) for path in paths if Path(path).is_file()}
+    return {"files": files, "sizes": {name: len(genes) for name, genes in programs.items()}}
+
+
+@cache
+def _hash(path: str) -> str:
+    from pertprobe.files import sha256
+
+    return sha256(path)
+
+
+def _cells_summary(path: str, found: "ContextCells") -> dict[str, Any]:
+    counts = {"n_cells": found.n_cells, "n_controls": found.n_controls, "n_genes": len(found.genes)}
+    names = {"perturbations": len(found.perturbations), "batches": list(found.batches), "notes": list(found.notes)}
+    return {"path": path, "sha256": _hash(path), **counts, **names}
+
+
+def _model_summary(model: "Model", notes: list[str]) -> dict[str, Any]:
+    parts = ("genes", "output_genes", "perturbations", "batches")
+    counts = {f"n_{part}": len(getattr(model, part)) for part in parts}
+    facts = {"set_size": model.set_size, "capabilities": sorted(model.capabilities), "sha256": model.card.get("sha256")}
+    return counts | facts | {"notes": [*model.card.get("warnings", ()), *notes]}

@@ -1,0 +1,78 @@
+"""The run's config: every fault named at once, paths expanded. Reads no data, imports nothing heavy."""
+
+import os
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from pertprobe.errors import PertprobeError
+
+VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def expanded(config: Any, results: str) -> Any:
+    """Return the config with `<results>` and `${NAME:-default}` replaced in every string.
+
+    Raises PertprobeError for a variable that is not set and has no default.
+    """
+    if isinstance(config, dict):
+        return {key: expanded(value, results) for key, value in config.items()}
+    if isinstance(config, list):
+        return [expanded(value, results) for value in config]
+    if isinstance(config, str):
+        return VARIABLE.sub(_variable, config.replace("<results>", results))
+    return config
+
+
+def _variable(match: re.Match) -> str:
+    name, default = match.groups()
+    value = os.environ.get(name, default)
+    if value is None:
+        raise PertprobeError(f"config: {match.group(0)} needs the environment variable {name}, which is not set.")
+    return value
+
+
+def schema_faults(config: dict[str, Any], schema: str | Path) -> list[str]:
+    """Return every way in which the config breaks the schema, each in one sentence that starts with the key."""
+    validator = Draft202012Validator(yaml.safe_load(Path(schema).read_text()))
+    errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
+    return list(dict.fromkeys(text for error in errors for text in _sentences(error)))
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    key = ".".join(str(part) for part in error.absolute_path) or "config"
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = list(error.schema.get("properties", {}))
+        for unknown in error.instance.keys() - set(known):
+            yield f"{key}: unknown key {unknown!r}{_hint(str(unknown), known)}."
+    elif error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        yield f"{key}: {_listed(missing)} missing (has {_listed(list(error.instance)) or 'nothing'})."
+    elif error.validator == "oneOf" and all("required" in each for each in error.validator_value):
+        given = [name for each in error.validator_value for name in each["required"] if name in error.instance]
+        choices = " or ".join(each["required"][0] for each in error.validator_value)
+        yield f"{key}: give either {choices}, never both (found {_listed(given) or 'neither'})."
+    elif error.validator == "oneOf":
+        yield f"{key}: {error.instance!r} is not one of the forms allowed ({_forms(error.validator_value)})."
+    elif error.parent is None and "propertyNames" in error.absolute_schema_path:
+        yield f"{key}: the name {error.instance!r} may hold only a-z, 0-9 and _."
+    else:
+        yield f"{key}: {error.message}."
+
+
+def _forms(schemas: list[dict[str, Any]]) -> str:
+    return ", ".join(repr(each["const"]) if "const" in each else str(each.get("type")) for each in schemas)
+
+
+def _hint(unknown: str, known: list[str]) -> str:
+    near = get_close_matches(unknown, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f" (known: {_listed(known)})"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -1,0 +1,134 @@
+"""Digest of library code, so that Snakemake reruns the rules that use it and no others.
+
+Snakemake does not track imported code. `code("probes.knockout:measure")` follows a function through the package: its
+own syntax tree, the module-level names it uses, and the package functions it imports, each followed in turn. Comments,
+formatting and docstrings do not count, so only a change of behaviour reruns anything.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = Path(__file__).parent
+NAME = PACKAGE.name
+
+
+class Module(NamedTuple):
+    """The top level of one source file."""
+
+    definitions: dict[str, list[ast.stmt]]
+    """Statements that define or change each top-level name."""
+    imports: dict[str, tuple[str, str]]
+    """Imported name -> (package module, name there; empty for the module itself)."""
+
+
+def code(*targets: str) -> str:
+    """Return one digest for functions ("module:function") or whole modules ("module") of the package.
+
+    Raises KeyError for a function that its module does not define: a rule that names it wrongly must not pass.
+    """
+    reached: dict[tuple[str, str], str] = {}
+    for target in targets:
+        module, _, name = target.partition(":")
+        _follow(f"{NAME}.{module}", name, reached)
+    text = "\n".join(f"{module}:{name} {dump}" for (module, name), dump in sorted(reached.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _follow(module: str, name: str, reached: dict[tuple[str, str], str]) -> None:
+    """Add `name` of `module` (all of it where name is empty) and everything it uses to `reached`."""
+    if (module, name) in reached:
+        return
+    parsed = _module(module)
+    if not name:
+        reached[module, ""] = ""
+        for each in (*parsed.definitions, *parsed.imports):
+            _follow(module, each, reached)
+    elif name in parsed.definitions:
+        statements = parsed.definitions[name]
+        reached[module, name] = "".join(ast.dump(_without_docstrings(each)) for each in statements)
+        for statement in statements:
+            _follow_uses(module, parsed, statement, reached)
+    elif name in parsed.imports:
+        reached[module, name] = ""
+        _follow(*parsed.imports[name], reached)
+    elif _path(f"{module}.{name}"):
+        _follow(f"{module}.{name}", "", reached)
+    else:
+        raise KeyError(f"{module} defines no {name}")
+
+
+def _follow_uses(module: str, parsed: Module, statement: ast.stmt, reached: dict[tuple[str, str], str]) -> None:
+    local = _imports_of(module, [node for node in ast.walk(statement) if isinstance(node, ast.Import | ast.ImportFrom)])
+    for target in local.values():
+        _follow(*target, reached)
+    used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - local.keys()
+    for name in sorted(used & (parsed.definitions.keys() | parsed.imports.keys())):
+        _follow(module, name, reached)
+
+
+@cache
+def _module(module: str) -> Module:
+    path = _path(module)
+    if path is None:
+        raise KeyError(f"{module} is not a module of this package")
+    definitions: dict[str, list[ast.stmt]] = {}
+    imports: list[ast.stmt] = []
+    for statement in ast.parse(path.read_text()).body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            imports.append(statement)
+        for name in _defined(statement):
+            definitions.setdefault(name, []).append(statement)
+    return Module(definitions, _imports_of(module, imports))
+
+
+def _defined(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+        return {statement.name}
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return set()
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def _imports_of(module: str, statements: list[ast.stmt]) -> dict[str, tuple[str, str]]:
+    """Return what the import statements bring in from this package."""
+    found = {}
+    for statement in statements:
+        if isinstance(statement, ast.ImportFrom):
+            source = _source(module, statement)
+            if source.split(".")[0] == NAME:
+                found |= {alias.asname or alias.name: (source, alias.name) for alias in statement.names}
+        elif isinstance(statement, ast.Import):
+            ours = [alias for alias in statement.names if alias.name.split(".")[0] == NAME]
+            found |= {alias.asname or alias.name: (alias.name, "") for alias in ours}
+    return found
+
+
+def _source(module: str, statement: ast.ImportFrom) -> str:
+    if not statement.level:
+        return statement.module or ""
+    path = _path(module)
+    parts = module.split(".")
+    here = parts if path and path.name == "__init__.py" else parts[:-1]
+    base = here[: len(here) - statement.level + 1]
+    return ".".join([*base, *([statement.module] if statement.module else [])])
+
+
+def _path(module: str) -> Path | None:
+    """Return the source file of a dotted module name, None where there is none."""
+    base = PACKAGE.joinpath(*module.split(".")[1:])
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+def _without_docstrings(statement: ast.stmt) -> ast.stmt:
+    for node in ast.walk(statement):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [each for each in body if not _is_text(each)] or [ast.Pass()]
+    return statement
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

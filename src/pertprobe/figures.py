@@ -1,0 +1,216 @@
+"""How figures look: one palette, one way of writing them, and the shapes that several probes draw."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from pertprobe.files import atomic
+from pertprobe.programs import Programs
+
+COLOURS = {"pass": "#1b7f5c", "fail": "#c8553d", "mixed": "#e0a030", "not evaluable": "#dcdcdc"}
+"""Verdict -> colour; told apart in print and by most colour-blind readers, and always written in words too."""
+SUBJECT, NULL = "#25557f", "#9aa5b1"
+NOTHING_TESTED = "Nothing could be tested: the evidence table says why, row by row."
+STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pertprobe",  # the same figure has the same bytes
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+}
+plt.rcParams.update(STYLE)
+
+
+@dataclass(frozen=True)
+class DrawInputs:
+    """What a probe draws from."""
+
+    evidence: pd.DataFrame
+    measurements: Mapping[str, xr.Dataset]
+    """Model -> its measurement."""
+    programs: Programs
+    question: Mapping[str, Any]
+    """The part of the config that the probe's test depends on."""
+
+
+def write_figure(figure: Figure, paths: Iterable[str | Path]) -> None:
+    """Write a figure in the formats its paths name; no date goes into it."""
+    for path in paths:
+        with atomic(path) as temporary:
+            metadata = {"Date": None} if temporary.suffix == ".svg" else None
+            figure.savefig(temporary, bbox_inches="tight", metadata=metadata)
+    plt.close(figure)
+
+
+def panels(n: int, width: float, height: float | Sequence[float], columns: int = 3) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `n` axes in a grid, each `width` inches wide; `height` of all rows, or of each."""
+    columns = min(columns, max(n, 1))
+    rows = -(-max(n, 1) // columns)
+    heights = [height] * rows if isinstance(height, int | float) else list(height)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width * columns, sum(heights)),
+        squeeze=False,
+        layout="constrained",
+        height_ratios=heights,
+    )
+    flat = list(axes.ravel())
+    for spare in flat[n:]:
+        spare.axis("off")
+    return figure, flat[:n]
+
+
+def nothing_to_draw(text: str) -> Figure:
+    """Return a figure that says why it is empty."""
+    figure, (axes,) = panels(1, 6, 1)
+    axes.axis("off")
+    axes.text(0, 0.5, text, va="center", wrap=True)
+    return figure
+
+
+def name_of_pair(row: Any) -> str:
+    """Return "model" or "model vs reference"."""
+    return f"{row.model} vs {row.reference}" if row.reference else row.model
+
+
+def bars_with_null(axes: Axes, rows: pd.DataFrame, label: str) -> None:
+    """Draw each program's estimate and interval beside the range of its null (mean and two sd), best first."""
+    rows = rows.sort_values("effect", kind="stable")
+    places = np.arange(len(rows))
+    axes.barh(places, 4 * rows.null_sd, left=rows.null_mean - 2 * rows.null_sd, height=0.7, color="#e4e8ec")
+    axes.plot(rows.null_mean, places, "|", color=NULL, markersize=9)
+    axes.hlines(places, rows.ci_low, rows.ci_high, color=SUBJECT, linewidth=1)
+    filled = rows.q < 0.05
+    axes.scatter(rows.estimate, places, s=22, zorder=3, edgecolor=SUBJECT, color=np.where(filled, SUBJECT, "white"))
+    axes.set_yticks(places, [f"{row.program}  ({row.n})" for row in rows.itertuples()])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.axvline(0, color="black", linewidth=0.4)
+    axes.set_xlabel(label)
+
+
+def null_legend(figure: Figure) -> None:
+    """Say what points, lines and grey ranges of `bars_with_null` are."""
+    dot = {"marker": "o", "linestyle": "", "markeredgecolor": SUBJECT}
+    handles = [
+        plt.Line2D([], [], markerfacecolor=SUBJECT, **dot, label="q < 0.05"),
+        plt.Line2D([], [], markerfacecolor="white", **dot, label="q at least 0.05"),
+        plt.Line2D([], [], color=SUBJECT, label="95 % interval"),
+        Patch(color="#e4e8ec", label="null, mean and 2 sd"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+
+
+Fill = Callable[[Figure, Sequence[Axes]], None]
+"""Draws into one axes per model."""
+
+
+def coherence_columns(evidence: pd.DataFrame, label: str, most: int = 20) -> tuple[list[str], float, Fill]:
+    """Return the models with a tested program, the height in inches that they need, and what draws them.
+
+    Within-program coherence beside its null, one column per model, at most the `most` strongest programs.
+    """
+    kept = (evidence.statistic == "coherence") & (evidence.adjustment == "centred") & evidence.evaluable
+    rows = evidence[kept & (evidence.role == "subject")]
+    models = list(rows.model.unique())
+    largest = min(most, rows.groupby("model").size().max()) if models else 0
+
+    def fill(figure: Figure, axes: Sequence[Axes]) -> None:
+        for each, model in zip(axes, models, strict=True):
+            bars_with_null(each, rows[rows.model == model].nlargest(most, "effect"), label)
+            each.set_title(model)
+        null_legend(figure)
+
+    return models, 1.0 + 0.22 * largest, fill
+
+
+def coherence_figure(evidence: pd.DataFrame, label: str) -> Figure:
+    """Draw within-program coherence of each model beside its null, and nothing else."""
+    models, height, fill = coherence_columns(evidence, label)
+    if not models:
+        return nothing_to_draw(NOTHING_TESTED)
+    figure, axes = panels(len(models), 4.4, height, columns=len(models))
+    fill(figure, axes)
+    return figure
+
+
+def verdict_matrix(verdicts: pd.DataFrame, models: Sequence[str], levels: Mapping[str, Sequence[str]]) -> Figure:
+    """Draw program x (probe, model): what passed, failed, or could not be asked.
+
+    Programs that no probe could evaluate are left to the tables, and counted below.
+    """
+    asked = verdicts[verdicts.verdict != "not evaluable"].program.unique()
+    shown = verdicts[verdicts.program.isin(asked)]
+    if shown.empty:
+        return nothing_to_draw(NOTHING_TESTED)
+    columns = _columns(shown, models, levels)
+    programs = sorted(
+        shown.program.unique(), key=lambda name: (-(shown[shown.program == name].verdict == "pass").sum(), name)
+    )
+    figure, axes = plt.subplots(figsize=(2.6 + 0.5 * len(columns), 1.9 + 0.26 * len(programs)), layout="constrained")
+    for x, (probe, name) in enumerate(columns):
+        mine = shown[(shown.probe == probe) & (shown.apply(name_of_pair, axis=1) == name)]
+        for y, program in enumerate(programs):
+            _cell(axes, x, y, list(mine[mine.program == program].verdict))
+    _frame(axes, columns, programs)
+    left_out = verdicts.program.nunique() - len(programs)
+    note = f"; {left_out} programs that no probe could evaluate are not shown" if left_out else ""
+    handles = [Patch(color=colour, label=verdict) for verdict, colour in COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower left", ncols=4, title=f"Verdicts{note}", alignment="left")
+    return figure
+
+
+def _columns(shown: pd.DataFrame, models: Sequence[str], levels: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    order = [probe for probes in levels.values() for probe in probes]
+    found = {(row.probe, name_of_pair(row)) for row in shown.itertuples()}
+    rank = {model: position for position, model in enumerate(models)}
+    return sorted(
+        found,
+        key=lambda each: (
+            order.index(each[0]) if each[0] in order else len(order),
+            rank.get(each[1].split(" vs ")[0], 0),
+            each[1],
+        ),
+    )
+
+
+def _cell(axes: Axes, x: int, y: int, answers: list[str]) -> None:
+    if not answers:
+        return
+    answer = answers[0] if len(set(answers)) == 1 else "mixed"
+    axes.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, color=COLOURS[answer]))
+    mark = {"pass": "pass", "fail": "fail", "mixed": "mixed", "not evaluable": "n.e."}[answer]
+    axes.text(x, y, mark, ha="center", va="center", fontsize=6, color="black" if answer == "not evaluable" else "white")
+
+
+def _frame(axes: Axes, columns: list[tuple[str, str]], programs: list[str]) -> None:
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(programs) - 0.5, -0.5)
+    axes.set_yticks(range(len(programs)), programs)
+    axes.set_xticks(range(len(columns)), [name for _, name in columns], rotation=40, ha="left")
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    for probe in dict.fromkeys(probe for probe, _ in columns):
+        places = [x for x, (each, _) in enumerate(columns) if each == probe]
+        axes.text(np.mean(places), len(programs) - 0.3, probe, ha="center", va="top", fontweight="bold", fontsize=7)
+        axes.axvline(places[0] - 0.5, color="white", linewidth=3)

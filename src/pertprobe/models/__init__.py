@@ -1,0 +1,59 @@
+"""Models that can be probed: State's, those built here, and those of other packages' entry points."""
+
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pertprobe.errors import PertprobeError
+
+if TYPE_CHECKING:
+    import torch
+
+    from pertprobe.models.base import Model
+
+GROUP = "pertprobe.models"
+"""Entry points of this group are functions (path, **options) -> Model, called `kind` in a config."""
+
+
+def load_model(
+    path: str | Path,
+    *,
+    kind: str = "state",
+    attention: str | None = None,
+    dtype: "torch.dtype | str | None" = None,
+    device: "torch.device | str" = "cpu",
+    checkpoint: str | None = None,
+) -> "Model":
+    """Load a trained model.
+
+    Args:
+        path: what the model's kind reads; for "state" a State model directory.
+        kind: "state", or the name of an entry point of the group `pertprobe.models`.
+        attention: bidirectional, causal, causal_rope or self; None or "flag" = what the checkpoint says.
+        dtype: float32 (the default) or float64, by name or as torch's.
+        device: where the weights live.
+        checkpoint: a checkpoint's file name, if not the default.
+
+    Raises:
+        PertprobeError: the kind is unknown, or the model cannot be read.
+    """
+    given = {"attention": attention, "dtype": _dtype(dtype), "device": device, "checkpoint": checkpoint}
+    options = {name: value for name, value in given.items() if value is not None}
+    if kind == "state":
+        from pertprobe.models.state import load_state
+
+        return load_state(path, **options)
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if kind not in found:
+        raise PertprobeError(f"model: kind '{kind}' is unknown (available: {', '.join(['state', *sorted(found)])})")
+    return found[kind].load()(path, **options)
+
+
+def _dtype(dtype: "torch.dtype | str | None") -> "torch.dtype":
+    import torch
+
+    known = {"float32": torch.float32, "float64": torch.float64}
+    name = str(dtype or "float32").removeprefix("torch.")
+    if name not in known:
+        raise PertprobeError(f"model: dtype '{dtype}' is none of {', '.join(known)}")
+    return known[name]

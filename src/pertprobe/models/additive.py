@@ -1,0 +1,84 @@
+"""The mean shift: Y = X + the perturbation's mean observed change. The baseline whose Jacobian is the identity."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pertprobe.errors import PertprobeError
+from pertprobe.models.base import Capability
+
+
+class AdditiveModel:
+    """Adds one vector per perturbation: implements `pertprobe.models.base.Model` without stages.
+
+    dY_s/dX_s is the identity for every cell, perturbation and batch, and no cell sees another.
+    """
+
+    n_layers = 0
+    cell_positions = slice(None)
+    capabilities: frozenset[Capability] = frozenset({"predict", "gradient", "gene_space", "set_function"})
+
+    def __init__(
+        self,
+        deltas: Mapping[str, np.ndarray],
+        *,
+        genes: Sequence[str],
+        control: str,
+        batches: Sequence[str] = (),
+        set_size: int = 32,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Take the mean observed change [G] of each perturbation; the control's is zero unless given.
+
+        Raises:
+            PertprobeError: a change has another length than `genes`, or is not finite.
+        """
+        given = {control: np.zeros(len(genes))} | dict(deltas)
+        for name, delta in given.items():
+            if np.shape(delta) != (len(genes),) or not np.isfinite(delta).all():
+                raise PertprobeError(f"additive: change of '{name}' is not {len(genes)} finite numbers, one per gene")
+        self.genes = self.output_genes = self.output_features = tuple(genes)
+        self.perturbations, self.control, self.batches = tuple(sorted(given)), control, tuple(batches)
+        self.deltas = {name: torch.as_tensor(delta, dtype=dtype) for name, delta in given.items()}
+        self.set_size, self.dtype = set_size, dtype
+        self.card: dict[str, Any] = {"kind": "additive", "causal": False, "perturbations": len(given), "warnings": []}
+
+    def predict(
+        self, values: np.ndarray | Tensor, perturbation: str, batches: np.ndarray | Tensor | Sequence | None = None
+    ) -> Tensor:
+        """Return X + delta [..., S, G]; `batches` change nothing.
+
+        Raises:
+            PertprobeError: an unknown perturbation, or another number of genes.
+        """
+        if perturbation not in self.deltas:
+            near = ", ".join(difflib.get_close_matches(perturbation, self.deltas, n=5, cutoff=0.5)) or "none"
+            raise PertprobeError(f"additive: perturbation '{perturbation}' is unknown (near matches: {near})")
+        X = self.tensor(values)
+        return X + self.deltas[perturbation].to(X.device)
+
+    predict_genes = predict
+
+    def tensor(self, values: np.ndarray | Tensor) -> Tensor:
+        """Return cells [..., S, G] as a tensor of the model's type; PertprobeError for another number of genes."""
+        X = torch.as_tensor(values).to(self.dtype)
+        if X.shape[-1] != len(self.genes):
+            raise PertprobeError(f"additive: cells have {X.shape[-1]} genes, the model {len(self.genes)}")
+        return X
+
+    def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> None:
+        """Return None: the mean shift uses no batch labels."""
+
+    def redraw(self, seed: int, keep: Sequence[str] = ()) -> NoReturn:
+        """Refuse: observed means have no architecture to draw again."""
+        raise PertprobeError("additive: the mean shift cannot be re-drawn, so it has no architecture null")
+
+    def _no_stages(self, *_: object, **__: object) -> NoReturn:
+        """Refuse: the mean shift has no stages."""
+        raise PertprobeError("additive: model has no stages")
+
+    encode_perturbations = encode_cells = mix = decode = _no_stages

@@ -1,0 +1,118 @@
+"""What probes are given: to measure a model, and to test what was measured."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe.cells import CellSets
+from pertprobe.programs import Panel, Programs
+from pertprobe.seeding import generator
+
+if TYPE_CHECKING:
+    from pertprobe.models.base import Model
+    from pertprobe.sae import SparseAutoencoder
+
+SUBJECT = "subject"
+"""The variant that is the model itself."""
+NEVER = "never"
+"""Status of a perturbation the model was never trained with, whose code is therefore untrained."""
+
+
+@dataclass(frozen=True)
+class MeasureInputs:
+    """What a probe measures with."""
+
+    model: "Model"
+    cells: CellSets
+    """Control cells of the model's context, genes in the model's order."""
+    settings: Mapping[str, Any]
+    panels: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    """Panel -> its regulators and targets."""
+    sae: "SparseAutoencoder | None" = None
+    layer: int | str = "middle"
+    """The layer `sae` was trained on."""
+    contexts: tuple[CellSets, ...] = ()
+    """Control cells of every context of the run."""
+
+    @property
+    def perturbations(self) -> list[str]:
+        """The model's perturbations without the control, sorted."""
+        return sorted(set(self.model.perturbations) - {self.model.control})
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One measured model, as a test sees it."""
+
+    measurement: xr.Dataset
+    strength: pd.Series
+    """Perturbation -> norm of the model's own mean delta_y in its context."""
+    seen: pd.Series
+    """Perturbation -> here, elsewhere, never or unknown."""
+
+
+@dataclass(frozen=True)
+class TestInputs:
+    """What a probe tests: one model, or a model against the reference of its pair."""
+
+    __test__ = False  # the name is no test case
+    identity: Mapping[str, Any]
+    """probe, model, reference, context and regime, as they stand in each row."""
+    subject: Subject
+    reference: Subject | None
+    programs: Programs
+    panels: Mapping[str, Panel]
+    cells: CellSets
+    """Control cells of the model's context."""
+    settings: Mapping[str, Any]
+    comparison: str = ""
+    """contexts or regimes for a pair, empty for one model."""
+    permutations: int = 9999
+    bootstrap: int = 999
+    min_perturbations: int = 3
+    min_genes: int = 3
+    seed: int = 0
+
+    def random(self, *names: object) -> np.random.Generator:
+        """Return the generator of one draw, seeded by what is tested and never by its position."""
+        who = (self.identity["probe"], self.identity["model"], self.identity["reference"])
+        return generator(self.seed, "test", *who, *names)
+
+
+def dataset(**variables: xr.DataArray) -> xr.Dataset:
+    """Join arrays of one shard into the Dataset of the subject, with its `variant` axis."""
+    return xr.Dataset(variables).expand_dims(variant=[SUBJECT])
+
+
+def averaged(measurement: xr.Dataset, name: str) -> xr.DataArray:
+    """Return the subject's variable, mean over cell sets."""
+    values = measurement[name].sel(variant=SUBJECT, drop=True).astype(np.float64)
+    return values.mean("set") if "set" in values.dims else values
+
+
+def members(names: Sequence[str], program: Sequence[str]) -> np.ndarray:
+    """Return the positions in `names` of a program's members."""
+    return np.flatnonzero(np.isin(np.asarray(names), list(program)))
+
+
+def each_program(
+    inputs: TestInputs,
+    names: Sequence[str],
+    enough: int,
+    what: str,
+) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Yield program, positions of its members among `names`, and why they are too few (empty where they are enough)."""
+    for program, listed in inputs.programs.items():
+        found = members(names, listed)
+        short = f"{len(found)} {what} of the program, {enough} needed" if len(found) < enough else ""
+        if not short and len(found) > len(names) - 2:
+            short = f"all but {len(names) - len(found)} of the {len(names)} {what} are in the program: no background"
+        yield program, found, short
+
+
+Published = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[float, float]]
+"""Given raw similarities [P, P], members and a generator, returns the published estimate and p."""

@@ -1,0 +1,36 @@
+"""delta_y: the mean response to each perturbation less that to the control. A space, and every probe's strength."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe.probes.base import MeasureInputs, averaged, dataset
+from pertprobe.progress import counted
+
+NEEDS = frozenset({"predict"})
+SPACE = ("delta_y", "delta_y", "gene")
+"""Name of the space, its variable and its feature dimension."""
+
+
+def units(inputs: MeasureInputs) -> list[str]:
+    """Return what is measured one by one: every perturbation but the control."""
+    return inputs.perturbations
+
+
+def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
+    """Return delta_y [set, perturbation, gene]: E[Y | perturbation] - E[Y | control] over the cells of each set."""
+    model, cells = inputs.model, inputs.cells
+    control = model.predict(cells.values, model.control, cells.batches).mean(-2)
+    shifts = [
+        (model.predict(cells.values, name, cells.batches).mean(-2) - control).cpu().numpy()
+        for name in counted(names, "delta_y of perturbations")
+    ]
+    values = np.stack(shifts, axis=1)
+    coords = {"perturbation": names, "gene": list(model.output_genes)}
+    return dataset(delta_y=xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords))
+
+
+def strength(measurement: xr.Dataset) -> pd.Series:
+    """Return perturbation -> Euclidean norm over genes of its delta_y, mean over cell sets."""
+    shift = averaged(measurement, "delta_y")
+    return pd.Series(np.linalg.norm(shift.values, axis=1), index=shift.perturbation.values)

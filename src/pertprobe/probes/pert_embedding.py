@@ -1,0 +1,146 @@
+"""pert_embedding: are the perturbations of a program close to each other in the model's own perturbation code?"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe import evidence
+from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, dataset, each_program, members
+from pertprobe.probes.representation import coherence_rows, consistency_rows, matched_cosine, trained_profiles
+from pertprobe.statistics.permutation import coherence
+from pertprobe.statistics.published import rank_sum_pairs
+from pertprobe.statistics.similarity import centred, cosine_similarity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pertprobe.figures import DrawInputs
+
+NEEDS = frozenset({"stages"})
+LEVEL = "representation"
+UNIT = "perturbation"
+STATISTICS = ("coherence", "nearest_neighbours", "consistency")
+SPACE = ("pert_encoder", "embedding", "feature")
+
+
+def units(inputs: MeasureInputs) -> list[str]:
+    """Return what is measured one by one: every perturbation but the control."""
+    return inputs.perturbations
+
+
+def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
+    """Return the perturbation codes, embedding [perturbation, feature]."""
+    codes = inputs.model.encode_perturbations(names).detach().cpu().numpy()
+    coords = {"perturbation": names, "feature": [f"h{i}" for i in range(codes.shape[1])]}
+    return dataset(embedding=xr.DataArray(codes, dims=("perturbation", "feature"), coords=coords))
+
+
+def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Is each program more coherent in pert_encoder space than perturbations of the same strength?"""
+    profiles = trained_profiles(inputs.subject, averaged(inputs.subject.measurement, "embedding"))
+    if inputs.reference is not None:
+        reference = trained_profiles(inputs.reference, averaged(inputs.reference.measurement, "embedding"))
+        yield from consistency_rows(inputs, profiles, reference, _mean_matched_cosine)
+        return
+    yield from coherence_rows(inputs, profiles, lambda raw, found, _: rank_sum_pairs(raw, found)[:2])
+    yield from _neighbour_rows(inputs, profiles)
+
+
+def neighbours(similarity: np.ndarray, k: int) -> np.ndarray:
+    """Return who is among whose k nearest, bool [P, P]; ties go to the earlier name."""
+    others = similarity.copy()
+    np.fill_diagonal(others, -np.inf)
+    nearest = np.argsort(-others, axis=1, kind="stable")[:, :k]
+    adjacent = np.zeros(similarity.shape, dtype=bool)
+    np.put_along_axis(adjacent, nearest, True, axis=1)
+    return adjacent
+
+
+def _neighbour_rows(inputs: TestInputs, profiles: xr.DataArray) -> Iterator[dict[str, Any]]:
+    """Yield the share of its members' k nearest neighbours that lie in the program, per program."""
+    names = profiles.perturbation.values
+    k = min(inputs.settings["neighbours"], len(names) - 1)
+    adjacent = neighbours(cosine_similarity(centred(profiles.values)), k).astype(float)
+    strength = inputs.subject.strength.reindex(names).to_numpy()
+    for program, found, short in each_program(inputs, names, inputs.min_perturbations, "trained perturbations"):
+        who = {"statistic": "nearest_neighbours", "program": program, "n": len(found), "n_background": len(names)}
+        if short:
+            yield evidence.not_evaluable(inputs.identity, short, **who)
+            continue
+        # The mean over pairs, times the reachable neighbours a member has, over k: the share within the program.
+        share = (adjacent + adjacent.T) / 2 * (len(found) - 1) / min(k, len(found) - 1)
+        test = coherence(share, found, strength, inputs.permutations, inputs.random("neighbours", program))
+        yield evidence.row(inputs.identity, **who, **evidence.tested(test))
+
+
+def draw(inputs: "DrawInputs") -> "Figure":
+    """Draw each program's coherence beside its null (above), and who is nearest to whom (below)."""
+    from pertprobe.figures import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+
+    label = "mean cosine within the program (pert_encoder, centred)"
+    models, height, fill = coherence_columns(inputs.evidence, label)
+    if not models:
+        return nothing_to_draw(NOTHING_TESTED)
+    tables = {model: nearest_table(inputs, model) for model in models}
+    rows = max(table.member.nunique() for table in tables.values())
+    figure, axes = panels(2 * len(models), 4.4, (height, 0.9 + 0.18 * rows), columns=len(models))
+    fill(figure, axes[: len(models)])
+    for each, (model, table) in zip(axes[len(models) :], tables.items(), strict=True):
+        _neighbour_map(each, table, f"{model}: nearest neighbours")
+    return figure
+
+
+def nearest_table(inputs: "DrawInputs", model: str, most: int = 30) -> pd.DataFrame:
+    """Return the members of the most coherent programs with their k nearest: columns member, program, rank, neighbour,
+    similarity, same (neighbour in the program too); at most `most` members.
+    """
+    profiles = averaged(inputs.measurements[model], "embedding")
+    names = profiles.perturbation.values
+    similarity = cosine_similarity(centred(profiles.values))
+    k = min(inputs.question["settings"]["neighbours"], len(names) - 1)
+    rows = []
+    for program in _ordered_programs(inputs.evidence, model):
+        for i in members(names, inputs.programs[program]):
+            nearest = [j for j in np.argsort(-similarity[i], kind="stable") if j != i][:k]
+            rows += [
+                (names[i], program, rank, names[j], similarity[i, j], names[j] in inputs.programs[program])
+                for rank, j in enumerate(nearest, start=1)
+            ]
+    columns = ["member", "program", "rank", "neighbour", "similarity", "same"]
+    table = pd.DataFrame(rows, columns=columns).drop_duplicates(["member", "rank"])
+    return table[table.member.isin(table.member.unique()[:most])]
+
+
+def _ordered_programs(evidence_table: pd.DataFrame, model: str) -> list[str]:
+    kept = (evidence_table.statistic == "nearest_neighbours") & (evidence_table.model == model)
+    return list(evidence_table[kept & evidence_table.evaluable].sort_values(["p", "program"]).program)
+
+
+def _neighbour_map(axes: "Axes", table: pd.DataFrame, title: str) -> None:
+    """Draw member x rank, coloured by similarity; a neighbour of the same program is written in bold."""
+    wide = table.pivot(index="member", columns="rank", values="similarity").reindex(table.member.unique())
+    axes.imshow(wide.to_numpy(), aspect="auto", cmap="PuBu", vmin=0, vmax=1)
+    places = {member: y for y, member in enumerate(wide.index)}
+    for row in table.itertuples():
+        weight, colour = ("bold", "black") if row.same else ("normal", "#555555")
+        colour = "white" if row.similarity > 0.6 else colour
+        text = f"{row.neighbour} {row.similarity:.2f}"
+        axes.text(
+            row.rank - 1, places[row.member], text, ha="center", va="center", fontsize=5, weight=weight, color=colour
+        )
+    first = table.drop_duplicates("member")
+    axes.set_yticks(range(len(wide)), [f"{row.member}" for row in first.itertuples()], fontsize=6)
+    axes.set_xticks(range(wide.shape[1]), [f"{rank}." for rank in wide.columns])
+    axes.set_title(title)
+    axes.set_xlabel("nearest first; bold = a member of the same program")
+
+
+def _mean_matched_cosine(ours: xr.DataArray, theirs: xr.DataArray) -> float:
+    """Return the published first-order agreement; nan where the codes differ in size."""
+    if ours.shape != theirs.shape:
+        return np.nan
+    return float(matched_cosine(ours.values, theirs.values).mean())

@@ -1,0 +1,220 @@
+"""targeted_jacobian: do a pathway's perturbations strengthen its own regulator -> target derivatives?"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe import evidence
+from pertprobe.errors import PertprobeError
+from pertprobe.probes.base import SUBJECT, MeasureInputs, TestInputs, averaged, dataset, members
+from pertprobe.programs import Panel, measured_pairs
+from pertprobe.progress import counted
+from pertprobe.statistics.permutation import mean_score
+from pertprobe.statistics.published import rank_sum_triples
+from pertprobe.statistics.ranks import rank_scores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pertprobe.figures import DrawInputs
+
+# A cell of multiplicity S stands for S cells only in a set function.
+NEEDS = frozenset({"stages", "gradient", "gene_space", "set_function"})
+LEVEL = "causal"
+UNIT = "panel"
+STATISTICS = ("rank_score", "rank_score_alternative")
+CLOSED = 0.2
+"""A target whose output ReLU is closed in more than this share of perturbations is left out (inference.md 6)."""
+
+
+def units(inputs: MeasureInputs) -> list[str]:
+    """Return what is measured one by one: every perturbation but the control."""
+    return inputs.perturbations
+
+
+def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
+    """Return dY[target]/dX[regulator] [set, perturbation, feature] and open targets [set, perturbation, gene].
+
+    A feature is called "regulator>target". The attribute `batch` names the batch label of the mean cell.
+    """
+    from pertprobe.jacobian import panel_jacobian  # torch, which tests do without
+
+    regulators, targets = _measured_genes(inputs)
+    if not regulators or not targets:
+        raise PertprobeError("targeted_jacobian: no regulator or no target of any panel is among the model's genes.")
+    point, label = _point(inputs)
+    columns = [inputs.model.genes.index(name) for name in regulators]
+    rows = [inputs.model.output_genes.index(name) for name in targets]
+    codes = inputs.model.encode_perturbations(names)
+    found = [
+        panel_jacobian(inputs.model, code, point, rows, columns)
+        for code in counted(list(codes), "Jacobians of perturbations")
+    ]
+    values = np.stack([each.values.detach().cpu().numpy() for each in found], axis=1)
+    active = np.stack([each.open.cpu().numpy() for each in found], axis=1)
+    features = [f"{regulator}>{target}" for target in targets for regulator in regulators]
+    jacobian = xr.DataArray(
+        values.reshape(*values.shape[:2], -1),
+        dims=("set", "perturbation", "feature"),
+        coords={"perturbation": names, "feature": features},
+    )
+    opened = xr.DataArray(active, dims=("set", "perturbation", "gene"), coords={"gene": targets})
+    return dataset(jacobian=jacobian, open=opened).assign_attrs(batch=label)
+
+
+def _measured_genes(inputs: MeasureInputs) -> tuple[list[str], list[str]]:
+    """Return the regulators among the model's inputs and the targets among its outputs, over all panels."""
+    regulators = {name for panel in inputs.panels.values() for name in panel["regulators"]}
+    targets = {name for panel in inputs.panels.values() for name in panel["targets"]}
+    return sorted(regulators & set(inputs.model.genes)), sorted(targets & set(inputs.model.output_genes))
+
+
+def _point(inputs: MeasureInputs) -> tuple[Any, str]:
+    """Return where the derivative is taken, and the batch label used there (empty: each cell its own)."""
+    from pertprobe.jacobian import cells_point, check_multiplicity, mean_cell_point
+
+    model, cells = inputs.model, inputs.cells
+    code = model.encode_perturbations([model.control])[0]
+    if inputs.settings["at"] == "cells":
+        return cells_point(cells.values, model.batch_indices(cells.batches), code), ""
+    label = _commonest(cells.batches)
+    indices = model.batch_indices(np.array([label])) if label else None
+    point = mean_cell_point(cells.values, None if indices is None else int(indices[0]), code)
+    check_multiplicity(model, code, point)
+    return point, label
+
+
+def _commonest(batches: np.ndarray | None) -> str:
+    """Return the most frequent batch label, the first in order of names among equals; empty without labels."""
+    if batches is None:
+        return ""
+    counts = Counter(batches.ravel().tolist())
+    return min(counts, key=lambda label: (-counts[label], label))
+
+
+def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Are a panel's derivatives larger under its pathway's perturbations than under others of the same strength?"""
+    if inputs.reference is not None:
+        return
+    for name, panel in inputs.panels.items():
+        yield from _panel_rows(inputs, name, panel)
+    for program in inputs.programs.keys() - {panel.program for panel in inputs.panels.values()}:
+        who = {"statistic": "rank_score", "program": program}
+        yield evidence.not_evaluable(inputs.identity, "no panel for this program", **who)
+
+
+def _panel_rows(inputs: TestInputs, name: str, panel: Panel) -> Iterator[dict[str, Any]]:
+    who = {"program": panel.program, "panel": name}
+    table, notes = panel_table(inputs, panel)
+    if table.shape[1] == 0:
+        for statistic in STATISTICS:
+            yield evidence.not_evaluable(inputs.identity, "; ".join(notes), statistic=statistic, **who)
+        return
+    signs = np.array([(panel.signs or {}).get(pair, 1) for pair in table.columns])
+    signed, absolute = table * signs, table.abs()
+    primary, alternative = (signed, absolute) if panel.signs else (absolute, signed)
+    of = ("s J", "|J|") if panel.signs else ("|J|", "J")
+    for statistic, values, label in zip(STATISTICS, (primary, alternative), of, strict=True):
+        said = _published(table, panel) if statistic == STATISTICS[0] else (np.nan, np.nan)
+        yield _score_row(inputs, panel, values, {"statistic": statistic, **who}, [f"ranks of {label}", *notes], said)
+
+
+def panel_table(inputs: TestInputs, panel: Panel) -> tuple[pd.DataFrame, list[str]]:
+    """Return the panel's Jacobian [perturbation, pair] and what was left out of it, in words."""
+    measurement = inputs.subject.measurement
+    jacobian = averaged(measurement, "jacobian").to_pandas()
+    shut = (measurement["open"].sel(variant=SUBJECT).mean("set") == 0).mean("perturbation")
+    closed = set(shut.gene.values[shut.values > CLOSED])
+    pairs, notes = measured_pairs(panel, inputs.cells.genes)
+    kept = [f"{a}>{b}" for a, b in pairs if f"{a}>{b}" in jacobian.columns and b not in closed]
+    mine = sorted(closed & set(panel.targets))
+    if mine:
+        notes = [*notes, f"targets closed in more than {CLOSED:.0%} of perturbations left out: {', '.join(mine)}"]
+    if measurement.attrs.get("batch"):
+        notes = [*notes, f"mean cell of batch {measurement.attrs['batch']}"]
+    return jacobian[kept], list(notes) if kept else [*notes, "no pair of the panel is measured and open"]
+
+
+def _score_row(
+    inputs: TestInputs,
+    panel: Panel,
+    values: pd.DataFrame,
+    who: dict[str, Any],
+    notes: list[str],
+    said: tuple[float, float],
+) -> dict[str, Any]:
+    scores, dropped = pathway_scores(values)
+    program = set(inputs.programs[panel.program]) - set(panel.perturbations)
+    scores = scores[[name for name in scores.index if name not in program]]
+    found = members(scores.index, panel.perturbations)
+    who = {**who, "n": len(found), "n_background": len(scores) - len(found)}
+    if dropped:
+        notes = [*notes, f"{len(dropped)} perturbations with too few pairs dropped: {', '.join(dropped)}"]
+    if len(found) < 2:
+        short = f"{len(found)} pathway perturbations, 2 needed"
+        return evidence.not_evaluable(inputs.identity, "; ".join([short, *notes]), **who)
+    strength = inputs.subject.strength.reindex(scores.index).to_numpy()
+    test = mean_score(scores.to_numpy(), found, strength, inputs.permutations, inputs.random(*who.values()))
+    columns = evidence.tested(test)
+    columns["reason"] = "; ".join(note for note in (columns["reason"], *notes) if note)
+    return evidence.row(inputs.identity, **who, **columns, estimate_published=said[0], p_published=said[1])
+
+
+def pathway_scores(values: pd.DataFrame) -> tuple[pd.Series, list[str]]:
+    """Return each perturbation's mean mid-rank over the pairs [perturbation, pair], and the perturbations dropped."""
+    pairs = [tuple(pair.split(">", 1)) for pair in values.columns]
+    result = rank_scores(values.to_numpy(), list(values.index), pairs)
+    scores = pd.Series(result.scores, index=values.index)
+    return scores.dropna(), list(scores.index[scores.isna()])
+
+
+def _published(table: pd.DataFrame, panel: Panel) -> tuple[float, float]:
+    """Return the published ratio of mean J and rank-sum p over pooled (pair, perturbation) triples."""
+    pathway = table.loc[table.index.isin(panel.perturbations)].to_numpy().ravel()
+    control = table.loc[table.index.isin(panel.controls)].to_numpy().ravel()
+    if not len(pathway) or not len(control):
+        return np.nan, np.nan
+    return float(pathway.mean() / control.mean()), rank_sum_triples(pathway, control).p
+
+
+def draw(inputs: "DrawInputs") -> "Figure":
+    """Draw every perturbation's mean rank on a panel's pairs: the pathway's beside all others."""
+    from pertprobe.figures import NOTHING_TESTED, nothing_to_draw, panels
+
+    kept = inputs.evidence[(inputs.evidence.statistic == STATISTICS[0]) & inputs.evidence.evaluable]
+    if kept.empty:
+        return nothing_to_draw(NOTHING_TESTED)
+    figure, axes = panels(len(kept), 3.4, 2.6)
+    for each, row in zip(axes, kept.itertuples(), strict=True):
+        jacobian = averaged(inputs.measurements[row.model], "jacobian").to_pandas()
+        panel = inputs.question["panels"][row.panel]
+        pairs = [f"{a}>{b}" for b in panel["targets"] for a in panel["regulators"] if a != b]
+        values = jacobian[[pair for pair in pairs if pair in jacobian.columns]]
+        scores, _ = pathway_scores(values if panel.get("signs") else values.abs())
+        chosen = panel.get("perturbations", "program")
+        pathway = inputs.programs[row.program] if chosen == "program" else chosen
+        _strip(each, scores, set(pathway), row)
+    return figure
+
+
+def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any) -> None:
+    from pertprobe.figures import NULL, SUBJECT
+
+    mine = scores.index.isin(pathway)
+    for place, chosen, colour in ((0, ~mine, NULL), (1, mine, SUBJECT)):
+        values = scores[chosen].sort_values()
+        # Evenly spread in order of names: the spread shows how many there are and means nothing.
+        spread = np.linspace(-0.28, 0.28, len(values)) if len(values) > 1 else np.zeros(1)
+        axes.scatter(values, place + spread[np.argsort(np.argsort(values.index))], s=12, color=colour, alpha=0.8)
+    for name, score in scores[mine].items():
+        axes.annotate(name, (score, 1.33), rotation=45, fontsize=5, ha="left")
+    axes.axvline(row.null_mean, color="black", linewidth=0.6, linestyle=":")
+    axes.set_yticks([0, 1], [f"others ({(~mine).sum()})", f"pathway ({mine.sum()})"])
+    axes.set_ylim(-0.5, 1.9)
+    axes.set_xlabel(f"mean rank on the panel's pairs (q = {row.q:.2g})")
+    axes.set_title(f"{row.panel}, {row.model}")

@@ -1,0 +1,113 @@
+"""Gathers what the page shows and fills the template."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pertprobe import evidence
+from pertprobe.files import atomic
+from pertprobe.report import words
+
+SHOWN = ["model", "reference", "program", "panel", "n", "estimate", "null_mean", "effect", "p", "p_stratified", "q",
+         "p_published", "evaluable", "reason"]  # fmt: skip
+"""Evidence columns on the page; the TSV has them all."""
+
+
+def write_report(files: Any, params: Any, path: str | Path) -> None:
+    """Write the report; `files` and `params` are those of the rule `report`."""
+    environment = Environment(loader=PackageLoader("pertprobe", "report"), autoescape=True, undefined=StrictUndefined)
+    environment.filters["number"] = number
+    text = environment.get_template("page.html.j2").render(**contents(files, params))
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def contents(files: Any, params: Any) -> dict[str, Any]:
+    """Return everything the template shows."""
+    verdicts = _table(files.verdicts)
+    readings = _table(files.readings)
+    tables = pd.concat([evidence.read(each) for each in files.evidence], ignore_index=True)
+    figures = dict(zip(["verdict_matrix", *params.probes], map(inline_svg, files.figures), strict=True))
+    return {
+        "run": params.run,
+        "matrix": figures.pop("verdict_matrix"),
+        "found": list(words.found(verdicts, readings)),
+        "not_evaluable": list(words.not_evaluable(verdicts)),
+        "truth": words.agreement_with_truth(verdicts),
+        "verdicts": verdicts.to_dict("records"),
+        "readings": readings.to_dict("records"),
+        "evaluability": _evaluability(files.evaluability),
+        "probes": {name: {"figure": figures[name], "rows": _shown(tables, name)} for name in params.probes},
+        "columns": SHOWN,
+        "models": _models(files, params),
+        "sae": {name: _table(each).to_dict("records") for name, each in zip(params.sae, files.sae, strict=True)},
+        "thresholds": {
+            probe: "; ".join(" ".join(map(str, each)) for each in conditions)
+            for probe, conditions in params.thresholds.items()
+        },
+        "levels": {level: ", ".join(probes) or "no probe in this version" for level, probes in params.levels.items()},
+        "not_measured": evidence.NOT_MEASURED,
+    }
+
+
+def inline_svg(path: str | Path) -> Markup:
+    """Return an SVG file as an element: without XML head, ids made unique by the file's name."""
+    text = Path(path).read_text(encoding="utf-8")
+    body = text[text.index("<svg") :]
+    stem = Path(path).stem
+    body = re.sub(r'(id="|url\(#|href="#)', lambda match: f"{match.group(1)}{stem}-", body)
+    return Markup(body)  # noqa: S704 - our own figure, text in it was escaped by matplotlib
+
+
+def number(value: Any) -> str:
+    """Return a value as the page shows it: three digits, nothing for nan."""
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:.3g}"
+    return "" if value is None or value is pd.NA else str(value)
+
+
+def _table(path: str | Path) -> pd.DataFrame:
+    return pd.read_csv(path, sep="\t", keep_default_na=False)
+
+
+def _shown(tables: pd.DataFrame, probe: str) -> list[dict[str, Any]]:
+    """Return the rows with a q first, then the other tested ones; untested rows are on the page as sentences."""
+    rows = tables[(tables.probe == probe) & tables.evaluable & (tables.adjustment == "centred")]
+    rows = rows.assign(reason=rows.reason.str.replace(evidence.NOT_MEASURED, "").str.strip("; "))
+    rows = rows.sort_values(["q", "statistic", "p"], kind="stable", na_position="last")
+    return rows[["statistic", *SHOWN]].to_dict("records")
+
+
+def _evaluability(path: str | Path) -> list[dict[str, Any]]:
+    """Return how many programs each probe can ask about each model."""
+    table = _table(path)
+    enough = table.enough.astype(str) == "True"
+    counts = table.assign(enough=enough).groupby(["probe", "model"], sort=False).enough.agg(["sum", "size"])
+    return counts.reset_index().rename(columns={"sum": "evaluable", "size": "programs"}).to_dict("records")
+
+
+def _models(files: Any, params: Any) -> list[dict[str, Any]]:
+    rows = []
+    for name, card, quality in zip(params.models, files.cards, files.quality, strict=True):
+        content = json.loads(Path(card).read_text())
+        rows.append({**content, "name": name, "quality": _quality(_table(quality)), "related": _related(content)})
+    return rows
+
+
+def _quality(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the median correlation of observed with predicted delta_y, by what the model has seen."""
+    table[["r", "r_mean_shift"]] = table[["r", "r_mean_shift"]].apply(pd.to_numeric, errors="coerce")
+    groups = [("all", table), *table.groupby("seen", sort=True)]
+    return [{"seen": seen, "n": len(rows), **rows[["r", "r_mean_shift"]].median()} for seen, rows in groups]
+
+
+def _related(card: Mapping[str, Any]) -> dict[str, float]:
+    """Return matched minus mismatched cosine of perturbation codes with the other models."""
+    pairs = card["shared_initialisation"].items()
+    return {other: each["pert_encoder_excess"] for other, each in pairs if each.get("pert_encoder_excess") is not None}

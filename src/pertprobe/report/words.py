@@ -1,0 +1,55 @@
+"""What was found and what was not evaluable, in words."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from pertprobe.verdict import FAIL, NOT_EVALUABLE, PASS
+
+MANY = 8
+"""Longer lists of names are cut, and the rest counted."""
+
+
+def listed(names: list[str]) -> str:
+    """Return names joined by commas, at most `MANY`, with a count of the rest."""
+    names = list(dict.fromkeys(names))
+    rest = f" and {len(names) - MANY} more" if len(names) > MANY else ""
+    return ", ".join(names[:MANY]) + rest
+
+
+def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence per probe and model: which programs passed, how many failed; then the readings."""
+    for (probe, model, reference), rows in verdicts.groupby(["probe", "model", "reference"], sort=False):
+        passed = list(rows[rows.verdict == PASS].program)
+        failed = list(rows[rows.verdict == FAIL].program)
+        who = f"{model} against {reference}" if reference else model
+        if passed or failed:
+            what = f"found {listed(passed)}" if passed else "found none"
+            yield f"{probe} on {who} {what}, of {len(passed) + len(failed)} programs that could be tested."
+    clear = readings[~readings.reading.isin([NOT_EVALUABLE, "none", ""])]
+    for (reading, model, reference), rows in clear.groupby(["reading", "model", "reference"], sort=False):
+        who = f"{model} against {reference}" if reference else model
+        yield f"Reading of {who}: {listed(list(rows.program))} {'is' if len(rows) == 1 else 'are'} {reading}."
+
+
+def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence per probe and reason: which questions could not be put."""
+    rows = verdicts[verdicts.verdict == NOT_EVALUABLE]
+    for (probe, reason), group in rows.groupby(["probe", "reason"], sort=False):
+        programs = group.program.nunique()
+        names = f" ({listed(list(group.program))})" if programs <= MANY else ""
+        yield f"{probe}: {programs} program{'s' * (programs != 1)}{names} - {reason}."
+
+
+def agreement_with_truth(verdicts: pd.DataFrame) -> str:
+    """Say how verdicts compare with what was planted; empty for real cells."""
+    known = verdicts[(verdicts.planted != "") & verdicts.verdict.isin([PASS, FAIL])]
+    if known.empty:
+        return ""
+    planted = known[known.planted.str.startswith("coherent")]
+    absent = known[~known.planted.str.startswith("coherent")]
+    hit, false = (planted.verdict == PASS).sum(), (absent.verdict == PASS).sum()
+    return (
+        f"Truth is known here: of {len(planted)} planted representation-level rows {hit} passed; of {len(absent)} rows "
+        f"without a planted effect {false} passed."
+    )

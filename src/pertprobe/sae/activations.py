@@ -1,0 +1,40 @@
+"""Hidden states of control cells run under each perturbation: what a sparse autoencoder is trained on and applied to."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from pertprobe.cells import CellSets
+from pertprobe.models.base import Model
+from pertprobe.progress import counted
+
+
+def layer_number(model: Model, layer: int | str) -> int:
+    """Return the number of a layer; "middle" is the output of the middle block."""
+    return model.n_layers // 2 if layer == "middle" else int(layer)
+
+
+def hidden_states(model: Model, cells: CellSets, names: Sequence[str], layer: int | str) -> Iterator[Tensor]:
+    """Yield for each perturbation the hidden states of the cells [n_sets, S, H] at a layer, extra tokens left out."""
+    number = layer_number(model, layer)
+    encoded = model.encode_cells(model.tensor(cells.values), model.batch_indices(cells.batches))
+    for code in model.encode_perturbations(names):
+        mixed = model.mix(code.expand(cells.n_sets, -1), encoded)
+        yield mixed.layers[number][..., model.cell_positions, :]
+
+
+@torch.no_grad()
+def sampled_activations(model: Model, cells: CellSets, layer: int | str, limit: int, seed: int) -> Tensor:
+    """Return hidden states [n, H] of control cells under every perturbation, at most about `limit`, evenly drawn.
+
+    Every perturbation gives the same number of cells, so that none weighs more.
+    """
+    names = sorted(model.perturbations)
+    generator = torch.Generator().manual_seed(seed)
+    each = max(1, min(cells.n_sets * cells.set_size, limit // len(names)))
+    drawn = []
+    for states in hidden_states(model, cells, list(counted(names, "activations of perturbations")), layer):
+        flat = states.reshape(-1, states.shape[-1]).cpu()
+        drawn.append(flat[torch.randperm(len(flat), generator=generator)[:each]])
+    return torch.cat(drawn)

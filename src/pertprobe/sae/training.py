@@ -1,0 +1,156 @@
+"""Training a TopK sparse autoencoder on the pooled activations of all models that are compared."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Generator, Tensor
+
+from pertprobe.errors import PertprobeError
+from pertprobe.sae.autoencoder import SparseAutoencoder, top_k
+
+logger = logging.getLogger(__name__)
+
+AUXILIARY = 1 / 32
+"""Weight of the loss that revives dead features (Gao et al. 2024, appendix A.2)."""
+DECAY = 0.2
+"""Last share of the steps, over which the learning rate falls to 0."""
+REPORT_SECONDS = 5.0
+
+
+def train_sae(
+    activations: Mapping[str, Tensor],
+    expansion: int,
+    k: int,
+    seed: int,
+    steps: int = 1500,
+    batch: int = 256,
+    learning_rate: float = 4e-3,
+) -> SparseAutoencoder:
+    """Train one SAE for all models: every batch holds as many rows of each, every model's error counts alike.
+
+    The loss is the mean over models of the fraction of that model's variance left unexplained, plus the auxiliary one.
+    Training runs in units of the pooled standard deviation; the biases are scaled back at the end, so that the SAE
+    reads and writes raw activations and no normalisation has to be remembered. Models whose means or scales lie
+    several fold apart are described less well, as `quality` then shows. One thread: the seed decides the result.
+
+    Args:
+        activations: rows [n, H] by model; computed in float32.
+        expansion: features per input dimension: F = expansion x H.
+        k: features active in a row.
+        seed: seed of the initial weights and of the order of rows.
+        steps: number of updates.
+        batch: rows an update, shared equally by the models.
+        learning_rate: Adam's; constant, then falling linearly to 0 over the last fifth.
+
+    Raises:
+        PertprobeError: no activations, different widths, values that are not finite, k above F.
+    """
+    rows = _checked(activations, expansion, k)
+    centre = torch.stack([x.mean(dim=0) for x in rows]).mean(dim=0)
+    scale = float(torch.stack([(x - centre).square().mean() for x in rows]).mean().sqrt()) or 1.0
+    rows = [(x - centre) / scale for x in rows]
+    with _one_thread():
+        sae = _optimise(
+            rows, expansion * len(centre), k, torch.Generator().manual_seed(seed), steps, batch, learning_rate
+        )
+    return SparseAutoencoder(sae.W_enc, sae.b_enc * scale, sae.W_dec, sae.b_dec * scale + centre, k)
+
+
+def _checked(activations: Mapping[str, Tensor], expansion: int, k: int) -> list[Tensor]:
+    """Return float32 rows by model, in the order of the models' names."""
+    rows = {model: activations[model].detach().float() for model in sorted(activations)}
+    empty = [model for model, x in rows.items() if x.ndim != 2 or not len(x) or not x.isfinite().all()]
+    if not rows or empty:
+        raise PertprobeError(
+            f"sae: activations must be finite rows [n, H] of at least one model; not so: {empty or 'none'}."
+        )
+    widths = {model: x.shape[1] for model, x in rows.items()}
+    if len(set(widths.values())) > 1:
+        raise PertprobeError(f"sae: the models' layers differ in width ({widths}). Give each width an SAE of its own.")
+    n_features = expansion * next(iter(widths.values()))
+    if not 0 < k <= n_features:
+        raise PertprobeError(f"sae: k is {k}, but there are {n_features} features. Set k between 1 and {n_features}.")
+    return list(rows.values())
+
+
+def _optimise(
+    rows: list[Tensor], n_features: int, k: int, generator: Generator, steps: int, batch: int, learning_rate: float
+) -> SparseAutoencoder:
+    sae = _initial(rows[0].shape[1], n_features, k, generator, rows[0].device)
+    parameters = [sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec]
+    optimiser = torch.optim.Adam([p.requires_grad_() for p in parameters], lr=learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (steps - step) / (DECAY * steps)))
+    draws = [_batches(len(x), max(1, batch // len(rows)), generator) for x in rows]
+    # a feature is dead once a whole pass over the largest model has not used it
+    silent, patience = torch.zeros(n_features, device=rows[0].device), max(len(x) for x in rows) * len(rows) / batch
+    variances = [max(float((x - x.mean(dim=0)).square().sum(dim=1).mean()), 1e-12) for x in rows]
+    for _ in _reported(steps):
+        parts = [x[next(draw)] for x, draw in zip(rows, draws, strict=True)]
+        weights = torch.cat(
+            [part.new_full((len(part),), 1 / variance) for part, variance in zip(parts, variances, strict=True)]
+        )
+        loss, used = _loss(sae, torch.cat(parts), weights, silent > patience)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        with torch.no_grad():
+            sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
+            silent = torch.where(used, 0.0, silent + 1)
+    return SparseAutoencoder(*(p.detach() for p in parameters), k)
+
+
+def _initial(n_inputs: int, n_features: int, k: int, generator: Generator, device: torch.device) -> SparseAutoencoder:
+    """Return random unit directions, the encoder their transpose; the bias is 0, since the mean is already removed."""
+    W_dec = torch.randn(n_features, n_inputs, generator=generator).to(device)
+    W_dec = W_dec / W_dec.norm(dim=1, keepdim=True)
+    zeros = [torch.zeros(size, device=device) for size in (n_features, n_inputs)]
+    return SparseAutoencoder(W_dec.T.clone(), zeros[0], W_dec, zeros[1], k)
+
+
+def _loss(sae: SparseAutoencoder, x: Tensor, weights: Tensor, dead: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss of a batch [n, H] with row weights [n], and which features were used [F]."""
+    pre = sae.pre_activations(x)
+    features = top_k(pre, sae.k)
+    residual = x - sae.decode(features)
+    loss = (weights * residual.square().sum(dim=1)).mean()
+    n_dead = int(dead.sum())
+    if n_dead:
+        # dead features reconstruct what the living leave over, so that they get a gradient again
+        revived = top_k(pre.masked_fill(~dead, -torch.inf), min(n_dead, x.shape[1] // 2)) @ sae.W_dec
+        loss = loss + AUXILIARY * (weights * (residual.detach() - revived).square().sum(dim=1)).mean()
+    return loss, (features > 0).any(dim=0)
+
+
+def _batches(n: int, size: int, generator: Generator) -> Iterator[Tensor]:
+    """Yield indices of `size` rows for ever, every row once before any again."""
+    left = torch.empty(0, dtype=torch.long)
+    while True:
+        while len(left) < size:
+            left = torch.cat([left, torch.randperm(n, generator=generator)])
+        yield left[:size]
+        left = left[size:]
+
+
+def _reported(steps: int) -> Iterator[int]:
+    """Count steps and log progress with its rate, at most every 5 s."""
+    start = last = time.monotonic()
+    for step in range(steps):
+        yield step
+        now = time.monotonic()
+        if now - last >= REPORT_SECONDS:
+            logger.info("sae: %d of %d steps, %.0f a second", step + 1, steps, (step + 1) / (now - start))
+            last = now
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,47 @@
+"""Rank scores of perturbations on (regulator, target) pairs."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+from pertprobe.statistics.permutation import Floats
+
+
+class RankScores(NamedTuple):
+    """One score a perturbation."""
+
+    scores: Floats
+    """Mean normalised mid-rank [P] over the pairs a perturbation is ranked in; nan where it is dropped."""
+    n_pairs: NDArray[np.intp]
+    """Pairs each perturbation is ranked in [P]."""
+    dropped: tuple[str, ...]
+    """Perturbations ranked in fewer than half of the pairs."""
+
+
+def mid_ranks(values: ArrayLike, left_out: ArrayLike) -> Floats:
+    """Rank each column of `values` [P, K]: (mid-rank - 1/2) / number ranked, in (0, 1) with mean 1/2, ties shared.
+
+    Entries marked in `left_out` [P, K] or nan take no part and are nan in the result.
+    """
+    values = np.where(np.asarray(left_out, dtype=bool), np.nan, np.asarray(values, dtype=np.float64))
+    ranked = (~np.isnan(values)).sum(axis=0)
+    return (rankdata(values, axis=0, nan_policy="omit") - 0.5) / np.maximum(ranked, 1)
+
+
+def rank_scores(values: ArrayLike, perturbations: Sequence[str], pairs: Sequence[tuple[str, str]]) -> RankScores:
+    """Score perturbations by their mean rank on pairs, leaving out pairs that hold the knocked gene.
+
+    Args:
+        values: the Jacobian's entry (its magnitude, or with a sign) [P, K] under each perturbation; nan = not measured.
+        perturbations: names [P], each that of its knocked gene.
+        pairs: (regulator, target) [K].
+    """
+    left_out = np.array([[name in pair for pair in pairs] for name in perturbations]).reshape(len(perturbations), -1)
+    ranks = mid_ranks(values, left_out)
+    n_pairs = (~np.isnan(ranks)).sum(axis=1)
+    kept = (2 * n_pairs >= len(pairs)) & (n_pairs > 0)
+    scores = np.where(kept, np.nansum(ranks, axis=1) / np.maximum(n_pairs, 1), np.nan)
+    return RankScores(scores, n_pairs, tuple(np.asarray(perturbations)[~kept].tolist()))

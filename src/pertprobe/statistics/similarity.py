@@ -1,0 +1,84 @@
+"""Similarity of profiles: cosine after the shared effect is removed, rank correlation without own outputs."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+
+from pertprobe.statistics.permutation import Floats
+
+
+def centred(profiles: ArrayLike) -> Floats:
+    """Remove the shared effect: the mean over perturbations of `profiles` [P, F]."""
+    profiles = np.asarray(profiles, dtype=np.float64)
+    return profiles - profiles.mean(axis=0)
+
+
+def cosine_similarity(profiles: ArrayLike) -> Floats:
+    """Return cosines [P, P] between the rows of `profiles` [P, F].
+
+    A zero row (a perturbation that does nothing) resembles nothing: its similarities, also to itself, are 0.
+    """
+    profiles = np.asarray(profiles, dtype=np.float64)
+    largest = np.abs(profiles).max(axis=1, keepdims=True, initial=0.0)
+    scaled = np.divide(profiles, largest, out=np.zeros_like(profiles), where=largest > 0)
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    directions = np.divide(scaled, norms, out=np.zeros_like(scaled), where=norms > 0)
+    return np.clip(directions @ directions.T, -1.0, 1.0)
+
+
+def spearman_matrix(
+    a: ArrayLike, b: ArrayLike, a_outputs: ArrayLike, b_outputs: ArrayLike, left_out: ArrayLike | None = None
+) -> Floats:
+    """Correlate ranks of profile i of `a` [n, G] and j of `b` [m, G] over outputs without those of i and j: [n, m].
+
+    Ranks are taken again after the outputs are removed, ties sharing their mean rank: exactly the Spearman correlation
+    of what remains. Removing one output from a ranked profile lowers the ranks above it by 1, those tied by 1/2.
+
+    Args:
+        a: profiles in one context.
+        b: profiles in the other.
+        a_outputs: the output [n] that is the knocked gene of each profile of `a`; -1 where it is not an output.
+        b_outputs: the same for `b` [m].
+        left_out: outputs left out of every pair (the program's own members, for program rows).
+
+    Returns:
+        Correlations; nan for a profile that is constant over what remains.
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    keep = np.setdiff1d(np.arange(a.shape[1]), [] if left_out is None else left_out)
+    a_outputs, b_outputs = _positions(a_outputs, keep), _positions(b_outputs, keep)
+    a, b = a[:, keep], b[:, keep]
+    b_ranks = _ranks_without(b, rankdata(b, axis=1), b_outputs)
+    return np.stack([_row(a[i], a_outputs[i], b, b_ranks, b_outputs) for i in range(len(a))])
+
+
+def _positions(outputs: ArrayLike, keep: np.ndarray) -> np.ndarray:
+    """Number outputs among those kept; -1 for none."""
+    outputs = np.asarray(outputs, dtype=np.intp)
+    return np.where(np.isin(outputs, keep), np.searchsorted(keep, outputs), -1)
+
+
+def _row(a: Floats, output: int, b: Floats, b_ranks: Floats, b_outputs: np.ndarray) -> Floats:
+    """Correlate one profile `a` [G] with all of `b` [m, G], whose ranks are already without their own outputs."""
+    own = np.full(len(b), output)
+    repeated = np.where(b_outputs == output, -1, b_outputs)  # an output both have leaves only once
+    tiled = np.broadcast_to(a, b.shape)
+    a_ranks = _ranks_without(tiled, rankdata(a)[None], own)
+    a_ranks = _ranks_without(tiled, a_ranks, repeated)
+    b_ranks = _ranks_without(b, b_ranks, np.where(b_outputs == output, -1, own))
+    gone = _marks(own, b.shape) | _marks(b_outputs, b.shape)
+    centre = (b.shape[1] - gone.sum(axis=1, keepdims=True) + 1) / 2
+    x, y = np.where(gone, 0.0, a_ranks - centre), np.where(gone, 0.0, b_ranks - centre)
+    scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    return np.divide((x * y).sum(axis=1), scale, out=np.full(len(b), np.nan), where=scale > 0)
+
+
+def _ranks_without(values: Floats, ranks: Floats, outputs: np.ndarray) -> Floats:
+    """Re-rank rows after the removal of one output each (-1 = none); the rank left at that output means nothing."""
+    removed = np.take_along_axis(values, np.maximum(outputs, 0)[:, None], axis=1)
+    removed = np.where(outputs[:, None] < 0, np.inf, removed)
+    return ranks - 0.5 * ((values > removed).astype(np.float64) + (values >= removed))
+
+
+def _marks(outputs: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return outputs[:, None] == np.arange(shape[1])

@@ -1,0 +1,135 @@
+"""Programs and panels: what is read, and what is refused in which words."""
+
+import pytest
+
+from pertprobe.errors import Faults, PertprobeError
+from pertprobe.programs import Panel, Programs, measured_pairs, read_panels, read_programs
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, text):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def test_gmt_gives_sorted_unique_genes(write):
+    programs = read_programs(write("a.gmt", "IFN\tdescription\tSTAT1\tJAK2\tSTAT1\t\nMITO\t\tMRPS2\n\n"))
+    assert dict(programs) == {"IFN": ("JAK2", "STAT1"), "MITO": ("MRPS2",)}
+
+
+def test_plain_list_is_named_by_its_file(write):
+    assert dict(read_programs(write("secretory.txt", "# from the paper\nSRP54\n\nTRAPPC3\n"))) == {
+        "secretory": ("SRP54", "TRAPPC3")
+    }
+
+
+def test_patterns_match_the_universe_and_lists_are_taken_as_they_are():
+    programs = read_programs(
+        patterns={"ribosome": r"^RP[SL]\d"}, lists={"two": ["B", "A"]}, universe=["RPL3", "RPS6", "MRPS2", "RPSA"]
+    )
+    assert dict(programs) == {"two": ("A", "B"), "ribosome": ("RPL3", "RPS6")}
+
+
+def test_a_pattern_without_a_match_is_an_empty_program():
+    assert read_programs(patterns={"ribosome": "^RP"}, universe=["STAT1"])["ribosome"] == ()
+
+
+def test_malformed_lines_are_named_by_number(write):
+    with pytest.raises(Faults, match=r"a.gmt: line 2 has 2 tab-separated fields and 0 genes") as error:
+        read_programs(write("a.gmt", "IFN\td\tSTAT1\nMITO genes\tMRPS2\nX\n"))
+    assert len(error.value.messages) == 2
+
+
+def test_a_program_defined_twice_in_one_file_names_both_lines(write):
+    with pytest.raises(Faults, match=r"line 2: program 'IFN' is defined twice \(first in line 1\)"):
+        read_programs(write("a.gmt", "IFN\td\tA\nIFN\td\tB\n"))
+
+
+def test_a_program_defined_in_two_files_is_refused(write):
+    first, second = write("a.gmt", "IFN\td\tA\n"), write("b.gmt", "IFN\td\tB\n")
+    with pytest.raises(Faults, match=r"b.gmt: programs are defined twice: IFN"):
+        read_programs(first, second)
+
+
+def test_invalid_pattern_is_named():
+    with pytest.raises(Faults, match=r"pattern 'ribosome': '\^RP\[' is not a regular expression"):
+        read_programs(patterns={"ribosome": "^RP["}, universe=["RPL3"])
+
+
+def test_unreadable_empty_and_spaced_files_are_reported_together(write, tmp_path):
+    with pytest.raises(Faults) as error:
+        read_programs(tmp_path / "no.gmt", write("empty.gmt", ""), write("e.txt", ""), write("s.txt", "A B\n"))
+    assert [text.split(": ", 1)[1] for text in error.value.messages] == [
+        "cannot be read (No such file or directory)",
+        "holds no program",
+        "names no gene",
+        "one gene a line is expected, found: A B",
+    ]
+
+
+def test_unknown_program_lists_those_present():
+    with pytest.raises(PertprobeError, match=r"'interferon_gama' is not defined .*Did you mean 'interferon_gamma'\?"):
+        Programs({"interferon_gamma": ["STAT1"]})["interferon_gama"]
+    assert Programs({}).get("none") is None
+
+
+def test_hallmark_file_is_read(shared_path):
+    programs = read_programs(shared_path("genesets/hallmark_msigdb_v2025.1.gmt"))
+    assert len(programs) == 50
+    assert "STAT1" in programs["HALLMARK_INTERFERON_GAMMA_RESPONSE"]
+
+
+PROGRAMS = Programs({"ifn": ["STAT1", "JAK2", "IRF1"]})
+PERTURBATIONS = ["STAT1", "JAK2", "MYC", "CAV1", "non-targeting"]
+
+
+def panel(**entry):
+    entry = {"program": "ifn", "regulators": ["STAT1"], "targets": ["IRF1", "STAT1"], **entry}
+    return read_panels({"p": entry}, PROGRAMS, PERTURBATIONS, "non-targeting")["p"]
+
+
+def test_panel_defaults_are_the_program_and_all_others():
+    assert panel().perturbations == ("JAK2", "STAT1")
+    assert panel(controls="others").controls == ("CAV1", "MYC")
+
+
+def test_panel_takes_explicit_lists_and_signs():
+    found = panel(perturbations=["MYC"], controls=["CAV1"], signs={"STAT1>IRF1": 1})
+    assert (found.perturbations, found.controls, found.signs) == (("MYC",), ("CAV1",), {"STAT1>IRF1": 1})
+
+
+def test_others_leave_out_the_pathway_perturbations_given():
+    assert panel(perturbations=["MYC"]).controls == ("CAV1",)
+
+
+def test_faults_of_panels_come_together():
+    wrong = {
+        "a": {"program": "ifng", "regulators": ["X"], "targets": ["Y"]},
+        "b": {
+            "program": "ifn",
+            "regulators": ["X"],
+            "targets": ["Y"],
+            "perturbations": ["STAT2", "MYC"],
+            "controls": ["MYC"],
+            "signs": {"Y>X": 1},
+        },
+    }
+    with pytest.raises(Faults) as error:
+        read_panels(wrong, PROGRAMS, PERTURBATIONS)
+    assert error.value.messages == (
+        "a: program 'ifng' is not defined (found: ifn). Did you mean 'ifn'?",
+        "b: perturbation 'STAT2' is not in the model. Did you mean 'STAT1'?",
+        "b: 'MYC' is both a pathway perturbation and a control",
+        "b: sign of 'Y>X' belongs to no pair 'regulator>target' of the panel",
+    )
+
+
+def test_pairs_are_the_measured_ones_without_a_gene_and_itself():
+    found = Panel("p", "ifn", ("STAT1", "XBP1"), ("IRF1", "STAT1", "CALR"), ("STAT1",), ("MYC",))
+    pairs, notes = measured_pairs(found, ["STAT1", "IRF1"])
+    assert pairs == (("STAT1", "IRF1"),)
+    assert notes == ("regulators not measured: XBP1", "targets not measured: CALR")
+    assert measured_pairs(found, ["XBP1"], ["CALR"])[0] == (("XBP1", "CALR"),)

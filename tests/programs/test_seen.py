@@ -1,0 +1,99 @@
+"""Which perturbations a model has seen: here, elsewhere, never, unknown."""
+
+from pathlib import Path
+
+import pytest
+
+from pertprobe.errors import PertprobeError
+from pertprobe.seen import Split, read_split, seen_status
+
+SPLITS = Path(__file__).parents[2] / "config" / "splits"
+CONTEXTS = ["rep_1", "rep_2", "rep_3"]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, text):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def refused(path):
+    with pytest.raises(PertprobeError) as error:
+        read_split(path)
+    return str(error.value)
+
+
+def test_few_shot_split_of_papalexi():
+    seen = seen_status(
+        read_split(SPLITS / "papalexi_fewshot_rep_1.toml"), ["STAT1", "STAT2", "BRD4"], "rep_1", CONTEXTS
+    )
+    assert dict(seen) == {"STAT1": "here", "STAT2": "elsewhere", "BRD4": "elsewhere"}
+    held_out = read_split(SPLITS / "papalexi_fewshot_rep_2.toml").heldout["rep_2"]
+    assert held_out == {"ATF2", "CAV1", "IRF1", "IRF7", "MYC", "NFKBIA", "STAT3", "STAT5A"}
+
+
+def test_zero_shot_split_of_papalexi():
+    split = read_split(SPLITS / "papalexi_zeroshot_rep_1.toml")
+    assert set(seen_status(split, ["STAT1", "STAT2"], "rep_1", CONTEXTS)) == {"elsewhere"}
+    assert set(seen_status(split, ["STAT1", "STAT2"], "rep_2", CONTEXTS)) == {"here"}
+
+
+def test_what_was_measured_nowhere_else_was_never_seen():
+    split = Split(heldout={"rep_1": frozenset(["STAT2"])})
+    assert seen_status(split, ["STAT2"], "rep_1", ["rep_1"])["STAT2"] == "never"
+    measured = {"rep_1": {"STAT2"}, "rep_2": {"STAT1"}}
+    assert seen_status(split, ["STAT2"], "rep_1", ["rep_1", "rep_2"], measured=measured)["STAT2"] == "never"
+    assert seen_status(split, ["STAT2"], "rep_1", CONTEXTS, measured=measured)["STAT2"] == "elsewhere"
+
+
+def test_without_a_split_everything_is_unknown_and_the_control_left_out():
+    seen = seen_status(None, ["STAT1", "non-targeting"], "rep_1", CONTEXTS, control="non-targeting")
+    assert dict(seen) == {"STAT1": "unknown"}
+
+
+def test_table_of_the_user(write):
+    table = (
+        "perturbation\tcontext\ttrained\nA\tx\ttrue\nB\tx\tFalse\nB\ty\ttrue\nC\tx\tno\nC\ty\t0\nD\ty\ttrue\nE\tx\t0\n"
+    )
+    seen = seen_status(read_split(write("s.tsv", table)), list("ABCDE"), "x", ["x", "y"])
+    assert dict(seen) == {"A": "here", "B": "elsewhere", "C": "never", "D": "unknown", "E": "unknown"}
+
+
+def test_table_without_its_columns_lists_those_present(write):
+    assert "has no column trained (found: perturbation, context, seen)" in refused(
+        write("s.tsv", "perturbation\tcontext\tseen\nA\tx\ttrue\n")
+    )
+
+
+def test_faults_of_a_table_are_named_by_line(write):
+    text = refused(write("s.tsv", "perturbation\tcontext\ttrained\nA\tx\tmaybe\nB\tx\ttrue\nB\tx\tfalse\nC\n"))
+    assert "line 2: trained is 'maybe', true or false is expected" in text
+    assert "line 4: B in x is both trained and not trained" in text
+    assert "line 5: trained is ''" in text
+
+
+def test_faults_of_a_toml_come_together(write):
+    text = refused(
+        write(
+            "s.toml",
+            '[training]\nd = "training"\n[zeroshot]\n"d.x" = "hidden"\n"other.y" = "test"\n'
+            '[fewshot."d.x"]\nheld = ["A"]\n',
+        )
+    )
+    assert "[training] d = 'training': only 'train' is known" in text
+    assert "[zeroshot] 'd.x' = 'hidden': 'val' or 'test' is expected" in text
+    assert "'other.y' is not \"dataset.context\" with a dataset of [training] (d)" in text
+    assert "[fewshot.\"d.x\"] may hold lists 'val' and 'test', found held" in text
+    assert "'d.x' is both zero-shot and few-shot" in text
+
+
+def test_toml_without_training_is_refused(write):
+    assert "[training] names no dataset" in refused(write("s.toml", ""))
+
+
+def test_unreadable_split(write, tmp_path):
+    assert "cannot be read as a split" in refused(tmp_path / "no.toml")
+    assert "cannot be read as a split" in refused(write("s.toml", "[training"))

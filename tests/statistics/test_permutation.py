@@ -1,0 +1,212 @@
+from itertools import combinations, product
+from math import comb, isnan
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from pertprobe import statistics
+from pertprobe.statistics import centred, coherence, cosine_similarity, matched_sets, mean_score, uniform_sets
+
+
+def symmetric(n, seed):
+    values = np.random.default_rng(seed).normal(size=(n, n))
+    return (values + values.T) / 2
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def slow_matched_sets(members, strength, window):
+    """Every set that some assignment of members to distinct units in their windows gives, by brute force."""
+    ranks = np.argsort(np.argsort(strength))
+    start = np.clip(ranks - window // 2, 0, len(strength) - window)
+    choices = [[u for u in range(len(strength)) if start[i] <= ranks[u] < start[i] + window] for i in members]
+    return {frozenset(choice) for choice in product(*choices) if len(set(choice)) == len(choice)}
+
+
+def test_uniform_sets_are_all_sets_where_there_are_few():
+    sets = uniform_sets(3, 7, 35, rng())
+    assert {tuple(row) for row in sets} == set(combinations(range(7), 3))
+
+
+def test_uniform_sets_hold_distinct_units_equally_often():
+    sets = uniform_sets(4, 12, 400, rng())
+    assert sets.shape == (400, 4)
+    assert all(len(set(row)) == 4 for row in sets)
+    counts = np.bincount(uniform_sets(4, 60, 30_000, rng()).ravel(), minlength=60)
+    assert np.abs(counts / 2000 - 1).max() < 0.1
+
+
+@pytest.mark.parametrize("members", [[0, 1, 2, 3], [17, 4, 9, 12], [22, 23, 21, 5], [19, 18, 20, 17]])
+def test_matched_sets_are_counted_and_drawn_as_by_brute_force(members):
+    strength = rng(5).permutation(24) ** 2.0
+    matched = matched_sets(members, strength, 60_000, rng())
+    expected = slow_matched_sets(members, strength, matched.window)
+    assert round(matched.arrangements) == len(expected) >= 1000
+    assert len(slow_matched_sets(members, strength, matched.window - 1)) < 1000
+    drawn, counts = np.unique(np.sort(matched.sets, axis=1), axis=0, return_counts=True)
+    assert {frozenset(row.tolist()) for row in drawn} == expected
+    z = (counts - 60_000 / len(expected)) / np.sqrt(60_000 / len(expected))
+    assert np.abs(z).max() < 5.5
+
+
+def test_a_block_among_the_six_strongest_of_25_has_no_matched_null_and_keeps_its_test():
+    test = coherence(symmetric(25, 1), [20, 21, 23, 24], np.arange(25.0), 999, rng())
+    assert (test.p_used, test.note, test.n_permutations) == ("p", "strength not separable", 999)
+    assert isnan(test.p_stratified)
+    assert test.p_min == 1 / 1000
+
+
+def test_many_members_of_many_perturbations_are_matched_without_overflow():
+    strength = rng(2).lognormal(size=2024)
+    members = np.argsort(strength)[::5][-400:]
+    matched = matched_sets(members, strength, 50, rng())
+    assert matched.arrangements == np.inf
+    assert all(len(set(row)) == 400 for row in matched.sets)
+
+
+def test_exact_p_by_hand():
+    similarity = np.zeros((5, 5))
+    similarity[0, 1] = similarity[1, 0] = 0.5
+    similarity[2, 3] = similarity[3, 2] = 0.5
+    test = coherence(similarity, [0, 1], None, 99, rng())
+    assert test.p == pytest.approx(2 / 10)  # the two equal pairs out of ten
+    assert (test.estimate, test.null_mean, test.p_min, test.n_permutations) == (0.5, pytest.approx(0.1), 0.1, 0)
+
+
+def test_program_of_all_perturbations_has_p_one():
+    test = coherence(symmetric(4, 0), [0, 1, 2, 3], None, 99, rng())
+    assert (test.p, test.p_min) == (1.0, 1.0)
+
+
+def test_coherence_is_the_mean_over_pairs_and_its_null_that_of_all_sets():
+    similarity = symmetric(9, 3)
+    test = coherence(similarity, [1, 4, 6], None, 200, rng())
+
+    def slow(members):
+        return np.mean([similarity[i, j] for i, j in combinations(members, 2)])
+
+    null = [slow(s) for s in combinations(range(9), 3)]
+    assert test.estimate == pytest.approx(slow([1, 4, 6]))
+    assert test.null_mean == pytest.approx(np.mean(null))
+    assert test.null_sd == pytest.approx(np.std(null))
+    assert test.p == np.mean(np.array(null) >= slow([1, 4, 6]) - 1e-12)
+
+
+def test_sampled_p_tends_to_the_exact_p():
+    similarity = symmetric(20, 8)
+    exact = coherence(similarity, [2, 5, 11, 17], None, comb(20, 4), rng())
+    sampled = coherence(similarity, [2, 5, 11, 17], None, comb(20, 4) - 1, rng())
+    assert exact.n_permutations == 0 < sampled.n_permutations
+    assert abs(exact.p - sampled.p) < 4 * np.sqrt(exact.p * (1 - exact.p) / 4844)
+    assert sampled.null_mean == pytest.approx(exact.null_mean, abs=0.03)
+
+
+def test_relabelling_and_scale_change_nothing():
+    similarity, strength, members = symmetric(40, 4), rng(9).random(40), np.array([3, 8, 21, 30, 39])
+    order = rng(1).permutation(40)
+    place = np.argsort(order)
+    first = coherence(similarity, members, strength, 4999, rng())
+    moved = coherence(similarity[np.ix_(order, order)], place[members], strength[order], 4999, rng())
+    scaled = coherence(7 * similarity, members, 100 * strength, 4999, rng())
+    assert moved.estimate == pytest.approx(first.estimate)
+    assert moved.p == pytest.approx(first.p, abs=0.03)
+    assert moved.p_stratified == first.p_stratified  # drawn by rank, which names do not touch
+    assert (scaled.p, scaled.p_stratified) == (first.p, first.p_stratified)
+    assert scaled.null_sd == pytest.approx(7 * first.null_sd)
+
+
+def test_repeated_and_reordered_members_are_one_program():
+    similarity = symmetric(30, 4)
+    one, other = (coherence(similarity, members, None, 500, rng()) for members in ([3, 8, 21], [21, 3, 8, 3]))
+    assert one == other
+
+
+def test_p_is_never_zero_and_reaches_p_min():
+    similarity = np.eye(60)
+    similarity[:6, :6] = 1.0
+    test = coherence(similarity, range(6), np.arange(60.0)[::-1].copy(), 499, rng())
+    assert test.p == test.p_min == 1 / 500
+    assert test.p_stratified >= test.p_min_stratified > 0
+
+
+def test_a_constant_profile_is_an_answer():
+    test = coherence(np.zeros((60, 60)), [1, 20, 40], np.arange(60.0), 99, rng())
+    assert (test.estimate, test.p, test.p_stratified) == (0.0, 1.0, 1.0)
+
+
+def test_null_is_that_of_the_p_used():
+    similarity, strength = symmetric(200, 6), rng(3).random(200)
+    with_strength = coherence(similarity, [5, 50, 150, 170], strength, 999, rng())
+    without = coherence(similarity, [5, 50, 150, 170], None, 999, rng())
+    assert (with_strength.p_used, without.p_used, without.note) == ("p_stratified", "p", "")
+    assert with_strength.p == without.p
+    assert with_strength.null_mean != without.null_mean
+
+
+def test_too_few_draws_to_reach_a_verdict_leave_strength_unseparated():
+    test = coherence(symmetric(200, 6), [5, 50, 150, 170], rng(3).random(200), 19, rng())
+    assert (test.p_min_stratified, test.p_used, test.note) == (1 / 20, "p", "strength not separable")
+
+
+def test_mean_score_by_hand_with_excluded_and_unscored_units():
+    scores = np.array([5.0, 4.0, 1.0, 0.0, 99.0, np.nan])
+    test = mean_score(scores, [0, 1, 5], None, 99, rng(), excluded=[4])
+    assert test.estimate == 4.5
+    assert test.p == pytest.approx(1 / comb(4, 2))  # 99 is the program's own, outside the panel: never a candidate
+    assert test.null_mean == pytest.approx(2.5)
+
+
+def test_excluding_a_member_does_not_remove_it_from_the_pool():
+    scores = np.arange(6.0)
+    assert mean_score(scores, [5], None, 99, rng(), excluded=[4, 5]).p == pytest.approx(1 / 5)
+
+
+def test_questions_that_cannot_be_put_are_refused():
+    with pytest.raises(ValueError, match="two members"):
+        coherence(np.eye(5), [1, 1], None, 99, rng())
+    with pytest.raises(ValueError, match="has a score"):
+        mean_score(np.full(5, np.nan), [1], None, 99, rng())
+
+
+def test_the_same_generator_gives_the_same_test():
+    similarity, strength = symmetric(100, 6), rng(3).random(100)
+    assert coherence(similarity, [1, 2, 3], strength, 99, rng(4)) == coherence(
+        similarity, [1, 2, 3], strength, 99, rng(4)
+    )
+
+
+def shares_below_5_percent(draws, n_members, strength_bias, seed, n_units=200):
+    """Shares of programs without pathway signal that pass, unstratified and matched (one direction all share)."""
+    generator, passed = rng(seed), np.zeros(2)
+    for _ in range(draws):
+        strength = generator.lognormal(0, 0.6, n_units)
+        profiles = strength[:, None] * generator.normal(size=20) + generator.normal(size=(n_units, 20))
+        norms = np.linalg.norm(profiles, axis=1)
+        weights = norms**strength_bias
+        members = generator.choice(n_units, n_members, replace=False, p=weights / weights.sum())
+        test = coherence(cosine_similarity(centred(profiles)), members, norms, 199, generator)
+        passed += [test.p <= 0.05, test.p_stratified <= 0.05]
+    return passed / draws
+
+
+def test_uniform_programs_are_held_to_five_percent():
+    bound = binom.ppf(0.999, 600, 0.05) / 600
+    assert (shares_below_5_percent(600, 6, 0, seed=11) <= bound).all()
+
+
+@pytest.mark.parametrize("n_members", [5, 10, 30])
+def test_programs_of_strong_perturbations_fail_unstratified_and_hold_matched(n_members):
+    unstratified, matched = shares_below_5_percent(400, n_members, 2, seed=100 + n_members)
+    assert unstratified > 0.2
+    assert matched <= binom.ppf(0.999, 400, 0.05) / 400
+
+
+def test_a_planted_program_is_found_by_the_matched_test():
+    generator = rng(7)
+    profiles = generator.normal(size=(200, 20))
+    profiles[:5] += 1.5 * generator.normal(size=20)
+    test = statistics.coherence(cosine_similarity(profiles), range(5), np.linalg.norm(profiles, axis=1), 999, generator)
+    assert test.p_stratified <= 0.01
