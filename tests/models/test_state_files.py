@@ -134,7 +134,7 @@ def test_all_missing_files_are_listed(directory):
 def test_damaged_files_are_named(directory, name):
     whole = (directory / name).read_bytes()
     (directory / name).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(PertprobeError, match=name.rsplit("/", 1)[-1]):
+    with pytest.raises(PertprobeError, match=rf"{name.rsplit('/', 1)[-1]}: cannot be read, it is damaged"):
         load_state(directory)
 
 
@@ -236,7 +236,13 @@ def test_a_missing_flag_must_be_made_up_for(directory):
 def test_an_override_against_the_flag_is_used_and_noted(directory):
     card = load_state(directory, attention="causal_rope").card
     assert card["attention"] == "causal_rope"
-    assert any("contradicts the checkpoint's flag" in warning for warning in card["warnings"])
+    assert any("which says 'bidirectional'" in warning for warning in card["warnings"])
+
+
+def test_a_set_model_that_depends_on_the_order_of_cells_is_refused(directory, monkeypatch):
+    monkeypatch.setattr("pertprobe.models.card.equivariance_error", lambda model: 0.5)
+    with pytest.raises(PertprobeError, match=r"'bidirectional' should ignore the order of cells, .* by 5\.0e-01"):
+        load_state(directory)
 
 
 def test_config_only_fills_in_what_the_checkpoint_does_not_say(directory):

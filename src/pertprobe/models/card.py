@@ -1,5 +1,7 @@
 """What loading a State model found: the card that goes with every table, and checks on what the weights do."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.architecture import LEGACY_KEYS
+from pertprobe.models.architecture import LEGACY_KEYS, Attention, StateArchitecture, resolve_attention
 from pertprobe.models.state_files import StateFiles
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ def describe(files: StateFiles, model: "StateModel") -> dict[str, Any]:
             f"model: attention '{a.attention}' should ignore the order of cells, yet reordering changes outputs by "
             f"{error:.1e} of their scale"
         )
-    flag = (options.get("transformer_backbone_kwargs") or {}).get("bidirectional_attention")
-    legacy = any(key in options for key in LEGACY_KEYS) or (a.backbone == "llama" and flag is None)
+    told = _told(options)
+    legacy = any(key in options for key in LEGACY_KEYS) or (a.backbone == "llama" and told is None)
     return {
         "kind": "state",
         "backbone": a.backbone,
@@ -52,7 +54,7 @@ def describe(files: StateFiles, model: "StateModel") -> dict[str, Any]:
         "permutation_equivariant": error <= EQUIVARIANCE_TOLERANCE,
         "finite": True,  # reading refuses weights that are not
         "sha256": files.hashes,
-        "warnings": [*files.warnings, *_warnings(model, flag, masked=bool(options.get("mask_attn", False)))],
+        "warnings": [*files.warnings, *_warnings(a, told, masked=bool(options.get("mask_attn", False)))],
     }
 
 
@@ -93,8 +95,10 @@ def shared_initialisation(model_a: "StateModel", model_b: "StateModel") -> dict[
         mismatched = float((cosines.sum() - cosines.diagonal().sum()) / (len(shared) * (len(shared) - 1)))
         found |= {"matched": matched, "mismatched": mismatched, "difference": matched - mismatched}
     left, right = (_matrices(model) for model in (model_a, model_b))
-    if left.shape == right.shape:
-        found["backbone"] = float(F.cosine_similarity(left, right, dim=0))
+    if {name: weight.shape for name, weight in left.items()} == {name: weight.shape for name, weight in right.items()}:
+        squares = [sum(float(w.double().square().sum()) for w in side.values()) for side in (left, right)]
+        product = sum(float((left[name].double() * right[name].double()).sum()) for name in left)
+        found["backbone"] = product / math.sqrt(math.prod(squares))
     return found
 
 
@@ -104,10 +108,10 @@ def _columns(model: "StateModel", names: list[str]) -> Tensor:
     return (model.perturbation_features[rows] @ weight.T).double().cpu()
 
 
-def _matrices(model: "StateModel") -> Tensor:
-    """Return the backbone's matrices in one vector; norms, all near 1, would hide the answer."""
-    backbone = (w for name, w in model.parameters.items() if name.startswith("transformer_backbone.") and w.ndim > 1)
-    return torch.cat([weight.detach().double().cpu().flatten() for weight in backbone])
+def _matrices(model: "StateModel") -> dict[str, Tensor]:
+    """Return the backbone's matrices; its norms, all near 1, would hide the answer."""
+    weights = {name: weight.detach().cpu() for name, weight in model.parameters.items() if weight.ndim > 1}
+    return {name: weight for name, weight in weights.items() if name.startswith("transformer_backbone.")}
 
 
 def _decoder_note(model: "StateModel") -> str:
@@ -123,16 +127,24 @@ def _decoder_note(model: "StateModel") -> str:
     )
 
 
-def _warnings(model: "StateModel", flag: bool | None, masked: bool) -> list[str]:
-    a, found = model.architecture, []
-    if masked and flag is None:
-        found.append("mask_attn was an additive mask before the attention flag, which no pattern here reproduces")
+def _told(options: Mapping[str, Any]) -> Attention | None:
+    """Return the attention pattern that the checkpoint itself tells, if it does."""
+    try:
+        return resolve_attention(options)[0]
+    except PertprobeError:
+        return None
+
+
+def _warnings(a: StateArchitecture, told: Attention | None, masked: bool) -> list[str]:
+    found = []
     if not a.set_function:
         found.append(f"attention '{a.attention}': the order of cells matters, the first cell sees only itself")
-    if a.attention_source == "override" and flag is None:
+    if told is None:
         found.append(f"attention '{a.attention}' was given by the user: the checkpoint does not tell the pattern")
-    elif a.attention_source == "override" and (a.attention == "bidirectional") != flag and a.attention != "self":
-        found.append(f"attention '{a.attention}' contradicts the checkpoint's flag bidirectional_attention = {flag}")
+    elif told != a.attention:
+        found.append(f"attention '{a.attention}' contradicts the checkpoint's flag, which says '{told}'")
+    if told is None and masked:
+        found.append("mask_attn was an additive mask before the attention flag, which no pattern here reproduces")
     if a.batch_encoder:
         found.append("responses depend on the batch label as on the knock-down: report which labels were used")
     if a.output_relu and not a.genes_in:

@@ -57,10 +57,8 @@ def load_torch(source: Path | BinaryIO, name: str) -> Any:
     try:
         with torch.serialization.safe_globals(SAFE_GLOBALS):
             return torch.load(source, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _refusal(name, str(error)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise PertprobeError(f"{name}: cannot be read as a torch file, it is damaged ({error})") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise _refusal(name, error) from error
 
 
 def load_pickle(path: Path) -> Any:
@@ -68,10 +66,10 @@ def load_pickle(path: Path) -> Any:
     try:
         with open(path, "rb") as file:
             return _NamesAndTensors(file).load()
-    except pickle.UnpicklingError as error:
-        raise _refusal(path.name, str(error)) from error
-    except (EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise PertprobeError(f"{path.name}: cannot be read as a pickle, it is damaged ({error})") from error
+    except PertprobeError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
+        raise _refusal(path.name, error) from error
 
 
 class _NamesAndTensors(pickle.Unpickler):
@@ -92,11 +90,13 @@ class _NamesAndTensors(pickle.Unpickler):
         return allowed[called]
 
 
-def _refusal(name: str, message: str) -> PertprobeError:
-    found = re.search(r"GLOBAL ([\w.]+)", message) or re.search(r"([\w]+\.[\w.]+)", message)
-    called = f"the global '{found.group(1)}'" if found else "code"
+def _refusal(name: str, error: Exception) -> PertprobeError:
+    called = re.search(r"GLOBAL ([\w.]+)|unrecognized function <?([^>]+)", str(error))
+    if not called:
+        return PertprobeError(f"{name}: cannot be read, it is damaged ({(str(error) or repr(error)).splitlines()[0]})")
     return PertprobeError(
-        f"{name}: refused, since it asks for {called}; a model directory holds tensors and names only"
+        f"{name}: refused, since it asks for the global '{called.group(1) or called.group(2)}'; "
+        "a model directory holds names, numbers and tensors only"
     )
 
 

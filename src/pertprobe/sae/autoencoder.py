@@ -54,6 +54,11 @@ class SparseAutoencoder:
         """Return activations [..., H] of features [..., F]."""
         return features @ self.W_dec + self.b_dec
 
+    def to(self, device: str) -> "SparseAutoencoder":
+        """Return the same autoencoder on another device."""
+        tensors = {name: value.to(device) for name, value in vars(self).items() if name != "k"}
+        return SparseAutoencoder(**tensors, k=self.k)
+
     def save(self, directory: str | Path, metadata: dict[str, Any] | None = None) -> None:
         """Write the SAELens layout: cfg.json (with `metadata`: models, layer) and sae_weights.safetensors.
 
