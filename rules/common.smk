@@ -71,11 +71,8 @@ def all_directories(wildcards):
 
 
 def split_of(wildcards):
-    """Return the file that says what the model was trained with; none where nobody knows."""
-    entry = MODELS[wildcards.model]
-    if "train" in entry:
-        return f"{RESULTS}/trained/{wildcards.model}/split.toml"
-    return entry.get("split", [])
+    """Return the file that says what a given model was trained with; one trained here carries its own."""
+    return MODELS[wildcards.model].get("split", [])
 
 
 def loading(model):

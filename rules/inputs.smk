@@ -48,6 +48,7 @@ if "simulate" in config:
             cells="<results>/simulated/cells.h5ad",
             programs="<results>/simulated/programs.gmt",
             truth="<results>/simulated/truth.tsv",
+            panels="<results>/simulated/panels.tsv",
         log:
             "<results>/logs/simulate/simulate.log",
         benchmark:

@@ -4,7 +4,7 @@
 rule verdicts:
     input:
         evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
-        truth=["<results>/simulated/truth.tsv"] if "simulate" in config else [],
+        truth="<results>/simulated/truth.tsv" if "simulate" in config else [],
     output:
         "<results>/verdicts.tsv",
     log:

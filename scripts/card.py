@@ -5,7 +5,7 @@ from pertprobe.job import job
 with job(snakemake):
     import json
 
-    from pertprobe.cards import model_card, perturbation_table
+    from pertprobe.cards import model_card, own_split, perturbation_table
     from pertprobe.files import atomic
     from pertprobe.models import load_model
 
@@ -14,7 +14,8 @@ with job(snakemake):
         each: load_model(path, **loading[each]) for each, path in zip(loading, snakemake.input.models, strict=True)
     }
     card = model_card(name, models, snakemake.params.entry, snakemake.input.cells)
-    table = perturbation_table(models[name], snakemake.input.get("split"), snakemake.params.label)
+    split = snakemake.input.get("split") or own_split(snakemake.input.model)
+    table = perturbation_table(models[name], split, snakemake.params.label)
     with atomic(snakemake.output.card) as temporary:
         temporary.write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
     with atomic(snakemake.output.perturbations) as temporary:

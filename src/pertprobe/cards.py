@@ -47,6 +47,12 @@ def model_card(name: str, models: Mapping[str, "Model"], entry: Mapping[str, Any
     }
 
 
+def own_split(directory: str | Path) -> Path | None:
+    """Return the split file that a model directory carries, as those trained here do; None where there is none."""
+    path = Path(directory) / "split.toml"
+    return path if path.is_file() else None
+
+
 def perturbation_table(model: "Model", split: str | Path | None, context: str) -> pd.DataFrame:
     """Return each perturbation's status (here, elsewhere, never, unknown) in a context, index `perturbation`.
 

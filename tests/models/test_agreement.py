@@ -71,8 +71,9 @@ def test_float32_predictions_states_and_heads(shared_path, name):
     close(model.encode_perturbations(list(want["perts"])), want["pert_enc_f32"], F32)
     close(encoded.residual, want["basal_enc_f32"], F32)
     close(mixed.layers[0], want["seq_input_f32"], F32)
-    # Hidden states reach 30 in size; State's own float32 rounding is of this order.
-    close(torch.stack(mixed.layers[1:], dim=1), want["hidden_f32"], 2e-5)
+    # Where hidden states reach 33, State's own float32 numbers are 2.1e-5 off the true (float64) ones.
+    hidden = max(2e-5, 1e-6 * np.abs(want["hidden_f32"]).max())
+    close(torch.stack(mixed.layers[1:], dim=1), want["hidden_f32"], hidden)
     close(final_norm(model.architecture, model.parameters, mixed.layers[-1]), want["norm_f32"], F32)
     close(response, want["preds_f32"], F32)
     short = len(want["preds_short_f32"])

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 Capability = Literal["predict", "gradient", "stages", "set_function", "gene_space"]
-"""What probes may need: `set_function` = order of cells does not matter, `gene_space` = inputs and outputs are genes."""
+"""What probes may need: `set_function` = cells in any order, `gene_space` = inputs and outputs are genes."""
 
 Edit = Callable[[int, Tensor], Tensor]
 """Given the layer's number and its hidden states [..., T, H], returns the states that replace them."""
@@ -30,7 +30,7 @@ class Mixed(NamedTuple):
     h: Tensor
     """Final hidden state of the cells [..., S, H], after the final norm, without extra tokens."""
     layers: tuple[Tensor, ...]
-    """Hidden states [..., T, H], extra tokens included: layer 0 is the backbone's input, layer l the output of block l."""
+    """Hidden states [..., T, H], extra tokens included: 0 = the backbone's input, l = the output of block l."""
 
 
 class Model(Protocol):
@@ -51,7 +51,7 @@ class Model(Protocol):
     card: dict[str, Any]
 
     def predict(self, values: Any, perturbation: str, batches: np.ndarray | Tensor | None = None) -> Tensor:
-        """Return the response [..., S, G_out] of the cells [..., S, G] to one perturbation, in the model's own space."""
+        """Return the response [..., S, G_out] of cells [..., S, G] to one perturbation, in the model's own space."""
         ...
 
     def predict_genes(self, values: Any, perturbation: str, batches: np.ndarray | Tensor | None = None) -> Tensor:

@@ -43,13 +43,13 @@ def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:
 
 def agreement_with_truth(verdicts: pd.DataFrame) -> str:
     """Say how verdicts compare with what was planted; empty for real cells."""
-    known = verdicts[(verdicts.planted != "") & verdicts.verdict.isin([PASS, FAIL])]
-    if known.empty:
+    answered = verdicts[(verdicts.planted != "") & verdicts.verdict.isin([PASS, FAIL])]
+    if answered.empty:
         return ""
-    planted = known[known.planted.str.startswith("coherent")]
-    absent = known[~known.planted.str.startswith("coherent")]
-    hit, false = (planted.verdict == PASS).sum(), (absent.verdict == PASS).sum()
-    return (
-        f"Truth is known here: of {len(planted)} planted representation-level rows {hit} passed; of {len(absent)} rows "
-        f"without a planted effect {false} passed."
-    )
+    kinds = {"with a planted effect here": ["shared", "context_specific"], "of decoys": ["decoy"],
+             "planted in another context only": ["absent"]}  # fmt: skip
+    counts = []
+    for words, planted in kinds.items():
+        rows = answered[answered.planted.isin(planted)]
+        counts.append(f"{(rows.verdict == PASS).sum()} of {len(rows)} rows {words}")
+    return f"Truth is known here: at the representation level {', '.join(counts)} passed."
