@@ -109,6 +109,16 @@ def program_files():
     return config["programs"]["gmt"]
 
 
+def given_files():
+    """Return the files and directories that the run reads and does not make."""
+    paths = [
+        *(entry["path"] for entry in config["cells"].values()),
+        *(entry[key] for entry in MODELS.values() for key in ("path", "split") if key in entry),
+        *program_files(),
+    ]  # fmt: skip
+    return sorted({path for path in paths if not path.startswith(RESULTS)})
+
+
 def question(wildcards):
     """Return what a test needs to know of the config; nothing that only other probes depend on."""
     return {

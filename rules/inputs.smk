@@ -1,49 +1,50 @@
 # From files to what every later step uses: checked inputs, cell sets, the evaluability table.
 
 
+# Everything waits for this gate, so whatever made it run again would make everything run again: it has no params and no
+# inputs, and looks at the config by itself. What changes later is checked by `recheck_inputs`, which nothing waits for.
 rule check_inputs:
-    input:
-        [
-            entry["path"]
-            for entry in config["cells"].values()
-            if not entry["path"].startswith(RESULTS)
-        ],
-        [entry["path"] for entry in MODELS.values() if "path" in entry],
-        [path for path in program_files() if not path.startswith(RESULTS)],
     output:
-        "<results>/checks.json",
+        "<results>/inputs/checked.json",
     log:
         "<results>/logs/check_inputs/check_inputs.log",
     benchmark:
         "<results>/benchmarks/check_inputs/check_inputs.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    script:
+        "../scripts/check_inputs.py"
+
+
+rule recheck_inputs:
+    input:
+        gate="<results>/inputs/checked.json",
+        files=given_files(),
+    output:
+        "<results>/checks.json",
+    log:
+        "<results>/logs/recheck_inputs/recheck_inputs.log",
+    benchmark:
+        "<results>/benchmarks/recheck_inputs/recheck_inputs.tsv"
+    priority: 100
+    conda:
+        "../envs/pertprobe.yaml"
     params:
         config={
-            key: config.get(key)
-            for key in (
-                "run",
-                "simulate",
-                "cells",
-                "models",
-                "pairs",
-                "programs",
-                "panels",
-                "sae",
-                "probes",
-            )
+            key: config[key]
+            for key in ("run", "simulate", "cells", "models", "programs", "panels")
             if key in config
         },
         code=code("checks:check_inputs"),
     script:
-        "../scripts/check_inputs.py"
+        "../scripts/recheck_inputs.py"
 
 
 if "simulate" in config:
 
     rule simulate:
         input:
-            "<results>/checks.json",
+            "<results>/inputs/checked.json",
         output:
             cells="<results>/simulated/cells.h5ad",
             programs="<results>/simulated/programs.gmt",
@@ -65,7 +66,7 @@ if "simulate" in config:
 
 rule cells:
     input:
-        checks="<results>/checks.json",
+        checks="<results>/inputs/checked.json",
         cells=lambda wildcards: config["cells"][wildcards.context]["path"],
     output:
         "<results>/inputs/cells/{context}.h5ad",

@@ -5,7 +5,7 @@ SPACES["delta_y"] = "delta_y"
 
 rule train:
     input:
-        checks="<results>/checks.json",
+        checks="<results>/inputs/checked.json",
         cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]][
             "path"
         ],
@@ -28,7 +28,7 @@ rule train:
 
 rule card:
     input:
-        checks="<results>/checks.json",
+        checks="<results>/inputs/checked.json",
         model=model_directory,
         models=all_directories,
         cells=cells_of,

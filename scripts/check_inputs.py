@@ -8,6 +8,6 @@ with job(snakemake):
     from pertprobe.checks import check_inputs
     from pertprobe.files import atomic
 
-    found = check_inputs(snakemake.params.config)
+    found = check_inputs(snakemake.config) | {"config": snakemake.config}
     with atomic(snakemake.output[0]) as temporary:
         temporary.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")

@@ -14,7 +14,8 @@ with job(snakemake):
     given, params = snakemake.input, snakemake.params
     hardware = device(snakemake.resources)
     model = load_model(given.model, **params.loading, device=hardware)
-    sae = SparseAutoencoder.load(Path(given.sae[0]).parent).to(hardware) if "sae" in given.keys() else None
+    weights = given.get("sae")
+    sae = SparseAutoencoder.load(Path(weights[0]).parent).to(hardware) if weights else None
     inputs = MeasureInputs(
         model=model,
         cells=cells_for(model, given.cells),

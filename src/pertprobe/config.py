@@ -48,7 +48,7 @@ def _sentences(error: ValidationError) -> Iterator[str]:
     key = ".".join(str(part) for part in error.absolute_path) or "config"
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = list(error.schema.get("properties", {}))
-        for unknown in error.instance.keys() - set(known):
+        for unknown in sorted(error.instance.keys() - set(known), key=str):
             yield f"{key}: unknown key {unknown!r}{_hint(str(unknown), known)}."
     elif error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]

@@ -46,14 +46,13 @@ def _follow(module: str, name: str, reached: dict[tuple[str, str], str]) -> None
         reached[module, ""] = ""
         for each in (*parsed.definitions, *parsed.imports):
             _follow(module, each, reached)
-    elif name in parsed.definitions:
-        statements = parsed.definitions[name]
+    elif name in parsed.definitions or name in parsed.imports:
+        statements = parsed.definitions.get(name, [])
         reached[module, name] = "".join(ast.dump(_without_docstrings(each)) for each in statements)
         for statement in statements:
             _follow_uses(module, parsed, statement, reached)
-    elif name in parsed.imports:
-        reached[module, name] = ""
-        _follow(*parsed.imports[name], reached)
+        if name in parsed.imports:
+            _follow(*parsed.imports[name], reached)
     elif _path(f"{module}.{name}"):
         _follow(f"{module}.{name}", "", reached)
     else:
@@ -89,7 +88,17 @@ def _defined(statement: ast.stmt) -> set[str]:
         return {statement.name}
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return set()
-    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    stored = [node for node in ast.walk(statement) if isinstance(getattr(node, "ctx", None), ast.Store)]
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        stored.append(statement.value.func)  # names.update(...) changes names
+    return {name for node in stored for name in _owner(node)}
+
+
+def _owner(node: ast.expr) -> set[str]:
+    """Return the name that `name`, `name.attribute` or `name[key]` belongs to."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return {node.id} if isinstance(node, ast.Name) else set()
 
 
 def _imports_of(module: str, statements: list[ast.stmt]) -> dict[str, tuple[str, str]]:

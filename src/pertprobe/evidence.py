@@ -146,4 +146,4 @@ def _column(values: pd.Series, default: Any) -> pd.Series:
         return values.map({"True": True, "False": False, True: True, False: False}).astype(bool)
     if isinstance(default, str):
         return values.fillna("").astype(str)
-    return pd.to_numeric(values.replace("", np.nan)).astype(type(default))
+    return pd.to_numeric(values).astype(type(default))  # empty text becomes nan

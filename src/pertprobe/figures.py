@@ -123,31 +123,34 @@ Fill = Callable[[Figure, Sequence[Axes]], None]
 """Draws into one axes per model."""
 
 
-def coherence_columns(evidence: pd.DataFrame, label: str, most: int = 20) -> tuple[list[str], float, Fill]:
-    """Return the models with a tested program, the height in inches that they need, and what draws them.
+def coherence_columns(inputs: DrawInputs, label: str, most: int = 20) -> tuple[list[str], tuple[float, float], Fill]:
+    """Return the models with a tested program, the size in inches that each needs, and what draws them.
 
     Within-program coherence beside its null, one column per model, at most the `most` strongest programs.
     """
+    evidence = inputs.evidence
     kept = (evidence.statistic == "coherence") & (evidence.adjustment == "centred") & evidence.evaluable
     rows = evidence[kept & (evidence.role == "subject")]
-    models = list(rows.model.unique())
-    largest = min(most, rows.groupby("model").size().max()) if models else 0
+    models = [model for model in inputs.question["models"] if model in set(rows.model)]
+    shown = {model: rows[rows.model == model].nlargest(most, "effect") for model in models}
+    largest = max((len(each) for each in shown.values()), default=0)
+    longest = max((len(name) for each in shown.values() for name in each.program), default=0)
 
     def fill(figure: Figure, axes: Sequence[Axes]) -> None:
         for each, model in zip(axes, models, strict=True):
-            bars_with_null(each, rows[rows.model == model].nlargest(most, "effect"), label)
+            bars_with_null(each, shown[model], label)
             each.set_title(model)
         null_legend(figure)
 
-    return models, 1.0 + 0.22 * largest, fill
+    return models, (3.4 + 0.07 * longest, 1.0 + 0.22 * largest), fill
 
 
-def coherence_figure(evidence: pd.DataFrame, label: str) -> Figure:
+def coherence_figure(inputs: DrawInputs, label: str) -> Figure:
     """Draw within-program coherence of each model beside its null, and nothing else."""
-    models, height, fill = coherence_columns(evidence, label)
+    models, (width, height), fill = coherence_columns(inputs, label)
     if not models:
         return nothing_to_draw(NOTHING_TESTED)
-    figure, axes = panels(len(models), 4.4, height, columns=len(models))
+    figure, axes = panels(len(models), width, height, columns=len(models))
     fill(figure, axes)
     return figure
 
@@ -212,5 +215,6 @@ def _frame(axes: Axes, columns: list[tuple[str, str]], programs: list[str]) -> N
         spine.set_visible(False)
     for probe in dict.fromkeys(probe for probe, _ in columns):
         places = [x for x, (each, _) in enumerate(columns) if each == probe]
-        axes.text(np.mean(places), len(programs) - 0.3, probe, ha="center", va="top", fontweight="bold", fontsize=7)
+        label = probe.replace("_", "\n")
+        axes.text(np.mean(places), len(programs) - 0.3, label, ha="center", va="top", fontweight="bold", fontsize=7)
         axes.axvline(places[0] - 0.5, color="white", linewidth=3)

@@ -11,7 +11,7 @@ from pertprobe.errors import PertprobeError
 from pertprobe.models.base import Model
 
 TOLERANCE = 1e-3
-"""Largest difference, relative to the output's largest value, between the mean cell with multiplicity and its copies."""
+"""Largest difference between the mean cell with multiplicity and its copies, relative to the largest output."""
 
 
 class PanelJacobian(NamedTuple):
@@ -40,7 +40,7 @@ def cells_point(values: np.ndarray, batch: Tensor | None, like: Tensor) -> Point
 
 
 def mean_cell_point(values: np.ndarray, batch: int | None, like: Tensor) -> Point:
-    """Return the point "mean_cell": the mean of each set [n_sets, S, G], standing for S identical cells of one batch."""
+    """Return the point "mean_cell": the mean of each set [n_sets, S, G], standing for S cells of one batch."""
     X = torch.as_tensor(values).to(like).mean(-2, keepdim=True)
     multiplicity = torch.full(X.shape[:-1], float(values.shape[-2])).to(like)
     label = None if batch is None else torch.full(X.shape[:-1], batch, device=like.device)
@@ -59,8 +59,8 @@ def panel_jacobian(
 ) -> PanelJacobian:
     """Return the total derivative (1/S) sum_s sum_s' dY_s[target] / dX_s'[regulator] (inference.md 11).
 
-    Reverse mode: one pull-back per target serves all regulators. Sets do not interact, so one pull-back serves them all;
-    n identical cells are one cell of multiplicity n.
+    Reverse mode: one pull-back per target serves all regulators and, since sets do not interact, all sets. n identical
+    cells are one cell of multiplicity n.
     """
     outputs, pull_back = vjp(lambda X: respond(model, code, point, X)[..., targets].mean(-2), point.X)
     seeds = torch.eye(len(targets)).to(outputs)[:, None, :].expand(-1, outputs.shape[0], -1)

@@ -42,6 +42,8 @@ def gather(shards: Sequence[xr.Dataset]) -> xr.Dataset:
     refused = [shard for shard in filled if NOT_EVALUABLE in shard.attrs]
     if refused:
         return refused[0]
+    if not filled:
+        return xr.Dataset(attrs={NOT_EVALUABLE: "nothing to measure"})
     if "perturbation" not in filled[0].dims:
         return filled[0]
     along = [name for name in filled[0].data_vars if "perturbation" in filled[0][name].dims]
@@ -56,8 +58,12 @@ def write_measurement(measurement: xr.Dataset, path: str | Path) -> None:
 
 
 def read_measurement(path: str | Path) -> xr.Dataset:
-    """Read a measurement into memory."""
-    return xr.load_dataset(path, engine="h5netcdf")
+    """Read a measurement into memory.
+
+    Without its encoding: xarray remembers the longest name of the file, and would cut longer names of other shards to
+    that length when they are written together.
+    """
+    return xr.load_dataset(path, engine="h5netcdf").drop_encoding()
 
 
 def write_space(measurement: xr.Dataset, space: Sequence[str], path: str | Path) -> None:

@@ -72,6 +72,7 @@ def read_inputs(
         cells=CellSets.load(files.cells).for_genes(card["genes"]),
         settings=question["settings"],
         comparison=question["comparison"],
+        shared_initialisation=_excess(card, reference),
         min_perturbations=settings["min_perturbations"],
         min_genes=settings["min_genes"],
         seed=question["seed"],
@@ -86,3 +87,8 @@ def _subject(files: Any, prefix: str) -> tuple[Subject, dict[str, Any]]:
     )
     subject = Subject(read_measurement(measurement), strength(read_measurement(delta_y)), read_seen(seen))
     return subject, json.loads(Path(card).read_text())
+
+
+def _excess(card: Mapping[str, Any], reference: str) -> float:
+    """Return how much more alike matched than mismatched codes of the pair are; 0 where it could not be measured."""
+    return card["shared_initialisation"].get(reference, {}).get("difference") or 0.0

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 Capability = Literal["predict", "gradient", "stages", "set_function", "gene_space"]
@@ -90,3 +91,11 @@ class Model(Protocol):
     def redraw(self, seed: int, keep: Sequence[str] = ()) -> "Model":
         """Return the same architecture with freshly initialised weights, the stages named in `keep` untouched."""
         ...
+
+
+def encode_each(model: Model, names: Sequence[str]) -> Tensor:
+    """Return the codes [P, H] of perturbations, each encoded by itself.
+
+    The last bit of a matrix product depends on how many rows share it, and no number may depend on the shards.
+    """
+    return torch.cat([model.encode_perturbations([name]) for name in names])

@@ -21,6 +21,9 @@ SUBJECT = "subject"
 NEVER = "never"
 """Status of a perturbation the model was never trained with, whose code is therefore untrained."""
 
+SHARED = 0.2
+"""Excess of matched over mismatched cosines above which two models count as sharing an initialisation (inference 4)."""
+
 
 @dataclass(frozen=True)
 class MeasureInputs:
@@ -69,6 +72,8 @@ class TestInputs:
     cells: CellSets
     """Control cells of the model's context."""
     settings: Mapping[str, Any]
+    shared_initialisation: float = 0.0
+    """How much more alike the pair's codes of one perturbation are than those of two (0 = independent training)."""
     comparison: str = ""
     """contexts or regimes for a pair, empty for one model."""
     permutations: int = 9999
@@ -76,6 +81,16 @@ class TestInputs:
     min_perturbations: int = 3
     min_genes: int = 3
     seed: int = 0
+
+    @property
+    def sharing(self) -> str:
+        """Say so where the models of a pair share an initialisation; empty where they do not."""
+        if self.shared_initialisation <= SHARED:
+            return ""
+        return (
+            f"the models share an initialisation (matched minus mismatched cosine of their perturbation codes "
+            f"{self.shared_initialisation:.2f}): first-order agreement can show the seed"
+        )
 
     def random(self, *names: object) -> np.random.Generator:
         """Return the generator of one draw, seeded by what is tested and never by its position."""

@@ -148,6 +148,9 @@ def _agreement_row(
     columns = evidence.tested(result.test)
     columns["reason"] = "; ".join(notes)
     diagonal = r[result.genes, result.genes]
+    if inputs.sharing:
+        # The numbers stand, but nothing here can tell the seed from biology: no pass, no fail.
+        columns |= {"evaluable": False, "reason": "; ".join([inputs.sharing, *notes])}
     low, high = bootstrap_mean(diagonal - result.partners, inputs.bootstrap, inputs.random("interval", program))
     return evidence.row(identity, **who, **columns, ci_low=low, ci_high=high, estimate_published=result.matched)
 
@@ -185,7 +188,8 @@ def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how alike a gene's knock-out is in two contexts, beside pairs of different genes."""
     from pertprobe.figures import NOTHING_TESTED, nothing_to_draw, panels
 
-    kept = inputs.evidence[(inputs.evidence.statistic == "agreement_all_genes") & inputs.evidence.evaluable]
+    rows = inputs.evidence[inputs.evidence.statistic == "agreement_all_genes"]
+    kept = rows[rows.estimate.notna()]  # also where a shared initialisation leaves the verdict open
     if kept.empty:
         return nothing_to_draw(NOTHING_TESTED)
     figure, axes = panels(len(kept), 4.4, 3.0)
@@ -205,8 +209,11 @@ def _histogram(axes: "Axes", r: np.ndarray, row: Any) -> None:
     axes.hist(other, bins, density=True, color=NULL, alpha=0.6, label=f"different genes (mean {other.mean():.2f})")
     axes.hist(own, bins, density=True, color=SUBJECT, alpha=0.75, label=f"same gene (mean {own.mean():.2f})")
     axes.axvline(0.4, color="black", linewidth=0.6, linestyle=":")
-    axes.text(0.4, axes.get_ylim()[1], " published 0.4", fontsize=6, va="top")
+    axes.annotate("published threshold", (0.4, axes.get_ylim()[1]), (2, -4), textcoords="offset points", fontsize=6)
+    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend above the bars
     axes.legend(loc="upper left", fontsize=6)
     axes.set_xlabel("Spearman r of knock-out profiles between contexts")
     axes.set_ylabel("density")
     axes.set_title(f"{row.model} vs {row.reference} ({len(own)} genes)")
+    if not row.evaluable:
+        axes.text(1, 0.5, "not evaluable:\nshared initialisation", transform=axes.transAxes, ha="right", fontsize=7)

@@ -34,7 +34,9 @@ def units(inputs: MeasureInputs) -> list[str]:
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     """Return the perturbation codes, embedding [perturbation, feature]."""
-    codes = inputs.model.encode_perturbations(names).detach().cpu().numpy()
+    from pertprobe.models.base import encode_each  # torch, which tests do without
+
+    codes = encode_each(inputs.model, names).detach().cpu().numpy()
     coords = {"perturbation": names, "feature": [f"h{i}" for i in range(codes.shape[1])]}
     return dataset(embedding=xr.DataArray(codes, dims=("perturbation", "feature"), coords=coords))
 
@@ -82,12 +84,12 @@ def draw(inputs: "DrawInputs") -> "Figure":
     from pertprobe.figures import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
 
     label = "mean cosine within the program (pert_encoder, centred)"
-    models, height, fill = coherence_columns(inputs.evidence, label)
+    models, (width, height), fill = coherence_columns(inputs, label)
     if not models:
         return nothing_to_draw(NOTHING_TESTED)
     tables = {model: nearest_table(inputs, model) for model in models}
     rows = max(table.member.nunique() for table in tables.values())
-    figure, axes = panels(2 * len(models), 4.4, (height, 0.9 + 0.18 * rows), columns=len(models))
+    figure, axes = panels(2 * len(models), width, (height, 0.9 + 0.18 * rows), columns=len(models))
     fill(figure, axes[: len(models)])
     for each, (model, table) in zip(axes[len(models) :], tables.items(), strict=True):
         _neighbour_map(each, table, f"{model}: nearest neighbours")

@@ -73,7 +73,9 @@ def consistency_rows(
     matrices = [cosine_similarity(centred(each.values)) for each in (ours, theirs)]
     test = mantel(*matrices, inputs.permutations, inputs.random("consistency"))
     said = published(ours, theirs)
-    yield evidence.row(inputs.identity, **who, **evidence.tested(test), estimate_published=said)
+    columns = evidence.tested(test)
+    columns["reason"] = "; ".join(part for part in (columns["reason"], inputs.sharing) if part)
+    yield evidence.row(inputs.identity, **who, **columns, estimate_published=said)
 
 
 def matched_cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:

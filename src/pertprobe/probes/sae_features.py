@@ -76,4 +76,4 @@ def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's coherence in SAE features beside its null."""
     from pertprobe.figures import coherence_figure
 
-    return coherence_figure(inputs.evidence, "mean cosine within the program (SAE features, centred)")
+    return coherence_figure(inputs, "mean cosine within the program (SAE features, centred)")

@@ -28,6 +28,8 @@ NEEDS = frozenset({"stages", "gradient", "gene_space", "set_function"})
 LEVEL = "causal"
 UNIT = "panel"
 STATISTICS = ("rank_score", "rank_score_alternative")
+NAMED = 12
+"""Pathways of at most this many perturbations have them named in the figure."""
 CLOSED = 0.2
 """A target whose output ReLU is closed in more than this share of perturbations is left out (inference.md 6)."""
 
@@ -43,6 +45,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     A feature is called "regulator>target". The attribute `batch` names the batch label of the mean cell.
     """
     from pertprobe.jacobian import panel_jacobian  # torch, which tests do without
+    from pertprobe.models.base import encode_each
 
     regulators, targets = _measured_genes(inputs)
     if not regulators or not targets:
@@ -50,7 +53,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     point, label = _point(inputs)
     columns = [inputs.model.genes.index(name) for name in regulators]
     rows = [inputs.model.output_genes.index(name) for name in targets]
-    codes = inputs.model.encode_perturbations(names)
+    codes = encode_each(inputs.model, names)
     found = [
         panel_jacobian(inputs.model, code, point, rows, columns)
         for code in counted(list(codes), "Jacobians of perturbations")
@@ -207,14 +210,16 @@ def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any) -> None
 
     mine = scores.index.isin(pathway)
     for place, chosen, colour in ((0, ~mine, NULL), (1, mine, SUBJECT)):
-        values = scores[chosen].sort_values()
-        # Evenly spread in order of names: the spread shows how many there are and means nothing.
-        spread = np.linspace(-0.28, 0.28, len(values)) if len(values) > 1 else np.zeros(1)
-        axes.scatter(values, place + spread[np.argsort(np.argsort(values.index))], s=12, color=colour, alpha=0.8)
-    for name, score in scores[mine].items():
-        axes.annotate(name, (score, 1.33), rotation=45, fontsize=5, ha="left")
+        values = scores[chosen].sort_index()
+        # Evenly spread in order of names: the spread keeps points and names apart and means nothing.
+        heights = place + (np.linspace(0.36, -0.36, len(values)) if len(values) > 1 else np.zeros(1))
+        axes.scatter(values, heights, s=12, color=colour, alpha=0.8)
+        if place == 1 and len(values) <= NAMED:
+            for (name, score), height in zip(values.items(), heights, strict=True):
+                axes.annotate(name, (score, height), (4, 0), textcoords="offset points", fontsize=5, va="center")
     axes.axvline(row.null_mean, color="black", linewidth=0.6, linestyle=":")
+    axes.annotate("null mean", (row.null_mean, -0.48), (2, 0), textcoords="offset points", fontsize=5)
     axes.set_yticks([0, 1], [f"others ({(~mine).sum()})", f"pathway ({mine.sum()})"])
-    axes.set_ylim(-0.5, 1.9)
+    axes.set_ylim(-0.5, 1.5)
     axes.set_xlabel(f"mean rank on the panel's pairs (q = {row.q:.2g})")
     axes.set_title(f"{row.panel}, {row.model}")

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from pertprobe import evidence
 from pertprobe.files import atomic
 from pertprobe.report import words
+from pertprobe.verdict import MIXED, NOT_EVALUABLE
 
 SHOWN = ["model", "reference", "program", "panel", "n", "estimate", "null_mean", "effect", "p", "p_stratified", "q",
          "p_published", "evaluable", "reason"]  # fmt: skip
@@ -41,7 +42,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "not_evaluable": list(words.not_evaluable(verdicts)),
         "truth": words.agreement_with_truth(verdicts),
         "verdicts": verdicts.to_dict("records"),
-        "readings": readings.to_dict("records"),
+        "readings": readings.sort_values("reading", key=_unclear, kind="stable").to_dict("records"),
         "evaluability": _evaluability(files.evaluability),
         "probes": {name: {"figure": figures[name], "rows": _shown(tables, name)} for name in params.probes},
         "columns": SHOWN,
@@ -62,7 +63,7 @@ def inline_svg(path: str | Path) -> Markup:
     body = text[text.index("<svg") :]
     stem = Path(path).stem
     body = re.sub(r'(id="|url\(#|href="#)', lambda match: f"{match.group(1)}{stem}-", body)
-    return Markup(body)  # noqa: S704 - our own figure, text in it was escaped by matplotlib
+    return Markup(body)
 
 
 def number(value: Any) -> str:
@@ -82,6 +83,11 @@ def _shown(tables: pd.DataFrame, probe: str) -> list[dict[str, Any]]:
     rows = rows.assign(reason=rows.reason.str.replace(evidence.NOT_MEASURED, "").str.strip("; "))
     rows = rows.sort_values(["q", "statistic", "p"], kind="stable", na_position="last")
     return rows[["statistic", *SHOWN]].to_dict("records")
+
+
+def _unclear(readings: pd.Series) -> pd.Series:
+    """Return what sorts clear readings before mixed ones, and those before the rest."""
+    return readings.map({MIXED: 1, "none": 2, NOT_EVALUABLE: 3}).fillna(0)
 
 
 def _evaluability(path: str | Path) -> list[dict[str, Any]]:
@@ -110,4 +116,4 @@ def _quality(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _related(card: Mapping[str, Any]) -> dict[str, float]:
     """Return matched minus mismatched cosine of perturbation codes with the other models."""
     pairs = card["shared_initialisation"].items()
-    return {other: each["pert_encoder_excess"] for other, each in pairs if each.get("pert_encoder_excess") is not None}
+    return {other: each["difference"] for other, each in pairs if each.get("difference") is not None}

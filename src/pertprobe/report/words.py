@@ -4,8 +4,11 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from pertprobe.evidence import NOT_MEASURED
 from pertprobe.verdict import FAIL, NOT_EVALUABLE, PASS
 
+TOO_FEW = r"^(\d+) (.*)$"
+"""Reasons that begin with a count."""
 MANY = 8
 """Longer lists of names are cut, and the rest counted."""
 
@@ -33,12 +36,23 @@ def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
 
 
 def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:
-    """Yield a sentence per probe and reason: which questions could not be put."""
+    """Yield a sentence per probe and reason: which questions could not be put. Reasons that differ in a count are one."""
     rows = verdicts[verdicts.verdict == NOT_EVALUABLE]
-    for (probe, reason), group in rows.groupby(["probe", "reason"], sort=False):
+    reasons = rows.reason.str.replace(NOT_MEASURED, "", regex=False).str.strip("; ")
+    counted = reasons.str.extract(TOO_FEW)
+    rows = rows.assign(kind=counted[1].fillna(reasons), count=pd.to_numeric(counted[0]))
+    for (probe, kind), group in rows.groupby(["probe", "kind"], sort=False):
         programs = group.program.nunique()
         names = f" ({listed(list(group.program))})" if programs <= MANY else ""
-        yield f"{probe}: {programs} program{'s' * (programs != 1)}{names} - {reason}."
+        yield f"{probe}: {programs} program{'s' * (programs != 1)}{names} - {_range(group['count'])}{kind}."
+
+
+def _range(counts: pd.Series) -> str:
+    """Return "2 " or "0 to 2 ", empty where the reason holds no count."""
+    if counts.isna().any():
+        return ""
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low} " if low == high else f"{low} to {high} "
 
 
 def agreement_with_truth(verdicts: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Hidden states of control cells run under each perturbation: what a sparse autoencoder is trained on and applied to."""
+"""Hidden states of control cells run under each perturbation: what a sparse autoencoder is trained on and reads."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pertprobe.cells import CellSets
-from pertprobe.models.base import Model
+from pertprobe.models.base import Model, encode_each
 from pertprobe.progress import counted
 
 
@@ -19,7 +19,7 @@ def hidden_states(model: Model, cells: CellSets, names: Sequence[str], layer: in
     """Yield for each perturbation the hidden states of the cells [n_sets, S, H] at a layer, extra tokens left out."""
     number = layer_number(model, layer)
     encoded = model.encode_cells(model.tensor(cells.values), model.batch_indices(cells.batches))
-    for code in model.encode_perturbations(names):
+    for code in encode_each(model, names):
         mixed = model.mix(code.expand(cells.n_sets, -1), encoded)
         yield mixed.layers[number][..., model.cell_positions, :]
 

@@ -1,0 +1,19 @@
+"""Check again what changed since the gate; report all faults together."""
+
+import json
+from pathlib import Path
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from pertprobe.checks import check_inputs
+    from pertprobe.files import atomic
+
+    gate, asked = Path(snakemake.input.gate), snakemake.params.config
+    found = json.loads(gate.read_text())
+    answered = found.pop("config")
+    newer = [path for path in snakemake.input.files if Path(path).stat().st_mtime > gate.stat().st_mtime]
+    if newer or {key: answered.get(key) for key in asked} != json.loads(json.dumps(asked)):
+        found = check_inputs(snakemake.config)
+    with atomic(snakemake.output[0]) as temporary:
+        temporary.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,143 @@
+"""The config: every fault in one sentence behind its key, paths expanded, defaults that keep it short."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import validate
+
+from pertprobe.checks import check_references
+from pertprobe.config import expanded, schema_faults
+from pertprobe.errors import PertprobeError
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+SCHEMA = CONFIG / "schema.yaml"
+MINIMAL = """
+run: mine
+cells:
+  liver:
+    path: cells.h5ad
+    context_column: cell_line
+    context: hepg2
+    perturbation_column: gene
+    control: non-targeting
+models:
+  few: {path: model_directory, context: liver}
+programs: {gmt: [programs.gmt]}
+probes:
+  pert_embedding: {}
+  knockout: {}
+"""
+RUNS = sorted(path for path in CONFIG.glob("*.yaml") if "models" in (yaml.safe_load(path.read_text()) or {}))
+
+
+def changed(path, value):
+    """Return the minimal config with one key set (or removed, for None)."""
+    config = yaml.safe_load(MINIMAL)
+    *parents, last = path.split("/")
+    section = config
+    for parent in parents:
+        section = section.setdefault(parent, {})
+    section[last] = value
+    if value is None:
+        del section[last]
+    return config
+
+
+def fault(path, value):
+    """Return the one fault that a change of the minimal config makes."""
+    (found,) = schema_faults(changed(path, value), SCHEMA)
+    return found
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_every_shipped_run_fits_the_schema_and_itself(path):
+    config = yaml.safe_load(path.read_text())
+    assert schema_faults(config, SCHEMA) == []
+    assert check_references(config) == []
+
+
+def test_the_shipped_runs_are_found():
+    assert {"config", "papalexi"} <= {path.stem for path in RUNS}
+
+
+def test_defaults_keep_a_users_config_at_15_lines():
+    config = yaml.safe_load(MINIMAL)
+    assert len(MINIMAL.strip().splitlines()) <= 15
+    assert schema_faults(config, SCHEMA) == []
+    validate(config, str(SCHEMA))
+    assert (config["seed"], config["shards"], config["pairs"]) == (0, 1, {"contexts": [], "regimes": []})
+    assert config["cells"]["liver"]["n_sets"] == 4
+    assert config["models"]["few"]["kind"] == "state"
+    assert config["probes"] == {
+        "pert_embedding": {"neighbours": 5},
+        "knockout": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
+    }
+    assert config["statistics"] == {"permutations": 9999, "bootstrap": 999}
+    assert set(config["levels"]) == {"representation", "routing", "causal"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("run", "My Run", "run: 'My Run' does not match"),
+        ("shards", 0, "shards: 0 is less than the minimum of 1"),
+        ("seed", "zero", "seed: 'zero' is not of type 'integer'"),
+        ("cells/liver/n_sets", 0, "cells.liver.n_sets: 0 is less than"),
+        ("cells/liver/normalisation", "log2", "cells.liver.normalisation: 'log2' is not one of ['log1p'"),
+        ("cells/liver/control", None, "cells.liver: 'control' missing (has 'path', 'context_column'"),
+        ("cells", {}, "cells: {} "),
+        ("models/few/path", None, "models.few: give either path or train, never both (found neither)."),
+        ("models/few/train", {}, "models.few: give either path or train, never both (found 'path', 'train')."),
+        ("models/few/attention", "full", "models.few.attention: 'full' is not one of ['flag'"),
+        ("models/Few-1", {"path": "x", "context": "liver"}, "models: the name 'Few-1' may hold only a-z, 0-9 and _."),
+        ("probes/knockout/genes", "most", "probes.knockout.genes: 'most' is not one of the forms allowed ('all', "),
+        ("pairs/contexts", [["few"]], "pairs.contexts.0: ['few'] is too short"),
+        ("thresholds/knockout", [["q", "=<", 1]], "thresholds.knockout.0.1: '=<' is not one of ['<'"),
+        ("probes", None, "config: 'probes' missing"),
+    ],
+)
+def test_a_fault_is_one_sentence_that_starts_with_its_key(path, value, words):
+    text = fault(path, value)
+    assert text.startswith(words)
+    assert text.endswith(".")
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("probs", "config: unknown key 'probs'; did you mean 'probes'?."),
+        ("models/few/atention", "models.few: unknown key 'atention'; did you mean 'attention'?."),
+        ("probes/nonsense_at_all", "probes: unknown key 'nonsense_at_all' (known: 'sae_features', 'pert_embedding', "),
+    ],
+)
+def test_an_unknown_key_is_met_with_what_may_be_meant(path, words):
+    assert fault(path, 1).startswith(words.removesuffix("."))
+
+
+def test_several_faults_come_together_and_in_order():
+    config = changed("shards", 0)
+    config |= {"sedd": 1, "another": 2, "zzz": 3}
+    config["models"]["few"] = {"context": "liver", "atention": "flag"}
+    found = schema_faults(config, SCHEMA)
+    assert [text.split(":")[0] for text in found] == ["config", "config", "config", "models.few", "models.few", "shards"]
+    unknown = [text.split("'")[1] for text in found[:3]]
+    assert unknown == sorted(unknown)
+
+
+def test_results_and_variables_are_expanded_everywhere(monkeypatch):
+    monkeypatch.setenv("WHERE", "data")
+    monkeypatch.delenv("ELSEWHERE", raising=False)
+    config = {"a": ["<results>/x", {"b": "${WHERE:-else}/y"}], "c": "${ELSEWHERE:-../z}/${WHERE}", "d": 3, "e": "${F:-}"}
+    before = deepcopy(config)
+    found = expanded(config, "results/r")
+    assert found == {"a": ["results/r/x", {"b": "data/y"}], "c": "../z/data", "d": 3, "e": ""}
+    assert config == before
+
+
+def test_a_variable_that_is_not_set_is_named(monkeypatch):
+    monkeypatch.delenv("WHERE", raising=False)
+    with pytest.raises(PertprobeError, match=r"config: \$\{WHERE\} needs the environment variable WHERE, which is not"):
+        expanded({"a": "${WHERE}/x"}, "results/r")

@@ -1,0 +1,128 @@
+"""The documentation names what is there: columns, keys and their defaults, modules, files; and its example runs."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from pertprobe import load_model
+from pertprobe.cells import CellSets
+from pertprobe.evidence import COLUMNS
+from pertprobe.measuring import NOT_EVALUABLE, measure_shard
+from pertprobe.probes.base import MeasureInputs
+from pertprobe.verdict import READING_COLUMNS, VERDICT_COLUMNS
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "pertprobe"
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "config/*.md", "results/*.md", "resources/*.md", "benchmarks/*.md")
+    for path in ROOT.glob(pattern)
+)
+NONE = object()
+
+
+def text(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def schema_keys(node, schema, prefix=""):
+    """Yield (dotted key, default or NONE) of everything the schema lets a config say."""
+    for name, part in node.get("properties", {}).items():
+        part = part | schema["$defs"][part["$ref"].split("/")[-1]] if "$ref" in part else part
+        yield prefix + name, part.get("default", NONE)
+        yield from schema_keys(part, schema, f"{prefix}{name}.")
+        entries = part.get("additionalProperties")
+        if isinstance(entries, dict) and "$ref" in entries:
+            yield from schema_keys(schema["$defs"][entries["$ref"].split("/")[-1]], schema, f"{prefix}{name}.<name>.")
+
+
+SCHEMA = yaml.safe_load(text("config/schema.yaml"))
+
+
+@pytest.mark.parametrize(("key", "default"), list(schema_keys(SCHEMA, SCHEMA)))
+def test_contracts_name_every_config_key_with_its_default(key, default):
+    rows = dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| ([^|]+?) \|", text("docs/contracts.md"), re.MULTILINE))
+    assert key in rows
+    if default is NONE:
+        assert rows[key] in ("required", "-")
+    else:
+        assert rows[key] == "`" + json.dumps(default).replace('"', "") + "`"
+
+
+@pytest.mark.parametrize("columns", [COLUMNS, VERDICT_COLUMNS, READING_COLUMNS])
+def test_contracts_name_every_column(columns):
+    page = text("docs/contracts.md")
+    assert [column for column in columns if f"`{column}`" not in page] == []
+
+
+def test_architecture_names_every_module():
+    page = text("docs/architecture.md")
+    modules = [path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py"))]
+    names = [name.removesuffix("__init__.py") or name for name in modules]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_architecture_names_every_file_of_rules_and_scripts():
+    page = text("docs/architecture.md")
+    files = [path for folder, end in (("rules", "smk"), ("scripts", "py")) for path in (ROOT / folder).glob(f"*.{end}")]
+    assert [path.name for path in files if path.name not in page] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_relative_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", text(page))
+    targets = [link.split("#")[0] for link in links if "://" not in link and not link.startswith("#")]
+    assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_anchors_are_headings_of_their_page(page):
+    for link in re.findall(r"\]\(([^)\s]*#[^)\s]+)\)", text(page)):
+        target, anchor = link.split("#")
+        there = (ROOT / page).parent / target if target else ROOT / page
+        headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+        slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert anchor in slugs, link
+
+
+@pytest.fixture
+def linear(tmp_path, monkeypatch):
+    """The example of docs/custom_model.md, installed as a package with its entry point, and a model file."""
+    (tmp_path / "custom_model.py").write_text(text("docs/custom_model.py"))
+    info = tmp_path / "my_model-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-model\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pertprobe.models]\nlinear = custom_model:load\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "custom_model", raising=False)
+    rng = np.random.default_rng(0)
+    path = tmp_path / "linear.npz"
+    names = {"genes": ["x", "y", "z"], "perturbations": ["A", "B", "ctrl"], "control": "ctrl"}
+    np.savez(path, A=rng.random((3, 3)), changes=rng.random((3, 3)), **names)
+    return load_model(path, kind="linear")
+
+
+@pytest.fixture
+def cells():
+    values = np.random.default_rng(1).random((2, 4, 3))
+    ids = np.arange(8).astype(str).reshape(2, 4)
+    return CellSets(values, ("x", "y", "z"), None, ids, "here")
+
+
+def test_the_custom_model_is_found_by_its_entry_point_and_predicts(linear, cells):
+    expected = torch.relu(linear.tensor(cells.values) @ linear.A + linear.changes[1])
+    assert torch.equal(linear.predict(cells.values, "B"), expected)
+    assert not torch.equal(linear.redraw(0).A, linear.A)
+
+
+def test_the_custom_model_is_measured_and_told_what_it_lacks(linear, cells):
+    settings = {"genes": "all", "value": "zero", "perturbation": "control"}
+    inputs = MeasureInputs(model=linear, cells=cells, settings=settings)
+    assert measure_shard("knockout", inputs, 0, 1)["shift"].shape == (1, 2, 3, 3)
+    assert measure_shard("pert_embedding", inputs, 0, 1).attrs[NOT_EVALUABLE] == "model has no stages"
