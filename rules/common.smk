@@ -1,10 +1,11 @@
 # The only .smk with Python: reads the config and answers what rules ask of it. Nothing heavy is imported here.
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from pertprobe.checks import check_references
+from pertprobe.checks import check_inputs, check_references, given_paths
 from pertprobe.config import expanded, schema_faults
 from pertprobe.digest import code
 from pertprobe.errors import Faults, PertprobeError
@@ -14,18 +15,30 @@ SCHEMA = Path(workflow.current_basedir) / "../config/schema.yaml"
 
 def checked_config():
     """Fill in defaults and paths; stop with every fault of the config at once."""
-    faults = schema_faults(config, SCHEMA)
+    faults = config_faults()
     if faults:
         raise WorkflowError(str(Faults(faults)))
     validate(config, str(SCHEMA))
     try:
         settled = expanded(config, f"results/{config['run']}")
+        if not all(map(os.path.exists, given_paths(settled))):
+            check_inputs(
+                settled
+            )  # the run cannot start: read what there is, and name every fault together
     except PertprobeError as error:
         raise WorkflowError(str(error))
-    faults = check_references(settled)
-    if faults:
-        raise WorkflowError(str(Faults(faults)))
     return settled
+
+
+def config_faults():
+    """Return what breaks the schema, and the names that nothing in the config has."""
+    faults = schema_faults(config, SCHEMA)
+    keys = {fault.partition(":")[0] for fault in faults}
+    try:
+        unknown = check_references(config)
+    except (AttributeError, KeyError, TypeError):
+        return faults  # of a shape that names cannot be looked up in: the schema's faults say where
+    return faults + [each for each in unknown if each.partition(":")[0] not in keys]
 
 
 config.update(checked_config())
@@ -38,6 +51,9 @@ SEED = config["seed"]
 SPACES = (
     {}
 )  # space -> the probe whose measurement holds it; each probe's rules add theirs
+ASKED = (
+    {}
+)  # probe -> what its measurement depends on beside files; each probe's rules add theirs
 MEASURING = (
     "measuring:measure_shard",
     "measuring:write_measurement",
@@ -99,6 +115,11 @@ def shards_of(wildcards):
     return every(f"{folder}/{{shard}}-of-{SHARDS}.nc", shard=range(SHARDS))
 
 
+def measuring_code(probe):
+    """Return the digest of all code that a probe's measurement depends on."""
+    return code(f"probes.{probe}:measure", f"probes.{probe}:units", *MEASURING)
+
+
 def evidence_of(wildcards):
     """Return the evidence files of a probe: one per model, one per pair."""
     names = [*MODELS, *(f"{model}-vs-{reference}" for _, model, reference in PAIRS)]
@@ -107,16 +128,6 @@ def evidence_of(wildcards):
 
 def program_files():
     return config["programs"]["gmt"]
-
-
-def given_files():
-    """Return the files and directories that the run reads and does not make."""
-    paths = [
-        *(entry["path"] for entry in config["cells"].values()),
-        *(entry[key] for entry in MODELS.values() for key in ("path", "split") if key in entry),
-        *program_files(),
-    ]  # fmt: skip
-    return sorted({path for path in paths if not path.startswith(RESULTS)})
 
 
 def question(wildcards):

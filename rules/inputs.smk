@@ -19,7 +19,7 @@ rule check_inputs:
 rule recheck_inputs:
     input:
         gate="<results>/inputs/checked.json",
-        files=given_files(),
+        files=given_paths(config),
     output:
         "<results>/checks.json",
     log:

@@ -1,6 +1,7 @@
 # Does silencing a gene in the cells shift the output alike in two contexts, and alike in a program?
 
 SPACES["knockout"] = "knockout"
+ASKED["knockout"] = {"settings": config["probes"]["knockout"]}
 
 
 rule measure_knockout:
@@ -19,9 +20,9 @@ rule measure_knockout:
         "../envs/pertprobe.yaml"
     params:
         probe="knockout",
-        settings=config["probes"]["knockout"],
+        asked=ASKED["knockout"],
         loading=lambda wildcards: loading(wildcards.model),
-        code=code("probes.knockout:measure", "probes.knockout:units", *MEASURING),
+        code=measuring_code("knockout"),
     script:
         "../scripts/measure.py"
 

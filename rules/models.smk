@@ -1,6 +1,7 @@
 # Models: trained where the config says so, checked and described, and their responses measured.
 
 SPACES["delta_y"] = "delta_y"
+ASKED["delta_y"] = {"settings": {}}
 
 
 rule train:
@@ -73,11 +74,9 @@ rule measure_delta_y:
         "../envs/pertprobe.yaml"
     params:
         probe="delta_y",
-        settings={},
+        asked=ASKED["delta_y"],
         loading=lambda wildcards: loading(wildcards.model),
-        code=code(
-            "probes.delta_y:measure", "measuring:measure_shard", "models:load_model"
-        ),
+        code=measuring_code("delta_y"),
     script:
         "../scripts/measure.py"
 

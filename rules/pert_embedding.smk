@@ -1,6 +1,7 @@
 # Are the perturbations of a program close to each other in the model's own perturbation code?
 
 SPACES["pert_encoder"] = "pert_embedding"
+ASKED["pert_embedding"] = {"settings": {}}
 
 
 rule measure_pert_embedding:
@@ -20,11 +21,9 @@ rule measure_pert_embedding:
         "../envs/pertprobe.yaml"
     params:
         probe="pert_embedding",
-        settings={},
+        asked=ASKED["pert_embedding"],
         loading=lambda wildcards: loading(wildcards.model),
-        code=code(
-            "probes.pert_embedding:measure", "probes.pert_embedding:units", *MEASURING
-        ),
+        code=measuring_code("pert_embedding"),
     script:
         "../scripts/measure.py"
 

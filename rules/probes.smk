@@ -13,7 +13,15 @@ rule gather:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        code=code("measuring:gather", "measuring:write_measurement"),
+        # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
+        asked=lambda wildcards: ASKED[wildcards.probe],
+        loading=lambda wildcards: loading(wildcards.model),
+        measured=lambda wildcards: measuring_code(wildcards.probe),
+        code=code(
+            "measuring:gather",
+            "measuring:read_measurement",
+            "measuring:write_measurement",
+        ),
     script:
         "../scripts/gather.py"
 

@@ -2,6 +2,10 @@
 
 SAE = config["probes"]["sae_features"]["sae"]
 SPACES[f"sae_{config['sae'][SAE]['layer']}"] = "sae_features"
+ASKED["sae_features"] = {
+    "settings": config["probes"]["sae_features"],
+    "layer": config["sae"][SAE]["layer"],
+}
 
 
 rule measure_sae_features:
@@ -22,12 +26,9 @@ rule measure_sae_features:
         "../envs/pertprobe.yaml"
     params:
         probe="sae_features",
-        settings=config["probes"]["sae_features"],
+        asked=ASKED["sae_features"],
         loading=lambda wildcards: loading(wildcards.model),
-        layer=config["sae"][SAE]["layer"],
-        code=code(
-            "probes.sae_features:measure", "probes.sae_features:units", *MEASURING
-        ),
+        code=measuring_code("sae_features"),
     script:
         "../scripts/measure.py"
 

@@ -1,5 +1,10 @@
 # Do a pathway's perturbations strengthen its own regulator -> target derivatives?
 
+ASKED["targeted_jacobian"] = {
+    "settings": config["probes"]["targeted_jacobian"],
+    "panels": panel_genes(),
+}
+
 
 rule measure_targeted_jacobian:
     input:
@@ -18,14 +23,9 @@ rule measure_targeted_jacobian:
         "../envs/pertprobe.yaml"
     params:
         probe="targeted_jacobian",
-        settings=config["probes"]["targeted_jacobian"],
+        asked=ASKED["targeted_jacobian"],
         loading=lambda wildcards: loading(wildcards.model),
-        panels=panel_genes(),
-        code=code(
-            "probes.targeted_jacobian:measure",
-            "probes.targeted_jacobian:units",
-            *MEASURING,
-        ),
+        code=measuring_code("targeted_jacobian"),
     script:
         "../scripts/measure.py"
 

@@ -14,16 +14,8 @@ with job(snakemake):
     given, params = snakemake.input, snakemake.params
     hardware = device(snakemake.resources)
     model = load_model(given.model, **params.loading, device=hardware)
-    weights = given.get("sae")
-    sae = SparseAutoencoder.load(Path(weights[0]).parent).to(hardware) if weights else None
-    inputs = MeasureInputs(
-        model=model,
-        cells=cells_for(model, given.cells),
-        settings=params.settings,
-        panels=params.get("panels", {}),
-        sae=sae,
-        layer=params.get("layer", "middle"),
-        contexts=tuple(CellSets.load(path) for path in given.get("contexts", [])),
-    )
+    sae = SparseAutoencoder.load(Path(given.sae[0]).parent).to(hardware) if given.get("sae") else None
+    contexts = tuple(CellSets.load(path) for path in given.get("contexts", []))
+    inputs = MeasureInputs(model=model, cells=cells_for(model, given.cells), sae=sae, contexts=contexts, **params.asked)
     shard, shards = int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)
     write_measurement(measure_shard(params.probe, inputs, shard, shards), snakemake.output[0])

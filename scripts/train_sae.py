@@ -21,6 +21,5 @@ with job(snakemake):
         activations[name] = sampled_activations(model, cells, settings["layer"], settings["cells"], seed)
     sizes = {key: settings[key] for key in ("expansion", "k", "steps")}
     sae = train_sae(activations, seed=seed_of(params.seed, "sae", snakemake.wildcards.sae), **sizes)
-    folder = Path(snakemake.output[0]).parent
-    sae.save(folder)
+    sae.save(Path(snakemake.output[0]).parent)
     write(quality(sae, activations), snakemake.output[2])

@@ -88,6 +88,14 @@ def check_inputs(config: Config) -> dict[str, Any]:
     }
 
 
+def given_paths(config: Config) -> list[str]:
+    """Return the files and folders that the config names and the run does not make itself, each once."""
+    named = [entry["path"] for entry in config["cells"].values() if not _made_by_run(config, entry["path"])]
+    named += [entry[key] for entry in config["models"].values() for key in ("path", "split") if key in entry]
+    programs = config["programs"].get("gmt", [])
+    return list(dict.fromkeys([*named, *(path for path in programs if not _made_by_run(config, path))]))
+
+
 def cells_arguments(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config entry under `cells` as keyword arguments of `read_cells` (path, set_size and n_sets included)."""
     arguments = {name: value for name, value in entry.items() if name != "genes"}

@@ -122,7 +122,14 @@ def test_several_faults_come_together_and_in_order():
     config |= {"sedd": 1, "another": 2, "zzz": 3}
     config["models"]["few"] = {"context": "liver", "atention": "flag"}
     found = schema_faults(config, SCHEMA)
-    assert [text.split(":")[0] for text in found] == ["config", "config", "config", "models.few", "models.few", "shards"]
+    assert [text.split(":")[0] for text in found] == [
+        "config",
+        "config",
+        "config",
+        "models.few",
+        "models.few",
+        "shards",
+    ]
     unknown = [text.split("'")[1] for text in found[:3]]
     assert unknown == sorted(unknown)
 
@@ -130,7 +137,12 @@ def test_several_faults_come_together_and_in_order():
 def test_results_and_variables_are_expanded_everywhere(monkeypatch):
     monkeypatch.setenv("WHERE", "data")
     monkeypatch.delenv("ELSEWHERE", raising=False)
-    config = {"a": ["<results>/x", {"b": "${WHERE:-else}/y"}], "c": "${ELSEWHERE:-../z}/${WHERE}", "d": 3, "e": "${F:-}"}
+    config = {
+        "a": ["<results>/x", {"b": "${WHERE:-else}/y"}],
+        "c": "${ELSEWHERE:-../z}/${WHERE}",
+        "d": 3,
+        "e": "${F:-}",
+    }
     before = deepcopy(config)
     found = expanded(config, "results/r")
     assert found == {"a": ["results/r/x", {"b": "data/y"}], "c": "../z/data", "d": 3, "e": ""}

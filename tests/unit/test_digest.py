@@ -139,7 +139,7 @@ def test_a_change_of_what_is_used_changes_it(package, target, changes):
 
 @pytest.mark.parametrize("target", ["top:nothing", "nowhere", "nowhere:f", "sub:nothing"])
 def test_an_unknown_target_is_refused(package, target):
-    with pytest.raises(KeyError, match="noth|nowhere"):
+    with pytest.raises(KeyError, match=r"noth|nowhere"):
         package(target)
 
 

@@ -8,9 +8,24 @@ from pertprobe import evidence
 from pertprobe.statistics import benjamini_hochberg
 from pertprobe.statistics.permutation import Test as PermutationTest
 
-CONTRACT = """probe statistic adjustment model reference context regime role copy program panel unit n n_background
-    estimate null_mean null_sd effect ci_low ci_high p p_min p_stratified p_min_stratified p_used p_tail n_permutations q
-    estimate_published p_published ceiling disattenuated redrawn_max p_redrawn exceeds_redrawn evaluable reason""".split()
+CONTRACT = [
+    *(
+        "probe",
+        "statistic",
+        "adjustment",
+        "model",
+        "reference",
+        "context",
+        "regime",
+        "role",
+        "copy",
+        "program",
+        "panel",
+    ),
+    *("unit", "n", "n_background", "estimate", "null_mean", "null_sd", "effect", "ci_low", "ci_high", "p", "p_min"),
+    *("p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q", "estimate_published"),
+    *("p_published", "ceiling", "disattenuated", "redrawn_max", "p_redrawn", "exceeds_redrawn", "evaluable", "reason"),
+]
 WHO = {"probe": "a", "statistic": "s", "model": "m", "context": "c", "regime": "fewshot"}
 
 
@@ -42,7 +57,7 @@ def test_a_value_outside_its_category_is_refused_and_named(column, value):
 def test_a_table_reads_back_with_its_types(tmp_path):
     table = evidence.frame(
         [
-            evidence.row(WHO, program="NA", exceeds_redrawn=True, n=5, estimate=0.25, reason="a\ttab, a \"quote\""),
+            evidence.row(WHO, program="NA", exceeds_redrawn=True, n=5, estimate=0.25, reason='a\ttab, a "quote"'),
             evidence.row(WHO, program="none", exceeds_redrawn=False),
             evidence.not_evaluable(WHO, "too few", program="untested"),
         ]
@@ -76,7 +91,7 @@ def test_rows_are_sorted_by_who_and_what_whatever_their_order():
     table = evidence.frame(rows)
     keys = table[evidence.KEYS].apply(tuple, axis=1).tolist()
     assert keys == sorted(keys)
-    assert evidence.KEYS == CONTRACT[:11]
+    assert CONTRACT[:11] == evidence.KEYS
     pd.testing.assert_frame_equal(table, evidence.frame(rows[::-1]))
 
 

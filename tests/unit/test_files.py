@@ -16,6 +16,12 @@ from pertprobe.job import device
 from pertprobe.seeding import generator, seed_of
 
 
+def stopped_halfway(target, begin):
+    with atomic(target) as temporary:
+        begin(temporary)
+        raise RuntimeError("halfway")
+
+
 def test_a_file_appears_whole_and_keeps_its_suffix(tmp_path):
     target = tmp_path / "deep" / "table.tsv"
     with atomic(target) as temporary:
@@ -31,9 +37,8 @@ def test_a_failure_leaves_neither_the_temporary_nor_a_new_target(tmp_path, befor
     target = tmp_path / "table.tsv"
     if before:
         target.write_text(before)
-    with pytest.raises(RuntimeError, match="halfway"), atomic(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("halfway")
+    with pytest.raises(RuntimeError, match="halfway"):
+        stopped_halfway(target, lambda temporary: temporary.write_text("half"))
     assert [path.read_text() for path in tmp_path.iterdir()] == ([before] if before else [])
 
 
@@ -45,9 +50,8 @@ def test_a_directory_replaces_a_directory(tmp_path):
         temporary.mkdir()
         (temporary / "fresh").write_text("new")
     assert [path.name for path in target.iterdir()] == ["fresh"]
-    with pytest.raises(RuntimeError), atomic(target) as temporary:
-        temporary.mkdir()
-        raise RuntimeError
+    with pytest.raises(RuntimeError, match="halfway"):
+        stopped_halfway(target, lambda temporary: temporary.mkdir())
     assert [path.name for path in target.iterdir()] == ["fresh"]
     assert list(tmp_path.iterdir()) == [target]
 

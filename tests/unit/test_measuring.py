@@ -1,5 +1,7 @@
 """From a request to a measurement: labels, shards, files."""
 
+import json
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -34,8 +36,8 @@ SHAPES = {
     "pert_embedding": {"embedding": {"perturbation": 9, "feature": 64}},
     "sae_features": {"activation": {"set": 2, "perturbation": 9, "feature": 24}},
     "targeted_jacobian": {
-        "jacobian": {"set": 2, "perturbation": 9, "feature": 6},
-        "open": {"set": 2, "perturbation": 9, "gene": 3},
+        "jacobian": {"set": 2, "perturbation": 9, "feature": 24},  # the panel's genes and their stand-ins
+        "open": {"set": 2, "perturbation": 9, "gene": 6},
     },
     "knockout": {"shift": {"set": 2, "perturbation": 7, "gene": 12}},
 }
@@ -72,8 +74,11 @@ def test_a_measurement_has_the_documented_dimensions_and_labels(probe, wide_mode
 
 def test_features_are_named(wide_model):
     jacobian = measure_shard("targeted_jacobian", request_of("targeted_jacobian", wide_model), 0, 1)
-    assert jacobian.feature.values.tolist() == [f"{a}>{b}" for b in ("g01", "g05", "g08") for a in ("g00", "g01")]
-    assert jacobian["open"].gene.values.tolist() == ["g01", "g05", "g08"]
+    controls = json.loads(jacobian.attrs["control_pairs"])["one"]
+    regulators = sorted(["g00", "g01", *controls["regulators"]])
+    targets = sorted(["g01", "g05", "g08", *controls["targets"]])
+    assert jacobian.feature.values.tolist() == [f"{a}>{b}" for b in targets for a in regulators]
+    assert jacobian["open"].gene.values.tolist() == targets
     shift = measure_shard("delta_y", request_of("delta_y", wide_model), 0, 1)
     assert shift.gene.values.tolist() == list(GENES)
     codes = measure_shard("pert_embedding", request_of("pert_embedding", wide_model), 0, 1)

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-import pertprobe.probes
-from pertprobe import evidence
+from pertprobe import evidence, probes, verdict
 from pertprobe.verdict import judge, planted_truth, readings, verdicts
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -106,10 +105,8 @@ def test_a_probe_without_thresholds_gets_no_verdict():
 
 
 def test_verdicts_know_no_probe_by_name():
-    import pertprobe.verdict
-
-    source = inspect.getsource(pertprobe.verdict)
-    names = {module.name for module in pkgutil.iter_modules(pertprobe.probes.__path__)} - {"base", "representation"}
+    source = inspect.getsource(verdict)
+    names = {module.name for module in pkgutil.iter_modules(probes.__path__)} - {"base", "representation"}
     assert len(names) >= 4
     assert [name for name in names if name in source] == []
 

@@ -98,7 +98,9 @@ def profiles(variable, values, names, features, feature="feature", **attrs):
 def subject(measurement, strength=None, never=()):
     """Return a measured model; strength rises with the order of names unless given."""
     names = [str(name) for name in measurement.perturbation.values] if "perturbation" in measurement.coords else []
-    strength = pd.Series({name: 1.0 + 0.01 * i for i, name in enumerate(sorted(names))} if strength is None else strength)
+    strength = pd.Series(
+        {name: 1.0 + 0.01 * i for i, name in enumerate(sorted(names))} if strength is None else strength
+    )
     seen = pd.Series({name: "never" if name in never else "here" for name in names}, dtype=object)
     return Subject(measurement, strength, seen)
 

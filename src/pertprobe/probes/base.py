@@ -104,9 +104,10 @@ def dataset(**variables: xr.DataArray) -> xr.Dataset:
 
 
 def averaged(measurement: xr.Dataset, name: str) -> xr.DataArray:
-    """Return the subject's variable, mean over cell sets."""
+    """Return the subject's variable, mean over cell sets, perturbations in order of names: draws go by that order."""
     values = measurement[name].sel(variant=SUBJECT, drop=True).astype(np.float64)
-    return values.mean("set") if "set" in values.dims else values
+    values = values.mean("set") if "set" in values.dims else values
+    return values.sortby("perturbation") if "perturbation" in values.dims else values
 
 
 def members(names: Sequence[str], program: Sequence[str]) -> np.ndarray:

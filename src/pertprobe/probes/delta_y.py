@@ -18,15 +18,19 @@ def units(inputs: MeasureInputs) -> list[str]:
 
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
-    """Return delta_y [set, perturbation, gene]: E[Y | perturbation] - E[Y | control] over the cells of each set."""
+    """Return delta_y [set, perturbation, gene]: E[Y | perturbation] - E[Y | control] over the cells of each set.
+
+    In gene space where the model has one, in the dimensions of its embedding otherwise.
+    """
     model, cells = inputs.model, inputs.cells
-    control = model.predict(cells.values, model.control, cells.batches).mean(-2)
+    respond, genes = (model.predict_genes, model.output_genes) if model.output_genes else (model.predict, model.genes)
+    control = respond(cells.values, model.control, cells.batches).mean(-2)
     shifts = [
-        (model.predict(cells.values, name, cells.batches).mean(-2) - control).cpu().numpy()
+        (respond(cells.values, name, cells.batches).mean(-2) - control).cpu().numpy()
         for name in counted(names, "delta_y of perturbations")
     ]
     values = np.stack(shifts, axis=1)
-    coords = {"perturbation": names, "gene": list(model.output_genes)}
+    coords = {"perturbation": names, "gene": list(genes)}
     return dataset(delta_y=xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords))
 
 

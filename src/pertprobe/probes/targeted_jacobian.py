@@ -1,7 +1,9 @@
 """targeted_jacobian: do a pathway's perturbations strengthen its own regulator -> target derivatives?"""
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
+from pertprobe.control_pairs import control_genes
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.base import SUBJECT, MeasureInputs, TestInputs, averaged, dataset, members
 from pertprobe.programs import Panel, measured_pairs
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 NEEDS = frozenset({"stages", "gradient", "gene_space", "set_function"})
 LEVEL = "causal"
 UNIT = "panel"
-STATISTICS = ("rank_score", "rank_score_alternative")
+CONTROL_PAIRS = "rank_score_control_pairs"
+STATISTICS = ("rank_score", "rank_score_alternative", CONTROL_PAIRS)
 NAMED = 12
 """Pathways of at most this many perturbations have them named in the figure."""
 CLOSED = 0.2
@@ -47,7 +51,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     from pertprobe.jacobian import panel_jacobian  # torch, which tests do without
     from pertprobe.models.base import encode_each
 
-    regulators, targets = _measured_genes(inputs)
+    controls = {name: _controls(inputs, panel) for name, panel in inputs.panels.items()}
+    regulators, targets = _measured_genes(inputs, [*inputs.panels.values(), *controls.values()])
     if not regulators or not targets:
         raise PertprobeError("targeted_jacobian: no regulator or no target of any panel is among the model's genes.")
     point, label = _point(inputs)
@@ -67,13 +72,30 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
         coords={"perturbation": names, "feature": features},
     )
     opened = xr.DataArray(active, dims=("set", "perturbation", "gene"), coords={"gene": targets})
-    return dataset(jacobian=jacobian, open=opened).assign_attrs(batch=label)
+    return dataset(jacobian=jacobian, open=opened).assign_attrs(batch=label, control_pairs=json.dumps(controls))
 
 
-def _measured_genes(inputs: MeasureInputs) -> tuple[list[str], list[str]]:
+def _controls(inputs: MeasureInputs, panel: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the genes of the control pairs of a panel, as a panel's genes are given."""
+    measured = set(inputs.model.genes) & set(inputs.model.output_genes)
+    regulators, targets = ([name for name in panel[part] if name in measured] for part in ("regulators", "targets"))
+    excluded = {name for each in inputs.panels.values() for part in ("regulators", "targets") for name in each[part]}
+    return {
+        part: list(genes)
+        for part, genes in control_genes(
+            inputs.cells, regulators, targets, excluded | (set(inputs.model.genes) - measured)
+        )
+        ._asdict()
+        .items()
+    }
+
+
+def _measured_genes(
+    inputs: MeasureInputs, panels: Sequence[Mapping[str, Sequence[str]]]
+) -> tuple[list[str], list[str]]:
     """Return the regulators among the model's inputs and the targets among its outputs, over all panels."""
-    regulators = {name for panel in inputs.panels.values() for name in panel["regulators"]}
-    targets = {name for panel in inputs.panels.values() for name in panel["targets"]}
+    regulators = {name for panel in panels for name in panel["regulators"]}
+    targets = {name for panel in panels for name in panel["targets"]}
     return sorted(regulators & set(inputs.model.genes)), sorted(targets & set(inputs.model.output_genes))
 
 
@@ -122,9 +144,22 @@ def _panel_rows(inputs: TestInputs, name: str, panel: Panel) -> Iterator[dict[st
     signed, absolute = table * signs, table.abs()
     primary, alternative = (signed, absolute) if panel.signs else (absolute, signed)
     of = ("s J", "|J|") if panel.signs else ("|J|", "J")
-    for statistic, values, label in zip(STATISTICS, (primary, alternative), of, strict=True):
+    for statistic, values, label in zip(STATISTICS[:2], (primary, alternative), of, strict=True):
         said = _published(table, panel) if statistic == STATISTICS[0] else (np.nan, np.nan)
         yield _score_row(inputs, panel, values, {"statistic": statistic, **who}, [f"ranks of {label}", *notes], said)
+    yield _control_row(inputs, name, panel, who)
+
+
+def _control_row(inputs: TestInputs, name: str, panel: Panel, who: dict[str, str]) -> dict[str, Any]:
+    """Ask the panel's question of its control pairs: a panel that is no better than these says nothing of itself."""
+    genes = json.loads(inputs.subject.measurement.attrs["control_pairs"])[name]
+    stand_in = replace(panel, regulators=tuple(genes["regulators"]), targets=tuple(genes["targets"]), signs=None)
+    table, notes = panel_table(inputs, stand_in)
+    who = {"statistic": CONTROL_PAIRS, **who}
+    if table.shape[1] == 0:
+        return evidence.not_evaluable(inputs.identity, "no control pair is measured and open", **who)
+    pairs = f"control pairs of {', '.join(stand_in.regulators)} with {', '.join(stand_in.targets)}"
+    return _score_row(inputs, panel, table.abs(), who, ["ranks of |J|", pairs, *notes], (np.nan, np.nan))
 
 
 def panel_table(inputs: TestInputs, panel: Panel) -> tuple[pd.DataFrame, list[str]]:

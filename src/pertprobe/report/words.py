@@ -36,7 +36,7 @@ def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
 
 
 def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:
-    """Yield a sentence per probe and reason: which questions could not be put. Reasons that differ in a count are one."""
+    """Yield a sentence per probe and reason: which questions could not be put, and how many units they had."""
     rows = verdicts[verdicts.verdict == NOT_EVALUABLE]
     reasons = rows.reason.str.replace(NOT_MEASURED, "", regex=False).str.strip("; ")
     counted = reasons.str.extract(TOO_FEW)

@@ -1,0 +1,191 @@
+"""Shifts: of a perturbation, and of a silenced gene."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
+
+from pertprobe import evidence
+from pertprobe.errors import PertprobeError
+from pertprobe.models.architecture import GeneDecoder
+from pertprobe.models.initialise import initial_parameters
+from pertprobe.models.state import StateModel
+from pertprobe.probes import delta_y, knockout
+
+SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
+MANY = [f"k{i:02d}" for i in range(40)]
+OUTPUTS = [f"o{i:02d}" for i in range(30)]
+
+
+def shifts(model, cells=None, names=GENES, **settings):
+    inputs = to_measure(model, cells or cell_sets(), settings={**SETTINGS, **settings})
+    with torch.no_grad():
+        return knockout.measure(inputs, list(names))["shift"].sel(variant="subject")
+
+
+def random_profiles(seed, names=MANY, outputs=OUTPUTS):
+    values = np.random.default_rng(seed).normal(size=(len(names), len(outputs)))
+    return profiles("shift", values, names, outputs, feature="gene")
+
+
+def agreement(ours, theirs, programs=None, names=MANY, **more):
+    given = {"comparison": "contexts", "cells": cell_sets(genes=tuple(names)), **more}
+    programs = {"P": names[:5]} if programs is None else programs
+    inputs = to_test("knockout", subject(ours), programs, reference=subject(theirs), **given)
+    return evidence.frame(knockout.test(inputs))
+
+
+def test_delta_y_is_the_mean_response_less_that_to_the_control():
+    model, cells = random_state(), cell_sets()
+    with torch.no_grad():
+        found = delta_y.measure(to_measure(model, cells), ["g01", "x1"]).delta_y
+        expected = model.predict(cells.values, "x1", cells.batches) - model.predict(cells.values, "ctrl", cells.batches)
+    np.testing.assert_allclose(found.sel(variant="subject", perturbation="x1"), expected.mean(-2))
+    assert found.gene.values.tolist() == list(GENES)
+
+
+def test_strength_is_the_norm_of_the_mean_shift():
+    measured = profiles("delta_y", np.array([[3.0, 4.0], [0.0, 0.0]]), ["x1", "x2"], ["a", "b"], feature="gene")
+    assert delta_y.strength(measured).to_dict() == {"x1": 5.0, "x2": 0.0}
+
+
+def test_an_embedding_model_has_a_delta_y_of_the_genes_it_decodes():
+    base = random_state(embed_key="X_emb", gene_decoder=GeneDecoder((6,), 3, False))
+    model = StateModel(
+        base.architecture, initial_parameters(base.architecture, 0), genes=[f"X_emb_{i}" for i in range(12)],
+        output_genes=("a", "b", "c"), perturbations=base.perturbations,
+        perturbation_features=base.perturbation_features, control="ctrl", batches=base.batches,
+    )  # fmt: skip
+    with torch.no_grad():
+        found = delta_y.measure(to_measure(model, cell_sets(genes=model.genes)), ["x1"]).delta_y
+    assert found.gene.values.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("value", ["zero", "mean"])
+def test_a_gene_that_no_cell_expresses_has_no_shift(value):
+    found = shifts(random_state(), cell_sets(silent=["g03"]), value=value)
+    assert (found.sel(perturbation="g03") == 0).all()
+    assert (found.sel(perturbation="g04") != 0).any()
+
+
+def test_silencing_changes_one_gene_of_a_copy():
+    values = cell_sets().values
+    before = values.copy()
+    zero, mean = (knockout.silenced(values, 4, value) for value in ("zero", "mean"))
+    np.testing.assert_array_equal(values, before)
+    others = np.arange(len(GENES)) != 4
+    for edited in (zero, mean):
+        np.testing.assert_array_equal(edited[..., others], values[..., others])
+    assert (zero[..., 4] == 0).all()
+    np.testing.assert_allclose(mean.mean(1), values.mean(1), rtol=1e-6)
+    assert np.ptp(mean[..., 4], axis=1).max() == 0
+
+
+def test_under_the_mean_shift_a_knockout_takes_away_the_expression():
+    cells = cell_sets()
+    found = shifts(MeanShift(), cells)
+    expected = -np.einsum("sg,gh->sgh", cells.values.mean(1, dtype=np.float64), np.eye(len(GENES)))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(shifts(MeanShift(), cells, value="mean"), 0.0, atol=1e-7)
+
+
+def test_the_control_stands_for_the_models_own_label():
+    model = random_state()
+    np.testing.assert_array_equal(shifts(model), shifts(model, perturbation="ctrl"))
+    assert not np.array_equal(shifts(model), shifts(model, perturbation="x1"))
+
+
+def test_the_most_expressed_genes_over_all_contexts_are_knocked_out():
+    high, other = cell_sets(), cell_sets(genes=GENES[::-1], seed=1)
+    high.values[..., GENES.index("g07")] += 5
+    other.values[..., GENES[::-1].index("g02")] += 5
+    inputs = to_measure(MeanShift(), high, settings={**SETTINGS, "genes": 2}, contexts=(high, other))
+    assert knockout.units(inputs) == ["g02", "g07"]
+
+
+def test_names_break_ties_of_expression():
+    cells = cell_sets()
+    cells.values[:] = 1.0
+    inputs = to_measure(MeanShift(), cells, settings={**SETTINGS, "genes": 3}, contexts=(cells,))
+    assert knockout.units(inputs) == ["g00", "g01", "g02"]
+
+
+def test_genes_can_be_listed_or_all():
+    listed = to_measure(MeanShift(), settings={**SETTINGS, "genes": ["g05", "g01", "g03"]})
+    assert knockout.units(listed) == ["g01", "g03", "g05"]
+    assert knockout.units(to_measure(MeanShift(), settings=SETTINGS)) == list(GENES)
+    wrong = to_measure(MeanShift(), settings={**SETTINGS, "genes": ["g05", "nope"]})
+    with pytest.raises(PertprobeError, match=r"probes.knockout.genes: not among the model's genes: nope\."):
+        knockout.units(wrong)
+
+
+def test_a_model_agrees_with_itself_at_one():
+    table = agreement(random_profiles(0), random_profiles(0))
+    asked = rows_of(table, statistic="agreement").iloc[0]
+    assert asked.estimate_published == pytest.approx(1.0)
+    assert asked.effect > 0.5
+    assert asked.p < 0.05
+    assert asked.n == 5
+    assert rows_of(table, statistic="agreement_all_genes").iloc[0].estimate_published == pytest.approx(1.0)
+
+
+def test_unrelated_models_do_not_agree():
+    asked = rows_of(agreement(random_profiles(0), random_profiles(1)), statistic="agreement").iloc[0]
+    assert abs(asked.estimate_published) < 0.3
+    assert asked.p > 0.05
+
+
+def test_the_knocked_gene_and_the_program_do_not_make_an_agreement():
+    """Both models only lower the gene itself and the program's members, which no correlation may rest on."""
+    names = [*MANY[:20]]
+    rng = np.random.default_rng(0)
+    ours, theirs = (1e-3 * rng.normal(size=(20, 20)) - 10 * np.eye(20) for _ in range(2))
+    ours[:, :5], theirs[:, :5] = -5.0, -5.0
+    table = agreement(*(profiles("shift", x, names, names, feature="gene") for x in (ours, theirs)), names=names)
+    assert abs(rows_of(table, statistic="agreement").iloc[0].estimate_published) < 0.4
+
+
+def test_constant_profiles_are_counted_and_left_out():
+    ours = random_profiles(0)
+    ours["shift"].loc[{"perturbation": "k01"}] = 0.0
+    asked = rows_of(agreement(ours, random_profiles(0)), statistic="agreement").iloc[0]
+    assert asked.n == 4
+    assert "1 constant profiles left out" in asked.reason
+
+
+def test_programs_with_too_few_knocked_out_genes_are_not_evaluable():
+    asked = rows_of(agreement(random_profiles(0), random_profiles(0), {"few": ["k00", "k01", "z"]}), program="few")
+    assert asked.evaluable.tolist() == [False]
+    assert asked.reason.item() == "2 knocked-out genes of the program, 3 needed"
+
+
+def test_genes_and_outputs_in_common_are_compared():
+    ours, theirs = random_profiles(0), random_profiles(0).isel(perturbation=slice(None, None, -1), gene=slice(3, None))
+    theirs = theirs.isel(perturbation=slice(0, 38))  # reversed: without k00 and k01
+    asked = rows_of(agreement(ours, theirs), statistic="agreement").iloc[0]
+    assert asked.n == 3
+    assert asked.estimate_published == pytest.approx(1.0)
+
+
+def test_agreement_of_models_that_share_their_initialisation_is_left_open():
+    table = agreement(random_profiles(0), random_profiles(0), shared_initialisation=0.9)
+    asked = rows_of(table, statistic="agreement").iloc[0]
+    assert not asked.evaluable
+    assert "share an initialisation" in asked.reason
+    assert asked.estimate_published == pytest.approx(1.0)
+
+
+def test_only_pairs_of_contexts_are_compared():
+    assert agreement(random_profiles(0), random_profiles(0), comparison="regimes").empty
+
+
+def test_coherent_knockouts_of_one_model_are_found():
+    measured = random_profiles(0)
+    measured["shift"].loc[{"perturbation": MANY[:5]}] += 4 * np.random.default_rng(9).normal(size=len(OUTPUTS))
+    inputs = to_test("knockout", subject(measured), {"P": MANY[:5], "random": MANY[10:15]}, permutations=999)
+    table = evidence.frame(knockout.test(inputs)).set_index("program")
+    assert set(table.statistic) == {"coherence"}
+    assert table.p["P"] < 0.01
+    assert table.p["random"] > 0.05
+    assert set(table.unit) == {"gene"}
+    assert table.ci_low["P"] <= table.estimate["P"] <= table.ci_high["P"]

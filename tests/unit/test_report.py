@@ -1,0 +1,192 @@
+"""The page: the verdict matrix first, answers in words, one file that needs no other."""
+
+import json
+import re
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import MeanShift
+
+from pertprobe import evidence
+from pertprobe.figures import nothing_to_draw, verdict_matrix, write_figure
+from pertprobe.report import write_report
+from pertprobe.report.page import inline_svg, number
+from pertprobe.report.words import agreement_with_truth, found, listed, not_evaluable
+from pertprobe.verdict import readings, verdicts
+
+WHO = {"probe": "knockout", "statistic": "agreement", "context": "line_a", "regime": "fewshot"}
+THRESHOLDS = {"knockout": [["q", "<", 0.05]], "pert_embedding": [["q", "<", 0.05]]}
+LEVELS = {"representation": ["pert_embedding"], "routing": [], "causal": ["knockout"]}
+NASTY = "a<script>alert(1)</script>&b"
+
+
+def asked(program, p, **values):
+    return evidence.row({**WHO, "model": "m"}, program=program, p=p, p_min=0.001, p_used="p", **values)
+
+
+def unasked(program, reason="2 knocked-out genes of the program, 3 needed"):
+    return evidence.not_evaluable({**WHO, "model": "m"}, reason, program=program)
+
+
+def judged(*rows, truth=None):
+    table = evidence.with_q(evidence.frame(rows), "agreement")
+    return table, verdicts(table, THRESHOLDS, {"knockout": "agreement", "pert_embedding": "coherence"}, truth)
+
+
+def page(tmp_path, *rows, truth=None, card=None):
+    """Write a report of these evidence rows; return its text."""
+    table, verdict = judged(*rows, truth=truth)
+    reading = readings(verdict, LEVELS, {})
+    for name, each in (("verdicts", verdict), ("readings", reading)):
+        evidence.write(each, tmp_path / f"{name}.tsv")
+    evidence.write(table, tmp_path / "knockout.tsv")
+    (tmp_path / "evaluability.tsv").write_text(
+        "probe\tmodel\tprogram\tenough\nknockout\tm\tP\tTrue\nknockout\tm\tQ\tFalse\n"
+    )
+    quality = pd.DataFrame({"perturbation": ["x", "y"], "seen": "here", "r": [0.5, np.nan], "r_mean_shift": [0.1, 0.2]})
+    evidence.write(quality, tmp_path / "quality.tsv")
+    known = {"kind": "state", "context": "line_a", "regime": "fewshot", "shared_initialisation": {}}
+    full = {"attention": "bidirectional", "attention_source": "flag", "equivariance_error": 1e-7, "causal": False}
+    related = {"shared_initialisation": {"twin": {"difference": 0.9}, "other": {"difference": None}}}
+    card = card or {**known, **full, **related, "warnings": ["mind the <gap>"]}
+    (tmp_path / "card.json").write_text(json.dumps({**known, **card}))
+    evidence.write(pd.DataFrame({"model": ["m"], "explained": [0.87654]}), tmp_path / "sae.tsv")
+    write_figure(verdict_matrix(verdict, ["m"], LEVELS), [tmp_path / "verdict_matrix.svg"])
+    write_figure(nothing_to_draw("text"), [tmp_path / "knockout.svg"])
+    paths = {name: tmp_path / f"{name}.tsv" for name in ("verdicts", "readings", "evaluability")}
+    lists = {"evidence": ["knockout.tsv"], "cards": ["card.json"], "quality": ["quality.tsv"], "sae": ["sae.tsv"]}
+    lists |= {"figures": ["verdict_matrix.svg", "knockout.svg"]}
+    files = SimpleNamespace(**paths, **{key: [tmp_path / each for each in value] for key, value in lists.items()})
+    params = SimpleNamespace(
+        run="mine", models={"m": {}}, probes=["knockout"], sae=["joint"], thresholds=THRESHOLDS, levels=LEVELS
+    )
+    write_report(files, params, tmp_path / "report.html")
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+class Checked(HTMLParser):
+    """Collects ids, references to other files, and tags left open."""
+
+    def __init__(self):
+        super().__init__()
+        self.ids, self.outside, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        links = [attrs.get(key) for key in ("src", "href", "xlink:href")]
+        self.outside += [link for link in links if link and not link.startswith(("#", "data:"))]
+
+
+def test_the_matrix_comes_first_and_answers_are_in_words(tmp_path):
+    text = page(tmp_path, asked("P", 0.001), asked("Q", 0.5), unasked("R"))
+    assert text.index("<svg") < text.index("What was found") < text.index("What was not evaluable")
+    assert "knockout on m found P, of 2 programs that could be tested." in text
+    assert "knockout: 1 program (R) - 2 knocked-out genes of the program, 3 needed." in text
+    assert "a pass needs" in text
+    assert "q &lt; 0.05" in text
+    assert "0.877" in text
+
+
+def test_names_are_escaped(tmp_path):
+    text = page(tmp_path, asked(NASTY, 0.001), unasked(NASTY + "2", reason="<i>why</i>"))
+    assert "<script" not in text
+    assert "<i>" not in text
+    assert "a&lt;script&gt;alert(1)&lt;/script&gt;&amp;b" in text
+    assert "mind the &lt;gap&gt;" in text
+
+
+def test_the_page_needs_no_other_file(tmp_path):
+    checked = Checked()
+    checked.feed(page(tmp_path, asked("P", 0.001)))
+    assert checked.outside == []
+    assert not {"script", "link", "img", "iframe"} & set(checked.tags)
+    assert len(checked.ids) == len(set(checked.ids))
+
+
+def test_every_link_of_the_page_leads_somewhere(tmp_path):
+    text = page(tmp_path, asked("P", 0.001))
+    checked = Checked()
+    checked.feed(text)
+    assert set(re.findall(r'href="#([^"]+)"', text)) | set(re.findall(r"url\(#([^)]+)\)", text)) <= set(checked.ids)
+
+
+@pytest.mark.parametrize("rows", [[unasked("P"), unasked("Q")], []])
+def test_a_run_that_could_ask_nothing_says_so(tmp_path, rows):
+    text = page(tmp_path, *rows)
+    assert "No program could be tested." in text
+    assert "Nothing could be tested" in text
+    assert ("Every question could be put." in text) == (not rows)
+
+
+def test_models_that_share_an_initialisation_or_the_order_of_cells_are_marked(tmp_path):
+    text = page(tmp_path, asked("P", 0.001))
+    assert "twin: matched minus mismatched cosine 0.9" in text
+    assert "they share an initialisation" in text
+    assert "other: matched" not in text
+    assert "order of cells</li>" not in text
+    causal = {"attention": "causal", "attention_source": "given", "equivariance_error": 0.3, "causal": True}
+    assert "causal: results depend on the order of cells" in page(tmp_path, asked("P", 0.001), card=causal)
+
+
+def test_a_model_that_is_no_state_model_has_a_card_too(tmp_path):
+    text = page(tmp_path, asked("P", 0.001), card={**MeanShift.card, "kind": "mean shift"})
+    assert "mean shift, line_a, fewshot" in text
+    assert "attention" not in text
+
+
+def test_the_page_is_the_same_every_time(tmp_path):
+    assert page(tmp_path, asked("P", 0.001)) == page(tmp_path, asked("P", 0.001))
+
+
+def test_known_truth_is_compared_in_words(tmp_path):
+    truth = {("knockout", "P", "line_a"): "shared", ("knockout", "Q", "line_a"): "decoy"}
+    text = page(tmp_path, asked("P", 0.001), asked("Q", 0.5), truth=truth)
+    assert "1 of 1 rows with a planted effect here, 0 of 1 rows of decoys" in text
+    assert "Truth is known here" not in page(tmp_path, asked("P", 0.001))
+
+
+def test_readings_are_told():
+    rows = [
+        ("mechanistic", "m", "", "P"),
+        ("mechanistic", "m", "", "Q"),
+        ("none", "m", "", "R"),
+        ("one", "m", "n", "P"),
+    ]
+    table = pd.DataFrame(rows, columns=["reading", "model", "reference", "program"])
+    sentences = list(found(judged()[1], table))
+    assert sentences == ["Reading of m: P, Q are mechanistic.", "Reading of m against n: P is one."]
+
+
+def test_reasons_are_told_once_with_their_counts():
+    _, table = judged(
+        unasked("P", "0 genes of the program, 3 needed"), unasked("Q", "2 genes of the program, 3 needed")
+    )
+    assert list(not_evaluable(table)) == ["knockout: 2 programs (P, Q) - 0 to 2 genes of the program, 3 needed."]
+    many = [unasked(f"P{i}", "no way") for i in range(12)]
+    assert list(not_evaluable(judged(*many)[1])) == ["knockout: 12 programs - no way."]
+
+
+def test_long_lists_are_cut_and_counted():
+    assert listed(["a", "b", "a"]) == "a, b"
+    assert listed([str(i) for i in range(10)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+
+
+def test_no_truth_no_sentence():
+    assert agreement_with_truth(judged(asked("P", 0.001))[1]) == ""
+
+
+def test_numbers_have_three_digits_and_gaps_are_empty():
+    assert [number(each) for each in (0.12345, np.nan, None, pd.NA, 3, "x", True)] == [
+        "0.123", "", "", "", "3", "x", "True",
+    ]  # fmt: skip
+
+
+def test_ids_of_figures_are_their_own(tmp_path):
+    (tmp_path / "fig.svg").write_text('<?xml?><svg><g id="a"/><use href="#a" clip-path="url(#b)"/></svg>')
+    found = inline_svg(tmp_path / "fig.svg")
+    assert found == '<svg><g id="fig-a"/><use href="#fig-a" clip-path="url(#fig-b)"/></svg>'

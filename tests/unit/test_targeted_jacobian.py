@@ -1,0 +1,204 @@
+"""targeted_jacobian: are a panel's derivatives larger under its pathway's perturbations?"""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
+
+from pertprobe import evidence
+from pertprobe.errors import PertprobeError
+from pertprobe.probes import targeted_jacobian
+from pertprobe.programs import Panel
+from pertprobe.statistics import rank_sum_triples
+
+PATHWAY = [f"p{i}" for i in range(5)]
+OTHERS = [f"q{i:02d}" for i in range(30)]
+NAMES = [*PATHWAY, *OTHERS, "g00", "g05"]
+REGULATORS, TARGETS = ("g00", "g01"), ("g05", "g08", "g09")
+FEATURES = [f"{a}>{b}" for b in TARGETS for a in REGULATORS]
+CONTROLS = {"panel": {"regulators": ["g02", "g03"], "targets": ["g06", "g10"]}}
+PANEL = Panel("panel", "P", REGULATORS, TARGETS, tuple(PATHWAY), tuple(OTHERS[:4]))
+PROGRAMS = {"P": PATHWAY, "alone": ["q00", "q01", "q02"]}
+
+
+def jacobians(push=3.0, seed=0):
+    """Return random derivatives [perturbation, pair], larger in magnitude under the pathway's perturbations."""
+    values = pd.DataFrame(np.random.default_rng(seed).normal(size=(len(NAMES), len(FEATURES))), NAMES, FEATURES)
+    values.loc[PATHWAY] += push * np.sign(values.loc[PATHWAY])
+    return values
+
+
+def measured(values, closed=None):
+    """Return the measurement; `closed` maps a target to the perturbations under which its output is closed."""
+    extra = [f"{a}>{b}" for b in CONTROLS["panel"]["targets"] for a in CONTROLS["panel"]["regulators"]]
+    noise = np.random.default_rng(7).normal(size=(len(NAMES), len(extra)))
+    values = values.join(pd.DataFrame(noise, sorted(NAMES), extra))
+    attrs = {"batch": "b1", "control_pairs": json.dumps(CONTROLS)}
+    found = profiles("jacobian", values.to_numpy(), values.index, values.columns, **attrs)
+    opened = pd.DataFrame(1.0, values.index, [*TARGETS, *CONTROLS["panel"]["targets"]])
+    for target, names in (closed or {}).items():
+        opened.loc[names, target] = 0.0
+    return found.merge(profiles("open", opened.to_numpy(), opened.index, opened.columns, feature="gene"))
+
+
+def asked(values, panel=PANEL, closed=None, programs=PROGRAMS, **more):
+    inputs = to_test("targeted_jacobian", subject(measured(values, closed)), programs, panels={"panel": panel}, **more)
+    return evidence.frame(targeted_jacobian.test(inputs))
+
+
+def primary(*given, **more):
+    return rows_of(asked(*given, **more), statistic="rank_score", program="P").iloc[0]
+
+
+def test_a_planted_signal_is_found():
+    row = primary(jacobians())
+    assert row.p < 0.02
+    assert row.effect > 0.2
+    assert (row.panel, row.n, row.n_background) == ("panel", 5, 32)
+    assert "ranks of |J|" in row.reason
+    assert "mean cell of batch b1" in row.reason
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_without_a_signal_the_score_lies_near_one_half(seed):
+    row = primary(jacobians(push=0.0, seed=seed))
+    assert abs(row.estimate - 0.5) < 0.25
+    assert row.p > 0.01
+
+
+def test_the_other_way_of_ranking_is_reported_beside_it():
+    other = rows_of(asked(jacobians()), statistic="rank_score_alternative").iloc[0]
+    assert "ranks of J" in other.reason
+    assert np.isnan(other.p_published)
+
+
+def test_control_pairs_without_a_signal_are_not_found():
+    control = rows_of(asked(jacobians()), statistic="rank_score_control_pairs").iloc[0]
+    assert control.p > 0.05
+    assert "control pairs of g02, g03 with g06, g10" in control.reason
+    assert (control.n, control.n_background) == (5, 32)
+
+
+def test_pairs_that_hold_the_knocked_gene_are_left_out():
+    values = jacobians()
+    changed = values.copy()
+    changed.loc["g00", [name for name in FEATURES if name.startswith("g00>")]] = 1e6
+    changed.loc["g05", [name for name in FEATURES if name.endswith(">g05")]] = -1e6
+    a, b = asked(values), asked(changed)
+    valid = [name for name in evidence.COLUMNS if not name.endswith("_published")]
+    pd.testing.assert_frame_equal(a[valid], b[valid])
+    changed.loc["g05", "g01>g08"] = -1e6
+    assert not asked(changed)[valid].equals(a[valid])
+
+
+def test_a_perturbation_ranked_in_too_few_pairs_is_dropped_and_named():
+    panel = replace(PANEL, targets=("g05", "g08"), regulators=("g05", "g01"))
+    features = [f"{a}>{b}" for b in TARGETS for a in ("g05", "g01") if a != b]
+    values = jacobians().set_axis([*features, "spare"], axis="columns")[features]
+    row = primary(values, panel)
+    assert "1 perturbations with too few pairs dropped: g05" in row.reason
+    assert row.n_background == 31
+
+
+def test_targets_that_are_mostly_closed_are_left_out_and_named():
+    values = jacobians()
+    closed = {"g08": NAMES[: len(NAMES) // 5 + 1]}
+    changed = values.copy()
+    changed[[name for name in FEATURES if name.endswith(">g08")]] = np.random.default_rng(3).normal(size=(37, 2))
+    a, b = primary(values, closed=closed), primary(changed, closed=closed)
+    assert "targets closed in more than 20% of perturbations left out: g08" in a.reason
+    assert (a.estimate, a.p) == (b.estimate, b.p)
+    assert a.estimate != primary(values).estimate
+
+
+def test_a_target_closed_now_and_then_stays():
+    values = jacobians()
+    assert "left out" not in primary(values, closed={"g08": NAMES[:7]}).reason
+    assert primary(values, closed={"g08": NAMES[:7]}).estimate == primary(values).estimate
+
+
+def test_members_of_the_program_outside_the_panel_are_no_background():
+    panel = replace(PANEL, perturbations=tuple(PATHWAY[:3]))
+    row = primary(jacobians(), panel)
+    assert (row.n, row.n_background) == (3, 32)
+
+
+def test_signs_turn_the_question():
+    signs = dict.fromkeys(FEATURES, -1)
+    values = jacobians(push=0.0)
+    values.loc[PATHWAY] -= 3.0
+    row = primary(values, replace(PANEL, signs=signs))
+    assert "ranks of s J" in row.reason
+    assert row.p < 0.02
+    assert primary(-values, replace(PANEL, signs=signs)).p > 0.9
+
+
+def test_results_do_not_depend_on_the_order_of_perturbations():
+    values = jacobians()
+    pd.testing.assert_frame_equal(asked(values), asked(values.iloc[::-1]))
+
+
+def test_programs_without_a_panel_are_not_evaluable():
+    rows = rows_of(asked(jacobians()), program="alone")
+    assert rows.evaluable.tolist() == [False]
+    assert rows.reason.tolist() == ["no panel for this program"]
+
+
+def test_a_panel_of_genes_that_are_not_measured_is_not_evaluable():
+    rows = rows_of(asked(jacobians(), replace(PANEL, regulators=("absent",))), program="P")
+    assert rows.statistic.tolist() == sorted(targeted_jacobian.STATISTICS)
+    assert not rows.evaluable.any()
+    assert rows.reason.str.contains("regulators not measured: absent").all()
+    assert rows.reason.str.contains("no pair of the panel is measured and open").all()
+
+
+def test_a_panel_with_one_pathway_perturbation_is_not_evaluable():
+    row = primary(jacobians(), replace(PANEL, perturbations=("p0", "absent")))
+    assert not row.evaluable
+    assert row.reason.startswith("1 pathway perturbations, 2 needed")
+
+
+def test_the_published_ratio_and_rank_sum_stand_beside_it():
+    values = jacobians()
+    pathway, control = (values.loc[list(names)].to_numpy().ravel() for names in (PATHWAY, OTHERS[:4]))
+    row = primary(values)
+    assert row.estimate_published == pytest.approx(pathway.mean() / control.mean())
+    assert row.p_published == pytest.approx(rank_sum_triples(pathway, control).p)
+
+
+def test_a_pair_of_models_is_not_compared():
+    found = subject(measured(jacobians()))
+    inputs = to_test("targeted_jacobian", found, PROGRAMS, reference=found, panels={"panel": PANEL})
+    assert list(targeted_jacobian.test(inputs)) == []
+
+
+@pytest.mark.parametrize("at", ["mean_cell", "cells"])
+def test_a_measurement_is_the_derivative_of_the_model(at):
+    model, cells = random_state(), cell_sets()
+    genes = {"panel": {"regulators": list(REGULATORS), "targets": list(TARGETS)}}
+    inputs = to_measure(model, cells, settings={"at": at}, panels=genes)
+    with torch.no_grad():
+        found = targeted_jacobian.measure(inputs, ["x1", "x2"])
+    value = found.jacobian.sel(variant="subject", perturbation="x2", feature="g01>g08").to_numpy()
+    labels = cells.batches
+    X = torch.as_tensor(cells.values).double()
+    if at == "mean_cell":
+        assert found.attrs["batch"] == max(sorted(set(labels.ravel())), key=labels.ravel().tolist().count)
+        X, labels = X.mean(1, keepdim=True).expand(-1, 5, -1), np.full((2, 5), found.attrs["batch"])
+    else:
+        assert found.attrs["batch"] == ""
+    step = 1e-5 * (torch.arange(len(GENES)) == GENES.index("g01"))
+    above, below = (model.predict(X + sign * step, "x2", labels).mean(-2) for sign in (1, -1))
+    np.testing.assert_allclose(value, ((above - below) / 2e-5)[:, GENES.index("g08")], atol=1e-8)
+
+
+def test_a_panel_without_any_gene_of_the_model_is_an_error_in_words():
+    inputs = to_measure(
+        random_state(), settings={"at": "cells"}, panels={"p": {"regulators": ["z"], "targets": ["g01"]}}
+    )
+    with pytest.raises(PertprobeError, match="no regulator or no target of any panel is among the model's genes"):
+        targeted_jacobian.measure(inputs, ["x1"])

@@ -1,0 +1,240 @@
+"""From files to evidence rows; what a run writes about its models, versions and times."""
+
+import json
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, profiles, random_state, subject, to_test
+
+from pertprobe.cards import (
+    context_source,
+    model_card,
+    own_split,
+    perturbation_table,
+    read_cards,
+    read_seen,
+    universe,
+)
+from pertprobe.control_pairs import control_genes
+from pertprobe.errors import PertprobeError
+from pertprobe.measuring import NOT_EVALUABLE, write_measurement
+from pertprobe.probes import load_probe
+from pertprobe.provenance import PACKAGES, provenance, run_times
+from pertprobe.testing import CAUSAL_NOTE, read_inputs, run_test
+
+PROBES = ["pert_embedding", "sae_features", "targeted_jacobian", "knockout"]
+NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
+PROGRAMS = {"P": ["g00", "g01", "g02"], "Q": ["x1", "x2", "x3"]}
+
+
+def refused(reason="model has no stages"):
+    return subject(xr.Dataset(attrs={NOT_EVALUABLE: reason}))
+
+
+def embedding(seed=0):
+    values = np.random.default_rng(seed).normal(size=(len(NAMES), 6))
+    return profiles("embedding", values, NAMES, [f"h{i}" for i in range(6)]).isel(set=0)
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_needs_that_are_not_met_are_a_row_for_every_program(probe):
+    table = run_test(probe, to_test(probe, refused(), PROGRAMS))
+    assert table.program.tolist() == ["P", "Q"]
+    assert not table.evaluable.any()
+    assert set(table.reason) == {"model has no stages"}
+    assert set(table.statistic) == {load_probe(probe).STATISTICS[0]}
+    assert set(table.unit) == {"gene" if probe == "knockout" else "perturbation"}
+
+
+def test_a_reference_that_could_not_be_measured_refuses_the_pair():
+    measured = subject(embedding())
+    table = run_test("pert_embedding", to_test("pert_embedding", measured, PROGRAMS, reference=refused("no way")))
+    assert set(table.reason) == {"no way"}
+    both = to_test("pert_embedding", refused("no way"), PROGRAMS, reference=refused("no way"))
+    assert set(run_test("pert_embedding", both).reason) == {"no way"}
+
+
+@pytest.mark.parametrize("measured", [subject(embedding()), refused()])
+def test_every_row_of_a_causal_model_is_marked(measured):
+    inputs = to_test("pert_embedding", measured, PROGRAMS, settings={"neighbours": 2})
+    marked, plain = (run_test("pert_embedding", inputs, causal=causal) for causal in (True, False))
+    assert marked.reason.str.endswith(CAUSAL_NOTE).all()
+    assert not plain.reason.str.contains("causal").any()
+    pd.testing.assert_frame_equal(marked.drop(columns="reason"), plain.drop(columns="reason"))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return the files of a test, as Snakemake's input names them, for a model and its reference."""
+    write_measurement(embedding(), tmp_path / "m.nc")
+    shift = profiles("delta_y", np.ones((len(NAMES), 4)), NAMES, GENES[:4], feature="gene")
+    write_measurement(shift, tmp_path / "delta_y.nc")
+    pd.DataFrame({"perturbation": NAMES, "seen": "here"}).to_csv(tmp_path / "seen.tsv", sep="\t", index=False)
+    card = {"perturbations": [*NAMES, "ctrl"], "control": "ctrl", "genes": GENES[::-1], "output_genes": GENES}
+    card |= {"causal": False, "shared_initialisation": {"r": {"difference": 0.7}, "s": {"difference": None}}}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    (tmp_path / "causal.json").write_text(json.dumps({**card, "causal": True}))
+    (tmp_path / "p.gmt").write_text("P\t\tg00\tg01\tg02\nQ\t\tx1\tx2\tx3\n")
+    cell_sets().write(tmp_path / "cells.h5ad")
+    own = {name: tmp_path / f"{name}.tsv" for name in ("seen",)}
+    own |= {"measurement": tmp_path / "m.nc", "delta_y": tmp_path / "delta_y.nc", "card": tmp_path / "card.json"}
+    other = {f"reference_{name}": path for name, path in own.items()} | {"reference_card": tmp_path / "causal.json"}
+    return SimpleNamespace(**own, **other, cells=tmp_path / "cells.h5ad", programs=[tmp_path / "p.gmt"])
+
+
+QUESTION = {
+    "settings": {"neighbours": 2},
+    "programs": {"patterns": {"gs": "^g0[0-3]$"}, "lists": {}, "min_perturbations": 2, "min_genes": 4},
+    "panels": {"panel": {"program": "P", "regulators": ["g05"], "targets": ["g06"]}},
+    "statistics": {"permutations": 99, "bootstrap": 50},
+    "models": {"m": {"context": "here", "regime": "fewshot"}},
+    "comparison": "contexts",
+    "seed": 3,
+}
+
+
+def test_a_test_reads_what_its_rule_gives_it(files):
+    inputs, causal = read_inputs("pert_embedding", "m", "", files, QUESTION)
+    assert not causal
+    assert inputs.reference is None
+    assert inputs.identity == {
+        "probe": "pert_embedding", "model": "m", "reference": "", "context": "here", "regime": "fewshot",
+    }  # fmt: skip
+    assert dict(inputs.programs) == {"P": ("g00", "g01", "g02"), "Q": ("x1", "x2", "x3"), "gs": tuple(GENES[:4])}
+    assert inputs.panels["panel"].perturbations == ("g00", "g01", "g02")
+    assert inputs.cells.genes == GENES[::-1]
+    assert inputs.subject.strength.to_dict() == dict.fromkeys(NAMES, 2.0)
+    assert (inputs.min_perturbations, inputs.min_genes, inputs.permutations, inputs.seed) == (2, 4, 99, 3)
+
+
+def test_a_pair_is_causal_if_either_model_is_and_knows_what_it_shares(files):
+    inputs, causal = read_inputs("pert_embedding", "m", "r", files, QUESTION)
+    assert causal
+    assert inputs.reference is not None
+    assert inputs.shared_initialisation == 0.7
+    assert read_inputs("pert_embedding", "m", "s", files, QUESTION)[0].shared_initialisation == 0.0
+    assert run_test("pert_embedding", inputs, causal=causal).reference.unique().tolist() == ["r"]
+
+
+def test_draws_depend_on_what_is_tested():
+    one, other = (to_test(probe, refused(), PROGRAMS) for probe in ("a", "b"))
+    assert one.random("x").random() == to_test("a", refused(), {}).random("x").random()
+    assert len({each.random(name).random() for each in (one, other) for name in ("x", "y")}) == 4
+
+
+def test_a_card_says_what_the_model_is_and_whom_it_resembles(tmp_path):
+    cell_sets(genes=GENES[::-1]).write(tmp_path / "cells.h5ad")
+    models = {"m": random_state(), "same": random_state(), "other": random_state(seed=1), "shift": MeanShift()}
+    entry = {"context": "line_a", "regime": "fewshot"}
+    card = json.loads(json.dumps(model_card("m", models, entry, tmp_path / "cells.h5ad")))
+    assert (card["name"], card["context"], card["regime"], card["control"]) == ("m", "line_a", "fewshot", "ctrl")
+    assert card["genes"] == list(GENES)
+    assert card["capabilities"] == sorted(models["m"].capabilities)
+    assert card["cells"] == cell_sets(genes=GENES[::-1]).for_genes(GENES).hash
+    assert set(card["shared_initialisation"]) == {"same", "other"}
+    assert card["shared_initialisation"]["same"]["difference"] > 0.5
+    assert abs(card["shared_initialisation"]["other"]["difference"]) < 0.5
+    assert model_card("shift", models, entry, tmp_path / "cells.h5ad")["shared_initialisation"] == {}
+
+
+def test_a_model_whose_genes_the_cells_lack_is_refused(tmp_path):
+    cell_sets(genes=(*GENES[:-1], "z")).write(tmp_path / "cells.h5ad")
+    entry = {"context": "line_a", "regime": "fewshot"}
+    with pytest.raises(PertprobeError, match="g11"):
+        model_card("shift", {"shift": MeanShift()}, entry, tmp_path / "cells.h5ad")
+
+
+def test_perturbations_are_unknown_without_a_split_and_sorted_by_it_otherwise(tmp_path):
+    model = MeanShift()
+    assert set(perturbation_table(model, None, "a").seen) == {"unknown"}
+    assert own_split(tmp_path) is None
+    text = '[training]\nd = "train"\n[fewshot."d.a"]\ntest = ["x1"]\n'
+    assert tomllib.loads(text)
+    (tmp_path / "split.toml").write_text(text)
+    table = perturbation_table(model, own_split(tmp_path), "a")
+    assert table.seen["x1"] == "never"
+    assert table.seen["x2"] == "here"
+    assert "ctrl" not in table.index
+    table.to_csv(tmp_path / "seen.tsv", sep="\t")
+    pd.testing.assert_series_equal(read_seen(tmp_path / "seen.tsv"), table.seen)
+
+
+def test_cards_answer_the_evaluability_table(files):
+    entries = {"m": {"context": "line_a", "regime": "zeroshot"}}
+    found = read_cards(entries, [files.card], [files.seen])["m"]
+    assert "ctrl" not in found["perturbations"]
+    assert (found["context"], found["regime"], found["seen"]["x1"]) == ("line_a", "zeroshot", "here")
+    assert universe([json.loads(files.card.read_text())]) == sorted({*NAMES, *GENES})
+
+
+def test_a_cells_entry_says_where_cells_are():
+    entry = {"path": "p", "context": "a", "control": "c", "genes": "var", "set_size": 3}
+    assert context_source(entry) == {"context": "a", "control": "c", "gene_names": "var"}
+    with pytest.raises(PertprobeError, match="names no context"):
+        context_source({"path": "p"})
+
+
+def test_provenance_holds_versions_hashes_and_the_seed(tmp_path, files):
+    (tmp_path / "checks.json").write_text('{"cells": {"line_a": {"sha256": "abc"}}}')
+    Path(files.card).write_text(json.dumps({"sha256": {"w.ckpt": "123"}}))
+    record = provenance(tmp_path / "checks.json", {"m": files.card}, {"line_a": files.cells}, 7)
+    assert record["seed"] == 7
+    assert record["versions"] == {name: version(name) for name in PACKAGES}
+    assert record["inputs"]["cells"]["line_a"]["sha256"] == "abc"
+    assert record["models"] == {"m": {"w.ckpt": "123"}}
+    assert record["cells"] == {"line_a": cell_sets().hash}
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_run_times_gather_every_benchmark(tmp_path):
+    for rule, job, seconds in (("test", "knockout/m", 1.5), ("cells", "line_a", 2.0)):
+        path = tmp_path / rule / f"{job}.tsv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"s\th:m:s\tmax_rss\n9.0\t0:00:09\t1\n{seconds}\t0:00:01\t100.5\n")
+    assert run_times(tmp_path).to_dict("records") == [
+        {"rule": "cells", "job": "line_a", "seconds": 2.0, "max_rss_mb": 100.5},
+        {"rule": "test", "job": "knockout/m", "seconds": 1.5, "max_rss_mb": 100.5},
+    ]
+    assert list(run_times(tmp_path / "none").columns) == ["rule", "job", "seconds", "max_rss_mb"]
+
+
+def test_control_genes_stand_in_by_expression_and_are_of_no_panel():
+    genes = tuple(f"g{i:02d}" for i in range(30))
+    cells = cell_sets(n_sets=2, set_size=50, genes=genes)
+    cells.values[:] += np.arange(30)[None, None, :] // 10  # three levels of expression
+    found = control_genes(cells, ["g00", "g11"], ["g12", "g25", "g26"], ["g00", "g11", "g12", "g25", "g26", "g27"])
+    chosen = [*found.regulators, *found.targets]
+    assert len(set(chosen)) == 5
+    assert not set(chosen) & {"g00", "g11", "g12", "g25", "g26", "g27"}
+    assert [int(name[1:]) // 10 for name in found.regulators] == [0, 1]
+
+
+def test_control_targets_are_correlated_as_the_targets_are():
+    rng = np.random.default_rng(0)
+    genes = tuple(f"g{i:02d}" for i in range(12))
+    cells = cell_sets(n_sets=1, set_size=400, genes=genes)
+    values = rng.random((400, 12)).astype(np.float32)
+    values[:, 0] += 50  # a regulator and its stand-in, apart from all others
+    values[:, 1] += 50
+    for regulator, target in ((0, 2), (1, 7)):
+        values[:, target] = values[:, regulator] - 50
+    cells.values[0] = values
+    found = control_genes(cells, ["g00"], ["g02"], ["g00", "g02"])
+    assert found == (("g01",), ("g07",))
+
+
+def test_too_few_genes_give_fewer_stand_ins():
+    cells = cell_sets(genes=("a", "b", "c"))
+    assert control_genes(cells, ["a"], ["b"], ["a", "b"]) == (("c",), ())
+    assert control_genes(cells, ["a"], ["b"], ["a", "b", "c"]) == ((), ())
+
+
+def test_one_torch_thread_is_used_here():
+    assert torch.get_num_threads() == 1

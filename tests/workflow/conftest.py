@@ -1,0 +1,50 @@
+"""The tiny demo, run once; tests that change anything work on copies of it."""
+
+import pytest
+from workflow_project import RESHARDED, Project, killed_at_last, tiny
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory):
+    """Run the tiny demo in one shard on two cores; then start measuring again, in five shards on one core.
+
+    The second run works on a copy while other tests use the second core; `resharded` waits for it.
+    """
+    import os
+    from pathlib import Path  # DEV
+
+    demo = (
+        Project(Path("/tmp/pp_dev")) if os.environ.get("PP_DEV") else Project.fresh(tmp_path_factory.mktemp("demo"))
+    )  # DEV
+    demo.finish("--cores", "2", "--", "all", "pert_embedding", config=tiny())
+    again = demo.copy(tmp_path_factory.mktemp("again") / "project")
+    measured = [f"results/tiny/measurements/{probe}/{model}.nc" for probe, model in RESHARDED.items()]
+    for name in measured:
+        (again.folder / name).unlink()
+    # By default all measurements would be made again, since the number of shards is among their inputs.
+    arguments = ["--cores", "1", "--rerun-triggers", "mtime", "--quiet", "all"]
+    targets = [*measured, "results/tiny/readings.tsv"]
+    process = again.start(*arguments, "--", *targets, config=tiny() | {"shards": 5})
+    with killed_at_last(process):
+        yield demo, again, process
+
+
+@pytest.fixture(scope="session")
+def demo(started):
+    """Return the finished tiny demo, which no test may change."""
+    return started[0]
+
+
+@pytest.fixture(scope="session")
+def resharded(started):
+    """Return the demo measured again in five shards on one core."""
+    _, again, process = started
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return again
+
+
+@pytest.fixture
+def finished(demo, tmp_path):
+    """Return a copy of the finished demo that a test may change."""
+    return demo.copy(tmp_path / "project")

@@ -1,0 +1,109 @@
+"""The form of the workflow: rules, scripts, environment and lock."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from workflow_project import ROOT, Project
+
+ORDER = ["input", "output", "log", "benchmark", "conda", "threads", "resources", "params", "script"]
+HEAVY = {"torch", "anndata", "xarray", "h5py", "matplotlib", "sklearn", "scipy"}
+RULE = re.compile(r"^( *)rule (\w+):\n((?:\1    .*\n|\n)+)", re.MULTILINE)
+
+
+def rules():
+    """Return rule -> its directives in order, for every rule that runs a script."""
+    found = {}
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        for indent, name, body in RULE.findall(path.read_text()):
+            found[name] = re.findall(rf"^{indent}    (\w+):", body, re.MULTILINE)
+    return {name: directives for name, directives in found.items() if "script" in directives}
+
+
+RULES = rules()
+LOCK = (ROOT / "requirements.lock").read_text()
+PINNED = dict(re.findall(r"^([a-z0-9-]+)==((?:.*\\\n)*.*)", LOCK, re.MULTILINE))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def tool(*arguments):
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_rules_of_the_design_are_found():
+    assert {"check_inputs", "simulate", "cells", "train", "card", "gather", "test", "verdicts", "report"} <= set(RULES)
+    assert len([name for name in RULES if name.startswith("measure_")]) == 5
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_has_its_directives_in_the_agreed_order(rule):
+    known = [name for name in RULES[rule] if name in ORDER]
+    assert known == sorted(known, key=ORDER.index)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_has_a_log_and_an_environment_and_is_timed(rule):
+    untimed = {"benchmark"} if rule == "run_times" else set()  # which reads what was timed
+    assert {"output", "log", "benchmark", "conda"} - untimed <= set(RULES[rule])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_depends_on_the_code_it_runs(rule):
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    body = next(body for _, name, body in RULE.findall(text) if name == rule)
+    assert ("code=" in body) != (rule == "check_inputs")  # the gate, which must not run again
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.stem)
+def test_scripts_are_thin(script):
+    assert len(script.read_text().splitlines()) <= 25
+
+
+def test_every_script_is_used_by_a_rule():
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    assert {path.name for path in (ROOT / "scripts").glob("*.py")} == set(re.findall(r"scripts/(\w+\.py)", text))
+
+
+def test_snakemake_finds_nothing_to_criticise(tmp_path):
+    assert Project.fresh(tmp_path).run("--lint")[0] == 0
+
+
+def test_the_rules_are_formatted():
+    result = tool("snakefmt", "--check", "Snakefile", "rules")
+    assert result.returncode == 0, result.stderr
+
+
+def test_parsing_the_workflow_imports_nothing_heavy(tmp_path):
+    project = Project.fresh(tmp_path)
+    command = [sys.executable, "-X", "importtime", "-m", "snakemake", "--dry-run"]
+    result = subprocess.run(command, cwd=project.folder, capture_output=True, text=True)
+    imported = set(re.findall(r"^import time:.*\| +(\w+)", result.stderr, re.MULTILINE))
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "snakemake" in imported
+    assert imported & HEAVY == set()
+
+
+def test_the_conda_environment_equals_the_lock():
+    spec = importlib.util.spec_from_file_location("from_lock", ROOT / "envs/from_lock.py")
+    from_lock = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(from_lock)
+    made = from_lock.environment(ROOT / "pyproject.toml", ROOT / "requirements.lock")
+    assert (ROOT / "envs/pertprobe.yaml").read_text() == made
+
+
+def test_every_direct_dependency_is_locked_except_torch():
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    names = {re.match("[a-z0-9-]+", requirement).group() for requirement in wanted}
+    assert names - PINNED.keys() == {"torch"}
+
+
+def test_everything_locked_has_hashes():
+    assert [name for name, body in PINNED.items() if "--hash=sha256:" not in body] == []
+
+
+def test_the_lock_holds_no_torch_no_cuda_and_no_address():
+    assert not {name for name in PINNED if name == "torch" or name.startswith(("nvidia", "triton", "cuda"))}
+    assert "://" not in LOCK

@@ -1,0 +1,126 @@
+"""A change reruns what depends on it and nothing else."""
+
+import ast
+from collections import Counter
+
+import pytest
+from workflow_project import tiny
+
+JUDGING = Counter(["verdicts", "readings", "draw_verdicts", "report", "run_times"])
+RECHECKING = Counter(["recheck_inputs", "provenance"])
+TESTING = Counter(test=3, compare=2, gather_evidence=1, draw=1)
+MEASURING = Counter(measure_targeted_jacobian=3, gather=3)
+
+
+def changed(path, name):
+    """Change what a function does, as far as its syntax tells, and leave its results alone."""
+    lines = path.read_text().splitlines()
+    function = next(node for node in ast.parse("\n".join(lines)).body if getattr(node, "name", "") == name)
+    last = function.body[-1]
+    lines.insert(last.lineno - 1, " " * last.col_offset + "_ = 'changed'")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def of_probes(plan, folder):
+    """Return the probes for which a file below `folder` would be written."""
+    return {name.split("/")[1].removesuffix(".tsv") for name in plan.outputs if name.startswith(f"{folder}/")}
+
+
+def test_without_a_change_there_is_nothing_to_do(demo):
+    assert demo.copy is not None
+    assert demo.plan(tiny()).jobs == Counter()
+
+
+def test_a_changed_threshold_only_judges_again(demo):
+    config = tiny()
+    config["thresholds"]["sae_features"][1][2] = 0.2
+    assert demo.plan(config).jobs == JUDGING
+
+
+def test_changed_targets_of_a_panel_measure_only_the_jacobian_again(demo):
+    config = tiny()
+    config["panels"]["program_1"]["targets"].pop()
+    plan = demo.plan(config)
+    assert plan.jobs == JUDGING + RECHECKING + TESTING + MEASURING + Counter(["evaluability"])
+    assert of_probes(plan, "measurements") == of_probes(plan, "evidence") == {"targeted_jacobian"}
+
+
+def test_changed_perturbations_of_a_panel_measure_nothing_again(demo):
+    config = tiny()
+    config["panels"]["program_1"]["perturbations"] = ["g001", "g002", "g003"]
+    plan = demo.plan(config)
+    assert plan.jobs == JUDGING + RECHECKING + TESTING + Counter(["evaluability"])
+    assert of_probes(plan, "evidence") == {"targeted_jacobian"}
+
+
+def test_a_changed_setting_of_one_probe_leaves_the_others_alone(demo):
+    config = tiny()
+    config["probes"]["knockout"]["value"] = "mean"
+    plan = demo.plan(config)
+    assert plan.jobs == JUDGING + TESTING + Counter(measure_knockout=3, gather=3)
+    assert of_probes(plan, "evidence") == {"knockout"}
+
+
+def test_more_permutations_measure_nothing_again(demo):
+    config = tiny()
+    config["statistics"]["permutations"] = 299
+    plan = demo.plan(config)
+    assert not {
+        rule for rule in plan.jobs if rule.startswith(("measure", "train", "gather_")) and rule != "gather_evidence"
+    }
+    assert of_probes(plan, "evidence") == set(config["probes"])
+
+
+def test_a_changed_gene_set_file_trains_and_measures_nothing_again(finished):
+    path = finished.results / "simulated/programs.gmt"
+    path.write_text(path.read_text() + "another\tplanted\tg001\tg004\tg007\n")
+    plan = finished.plan(tiny())
+    assert {"test", "compare", "evaluability", "verdicts"} <= plan.jobs.keys()
+    assert not {rule for rule in plan.jobs if rule.startswith(("measure", "train", "simulate", "cells"))}
+
+
+def test_a_changed_constant_tests_again_only_the_probes_that_use_it(finished):
+    path = finished.folder / "src/pertprobe/statistics/intervals.py"
+    text = path.read_text()
+    assert "\nTOO_FEW = " in text
+    path.write_text(text.replace("\nTOO_FEW = ", "\nTOO_FEW = 1 + "))
+    plan = finished.plan(tiny())
+    assert plan.jobs == JUDGING + Counter(test=9, compare=6, gather_evidence=3, draw=3)
+    assert of_probes(plan, "evidence") == {"sae_features", "pert_embedding", "knockout"}
+
+
+def test_a_changed_jacobian_measures_only_the_jacobian_again(finished):
+    changed(finished.folder / "src/pertprobe/jacobian.py", "panel_jacobian")
+    plan = finished.plan(tiny())
+    assert plan.jobs == JUDGING + TESTING + MEASURING
+    assert of_probes(plan, "measurements") == of_probes(plan, "evidence") == {"targeted_jacobian"}
+
+
+def test_a_changed_check_checks_again_and_runs_nothing_else(finished):
+    changed(finished.folder / "src/pertprobe/checks.py", "recheck_inputs")
+    assert finished.plan(tiny()).jobs == RECHECKING
+
+
+@pytest.mark.parametrize("module", ["jacobian.py", "statistics/intervals.py", "models/state.py", "digest.py"])
+def test_a_comment_or_a_docstring_reruns_nothing(finished, module):
+    path = finished.folder / "src/pertprobe" / module
+    text = path.read_text()
+    head = text.index('"""') + 3
+    path.write_text(f"# Another comment.\n{text[:head]}Other words. {text[head:]}\n# And one at the end.\n")
+    assert finished.plan(tiny()).jobs == Counter()
+
+
+def test_a_threshold_that_is_run_judges_anew_and_rewrites_only_the_judgement(finished):
+    config = tiny()
+    config["thresholds"]["pert_embedding"] = [["q", "<=", 1]]
+    before, verdicts = finished.times(), (finished.results / "verdicts.tsv").read_text()
+    finished.finish("--cores", "2", "--", "all", "pert_embedding", config=config)
+    after = finished.times()
+    matrix = {"figures/verdict_matrix.svg", "figures/verdict_matrix.png"}
+    rewritten = {name for name, time in after.items() if before.get(name) != time}
+    assert rewritten == {"verdicts.tsv", "readings.tsv", "report.html", "run_times.tsv", *matrix}
+    assert before.keys() == after.keys()
+    new = (finished.results / "verdicts.tsv").read_text()
+    assert "<= 1" in new
+    assert "<= 1" not in verdicts
+    assert finished.plan(config).jobs == Counter()

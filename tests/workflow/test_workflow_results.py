@@ -1,0 +1,122 @@
+"""What a finished run leaves behind."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from workflow_project import tiny
+
+MODELS = ("a_fewshot", "b_fewshot", "a_zeroshot")
+PAIRS = ("a_fewshot-vs-b_fewshot", "a_fewshot-vs-a_zeroshot")
+PROBES = ("sae_features", "pert_embedding", "targeted_jacobian", "knockout")
+EVIDENCE = [
+    *("probe", "statistic", "adjustment", "model", "reference", "context", "regime", "role", "copy", "program"),
+    *("panel", "unit", "n", "n_background", "estimate", "null_mean", "null_sd", "effect", "ci_low", "ci_high"),
+    *("p", "p_min", "p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q"),
+    *("estimate_published", "p_published", "ceiling", "disattenuated", "redrawn_max", "p_redrawn"),
+    *("exceeds_redrawn", "evaluable", "reason"),
+]
+TREE = [
+    *("checks.json", "provenance.json", "run_times.tsv", "verdicts.tsv", "readings.tsv", "report.html"),
+    *("simulated/cells.h5ad", "simulated/programs.gmt", "simulated/truth.tsv", "simulated/panels.tsv"),
+    *("inputs/evaluability.tsv", "inputs/cells/line_a.h5ad", "inputs/cells/line_b.h5ad"),
+    *(f"trained/{model}/checkpoints/final.ckpt" for model in MODELS),
+    *(f"models/{model}/{name}" for model in MODELS for name in ("card.json", "perturbations.tsv", "quality.tsv")),
+    *(f"sae/joint/{name}" for name in ("cfg.json", "sae_weights.safetensors", "quality.tsv")),
+    *(f"measurements/{probe}/{model}.nc" for probe in (*PROBES, "delta_y") for model in MODELS),
+    *(f"evidence/{probe}/{name}.tsv" for probe in PROBES for name in (*MODELS, *PAIRS)),
+    *(f"evidence/{probe}.tsv" for probe in PROBES),
+    *(f"figures/{figure}{suffix}" for figure in ("verdict_matrix", *PROBES) for suffix in (".svg", ".png")),
+    *(f"spaces/pert_encoder/{model}.h5ad" for model in MODELS),
+]
+
+
+def test_every_file_of_the_results_tree_is_made(demo):
+    missing = [name for name in TREE if not (demo.results / name).is_file()]
+    empty = [name for name in TREE if name not in missing and not (demo.results / name).stat().st_size]
+    assert (missing, empty) == ([], [])
+
+
+def test_shards_are_removed_and_nothing_half_written_remains(demo):
+    assert not list(demo.results.rglob(".writing-*"))
+    assert not list(demo.results.glob("measurements/*/shards/**/*.nc"))
+
+
+def test_nothing_is_written_outside_the_results_of_the_run(demo):
+    made = {path.name for path in demo.folder.iterdir()}
+    assert made == {
+        *("Snakefile", "rules", "scripts", "config", "envs", "profiles", "src"),
+        *("run.yaml", "results", ".snakemake"),
+    }
+    assert [path.name for path in (demo.folder / "results").iterdir() if path.is_dir()] == ["tiny"]
+
+
+def test_every_job_has_a_log_and_no_log_has_a_traceback(demo):
+    logs = {path.relative_to(demo.results / "logs"): path.read_text() for path in demo.results.glob("logs/**/*.log")}
+    timed = demo.results.glob("benchmarks/**/*.tsv")
+    lacking = [path for path in timed if path.relative_to(demo.results / "benchmarks").with_suffix(".log") not in logs]
+    assert lacking == []
+    assert [str(name) for name, text in logs.items() if "Traceback" in text] == []
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_evidence_has_the_columns_of_the_contract_in_their_order(demo, probe):
+    for path in (demo.results / f"evidence/{probe}.tsv", *(demo.results / f"evidence/{probe}").iterdir()):
+        table = pd.read_csv(path, sep="\t")
+        assert list(table.columns) == EVIDENCE, path.name
+        assert set(table.probe) == {probe}
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_evidence_covers_every_model_and_every_pair(demo, probe):
+    table = pd.read_csv(demo.results / f"evidence/{probe}.tsv", sep="\t", keep_default_na=False)
+    asked = set(zip(table.model, table.reference, strict=True))
+    assert asked == {(model, "") for model in MODELS} | {tuple(pair.split("-vs-")) for pair in PAIRS}
+
+
+def test_verdicts_answer_for_every_probe_and_carry_the_planted_truth(demo):
+    verdicts = pd.read_csv(demo.results / "verdicts.tsv", sep="\t", keep_default_na=False)
+    assert set(verdicts.probe) == set(PROBES)
+    assert (verdicts.verdict != "").all()
+    represented = verdicts[verdicts.probe.isin(["sae_features", "pert_embedding"]) & (verdicts.reference == "")]
+    assert set(represented.planted) == {"shared", "context_specific", "absent", "decoy"}
+
+
+def test_readings_have_a_row_for_every_program_and_model(demo):
+    readings = pd.read_csv(demo.results / "readings.tsv", sep="\t", keep_default_na=False)
+    found = set(zip(readings.program, readings.model, strict=True))
+    assert {(f"program_{number}", model) for number in range(1, 5) for model in MODELS} <= found
+
+
+def test_the_report_needs_no_other_file_and_no_network(demo):
+    page = (demo.results / "report.html").read_text()
+    loaded = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)["']|url\(\s*["']?([^"')]*)|@import\s+["']?(\S+)""", page)
+    targets = {target for each in loaded for target in each if target}
+    assert {target for target in targets if not target.startswith(("#", "data:"))} == set()
+    assert "<script src" not in page
+    assert page.count("<svg") >= 1 + len(PROBES)
+
+
+def test_provenance_names_versions_seed_and_hashes(demo):
+    record = json.loads((demo.results / "provenance.json").read_text())
+    assert record["seed"] == 0
+    assert {"pertprobe", "torch", "numpy", "snakemake"} <= record["versions"].keys()
+    assert record["models"].keys() == set(MODELS)
+    assert record["cells"].keys() == {"line_a", "line_b"}
+    assert all(re.fullmatch("[0-9a-f]{64}", each) for each in record["cells"].values())
+
+
+def test_versions_and_dates_are_in_no_table(demo):
+    record = json.loads((demo.results / "provenance.json").read_text())
+    tables = [demo.results / "verdicts.tsv", demo.results / "readings.tsv", *demo.results.glob("evidence/*.tsv")]
+    text = "".join(path.read_text() for path in tables)
+    assert record["versions"]["torch"] not in text
+    assert not re.search(r"\b20\d\d-\d\d-\d\d\b", text)
+
+
+def test_run_times_name_every_timed_job(demo):
+    times = pd.read_csv(demo.results / "run_times.tsv", sep="\t")
+    assert {"train", "measure_knockout", "test", "compare", "verdicts", "report"} <= set(times.rule)
+    assert (times.seconds >= 0).all()
+    assert len(times[times.rule == "measure_knockout"]) == len(tiny()["models"])

@@ -1,0 +1,144 @@
+"""A copy of the project in a folder of its own, in which Snakemake is run as a user runs it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles", "src")
+RESULTS = Path("results/tiny")
+TARGETS = ("all", "pert_embedding")
+RESHARDED = {
+    "delta_y": "b_fewshot",
+    "sae_features": "a_fewshot",
+    "pert_embedding": "b_fewshot",
+    "targeted_jacobian": "a_zeroshot",
+    "knockout": "a_fewshot",
+}
+"""Probe -> the model measured again in five shards: every probe and every model, at a third of the price."""
+TABLE = re.compile(r"^Job stats:\njob .*\n-.*\n((?:\w+ +\d+\n)+)", re.MULTILINE)
+JOB = re.compile(r"^(?:local)?rule \w+:\n(?:    .*\n)*?    output: (.*)$", re.MULTILINE)
+
+
+def tiny() -> dict[str, Any]:
+    """Return the smallest config that runs every rule."""
+    return yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())
+
+
+class Plan(NamedTuple):
+    """What a dry run would do."""
+
+    jobs: Counter[str]
+    """Number of jobs of each rule."""
+    outputs: set[str]
+    """Files they would write, relative to the results of the run."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """One copy; library, rules and results are its own."""
+
+    folder: Path
+
+    @classmethod
+    def fresh(cls, folder: Path) -> "Project":
+        """Copy what a run needs, without results; times are kept, since Snakemake compares those of scripts."""
+        for part in PARTS:
+            source = ROOT / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            copy(source, folder / part)
+        return cls(folder)
+
+    def copy(self, folder: Path) -> "Project":
+        """Copy everything, results and Snakemake's records of them included."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+    @property
+    def results(self) -> Path:
+        """Where the tiny run writes."""
+        return self.folder / RESULTS
+
+    def start(
+        self, *arguments: str, config: dict[str, Any] | None = None, environment: dict[str, str] | None = None
+    ) -> subprocess.Popen:
+        """Start Snakemake in a process group of its own; stdout and stderr are one stream."""
+        given = []
+        if config is not None:
+            (self.folder / "run.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+            given = ["--configfile", "run.yaml"]
+        path = os.pathsep.join([str(self.folder / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *given, *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, **options: Any) -> tuple[int, str]:
+        """Run Snakemake to its end; return its exit status and what it said."""
+        process = self.start(*arguments, **options)
+        said, _ = process.communicate()
+        return process.returncode, said
+
+    def finish(self, *arguments: str, **options: Any) -> str:
+        """Run Snakemake, which must succeed; return what it said."""
+        status, said = self.run(*arguments, **options)
+        assert status == 0, said
+        return said
+
+    def plan(self, config: dict[str, Any], *targets: str, environment: dict[str, str] | None = None) -> Plan:
+        """Return what a dry run would do."""
+        said = self.finish("--dry-run", "--", *(targets or TARGETS), config=config, environment=environment)
+        table = TABLE.search(said)
+        if table is None:
+            assert "Nothing to be done" in said, said
+            return Plan(Counter(), set())
+        lines = (line.split() for line in table.group(1).splitlines())
+        jobs = Counter({rule: int(count) for rule, count in lines if rule not in ("total", *TARGETS)})
+        written = (name for names in JOB.findall(said) for name in names.removesuffix(" (temp)").split(", "))
+        return Plan(jobs, {name.split(" ")[0].partition("/tiny/")[2] for name in written})
+
+    def times(self) -> dict[str, int]:
+        """Return when each result was written; logs and benchmarks are not results."""
+        files = (path for path in self.results.rglob("*") if path.is_file())
+        names = {path.relative_to(self.results): path for path in files}
+        return {
+            str(name): path.stat().st_mtime_ns
+            for name, path in names.items()
+            if name.parts[0] not in ("logs", "benchmarks")
+        }
+
+
+@contextmanager
+def killed_at_last(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
+    """Kill the process and its children when the block ends, however it ends."""
+    try:
+        yield process
+    finally:
+        kill(process)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Kill -9 a process started by `Project.start`, with all its children: they share its process group."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it has ended, and so have they
+    finally:
+        process.wait()
+        process.stdout.close()
