@@ -26,14 +26,14 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CORES = 2
-GIB = 2**30
+GB = 10**9
 SAMPLE_SECONDS = 0.2
 DRY_RUNS = 3
 LIMITS = {"demo_seconds": 300, "demo_peak_gb": 3, "rerun_seconds": 15, "dry_run_seconds": 3}
 """Largest value each number may have; the same machine, 2 cores, after installation."""
 WORDS = {
     "demo_seconds": "demo from scratch, seconds",
-    "demo_peak_gb": "peak memory of the demo, GiB (sum of resident memory over all processes)",
+    "demo_peak_gb": "peak memory of the demo, GB (sum of resident memory over all processes)",
     "rerun_seconds": "rerun after one changed threshold, seconds",
     "dry_run_seconds": f"dry run from scratch, seconds (median of {DRY_RUNS})",
 }
@@ -74,7 +74,7 @@ def snakemake(folder: Path, configs: Sequence[Path], *options: str) -> Run:
     if process.returncode:
         sys.exit(f"snakemake failed:\n{output[-4000:]}")
     rules = tuple(name for name in re.findall(r"^(?:local)?rule (\w+):$", output, re.MULTILINE) if name != "all")
-    return Run(time.monotonic() - started, peak.bytes / GIB, rules)
+    return Run(time.monotonic() - started, peak.bytes / GB, rules)
 
 
 class Peak(threading.Thread):
@@ -135,7 +135,7 @@ def machine() -> dict[str, object]:
     return {
         "cores_given": CORES,
         "cores_of_machine": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / GIB, 1),
+        "memory_gb": round(psutil.virtual_memory().total / GB, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "load_before": round(os.getloadavg()[0], 2),

@@ -86,6 +86,6 @@ rule report:
         sae=list(config["sae"]),
         thresholds=config["thresholds"],
         levels=config["levels"],
-        code=code("report:write_report"),
+        code=code("report:write_report", "report/page.html.j2"),
     script:
         "../scripts/report.py"

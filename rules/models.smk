@@ -84,6 +84,7 @@ rule measure_delta_y:
 rule quality:
     input:
         measurement="<results>/measurements/delta_y/{model}.nc",
+        card="<results>/models/{model}/card.json",
         seen="<results>/models/{model}/perturbations.tsv",
         cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]][
             "path"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pertprobe.cells import CellSets
-from pertprobe.errors import PertprobeError
 from pertprobe.seen import read_split, seen_status
 
 if TYPE_CHECKING:
@@ -70,10 +69,15 @@ def read_cards(
     """Return what the evaluability table asks of each model: its card, context, regime and what it has seen."""
     found = {}
     for name, card, table in zip(entries, cards, seen, strict=True):
-        content = json.loads(Path(card).read_text())
+        content = read_card(card)
         content["perturbations"] = [each for each in content["perturbations"] if each != content["control"]]
         found[name] = {**content, **entries[name], "seen": read_seen(table).to_dict()}
     return found
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """Read a model's card."""
+    return json.loads(Path(path).read_text())
 
 
 def read_seen(path: str | Path) -> pd.Series:
@@ -83,9 +87,15 @@ def read_seen(path: str | Path) -> pd.Series:
 
 def context_source(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a `cells` entry of the config as the keyword arguments that say where cells are."""
-    if "context" not in entry:
-        raise PertprobeError("cells: the entry names no context")
     return {**{key: entry[key] for key in SOURCE_KEYS if key in entry}, "gene_names": entry.get("genes")}
+
+
+def response_source(card: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where the observed responses of a model are: in its own space, or in X where that is an embedding."""
+    source = context_source(entry)
+    if "gene_space" in card["capabilities"]:
+        return source
+    return {**source, "space": "X", "gene_names": None, "normalisation": "log1p"}
 
 
 def universe(cards: Collection[Mapping[str, Any]]) -> list[str]:

@@ -31,6 +31,7 @@ STYLE = {
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "legend.frameon": False,
+    "text.parse_math": False,  # a name with a dollar sign is no formula
     "svg.fonttype": "none",
     "svg.hashsalt": "pertprobe",  # the same figure has the same bytes
     "figure.dpi": 100,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pertprobe.cells import CellSets
 
-PACKAGES = ("pertprobe", "torch", "numpy", "scipy", "scikit-learn", "pandas", "anndata", "xarray", "snakemake")
+PACKAGES = ("pertprobe", "torch", "numpy", "scipy", "pandas", "anndata", "xarray", "snakemake")
 """Libraries whose version can change a number."""
 
 

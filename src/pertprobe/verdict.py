@@ -130,7 +130,7 @@ def _unreachable(row: Mapping[str, Any], condition: Condition) -> str:
 def _shown(row: Mapping[str, Any], condition: Condition) -> str:
     column, sign, value = condition
     found = row[column]
-    text = f"{found:.3g}" if isinstance(found, float) else str(found)
+    text = "(not measured)" if pd.isna(found) else f"{found:.3g}" if isinstance(found, float) else str(found)
     return f"{column} {text} {sign} {value}"
 
 

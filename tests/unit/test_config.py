@@ -119,18 +119,11 @@ def test_an_unknown_key_is_met_with_what_may_be_meant(path, words):
 
 def test_several_faults_come_together_and_in_order():
     config = changed("shards", 0)
-    config |= {"sedd": 1, "another": 2, "zzz": 3}
+    config |= dict.fromkeys(["sedd", "another", "zzz", "mmm", "bbb", "yyy", "ccc"], 1)
     config["models"]["few"] = {"context": "liver", "atention": "flag"}
     found = schema_faults(config, SCHEMA)
-    assert [text.split(":")[0] for text in found] == [
-        "config",
-        "config",
-        "config",
-        "models.few",
-        "models.few",
-        "shards",
-    ]
-    unknown = [text.split("'")[1] for text in found[:3]]
+    assert [text.split(":")[0] for text in found] == [*["config"] * 7, "models.few", "models.few", "shards"]
+    unknown = [text.split("'")[1] for text in found[:7]]
     assert unknown == sorted(unknown)
 
 

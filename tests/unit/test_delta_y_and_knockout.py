@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
@@ -11,6 +12,7 @@ from pertprobe.models.architecture import GeneDecoder
 from pertprobe.models.initialise import initial_parameters
 from pertprobe.models.state import StateModel
 from pertprobe.probes import delta_y, knockout
+from pertprobe.probes.base import averaged
 
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
 MANY = [f"k{i:02d}" for i in range(40)]
@@ -133,6 +135,17 @@ def test_unrelated_models_do_not_agree():
     asked = rows_of(agreement(random_profiles(0), random_profiles(1)), statistic="agreement").iloc[0]
     assert abs(asked.estimate_published) < 0.3
     assert asked.p > 0.05
+
+
+def test_profiles_are_correlated_without_their_own_outputs():
+    names = ["a", "b", "not_an_output"]
+    outputs = ["a", "b", *(f"o{i}" for i in range(6))]
+    ours, theirs = (averaged(random_profiles(seed, names, outputs), "shift") for seed in (0, 1))
+    found = knockout.correlations(ours, theirs, left_out=[7])
+    for i, first in enumerate(ours.perturbation.values):
+        for j, second in enumerate(theirs.perturbation.values):
+            kept = [place for place, name in enumerate(outputs[:7]) if name not in (first, second)]
+            assert found[i, j] == pytest.approx(spearmanr(ours.values[i, kept], theirs.values[j, kept]).statistic)
 
 
 def test_the_knocked_gene_and_the_program_do_not_make_an_agreement():

@@ -230,6 +230,13 @@ def test_control_targets_are_correlated_as_the_targets_are():
     assert found == (("g01",), ("g07",))
 
 
+def test_no_gene_stands_in_twice():
+    cells = cell_sets()
+    cells.values[:] = 1.0
+    found = control_genes(cells, GENES[:2], GENES[2:5], GENES[:5])
+    assert sorted([*found.regulators, *found.targets]) == list(GENES[5:10])
+
+
 def test_too_few_genes_give_fewer_stand_ins():
     cells = cell_sets(genes=("a", "b", "c"))
     assert control_genes(cells, ["a"], ["b"], ["a", "b"]) == (("c",), ())

@@ -96,11 +96,18 @@ def test_given_files_without_a_fault_pass_the_check(files):
     project.finish("--cores", "1", "--", "recheck_inputs", config=config)
     found = json.loads((project.results / "checks.json").read_text())
     assert found["models"].keys() == config["models"].keys()
-    assert found["cells"]["line_a"]["perturbations"] == config_perturbations()
+    assert found["cells"]["line_a"]["perturbations"] == tiny()["simulate"]["perturbations"]
 
 
-def config_perturbations():
-    return tiny()["simulate"]["perturbations"]
+def test_a_missing_file_is_named_together_with_other_faults_before_the_run_starts(files):
+    project, config = files
+    config["models"]["a_zeroshot"]["path"] = "models/nowhere"
+    config["cells"]["line_b"]["context"] = "line_c"
+    said = refused(project, config, "--cores", "1")
+    assert "models.a_zeroshot" in said
+    assert "models/nowhere" in said
+    assert "cells.line_b" in said
+    assert not (project.folder / "results").exists()
 
 
 def test_a_file_that_changes_for_the_worse_is_refused_by_the_second_check(files):

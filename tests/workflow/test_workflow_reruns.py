@@ -27,7 +27,6 @@ def of_probes(plan, folder):
 
 
 def test_without_a_change_there_is_nothing_to_do(demo):
-    assert demo.copy is not None
     assert demo.plan(tiny()).jobs == Counter()
 
 
@@ -97,7 +96,7 @@ def test_a_changed_jacobian_measures_only_the_jacobian_again(finished):
 
 
 def test_a_changed_check_checks_again_and_runs_nothing_else(finished):
-    changed(finished.folder / "src/pertprobe/checks.py", "recheck_inputs")
+    changed(finished.folder / "src/pertprobe/checks.py", "check_inputs")
     assert finished.plan(tiny()).jobs == RECHECKING
 
 

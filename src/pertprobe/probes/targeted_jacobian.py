@@ -14,7 +14,7 @@ from pertprobe import evidence
 from pertprobe.control_pairs import control_genes
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.base import SUBJECT, MeasureInputs, TestInputs, averaged, dataset, members
-from pertprobe.programs import Panel, measured_pairs
+from pertprobe.programs import Panel, measured_pairs, read_panels
 from pertprobe.progress import counted
 from pertprobe.statistics.permutation import mean_score
 from pertprobe.statistics.published import rank_sum_triples
@@ -135,13 +135,12 @@ def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
 
 def _panel_rows(inputs: TestInputs, name: str, panel: Panel) -> Iterator[dict[str, Any]]:
     who = {"program": panel.program, "panel": name}
-    table, notes = panel_table(inputs, panel)
+    table, notes = panel_table(inputs.subject.measurement, panel)
     if table.shape[1] == 0:
         for statistic in STATISTICS:
             yield evidence.not_evaluable(inputs.identity, "; ".join(notes), statistic=statistic, **who)
         return
-    signs = np.array([(panel.signs or {}).get(pair, 1) for pair in table.columns])
-    signed, absolute = table * signs, table.abs()
+    signed, absolute = signed_table(table, panel), table.abs()
     primary, alternative = (signed, absolute) if panel.signs else (absolute, signed)
     of = ("s J", "|J|") if panel.signs else ("|J|", "J")
     for statistic, values, label in zip(STATISTICS[:2], (primary, alternative), of, strict=True):
@@ -150,11 +149,16 @@ def _panel_rows(inputs: TestInputs, name: str, panel: Panel) -> Iterator[dict[st
     yield _control_row(inputs, name, panel, who)
 
 
+def signed_table(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """Return s J [perturbation, pair]: each pair times the sign that the panel expects, 1 where it expects none."""
+    return table * np.array([(panel.signs or {}).get(pair, 1) for pair in table.columns])
+
+
 def _control_row(inputs: TestInputs, name: str, panel: Panel, who: dict[str, str]) -> dict[str, Any]:
     """Ask the panel's question of its control pairs: a panel that is no better than these says nothing of itself."""
     genes = json.loads(inputs.subject.measurement.attrs["control_pairs"])[name]
     stand_in = replace(panel, regulators=tuple(genes["regulators"]), targets=tuple(genes["targets"]), signs=None)
-    table, notes = panel_table(inputs, stand_in)
+    table, notes = panel_table(inputs.subject.measurement, stand_in)
     who = {"statistic": CONTROL_PAIRS, **who}
     if table.shape[1] == 0:
         return evidence.not_evaluable(inputs.identity, "no control pair is measured and open", **who)
@@ -162,14 +166,14 @@ def _control_row(inputs: TestInputs, name: str, panel: Panel, who: dict[str, str
     return _score_row(inputs, panel, table.abs(), who, ["ranks of |J|", pairs, *notes], (np.nan, np.nan))
 
 
-def panel_table(inputs: TestInputs, panel: Panel) -> tuple[pd.DataFrame, list[str]]:
+def panel_table(measurement: xr.Dataset, panel: Panel) -> tuple[pd.DataFrame, list[str]]:
     """Return the panel's Jacobian [perturbation, pair] and what was left out of it, in words."""
-    measurement = inputs.subject.measurement
     jacobian = averaged(measurement, "jacobian").to_pandas()
     shut = (measurement["open"].sel(variant=SUBJECT).mean("set") == 0).mean("perturbation")
     closed = set(shut.gene.values[shut.values > CLOSED])
-    pairs, notes = measured_pairs(panel, inputs.cells.genes)
-    kept = [f"{a}>{b}" for a, b in pairs if f"{a}>{b}" in jacobian.columns and b not in closed]
+    regulators, targets = zip(*(pair.split(">", 1) for pair in jacobian.columns), strict=True)
+    pairs, notes = measured_pairs(panel, regulators, targets)
+    kept = [f"{a}>{b}" for a, b in pairs if b not in closed]
     mine = sorted(closed & set(panel.targets))
     if mine:
         notes = [*notes, f"targets closed in more than {CLOSED:.0%} of perturbations left out: {', '.join(mine)}"]
@@ -229,18 +233,17 @@ def draw(inputs: "DrawInputs") -> "Figure":
         return nothing_to_draw(NOTHING_TESTED)
     figure, axes = panels(len(kept), 3.4, 2.6)
     for each, row in zip(axes, kept.itertuples(), strict=True):
-        jacobian = averaged(inputs.measurements[row.model], "jacobian").to_pandas()
-        panel = inputs.question["panels"][row.panel]
-        pairs = [f"{a}>{b}" for b in panel["targets"] for a in panel["regulators"] if a != b]
-        values = jacobian[[pair for pair in pairs if pair in jacobian.columns]]
-        scores, _ = pathway_scores(values if panel.get("signs") else values.abs())
-        chosen = panel.get("perturbations", "program")
-        pathway = inputs.programs[row.program] if chosen == "program" else chosen
-        _strip(each, scores, set(pathway), row)
+        measurement = inputs.measurements[row.model]
+        names = measurement.perturbation.values.tolist()
+        panel = read_panels({row.panel: inputs.question["panels"][row.panel]}, inputs.programs, names)[row.panel]
+        table, _ = panel_table(measurement, panel)
+        scores, _ = pathway_scores(signed_table(table, panel) if panel.signs else table.abs())
+        controls = inputs.evidence[(inputs.evidence.statistic == CONTROL_PAIRS) & (inputs.evidence.panel == row.panel)]
+        _strip(each, scores, set(panel.perturbations), row, controls[controls.model == row.model].p)
     return figure
 
 
-def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any) -> None:
+def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any, p_of_controls: pd.Series) -> None:
     from pertprobe.figures import NULL, SUBJECT
 
     mine = scores.index.isin(pathway)
@@ -256,5 +259,6 @@ def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any) -> None
     axes.annotate("null mean", (row.null_mean, -0.48), (2, 0), textcoords="offset points", fontsize=5)
     axes.set_yticks([0, 1], [f"others ({(~mine).sum()})", f"pathway ({mine.sum()})"])
     axes.set_ylim(-0.5, 1.5)
-    axes.set_xlabel(f"mean rank on the panel's pairs (q = {row.q:.2g})")
+    beside = "".join(f"; control pairs p = {p:.2g}" for p in p_of_controls.dropna())
+    axes.set_xlabel(f"mean rank on the panel's pairs (q = {row.q:.2g}{beside})")
     axes.set_title(f"{row.panel}, {row.model}")
