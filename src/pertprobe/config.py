@@ -49,7 +49,7 @@ def _sentences(error: ValidationError) -> Iterator[str]:
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = list(error.schema.get("properties", {}))
         for unknown in sorted(error.instance.keys() - set(known), key=str):
-            yield f"{key}: unknown key {unknown!r}{_hint(str(unknown), known)}."
+            yield f"{key}: unknown key {unknown!r}{_hint(str(unknown), known)}"
     elif error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
         yield f"{key}: {_listed(missing)} missing (has {_listed(list(error.instance)) or 'nothing'})."
@@ -71,7 +71,7 @@ def _forms(schemas: list[dict[str, Any]]) -> str:
 
 def _hint(unknown: str, known: list[str]) -> str:
     near = get_close_matches(unknown, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f" (known: {_listed(known)})"
+    return f"; did you mean {near[0]!r}?" if near else f" (known: {_listed(known)})."
 
 
 def _listed(names: list[str]) -> str:

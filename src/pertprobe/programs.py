@@ -8,6 +8,9 @@ from pathlib import Path
 from pertprobe.errors import PertprobeError
 from pertprobe.messages import gathering, listed, meant, raise_together
 
+MANY_FAULTS = 5
+"""A file with more malformed lines than this is hardly a GMT; they are counted, not listed."""
+
 
 class Programs(Mapping[str, tuple[str, ...]]):
     """Gene sets under test: an immutable mapping from a program's name to its genes, sorted and unique."""
@@ -117,6 +120,8 @@ def _read_gmt(path: Path) -> Programs:
             sets[fields[0]], seen[fields[0]] = genes, number
     if not sets and not faults:
         faults.append("holds no program")
+    if len(faults) > MANY_FAULTS:
+        faults = [*faults[:MANY_FAULTS], f"{len(faults) - MANY_FAULTS} more lines like these: is this a GMT file?"]
     raise_together(faults)
     return Programs(sets)
 

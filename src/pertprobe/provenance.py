@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from pertprobe.cards import read_card
 from pertprobe.cells import CellSets
 
 PACKAGES = ("pertprobe", "torch", "numpy", "scipy", "pandas", "anndata", "xarray", "snakemake")
@@ -24,7 +25,7 @@ def provenance(
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
         "inputs": json.loads(Path(checks).read_text()),
-        "models": {name: json.loads(Path(path).read_text()).get("sha256", {}) for name, path in cards.items()},
+        "models": {name: read_card(path).get("sha256", {}) for name, path in cards.items()},
         "cells": {name: CellSets.load(path).hash for name, path in cells.items()},
     }
 

@@ -1,14 +1,12 @@
 """From measurements to evidence rows: what every probe's test has in common."""
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pertprobe import evidence
-from pertprobe.cards import read_seen, universe
+from pertprobe.cards import read_card, read_seen, universe
 from pertprobe.cells import CellSets
 from pertprobe.measuring import NOT_EVALUABLE, read_measurement
 from pertprobe.probes import load_probe
@@ -86,7 +84,7 @@ def _subject(files: Any, prefix: str) -> tuple[Subject, dict[str, Any]]:
         getattr(files, prefix + name) for name in ("measurement", "delta_y", "seen", "card")
     )
     subject = Subject(read_measurement(measurement), strength(read_measurement(delta_y)), read_seen(seen))
-    return subject, json.loads(Path(card).read_text())
+    return subject, read_card(card)
 
 
 def _excess(card: Mapping[str, Any], reference: str) -> float:

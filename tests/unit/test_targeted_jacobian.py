@@ -58,7 +58,7 @@ def test_a_planted_signal_is_found():
     row = primary(jacobians())
     assert row.p < 0.02
     assert row.effect > 0.2
-    assert (row.panel, row.n, row.n_background) == ("panel", 5, 32)
+    assert (row.panel, row.n, row.n_background) == ("panel", 5, 37)
     assert "ranks of |J|" in row.reason
     assert "mean cell of batch b1" in row.reason
 
@@ -80,7 +80,7 @@ def test_control_pairs_without_a_signal_are_not_found():
     control = rows_of(asked(jacobians()), statistic="rank_score_control_pairs").iloc[0]
     assert control.p > 0.05
     assert "control pairs of g02, g03 with g06, g10" in control.reason
-    assert (control.n, control.n_background) == (5, 32)
+    assert (control.n, control.n_background) == (5, 37)
 
 
 def test_pairs_that_hold_the_knocked_gene_are_left_out():
@@ -101,7 +101,7 @@ def test_a_perturbation_ranked_in_too_few_pairs_is_dropped_and_named():
     values = jacobians().set_axis([*features, "spare"], axis="columns")[features]
     row = primary(values, panel)
     assert "1 perturbations with too few pairs dropped: g05" in row.reason
-    assert row.n_background == 31
+    assert row.n_background == 36
 
 
 def test_targets_that_are_mostly_closed_are_left_out_and_named():
@@ -124,7 +124,7 @@ def test_a_target_closed_now_and_then_stays():
 def test_members_of_the_program_outside_the_panel_are_no_background():
     panel = replace(PANEL, perturbations=tuple(PATHWAY[:3]))
     row = primary(jacobians(), panel)
-    assert (row.n, row.n_background) == (3, 32)
+    assert (row.n, row.n_background) == (3, 35)
 
 
 def test_signs_turn_the_question():

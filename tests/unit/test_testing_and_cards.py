@@ -15,6 +15,7 @@ from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, profiles, random_st
 
 from pertprobe.cards import (
     context_source,
+    response_source,
     model_card,
     own_split,
     perturbation_table,
@@ -177,8 +178,13 @@ def test_cards_answer_the_evaluability_table(files):
 def test_a_cells_entry_says_where_cells_are():
     entry = {"path": "p", "context": "a", "control": "c", "genes": "var", "set_size": 3}
     assert context_source(entry) == {"context": "a", "control": "c", "gene_names": "var"}
-    with pytest.raises(PertprobeError, match="names no context"):
-        context_source({"path": "p"})
+
+
+def test_observed_responses_of_an_embedding_model_are_read_in_gene_space():
+    entry = {"context": "a", "control": "c", "space": "X_emb", "genes": None, "normalisation": "none"}
+    assert response_source({"capabilities": ["predict", "gene_space"]}, entry)["space"] == "X_emb"
+    elsewhere = response_source({"capabilities": ["predict"]}, entry)
+    assert (elsewhere["space"], elsewhere["normalisation"]) == ("X", "log1p")
 
 
 def test_provenance_holds_versions_hashes_and_the_seed(tmp_path, files):

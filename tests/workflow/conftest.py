@@ -10,12 +10,7 @@ def started(tmp_path_factory):
 
     The second run works on a copy while other tests use the second core; `resharded` waits for it.
     """
-    import os
-    from pathlib import Path  # DEV
-
-    demo = (
-        Project(Path("/tmp/pp_dev")) if os.environ.get("PP_DEV") else Project.fresh(tmp_path_factory.mktemp("demo"))
-    )  # DEV
+    demo = Project.fresh(tmp_path_factory.mktemp("demo"))
     demo.finish("--cores", "2", "--", "all", "pert_embedding", config=tiny())
     again = demo.copy(tmp_path_factory.mktemp("again") / "project")
     measured = [f"results/tiny/measurements/{probe}/{model}.nc" for probe, model in RESHARDED.items()]

@@ -138,7 +138,7 @@ def _agreement_row(
         "program": program,
         "unit": UNIT,
         "n": len(result.genes),
-        "n_background": len(r) - len(result.genes),
+        "n_background": int((~np.isnan(np.diagonal(r))).sum()),
     }
     notes = _left_out(result)
     enough = inputs.min_genes if found is not None else 2

@@ -194,7 +194,7 @@ def _score_row(
     program = set(inputs.programs[panel.program]) - set(panel.perturbations)
     scores = scores[[name for name in scores.index if name not in program]]
     found = members(scores.index, panel.perturbations)
-    who = {**who, "n": len(found), "n_background": len(scores) - len(found)}
+    who = {**who, "n": len(found), "n_background": len(scores)}
     if dropped:
         notes = [*notes, f"{len(dropped)} perturbations with too few pairs dropped: {', '.join(dropped)}"]
     if len(found) < 2:

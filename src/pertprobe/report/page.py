@@ -1,6 +1,5 @@
 """Gathers what the page shows and fills the template."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pertprobe import evidence
+from pertprobe.cards import read_card
 from pertprobe.files import atomic
 from pertprobe.report import words
 from pertprobe.verdict import MIXED, NOT_EVALUABLE
@@ -101,7 +101,7 @@ def _evaluability(path: str | Path) -> list[dict[str, Any]]:
 def _models(files: Any, params: Any) -> list[dict[str, Any]]:
     rows = []
     for name, card, quality in zip(params.models, files.cards, files.quality, strict=True):
-        content = json.loads(Path(card).read_text())
+        content = read_card(card)
         rows.append({**content, "name": name, "quality": _quality(_table(quality)), "related": _related(content)})
     return rows
 
