@@ -5,7 +5,7 @@ rule draw_verdicts:
     input:
         "<results>/verdicts.tsv",
     output:
-        multiext("<results>/figures/verdict_matrix", ".svg", ".png"),
+        multiext("<results>/figures/verdict_matrix", ".svg", ".pdf", ".png"),
     log:
         "<results>/logs/draw_verdicts/draw_verdicts.log",
     benchmark:

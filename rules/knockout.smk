@@ -30,5 +30,5 @@ rule measure_knockout:
 rule knockout:
     input:
         "<results>/evidence/knockout.tsv",
-        multiext("<results>/figures/knockout", ".svg", ".png"),
+        multiext("<results>/figures/knockout", ".svg", ".pdf", ".png"),
         every("spaces/knockout/{model}.h5ad", model=MODELS),

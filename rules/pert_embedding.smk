@@ -31,5 +31,5 @@ rule measure_pert_embedding:
 rule pert_embedding:
     input:
         "<results>/evidence/pert_embedding.tsv",
-        multiext("<results>/figures/pert_embedding", ".svg", ".png"),
+        multiext("<results>/figures/pert_embedding", ".svg", ".pdf", ".png"),
         every("spaces/pert_encoder/{model}.h5ad", model=MODELS),

@@ -114,7 +114,7 @@ rule draw:
         ),
         programs=program_files(),
     output:
-        multiext("<results>/figures/{probe}", ".svg", ".png"),
+        multiext("<results>/figures/{probe}", ".svg", ".pdf", ".png"),
     log:
         "<results>/logs/draw/{probe}.log",
     benchmark:

@@ -36,7 +36,7 @@ rule measure_sae_features:
 rule sae_features:
     input:
         "<results>/evidence/sae_features.tsv",
-        multiext("<results>/figures/sae_features", ".svg", ".png"),
+        multiext("<results>/figures/sae_features", ".svg", ".pdf", ".png"),
         every(
             "spaces/sae_{layer}/{model}.h5ad",
             layer=config["sae"][SAE]["layer"],

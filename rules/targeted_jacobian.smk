@@ -33,4 +33,4 @@ rule measure_targeted_jacobian:
 rule targeted_jacobian:
     input:
         "<results>/evidence/targeted_jacobian.tsv",
-        multiext("<results>/figures/targeted_jacobian", ".svg", ".png"),
+        multiext("<results>/figures/targeted_jacobian", ".svg", ".pdf", ".png"),

@@ -23,6 +23,8 @@ COLOURS = {"pass": "#1b7f5c", "fail": "#c8553d", "mixed": "#e0a030", "not evalua
 """Verdict -> colour; told apart in print and by most colour-blind readers, and always written in words too."""
 SUBJECT, NULL = "#25557f", "#9aa5b1"
 NOTHING_TESTED = "Nothing could be tested: the evidence table says why, row by row."
+UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+"""What keeps the date out of a file, by its suffix: the same figure has the same bytes."""
 STYLE = {
     "font.size": 8,
     "axes.spines.top": False,
@@ -33,7 +35,7 @@ STYLE = {
     "legend.frameon": False,
     "text.parse_math": False,  # a name with a dollar sign is no formula
     "svg.fonttype": "none",
-    "svg.hashsalt": "pertprobe",  # the same figure has the same bytes
+    "svg.hashsalt": "pertprobe",
     "figure.dpi": 100,
     "savefig.dpi": 200,
 }
@@ -56,7 +58,7 @@ def write_figure(figure: Figure, paths: Iterable[str | Path]) -> None:
     """Write a figure in the formats its paths name; no date goes into it."""
     for path in paths:
         with atomic(path) as temporary:
-            metadata = {"Date": None} if temporary.suffix == ".svg" else None
+            metadata = UNDATED.get(temporary.suffix)
             figure.savefig(temporary, bbox_inches="tight", metadata=metadata)
     plt.close(figure)
 

@@ -159,7 +159,7 @@ def test_a_panel_of_genes_that_are_not_measured_is_not_evaluable():
 def test_a_panel_with_one_pathway_perturbation_is_not_evaluable():
     row = primary(jacobians(), replace(PANEL, perturbations=("p0", "absent")))
     assert not row.evaluable
-    assert row.reason.startswith("1 pathway perturbations, 2 needed")
+    assert row.reason.startswith("1 pathway perturbations, 3 needed")
 
 
 def test_the_published_ratio_and_rank_sum_stand_beside_it():

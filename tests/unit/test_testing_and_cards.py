@@ -15,12 +15,12 @@ from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, profiles, random_st
 
 from pertprobe.cards import (
     context_source,
-    response_source,
     model_card,
     own_split,
     perturbation_table,
     read_cards,
     read_seen,
+    response_source,
     universe,
 )
 from pertprobe.control_pairs import control_genes

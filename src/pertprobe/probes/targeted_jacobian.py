@@ -197,8 +197,8 @@ def _score_row(
     who = {**who, "n": len(found), "n_background": len(scores)}
     if dropped:
         notes = [*notes, f"{len(dropped)} perturbations with too few pairs dropped: {', '.join(dropped)}"]
-    if len(found) < 2:
-        short = f"{len(found)} pathway perturbations, 2 needed"
+    if len(found) < inputs.min_perturbations:
+        short = f"{len(found)} pathway perturbations, {inputs.min_perturbations} needed"
         return evidence.not_evaluable(inputs.identity, "; ".join([short, *notes]), **who)
     strength = inputs.subject.strength.reindex(scores.index).to_numpy()
     test = mean_score(scores.to_numpy(), found, strength, inputs.permutations, inputs.random(*who.values()))
@@ -260,5 +260,5 @@ def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any, p_of_co
     axes.set_yticks([0, 1], [f"others ({(~mine).sum()})", f"pathway ({mine.sum()})"])
     axes.set_ylim(-0.5, 1.5)
     beside = "".join(f"; control pairs p = {p:.2g}" for p in p_of_controls.dropna())
-    axes.set_xlabel(f"mean rank on the panel's pairs (q = {row.q:.2g}{beside})")
+    axes.set_xlabel(f"mean rank on the panel's pairs\nq = {row.q:.2g}{beside}")
     axes.set_title(f"{row.panel}, {row.model}")
