@@ -67,8 +67,3 @@ def test_the_replogle_run_passes_a_dry_run_with_stand_in_files(project, tmp_path
     assert jobs["measure_targeted_jacobian"] == 8 * 4
     assert not jobs.keys() & {"simulate", "train"}
     assert "results/demo" not in said
-
-
-def test_the_preset_published_only_judges_anew(project):
-    thresholds = project.finish("--dry-run", "--configfile", "config/config.yaml", "config/published.yaml")
-    assert "results/demo/verdicts.tsv" in thresholds

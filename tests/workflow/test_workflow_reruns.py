@@ -4,6 +4,7 @@ import ast
 from collections import Counter
 
 import pytest
+import yaml
 from workflow_project import tiny
 
 JUDGING = Counter(["verdicts", "readings", "draw_verdicts", "report", "run_times"])
@@ -34,6 +35,11 @@ def test_a_changed_threshold_only_judges_again(demo):
     config = tiny()
     config["thresholds"]["sae_features"][1][2] = 0.2
     assert demo.plan(config).jobs == JUDGING
+
+
+def test_the_preset_published_only_judges_again(demo):
+    published = yaml.safe_load((demo.folder / "config/published.yaml").read_text())
+    assert demo.plan(tiny() | published).jobs == JUDGING
 
 
 def test_changed_targets_of_a_panel_measure_only_the_jacobian_again(demo):
