@@ -99,6 +99,21 @@ def loading(model):
             "checkpoint": entry.get("checkpoint")}  # fmt: skip
 
 
+def training_source(wildcards):
+    """Return what training needs to know of the cells, and nothing that only probing depends on."""
+    entry = config["cells"][MODELS[wildcards.model]["context"]]
+    sources = (
+        "context",
+        "context_column",
+        "perturbation_column",
+        "batch_column",
+        "control",
+        "space",
+        "set_size",
+    )
+    return {key: entry[key] for key in sources}
+
+
 def cells_of(wildcards):
     """Return the cell sets of the model's context."""
     return f"{RESULTS}/inputs/cells/{MODELS[wildcards.model]['context']}.h5ad"

@@ -7,7 +7,7 @@ ASKED["knockout"] = {"settings": config["probes"]["knockout"]}
 rule measure_knockout:
     input:
         model=model_directory,
-        card="<results>/models/{model}/card.json",
+        seen="<results>/models/{model}/perturbations.tsv",
         cells=cells_of,
         contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
     output:

@@ -20,23 +20,45 @@ rule train:
         "../envs/pertprobe.yaml"
     params:
         entry=lambda wildcards: MODELS[wildcards.model],
-        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]],
+        cells=training_source,
         seed=SEED,
         code=code("train:train"),
     script:
         "../scripts/train.py"
 
 
-rule card:
+# The gate of measurements: the model can be read and passes its checks. It knows of no other model, so that one more
+# model in the config measures nothing again.
+rule seen:
     input:
         checks="<results>/inputs/checked.json",
         model=model_directory,
-        models=all_directories,
-        cells=cells_of,
         split=split_of,
     output:
-        card="<results>/models/{model}/card.json",
-        perturbations="<results>/models/{model}/perturbations.tsv",
+        "<results>/models/{model}/perturbations.tsv",
+    log:
+        "<results>/logs/seen/{model}.log",
+    benchmark:
+        "<results>/benchmarks/seen/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        label=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]][
+            "context"
+        ],
+        loading=lambda wildcards: loading(wildcards.model),
+        code=code("models:load_model", "cards:perturbation_table", "cards:own_split"),
+    script:
+        "../scripts/seen.py"
+
+
+rule card:
+    input:
+        checks="<results>/inputs/checked.json",
+        models=all_directories,
+        cells=cells_of,
+    output:
+        "<results>/models/{model}/card.json",
     log:
         "<results>/logs/card/{model}.log",
     benchmark:
@@ -45,16 +67,8 @@ rule card:
         "../envs/pertprobe.yaml"
     params:
         entry=lambda wildcards: MODELS[wildcards.model],
-        label=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]][
-            "context"
-        ],
         loading={model: loading(model) for model in MODELS},
-        code=code(
-            "models:load_model",
-            "cards:model_card",
-            "seen:read_split",
-            "seen:seen_status",
-        ),
+        code=code("models:load_model", "cards:model_card"),
     script:
         "../scripts/card.py"
 
@@ -62,7 +76,7 @@ rule card:
 rule measure_delta_y:
     input:
         model=model_directory,
-        card="<results>/models/{model}/card.json",
+        seen="<results>/models/{model}/perturbations.tsv",
         cells=cells_of,
     output:
         temp("<results>/measurements/delta_y/shards/{model}/{shard}-of-{shards}.nc"),
@@ -109,8 +123,9 @@ rule train_sae:
         models=lambda wildcards: [
             directory_of(model) for model in config["sae"][wildcards.sae]["models"]
         ],
-        cards=lambda wildcards: every(
-            "models/{model}/card.json", model=config["sae"][wildcards.sae]["models"]
+        seen=lambda wildcards: every(
+            "models/{model}/perturbations.tsv",
+            model=config["sae"][wildcards.sae]["models"],
         ),
         cells=every("inputs/cells/{context}.h5ad", context=config["cells"]),
     output:

@@ -7,7 +7,7 @@ ASKED["pert_embedding"] = {"settings": {}}
 rule measure_pert_embedding:
     input:
         model=model_directory,
-        card="<results>/models/{model}/card.json",
+        seen="<results>/models/{model}/perturbations.tsv",
         cells=cells_of,
     output:
         temp(

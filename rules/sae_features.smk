@@ -11,7 +11,7 @@ ASKED["sae_features"] = {
 rule measure_sae_features:
     input:
         model=model_directory,
-        card="<results>/models/{model}/card.json",
+        seen="<results>/models/{model}/perturbations.tsv",
         cells=cells_of,
         sae=multiext(f"<results>/sae/{SAE}/", "cfg.json", "sae_weights.safetensors"),
     output:

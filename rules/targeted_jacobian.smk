@@ -9,7 +9,7 @@ ASKED["targeted_jacobian"] = {
 rule measure_targeted_jacobian:
     input:
         model=model_directory,
-        card="<results>/models/{model}/card.json",
+        seen="<results>/models/{model}/perturbations.tsv",
         cells=cells_of,
     output:
         temp(

@@ -14,11 +14,14 @@ def atomic(target: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `target`; replace the target on success, remove the temporary on failure.
 
     The temporary keeps the suffix of the target, since writers choose their format by it. A directory replaces a
-    directory.
+    directory. What a killed job left of the same target is removed first.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+    prefix = f".writing-{target.name}-"
+    for abandoned in target.parent.glob(f"{prefix}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    holder = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     temporary = holder / target.name
     try:
         yield temporary

@@ -1,0 +1,14 @@
+"""Read and check one model, and say which perturbations it has seen."""
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from pertprobe.cards import own_split, perturbation_table
+    from pertprobe.files import atomic
+    from pertprobe.models import load_model
+
+    model = load_model(snakemake.input.model, **snakemake.params.loading)
+    split = snakemake.input.get("split") or own_split(snakemake.input.model)
+    table = perturbation_table(model, split, snakemake.params.label)
+    with atomic(snakemake.output[0]) as temporary:
+        table.to_csv(temporary, sep="\t")
