@@ -1,6 +1,6 @@
 """Job one: read every given file and report all faults together, each behind the key of the config it belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,7 @@ def check_references(config: Config) -> list[str]:
             for name in names
             if name not in known
         ]
-    return faults
+    return [*faults, *_pair_faults(config)]
 
 
 def _probe_references(config: Config) -> list[tuple[str, list[str], Mapping, str]]:
@@ -79,6 +79,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
     notes = {name: _fit(config, name, model, cells, faults) for name, model in models.items()}
     splits = _check_splits(config, faults)
     programs = _check_programs(config, cells, models, faults)
+    faults += [*_layer_faults(config, models), *_knockout_faults(config, models)]
     raise_together(faults)
     return {
         "cells": {name: _cells_summary(config["cells"][name]["path"], found) for name, found in cells.items()},
@@ -86,6 +87,40 @@ def check_inputs(config: Config) -> dict[str, Any]:
         "programs": programs,
         "splits": splits,
     }
+
+
+def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
+    """Yield the sparse autoencoders whose layer a model does not have."""
+    for name, sae in (config.get("sae") or {}).items():
+        layer = sae.get("layer", "middle")
+        for model in sae["models"]:
+            if layer != "middle" and model in models and layer > models[model].n_layers:
+                yield f"sae.{name}.layer: {layer}, but {model} has the layers 0 to {models[model].n_layers}"
+
+
+def _knockout_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
+    """Yield the names in the settings of knockout that a model does not know."""
+    settings = (config.get("probes") or {}).get("knockout") or {}
+    perturbation, genes = settings.get("perturbation", "control"), settings.get("genes", "all")
+    for name, model in models.items():
+        if perturbation not in ("control", *model.perturbations):
+            near = meant(perturbation, model.perturbations)
+            yield f"probes.knockout.perturbation: '{perturbation}' is no perturbation of {name}.{near}"
+        if isinstance(genes, list) and (missing := [gene for gene in genes if gene not in set(model.genes)]):
+            yield f"probes.knockout.genes: not among the genes of {name}: {listed(missing)}"
+
+
+def _pair_faults(config: Config) -> Iterator[str]:
+    """Yield the pairs that do not compare what their list compares."""
+    models = config.get("models") or {}
+    for kind, pairs in (config.get("pairs") or {}).items():
+        for model, reference in pairs:
+            if model not in models or reference not in models:
+                continue
+            same = models[model].get("context") == models[reference].get("context")
+            if model == reference or same != (kind == "regimes"):
+                wanted = "two models of one context" if kind == "regimes" else "models of two contexts"
+                yield f"pairs.{kind}: [{model}, {reference}] are not {wanted}"
 
 
 def given_paths(config: Config) -> list[str]:

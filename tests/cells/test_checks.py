@@ -156,3 +156,14 @@ def test_references_are_checked_without_heavy_imports():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def test_settings_of_probes_are_checked_against_the_models(config):
+    config["sae"] = {"joint": {"models": ["fewshot"], "layer": 99}}
+    config["probes"] = {"knockout": {"perturbation": "STAT9", "genes": ["NOGENE", "NEITHER", "NOR"]}}
+    with pytest.raises(Faults) as raised:
+        check_inputs(config)
+    said = "\n".join(raised.value.messages)
+    assert "sae.joint.layer: 99, but fewshot has the layers 0 to" in said
+    assert "probes.knockout.perturbation: 'STAT9' is no perturbation of fewshot" in said
+    assert "probes.knockout.genes: not among the genes of fewshot: NOGENE" in said

@@ -10,6 +10,7 @@ from snakemake.utils import validate
 from pertprobe.checks import check_references
 from pertprobe.config import expanded, schema_faults
 from pertprobe.errors import PertprobeError
+from pertprobe.evidence import COLUMNS, KEYS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMA = CONFIG / "schema.yaml"
@@ -146,3 +147,29 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch):
     monkeypatch.delenv("WHERE", raising=False)
     with pytest.raises(PertprobeError, match=r"config: \$\{WHERE\} needs the environment variable WHERE, which is not"):
         expanded({"a": "${WHERE}/x"}, "results/r")
+
+
+def test_conditions_may_name_every_measured_column_and_no_other():
+    schema = yaml.safe_load(SCHEMA.read_text())
+    measured = [name for name in COLUMNS if name not in {*KEYS, "unit", "p_used", "evaluable", "reason"}]
+    assert schema["$defs"]["column"]["enum"] == measured
+
+
+def test_every_probe_of_the_schema_may_have_thresholds_and_a_level():
+    schema = yaml.safe_load(SCHEMA.read_text())
+    probes = set(schema["properties"]["probes"]["properties"])
+    assert set(schema["properties"]["thresholds"]["properties"]) == set(schema["$defs"]["probe"]["enum"]) == probes
+
+
+def test_a_condition_on_an_unknown_column_is_a_fault():
+    faults = schema_faults(changed("thresholds/pert_embedding", [["estimat", ">", 0.4]]), SCHEMA)
+    assert [fault.partition(" is not")[0] for fault in faults] == ["thresholds.pert_embedding.0.0: 'estimat'"]
+
+
+def test_pairs_that_do_not_compare_what_they_say_are_faults():
+    config = changed("models/zero", {"path": "elsewhere", "context": "liver"})
+    config["pairs"] = {"contexts": [["few", "zero"]], "regimes": [["few", "zero"], ["few", "few"]]}
+    assert check_references(config) == [
+        "pairs.contexts: [few, zero] are not models of two contexts",
+        "pairs.regimes: [few, few] are not two models of one context",
+    ]
