@@ -39,3 +39,5 @@ rule all:
         "<results>/report.html",
         "<results>/provenance.json",
         "<results>/run_times.tsv",
+        every("spaces/{space}/{model}.h5ad", space=SPACES, model=MODELS),
+        PRODUCTS,

@@ -4,6 +4,7 @@ ASKED["targeted_jacobian"] = {
     "settings": config["probes"]["targeted_jacobian"],
     "panels": panel_genes(),
 }
+PRODUCTS += every("ranks/{model}.tsv", model=MODELS)
 
 
 rule measure_targeted_jacobian:
@@ -30,7 +31,26 @@ rule measure_targeted_jacobian:
         "../scripts/measure.py"
 
 
+rule rank_targeted_jacobian:
+    input:
+        "<results>/measurements/targeted_jacobian/{model}.nc",
+    output:
+        "<results>/ranks/{model}.tsv",
+    log:
+        "<results>/logs/rank_targeted_jacobian/{model}.log",
+    benchmark:
+        "<results>/benchmarks/rank_targeted_jacobian/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        panels=panel_genes(),
+        code=code("probes.targeted_jacobian:ranks"),
+    script:
+        "../scripts/ranks.py"
+
+
 rule targeted_jacobian:
     input:
+        every("ranks/{model}.tsv", model=MODELS),
         "<results>/evidence/targeted_jacobian.tsv",
         multiext("<results>/figures/targeted_jacobian", ".svg", ".pdf", ".png"),

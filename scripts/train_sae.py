@@ -21,5 +21,5 @@ with job(snakemake):
         activations[name] = sampled_activations(model, cells, settings["layer"], settings["cells"], seed)
     sizes = {key: settings[key] for key in ("expansion", "k", "steps")}
     sae = train_sae(activations, seed=seed_of(params.seed, "sae", snakemake.wildcards.sae), **sizes)
-    sae.save(Path(snakemake.output[0]).parent)
+    sae.save(Path(snakemake.output[0]).parent, metadata={key: settings[key] for key in ("models", "layer")})
     write(quality(sae, activations), snakemake.output[2])

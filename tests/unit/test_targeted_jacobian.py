@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
 from pertprobe.errors import PertprobeError
 from pertprobe.probes import targeted_jacobian
+from pertprobe.probes.base import dataset
+from pertprobe.probes.targeted_jacobian import ranks
 from pertprobe.programs import Panel
 from pertprobe.statistics import rank_sum_triples
 
@@ -202,3 +205,17 @@ def test_a_panel_without_any_gene_of_the_model_is_an_error_in_words():
     )
     with pytest.raises(PertprobeError, match="no regulator or no target of any panel is among the model's genes"):
         targeted_jacobian.measure(inputs, ["x1"])
+
+
+def test_ranks_say_where_every_perturbation_stands_on_a_pair():
+    values = xr.DataArray([[[0.1], [-3.0], [2.0]]], dims=("set", "perturbation", "feature"),
+                          coords={"perturbation": ["P1", "P2", "P3"], "feature": ["R>T"]})  # fmt: skip
+    opened = xr.DataArray([[[1.0], [1.0], [0.0]]], dims=("set", "perturbation", "gene"), coords={"gene": ["T"]})
+    panel = {"panel": {"regulators": ["R", "T"], "targets": ["T", "unmeasured"]}}
+    table = ranks(dataset(jacobian=values, open=opened), panel)
+    assert table[["perturbation", "rank", "of", "open"]].values.tolist() == [
+        ["P1", 3.0, 3, 1.0],
+        ["P2", 1.0, 3, 1.0],
+        ["P3", 2.0, 3, 0.0],
+    ]
+    assert ranks(xr.Dataset(attrs={"not_evaluable": "why"}), panel).empty

@@ -10,7 +10,7 @@ from workflow_project import tiny
 JUDGING = Counter(["verdicts", "readings", "draw_verdicts", "report", "run_times"])
 RECHECKING = Counter(["recheck_inputs", "provenance"])
 TESTING = Counter(test=3, compare=2, gather_evidence=1, draw=1)
-MEASURING = Counter(measure_targeted_jacobian=3, gather=3)
+MEASURING = Counter(measure_targeted_jacobian=3, gather=3, rank_targeted_jacobian=3)
 
 
 def changed(path, name):
@@ -62,8 +62,16 @@ def test_a_changed_setting_of_one_probe_leaves_the_others_alone(demo):
     config = tiny()
     config["probes"]["knockout"]["value"] = "mean"
     plan = demo.plan(config)
-    assert plan.jobs == JUDGING + TESTING + Counter(measure_knockout=3, gather=3)
+    assert plan.jobs == JUDGING + TESTING + Counter(measure_knockout=3, gather=3, export_space=3)
     assert of_probes(plan, "evidence") == {"knockout"}
+
+
+def test_another_model_measures_nothing_of_the_others_again(demo):
+    config = tiny()
+    config["models"]["another"] = config["models"]["a_fewshot"] | {"regime": "unknown"}
+    measured = {name for name in demo.plan(config).outputs if name.startswith(("measurements", "trained", "sae"))}
+    assert measured
+    assert all("another" in name for name in measured)
 
 
 def test_more_permutations_measure_nothing_again(demo):
@@ -121,7 +129,7 @@ def test_a_threshold_that_is_run_judges_anew_and_rewrites_only_the_judgement(fin
     before, verdicts = finished.times(), (finished.results / "verdicts.tsv").read_text()
     finished.finish("--cores", "2", "--", "all", "pert_embedding", config=config)
     after = finished.times()
-    matrix = {"figures/verdict_matrix.svg", "figures/verdict_matrix.png"}
+    matrix = {f"figures/verdict_matrix.{suffix}" for suffix in ("svg", "pdf", "png")}
     rewritten = {name for name, time in after.items() if before.get(name) != time}
     assert rewritten == {"verdicts.tsv", "readings.tsv", "report.html", "run_times.tsv", *matrix}
     assert before.keys() == after.keys()

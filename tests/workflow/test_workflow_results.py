@@ -19,6 +19,7 @@ EVIDENCE = [
     *("estimate_published", "p_published", "ceiling", "disattenuated", "redrawn_max", "p_redrawn"),
     *("exceeds_redrawn", "evaluable", "reason"),
 ]
+SPACES = ["pert_encoder", "sae_middle", "knockout", "delta_y"]
 TREE = [
     *("checks.json", "provenance.json", "run_times.tsv", "verdicts.tsv", "readings.tsv", "report.html"),
     *("simulated/cells.h5ad", "simulated/programs.gmt", "simulated/truth.tsv", "simulated/panels.tsv"),
@@ -29,8 +30,9 @@ TREE = [
     *(f"measurements/{probe}/{model}.nc" for probe in (*PROBES, "delta_y") for model in MODELS),
     *(f"evidence/{probe}/{name}.tsv" for probe in PROBES for name in (*MODELS, *PAIRS)),
     *(f"evidence/{probe}.tsv" for probe in PROBES),
-    *(f"figures/{figure}{suffix}" for figure in ("verdict_matrix", *PROBES) for suffix in (".svg", ".png")),
-    *(f"spaces/pert_encoder/{model}.h5ad" for model in MODELS),
+    *(f"figures/{figure}{suffix}" for figure in ("verdict_matrix", *PROBES) for suffix in (".svg", ".pdf", ".png")),
+    *(f"spaces/{space}/{model}.h5ad" for space in SPACES for model in MODELS),
+    *(f"ranks/{model}.tsv" for model in MODELS),
 ]
 
 

@@ -9,7 +9,6 @@ from scipy.stats import spearmanr
 
 from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, dataset
 from pertprobe.probes.representation import coherence_rows, consistency_rows, matched_cosine, trained_profiles
-from pertprobe.progress import counted
 from pertprobe.statistics.published import random_sets_p
 
 if TYPE_CHECKING:
@@ -37,17 +36,11 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
     means = [
         inputs.sae.encode(states).mean(-2).cpu().numpy()
-        for states in counted_states(hidden_states(inputs.model, inputs.cells, names, inputs.layer), names)
+        for states in hidden_states(inputs.model, inputs.cells, names, inputs.layer)
     ]
     values = np.stack(means, axis=1)
     coords = {"perturbation": names, "feature": [f"f{i}" for i in range(values.shape[-1])]}
     return dataset(activation=xr.DataArray(values, dims=("set", "perturbation", "feature"), coords=coords))
-
-
-def counted_states(states: Iterator[Any], names: list[str]) -> Iterator[Any]:
-    """Yield the hidden states of each perturbation, with progress."""
-    for _, each in zip(counted(names, "SAE features of perturbations"), states, strict=True):
-        yield each
 
 
 def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:

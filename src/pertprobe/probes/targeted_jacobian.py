@@ -149,6 +149,38 @@ def _panel_rows(inputs: TestInputs, name: str, panel: Panel) -> Iterator[dict[st
     yield _control_row(inputs, name, panel, who)
 
 
+def ranks(measurement: xr.Dataset, panels: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return where every perturbation stands on each pair of each panel, over all perturbations.
+
+    Columns: panel, regulator, target, perturbation, jacobian (mean over cell sets), rank (1 = largest |J|, ties share
+    their mean), of (perturbations ranked), open (share of cells whose output for the target is above 0). No rows where
+    the measurement could not be made.
+    """
+    columns = ["panel", "regulator", "target", "perturbation", "jacobian", "rank", "of", "open"]
+    if "jacobian" not in measurement:
+        return pd.DataFrame(columns=columns)
+    jacobian, opened = (averaged(measurement, name).to_pandas() for name in ("jacobian", "open"))
+    tables = [
+        pd.DataFrame(
+            {
+                "panel": name,
+                "regulator": regulator,
+                "target": target,
+                "perturbation": jacobian.index,
+                "jacobian": jacobian[f"{regulator}>{target}"].to_numpy(),
+                "rank": jacobian[f"{regulator}>{target}"].abs().rank(ascending=False).to_numpy(),
+                "of": len(jacobian),
+                "open": opened[target].to_numpy(),
+            }
+        )
+        for name, panel in panels.items()
+        for regulator in panel["regulators"]
+        for target in panel["targets"]
+        if f"{regulator}>{target}" in jacobian.columns and regulator != target
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
 def signed_table(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     """Return s J [perturbation, pair]: each pair times the sign that the panel expects, 1 where it expects none."""
     return table * np.array([(panel.signs or {}).get(pair, 1) for pair in table.columns])

@@ -19,7 +19,7 @@ def hidden_states(model: Model, cells: CellSets, names: Sequence[str], layer: in
     """Yield for each perturbation the hidden states of the cells [n_sets, S, H] at a layer, extra tokens left out."""
     number = layer_number(model, layer)
     encoded = model.encode_cells(model.tensor(cells.values), model.batch_indices(cells.batches))
-    for code in encode_each(model, names):
+    for code in counted(list(encode_each(model, names)), "hidden states of perturbations"):
         mixed = model.mix(code.expand(cells.n_sets, -1), encoded)
         yield mixed.layers[number][..., model.cell_positions, :]
 
@@ -34,7 +34,7 @@ def sampled_activations(model: Model, cells: CellSets, layer: int | str, limit: 
     generator = torch.Generator().manual_seed(seed)
     each = max(1, min(cells.n_sets * cells.set_size, limit // len(names)))
     drawn = []
-    for states in hidden_states(model, cells, list(counted(names, "activations of perturbations")), layer):
+    for states in hidden_states(model, cells, names, layer):
         flat = states.reshape(-1, states.shape[-1]).cpu()
         drawn.append(flat[torch.randperm(len(flat), generator=generator)[:each]])
     return torch.cat(drawn)
