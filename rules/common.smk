@@ -22,9 +22,7 @@ def checked_config():
     try:
         settled = expanded(config, f"results/{config['run']}")
         if not all(map(os.path.exists, given_paths(settled))):
-            check_inputs(
-                settled
-            )  # the run cannot start: read what there is, and name every fault together
+            check_inputs(settled)  # the run cannot start: read what there is, and name every fault together
     except PertprobeError as error:
         raise WorkflowError(str(error))
     return settled
@@ -48,12 +46,10 @@ MODELS = config["models"]
 SHARDS = config["shards"]
 PAIRS = [(kind, *pair) for kind, pairs in config["pairs"].items() for pair in pairs]
 SEED = config["seed"]
-SPACES = (
-    {}
-)  # space -> the probe whose measurement holds it; each probe's rules add theirs
-ASKED = (
-    {}
-)  # probe -> what its measurement depends on beside files; each probe's rules add theirs
+# Each probe's rules add theirs:
+SPACES = {}  # space -> the probe whose measurement holds it
+ASKED = {}  # probe -> what its measurement depends on beside files
+PRODUCTS = []  # further tables that belong to a run
 MEASURING = (
     "measuring:measure_shard",
     "measuring:write_measurement",
@@ -149,15 +145,10 @@ def question(wildcards):
     """Return what a test needs to know of the config; nothing that only other probes depend on."""
     return {
         "settings": config["probes"][wildcards.probe],
-        "programs": {
-            key: value for key, value in config["programs"].items() if key != "gmt"
-        },
+        "programs": {key: value for key, value in config["programs"].items() if key != "gmt"},
         "panels": chosen_panels() if wildcards.probe == "targeted_jacobian" else {},
         "statistics": config["statistics"],
-        "models": {
-            name: {key: entry[key] for key in ("context", "regime")}
-            for name, entry in MODELS.items()
-        },
+        "models": {name: {key: entry[key] for key in ("context", "regime")} for name, entry in MODELS.items()},
         "comparison": comparison_of(wildcards),
         "seed": SEED,
     }
@@ -171,11 +162,7 @@ def comparison_of(wildcards):
 
 def chosen_panels():
     wanted = config["probes"].get("targeted_jacobian", {}).get("panels", [])
-    return {
-        name: panel
-        for name, panel in config["panels"].items()
-        if wanted == "all" or name in wanted
-    }
+    return {name: panel for name, panel in config["panels"].items() if wanted == "all" or name in wanted}
 
 
 def panel_genes():

@@ -67,9 +67,7 @@ rule report:
         evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
         cards=every("models/{model}/card.json", model=MODELS),
         quality=every("models/{model}/quality.tsv", model=MODELS),
-        figures=every(
-            "figures/{figure}.svg", figure=["verdict_matrix", *config["probes"]]
-        ),
+        figures=every("figures/{figure}.svg", figure=["verdict_matrix", *config["probes"]]),
         sae=every("sae/{sae}/quality.tsv", sae=config["sae"]),
     output:
         "<results>/report.html",

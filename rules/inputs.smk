@@ -31,9 +31,7 @@ rule recheck_inputs:
         "../envs/pertprobe.yaml"
     params:
         config={
-            key: config[key]
-            for key in ("run", "simulate", "cells", "models", "programs", "panels")
-            if key in config
+            key: config[key] for key in ("run", "simulate", "cells", "models", "programs", "panels") if key in config
         },
         code=code("checks:check_inputs"),
     script:
@@ -99,10 +97,7 @@ rule evaluability:
         "../envs/pertprobe.yaml"
     params:
         models=list(MODELS),
-        entries={
-            name: {key: entry[key] for key in ("context", "regime")}
-            for name, entry in MODELS.items()
-        },
+        entries={name: {key: entry[key] for key in ("context", "regime")} for name, entry in MODELS.items()},
         probes=list(config["probes"]),
         programs=config["programs"],
         panels=chosen_panels(),

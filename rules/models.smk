@@ -7,9 +7,7 @@ ASKED["delta_y"] = {"settings": {}}
 rule train:
     input:
         checks="<results>/inputs/checked.json",
-        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]][
-            "path"
-        ],
+        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["path"],
     output:
         directory("<results>/trained/{model}"),
     log:
@@ -43,9 +41,7 @@ rule seen:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        label=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]][
-            "context"
-        ],
+        label=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["context"],
         loading=lambda wildcards: loading(wildcards.model),
         code=code("models:load_model", "cards:perturbation_table", "cards:own_split"),
     script:
@@ -100,9 +96,7 @@ rule quality:
         measurement="<results>/measurements/delta_y/{model}.nc",
         card="<results>/models/{model}/card.json",
         seen="<results>/models/{model}/perturbations.tsv",
-        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]][
-            "path"
-        ],
+        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["path"],
     output:
         "<results>/models/{model}/quality.tsv",
     log:
@@ -120,9 +114,7 @@ rule quality:
 
 rule train_sae:
     input:
-        models=lambda wildcards: [
-            directory_of(model) for model in config["sae"][wildcards.sae]["models"]
-        ],
+        models=lambda wildcards: [directory_of(model) for model in config["sae"][wildcards.sae]["models"]],
         seen=lambda wildcards: every(
             "models/{model}/perturbations.tsv",
             model=config["sae"][wildcards.sae]["models"],

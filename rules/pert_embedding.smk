@@ -10,9 +10,7 @@ rule measure_pert_embedding:
         seen="<results>/models/{model}/perturbations.tsv",
         cells=cells_of,
     output:
-        temp(
-            "<results>/measurements/pert_embedding/shards/{model}/{shard}-of-{shards}.nc"
-        ),
+        temp("<results>/measurements/pert_embedding/shards/{model}/{shard}-of-{shards}.nc"),
     log:
         "<results>/logs/measure_pert_embedding/{model}/{shard}-of-{shards}.log",
     benchmark:

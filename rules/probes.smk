@@ -28,9 +28,7 @@ rule gather:
 
 rule export_space:
     input:
-        lambda wildcards: every(
-            f"measurements/{SPACES[wildcards.space]}/{wildcards.model}.nc"
-        ),
+        lambda wildcards: every(f"measurements/{SPACES[wildcards.space]}/{wildcards.model}.nc"),
     output:
         "<results>/spaces/{space}/{model}.h5ad",
     log:
@@ -109,9 +107,7 @@ rule gather_evidence:
 rule draw:
     input:
         evidence="<results>/evidence/{probe}.tsv",
-        measurements=lambda wildcards: every(
-            f"measurements/{wildcards.probe}/{{model}}.nc", model=MODELS
-        ),
+        measurements=lambda wildcards: every(f"measurements/{wildcards.probe}/{{model}}.nc", model=MODELS),
         programs=program_files(),
     output:
         multiext("<results>/figures/{probe}", ".svg", ".pdf", ".png"),

@@ -15,9 +15,7 @@ rule measure_sae_features:
         cells=cells_of,
         sae=multiext(f"<results>/sae/{SAE}/", "cfg.json", "sae_weights.safetensors"),
     output:
-        temp(
-            "<results>/measurements/sae_features/shards/{model}/{shard}-of-{shards}.nc"
-        ),
+        temp("<results>/measurements/sae_features/shards/{model}/{shard}-of-{shards}.nc"),
     log:
         "<results>/logs/measure_sae_features/{model}/{shard}-of-{shards}.log",
     benchmark:

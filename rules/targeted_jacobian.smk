@@ -13,9 +13,7 @@ rule measure_targeted_jacobian:
         seen="<results>/models/{model}/perturbations.tsv",
         cells=cells_of,
     output:
-        temp(
-            "<results>/measurements/targeted_jacobian/shards/{model}/{shard}-of-{shards}.nc"
-        ),
+        temp("<results>/measurements/targeted_jacobian/shards/{model}/{shard}-of-{shards}.nc"),
     log:
         "<results>/logs/measure_targeted_jacobian/{model}/{shard}-of-{shards}.log",
     benchmark:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("PERTPROBE_SHARED") or ROOT.parent / "shared")
+SHARED = Path(os.environ.get("PERTPROBE_SHARED") or ROOT.parent / "shared").resolve()
 REASON = "the shared folder is absent"
 
 
