@@ -44,31 +44,33 @@ def _follow(module: str, name: str, reached: dict[tuple[str, str], str]) -> None
     """Add `name` of `module` (all of it where name is empty) and everything it uses to `reached`."""
     if (module, name) in reached:
         return
+    reached[module, name], used = _definition(module, name)
+    for target in used:
+        _follow(*target, reached)
+
+
+@cache
+def _definition(module: str, name: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the syntax of `name` in `module` as text, and what of this package it uses as (module, name)."""
     parsed = _module(module)
     if not name:
-        reached[module, ""] = ""
-        for each in (*parsed.definitions, *parsed.imports):
-            _follow(module, each, reached)
-    elif name in parsed.definitions or name in parsed.imports:
+        return "", tuple((module, each) for each in (*parsed.definitions, *parsed.imports))
+    if name in parsed.definitions or name in parsed.imports:
         statements = parsed.definitions.get(name, [])
-        reached[module, name] = "".join(ast.dump(_without_docstrings(each)) for each in statements)
-        for statement in statements:
-            _follow_uses(module, parsed, statement, reached)
-        if name in parsed.imports:
-            _follow(*parsed.imports[name], reached)
-    elif _path(f"{module}.{name}"):
-        _follow(f"{module}.{name}", "", reached)
-    else:
-        raise KeyError(f"{module} defines no {name}")
+        uses = [target for statement in statements for target in _uses(module, parsed, statement)]
+        imported = [parsed.imports[name]] if name in parsed.imports else []
+        return "".join(ast.dump(_without_docstrings(each)) for each in statements), (*uses, *imported)
+    if _path(f"{module}.{name}"):
+        return "", ((f"{module}.{name}", ""),)
+    raise KeyError(f"{module} defines no {name}")
 
 
-def _follow_uses(module: str, parsed: Module, statement: ast.stmt, reached: dict[tuple[str, str], str]) -> None:
+def _uses(module: str, parsed: Module, statement: ast.stmt) -> list[tuple[str, str]]:
+    """Return what of this package a statement uses: what it imports itself, and names of its module."""
     local = _imports_of(module, [node for node in ast.walk(statement) if isinstance(node, ast.Import | ast.ImportFrom)])
-    for target in local.values():
-        _follow(*target, reached)
     used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - local.keys()
-    for name in sorted(used & (parsed.definitions.keys() | parsed.imports.keys())):
-        _follow(module, name, reached)
+    known = parsed.definitions.keys() | parsed.imports.keys()
+    return [*local.values(), *((module, name) for name in sorted(used & known))]
 
 
 @cache

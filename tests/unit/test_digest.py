@@ -84,10 +84,12 @@ def package(tmp_path, monkeypatch):
             assert old in text
             path.write_text(text.replace(old, new, 1) if old else text)
         digest._module.cache_clear()
+        digest._definition.cache_clear()
         return digest.code(*targets)
 
     yield code
     digest._module.cache_clear()
+    digest._definition.cache_clear()
 
 
 def test_it_is_the_same_every_time(package):
