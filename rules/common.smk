@@ -112,7 +112,16 @@ def training_source(wildcards):
 
 def cells_of(wildcards):
     """Return the cell sets of the model's context."""
-    return f"{RESULTS}/inputs/cells/{MODELS[wildcards.model]['context']}.h5ad"
+    return cells_of_model(wildcards.model)
+
+
+def cells_of_model(model):
+    return f"{RESULTS}/inputs/cells/{MODELS[model]['context']}.h5ad"
+
+
+def pooled(wildcards):
+    """Return the models a sparse autoencoder is trained on."""
+    return config["sae"][wildcards.sae]["models"]
 
 
 def every(pattern, **wildcards):

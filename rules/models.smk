@@ -114,12 +114,9 @@ rule quality:
 
 rule train_sae:
     input:
-        models=lambda wildcards: [directory_of(model) for model in config["sae"][wildcards.sae]["models"]],
-        seen=lambda wildcards: every(
-            "models/{model}/perturbations.tsv",
-            model=config["sae"][wildcards.sae]["models"],
-        ),
-        cells=every("inputs/cells/{context}.h5ad", context=config["cells"]),
+        models=lambda wildcards: [directory_of(model) for model in pooled(wildcards)],
+        seen=lambda wildcards: every("models/{model}/perturbations.tsv", model=pooled(wildcards)),
+        cells=lambda wildcards: [cells_of_model(model) for model in pooled(wildcards)],
     output:
         multiext(
             "<results>/sae/{sae}/",
@@ -135,9 +132,7 @@ rule train_sae:
         "../envs/pertprobe.yaml"
     params:
         settings=lambda wildcards: config["sae"][wildcards.sae],
-        loading={model: loading(model) for model in MODELS},
-        contexts=list(config["cells"]),
-        context_of={model: entry["context"] for model, entry in MODELS.items()},
+        loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
         seed=SEED,
         code=code(
             "sae:train_sae",

@@ -12,13 +12,12 @@ with job(snakemake):
     from pertprobe.sae.activations import sampled_activations
     from pertprobe.seeding import seed_of
 
-    params, settings = snakemake.params, snakemake.params.settings
+    given, params, settings = snakemake.input, snakemake.params, snakemake.params.settings
     activations = {}
-    for name, path in zip(settings["models"], snakemake.input.models, strict=True):
-        model = load_model(path, **params.loading[name])
-        cells = cells_for(model, snakemake.input.cells[params.contexts.index(params.context_of[name])])
-        seed = seed_of(params.seed, "activations", name)
-        activations[name] = sampled_activations(model, cells, settings["layer"], settings["cells"], seed)
+    for name, path, loading, cells in zip(settings["models"], given.models, params.loading, given.cells, strict=True):
+        model, seed = load_model(path, **loading), seed_of(params.seed, "activations", name)
+        sets = cells_for(model, cells)
+        activations[name] = sampled_activations(model, sets, settings["layer"], settings["cells"], seed)
     sizes = {key: settings[key] for key in ("expansion", "k", "steps")}
     sae = train_sae(activations, seed=seed_of(params.seed, "sae", snakemake.wildcards.sae), **sizes)
     sae.save(Path(snakemake.output[0]).parent, metadata={key: settings[key] for key in ("models", "layer")})

@@ -114,7 +114,7 @@ def _pair_faults(config: Config) -> Iterator[str]:
     """Yield the pairs that do not compare what their list compares."""
     models = config.get("models") or {}
     for kind, pairs in (config.get("pairs") or {}).items():
-        for model, reference in pairs:
+        for model, reference in (pair for pair in pairs if len(pair) == 2):
             if model not in models or reference not in models:
                 continue
             same = models[model].get("context") == models[reference].get("context")
