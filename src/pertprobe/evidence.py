@@ -84,8 +84,7 @@ def row(identity: Mapping[str, Any], **values: Any) -> dict[str, Any]:
     unknown = given.keys() - COLUMNS.keys()
     if unknown:
         raise KeyError(f"no evidence column called {', '.join(sorted(unknown))}")
-    reasons = [given.get("reason", ""), NOT_MEASURED]
-    return {**COLUMNS, **given, "reason": "; ".join(reason for reason in reasons if reason)}
+    return {**COLUMNS, **given, "reason": joined(given.get("reason", ""), NOT_MEASURED)}
 
 
 def not_evaluable(identity: Mapping[str, Any], reason: str, **values: Any) -> dict[str, Any]:
@@ -93,11 +92,16 @@ def not_evaluable(identity: Mapping[str, Any], reason: str, **values: Any) -> di
     return {**row(identity, **values), "evaluable": False, "reason": reason}
 
 
-def tested(test: Any) -> dict[str, Any]:
-    """Return the columns that a permutation test (`statistics.permutation.Test`) fills."""
+def tested(test: Any, *notes: str) -> dict[str, Any]:
+    """Return the columns that a `statistics.permutation.Test` fills; its note, then `notes`, are the reason."""
     effect = {"effect": test.estimate - test.null_mean}
     columns = {name: value for name, value in test._asdict().items() if name in COLUMNS}
-    return {**columns, **effect, "reason": test.note}
+    return {**columns, **effect, "reason": joined(test.note, *notes)}
+
+
+def joined(*reasons: str) -> str:
+    """Return the reasons that say something, in one text."""
+    return "; ".join(reason for reason in reasons if reason)
 
 
 def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def _refusal(inputs: TestInputs) -> str:
     """Return why a measurement could not be made, of the model or of its reference; empty where both were."""
     subjects = [each for each in (inputs.subject, inputs.reference) if each is not None]
     reasons = [each.measurement.attrs[NOT_EVALUABLE] for each in subjects if NOT_EVALUABLE in each.measurement.attrs]
-    return "; ".join(dict.fromkeys(reasons))
+    return evidence.joined(*dict.fromkeys(reasons))
 
 
 def _refused_rows(module: Any, inputs: TestInputs, reason: str) -> Iterator[dict[str, Any]]:
@@ -41,7 +41,7 @@ def _refused_rows(module: Any, inputs: TestInputs, reason: str) -> Iterator[dict
 
 
 def _marked(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "reason": "; ".join(part for part in (row["reason"], CAUSAL_NOTE) if part)}
+    return {**row, "reason": evidence.joined(row["reason"], CAUSAL_NOTE)}
 
 
 def read_inputs(

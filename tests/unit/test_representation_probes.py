@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from tiny import profiles, rows_of, subject, to_test
 
 from pertprobe import evidence
 from pertprobe.probes import pert_embedding, sae_features
+from pertprobe.probes.base import Subject
 from pertprobe.statistics import random_sets_p, rank_sum_pairs
 from pertprobe.statistics.similarity import cosine_similarity
 
@@ -166,3 +168,17 @@ def test_neighbours_are_the_k_most_similar_without_oneself():
     assert not adjacent.diagonal().any()
     assert np.flatnonzero(adjacent[0]).tolist() == [1, 3]
     assert np.flatnonzero(adjacent[2]).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (["here", "here"], ""),
+        (["unknown", "unknown"], ""),
+        (["here", "elsewhere"], "members trained: 1 here, 1 elsewhere"),
+        (["elsewhere", "elsewhere"], "members trained: 2 elsewhere"),
+    ],
+)
+def test_members_held_out_here_are_counted_in_words(seen, said):
+    one = Subject(xr.Dataset(), pd.Series(dtype=float), pd.Series(seen, index=["a", "b"]))
+    assert one.held_out(["a", "b"]) == said

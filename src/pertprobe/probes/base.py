@@ -1,6 +1,6 @@
 """What probes are given: to measure a model, and to test what was measured."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,16 @@ class Subject:
     """Perturbation -> norm of the model's own mean delta_y in its context."""
     seen: pd.Series
     """Perturbation -> here, elsewhere, never or unknown."""
+
+    def held_out(self, names: Iterable[str]) -> str:
+        """Say how many of the perturbations the model was trained with here and where not; empty if all were here."""
+        counts = self.seen.reindex(list(names)).value_counts()
+        if not set(counts.index) - {"here", "unknown"}:
+            return ""
+        parts = [
+            f"{counts[status]} {status}" for status in ("here", "elsewhere", "never", "unknown") if status in counts
+        ]
+        return f"members trained: {', '.join(parts)}"
 
 
 @dataclass(frozen=True)

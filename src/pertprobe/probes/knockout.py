@@ -144,13 +144,12 @@ def _agreement_row(
     enough = inputs.min_genes if found is not None else 2
     if len(result.genes) < enough:
         short = f"{len(result.genes)} genes with a varying profile and a partner, {enough} needed"
-        return evidence.not_evaluable(identity, "; ".join([short, *notes]), **who)
-    columns = evidence.tested(result.test)
-    columns["reason"] = "; ".join(notes)
+        return evidence.not_evaluable(identity, evidence.joined(short, *notes), **who)
+    columns = evidence.tested(result.test, *notes)
     diagonal = r[result.genes, result.genes]
     if inputs.sharing:
         # The numbers stand, but nothing here can tell the seed from biology: no pass, no fail.
-        columns |= {"evaluable": False, "reason": "; ".join([inputs.sharing, *notes])}
+        columns |= {"evaluable": False, "reason": evidence.joined(inputs.sharing, *notes)}
     low, high = bootstrap_mean(diagonal - result.partners, inputs.bootstrap, inputs.random("interval", program))
     return evidence.row(identity, **who, **columns, ci_low=low, ci_high=high, estimate_published=result.matched)
 

@@ -45,7 +45,7 @@ def coherence_rows(inputs: TestInputs, profiles: xr.DataArray, published: Publis
             yield evidence.row(
                 inputs.identity,
                 **who,
-                **evidence.tested(test),
+                **evidence.tested(test, inputs.subject.held_out(names[found])),
                 n_background=len(names),
                 ci_low=low,
                 ci_high=high,
@@ -73,8 +73,7 @@ def consistency_rows(
     matrices = [cosine_similarity(centred(each.values)) for each in (ours, theirs)]
     test = mantel(*matrices, inputs.permutations, inputs.random("consistency"))
     said = published(ours, theirs)
-    columns = evidence.tested(test)
-    columns["reason"] = "; ".join(part for part in (columns["reason"], inputs.sharing) if part)
+    columns = evidence.tested(test, inputs.sharing)
     yield evidence.row(inputs.identity, **who, **columns, estimate_published=said)
 
 

@@ -138,7 +138,7 @@ def _panel_rows(inputs: TestInputs, name: str, panel: Panel) -> Iterator[dict[st
     table, notes = panel_table(inputs.subject.measurement, panel)
     if table.shape[1] == 0:
         for statistic in STATISTICS:
-            yield evidence.not_evaluable(inputs.identity, "; ".join(notes), statistic=statistic, **who)
+            yield evidence.not_evaluable(inputs.identity, evidence.joined(*notes), statistic=statistic, **who)
         return
     signed, absolute = signed_table(table, panel), table.abs()
     primary, alternative = (signed, absolute) if panel.signs else (absolute, signed)
@@ -231,11 +231,10 @@ def _score_row(
         notes = [*notes, f"{len(dropped)} perturbations with too few pairs dropped: {', '.join(dropped)}"]
     if len(found) < inputs.min_perturbations:
         short = f"{len(found)} pathway perturbations, {inputs.min_perturbations} needed"
-        return evidence.not_evaluable(inputs.identity, "; ".join([short, *notes]), **who)
+        return evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
     strength = inputs.subject.strength.reindex(scores.index).to_numpy()
     test = mean_score(scores.to_numpy(), found, strength, inputs.permutations, inputs.random(*who.values()))
-    columns = evidence.tested(test)
-    columns["reason"] = "; ".join(note for note in (columns["reason"], *notes) if note)
+    columns = evidence.tested(test, inputs.subject.held_out(scores.index[found]), *notes)
     return evidence.row(inputs.identity, **who, **columns, estimate_published=said[0], p_published=said[1])
 
 
