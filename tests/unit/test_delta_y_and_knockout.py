@@ -202,3 +202,11 @@ def test_coherent_knockouts_of_one_model_are_found():
     assert table.p["random"] > 0.05
     assert set(table.unit) == {"gene"}
     assert table.ci_low["P"] <= table.estimate["P"] <= table.ci_high["P"]
+
+
+def test_contexts_read_in_another_space_do_not_choose_the_knocked_out_genes():
+    own, embedded = cell_sets(), cell_sets(genes=("X_emb_0", "X_emb_1"))
+    settings = {**SETTINGS, "genes": 3}
+    alone = to_measure(MeanShift(), own, settings=settings, contexts=(own,))
+    beside = to_measure(MeanShift(), own, settings=settings, contexts=(own, embedded))
+    assert knockout.units(beside) == knockout.units(alone)

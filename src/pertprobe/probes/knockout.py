@@ -43,7 +43,9 @@ def units(inputs: MeasureInputs) -> list[str]:
     genes = np.array(inputs.model.genes)
     if wanted == "all":
         return sorted(genes)
-    sets = [each.for_genes(inputs.model.genes) for each in inputs.contexts]
+    # Contexts read in another space, as those of an embedding model, say nothing of these genes.
+    measured = [each for each in inputs.contexts if set(inputs.model.genes) <= set(each.genes)]
+    sets = [each.for_genes(inputs.model.genes) for each in measured]
     expression = np.mean([each.values.mean(axis=(0, 1), dtype=np.float64) for each in sets], axis=0)
     # Names break ties, so that the choice does not depend on the order of genes in a file.
     return sorted(genes[np.lexsort((genes, -expression))][:wanted])
