@@ -150,6 +150,11 @@ def program_files():
     return config["programs"]["gmt"]
 
 
+def contexts_and_regimes():
+    """Return where each model is read, and how it was trained."""
+    return {name: {key: entry[key] for key in ("context", "regime")} for name, entry in MODELS.items()}
+
+
 def question(wildcards):
     """Return what a test needs to know of the config; nothing that only other probes depend on."""
     return {
@@ -157,7 +162,7 @@ def question(wildcards):
         "programs": {key: value for key, value in config["programs"].items() if key != "gmt"},
         "panels": chosen_panels() if wildcards.probe == "targeted_jacobian" else {},
         "statistics": config["statistics"],
-        "models": {name: {key: entry[key] for key in ("context", "regime")} for name, entry in MODELS.items()},
+        "models": contexts_and_regimes(),
         "comparison": comparison_of(wildcards),
         "seed": SEED,
     }

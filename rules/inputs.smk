@@ -97,7 +97,7 @@ rule evaluability:
         "../envs/pertprobe.yaml"
     params:
         models=list(MODELS),
-        entries={name: {key: entry[key] for key in ("context", "regime")} for name, entry in MODELS.items()},
+        entries=contexts_and_regimes(),
         probes=list(config["probes"]),
         programs=config["programs"],
         panels=chosen_panels(),

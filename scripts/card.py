@@ -3,10 +3,8 @@
 from pertprobe.job import job
 
 with job(snakemake):
-    import json
-
     from pertprobe.cards import model_card
-    from pertprobe.files import atomic
+    from pertprobe.files import write_json
     from pertprobe.models import load_model
 
     loading = snakemake.params.loading
@@ -14,5 +12,4 @@ with job(snakemake):
         name: load_model(path, **loading[name]) for name, path in zip(loading, snakemake.input.models, strict=True)
     }
     card = model_card(snakemake.wildcards.model, models, snakemake.params.entry, snakemake.input.cells)
-    with atomic(snakemake.output[0]) as temporary:
-        temporary.write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
+    write_json(card, snakemake.output[0])

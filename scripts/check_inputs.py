@@ -1,13 +1,10 @@
 """Read every given file and report all faults together."""
 
-import json
-
 from pertprobe.job import job
 
 with job(snakemake):
     from pertprobe.checks import check_inputs
-    from pertprobe.files import atomic
+    from pertprobe.files import write_json
 
     found = check_inputs(snakemake.config) | {"config": snakemake.config}
-    with atomic(snakemake.output[0]) as temporary:
-        temporary.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
+    write_json(found, snakemake.output[0])

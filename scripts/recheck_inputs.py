@@ -7,7 +7,7 @@ from pertprobe.job import job
 
 with job(snakemake):
     from pertprobe.checks import check_inputs
-    from pertprobe.files import atomic
+    from pertprobe.files import write_json
 
     gate, asked = Path(snakemake.input.gate), snakemake.params.config
     found = json.loads(gate.read_text())
@@ -15,5 +15,4 @@ with job(snakemake):
     newer = [path for path in snakemake.input.files if Path(path).stat().st_mtime > gate.stat().st_mtime]
     if newer or {key: answered.get(key) for key in asked} != json.loads(json.dumps(asked)):
         found = check_inputs(snakemake.config)
-    with atomic(snakemake.output[0]) as temporary:
-        temporary.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
+    write_json(found, snakemake.output[0])

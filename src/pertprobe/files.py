@@ -1,12 +1,14 @@
 """Writing that leaves nothing half done, and hashes of what was read."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -30,6 +32,12 @@ def atomic(target: str | Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Write a value as JSON, keys sorted, all or nothing."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def sha256(path: str | Path) -> str:

@@ -6,7 +6,6 @@ For speed on a laptop it has State's architecture, loss and batches, and nothing
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,6 +24,7 @@ from pertprobe.models.state import StateModel
 from pertprobe.models.state_files import write_state_directory
 from pertprobe.progress import counted
 from pertprobe.seeding import generator, seed_of
+from pertprobe.threads import one_thread
 
 Regime = Literal["fewshot", "zeroshot"]
 
@@ -116,7 +116,7 @@ def train(
     kept = held_out(cells.labels, context, regime, share=heldout, control=control, seed=seed)
     draws = Draws(cells.labels, context, kept, control, (sets, set_size), generator(seed, "batches", context, regime))
     model = _untrained(cells, control, set_size, hidden_dim, n_layers, seed_of(seed, "train", context, regime))
-    with _one_thread():
+    with one_thread():
         losses = _fit(model, cells, draws, steps, learning_rate)
     trained = model.with_parameters({name: weight.detach() for name, weight in model.parameters.items()})
     with atomic(output) as folder:
@@ -291,14 +291,3 @@ def _relative_rate(step: int, steps: int) -> float:
     """Return the learning rate relative to its height: linear over the first 5 %, then a cosine to 0."""
     rise = max(1, steps // 20)
     return min((step + 1) / rise, (1 + math.cos(math.pi * max(0, step - rise) / max(1, steps - rise))) / 2)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order, so that results repeat; and two models train beside each other on two cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -80,14 +80,8 @@ def _controls(inputs: MeasureInputs, panel: Mapping[str, Sequence[str]]) -> dict
     measured = set(inputs.model.genes) & set(inputs.model.output_genes)
     regulators, targets = ([name for name in panel[part] if name in measured] for part in ("regulators", "targets"))
     excluded = {name for each in inputs.panels.values() for part in ("regulators", "targets") for name in each[part]}
-    return {
-        part: list(genes)
-        for part, genes in control_genes(
-            inputs.cells, regulators, targets, excluded | (set(inputs.model.genes) - measured)
-        )
-        ._asdict()
-        .items()
-    }
+    chosen = control_genes(inputs.cells, regulators, targets, excluded | (set(inputs.model.genes) - measured))
+    return {part: list(genes) for part, genes in chosen._asdict().items()}
 
 
 def _measured_genes(

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from pertprobe import evidence
 from pertprobe.cards import read_card
 from pertprobe.files import atomic
+from pertprobe.probes.base import SHARED
 from pertprobe.report import words
 from pertprobe.verdict import MIXED, NOT_EVALUABLE
 
@@ -54,6 +55,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         },
         "levels": {level: ", ".join(probes) or "no probe in this version" for level, probes in params.levels.items()},
         "not_measured": evidence.NOT_MEASURED,
+        "shared": SHARED,
     }
 
 

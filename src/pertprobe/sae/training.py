@@ -1,23 +1,19 @@
 """Training a TopK sparse autoencoder on the pooled activations of all models that are compared."""
 
-import logging
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 import torch
 from torch import Generator, Tensor
 
 from pertprobe.errors import PertprobeError
+from pertprobe.progress import counted
 from pertprobe.sae.autoencoder import SparseAutoencoder, top_k
-
-logger = logging.getLogger(__name__)
+from pertprobe.threads import one_thread
 
 AUXILIARY = 1 / 32
 """Weight of the loss that revives dead features (Gao et al. 2024, appendix A.2)."""
 DECAY = 0.2
 """Last share of the steps, over which the learning rate falls to 0."""
-REPORT_SECONDS = 5.0
 
 
 def train_sae(
@@ -52,7 +48,7 @@ def train_sae(
     centre = torch.stack([x.mean(dim=0) for x in rows]).mean(dim=0)
     scale = float(torch.stack([(x - centre).square().mean() for x in rows]).mean().sqrt()) or 1.0
     rows = [(x - centre) / scale for x in rows]
-    with _one_thread():
+    with one_thread():
         sae = _optimise(
             rows, expansion * len(centre), k, torch.Generator().manual_seed(seed), steps, batch, learning_rate
         )
@@ -87,7 +83,7 @@ def _optimise(
     # a feature is dead once a whole pass over the largest model has not used it
     silent, patience = torch.zeros(n_features, device=rows[0].device), max(len(x) for x in rows) * len(rows) / batch
     variances = [max(float((x - x.mean(dim=0)).square().sum(dim=1).mean()), 1e-12) for x in rows]
-    for _ in _reported(steps):
+    for _ in counted(range(steps), "sae, steps"):
         parts = [x[next(draw)] for x, draw in zip(rows, draws, strict=True)]
         weights = torch.cat(
             [part.new_full((len(part),), 1 / variance) for part, variance in zip(parts, variances, strict=True)]
@@ -133,24 +129,3 @@ def _batches(n: int, size: int, generator: Generator) -> Iterator[Tensor]:
             left = torch.cat([left, torch.randperm(n, generator=generator)])
         yield left[:size]
         left = left[size:]
-
-
-def _reported(steps: int) -> Iterator[int]:
-    """Count steps and log progress with its rate, at most every 5 s."""
-    start = last = time.monotonic()
-    for step in range(steps):
-        yield step
-        now = time.monotonic()
-        if now - last >= REPORT_SECONDS:
-            logger.info("sae: %d of %d steps, %.0f a second", step + 1, steps, (step + 1) / (now - start))
-            last = now
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
