@@ -5,20 +5,13 @@ from pertprobe.job import job
 with job(snakemake):
     from pathlib import Path
 
-    from pertprobe.evidence import write
-    from pertprobe.measuring import cells_for
-    from pertprobe.models import load_model
-    from pertprobe.sae import quality, train_sae
-    from pertprobe.sae.activations import sampled_activations
-    from pertprobe.seeding import seed_of
+    from pertprobe.sae import train_sae
+    from pertprobe.sae.pool import pooled_activations, pooled_models, sae_seed
 
     given, params, settings = snakemake.input, snakemake.params, snakemake.params.settings
-    activations = {}
-    for name, path, loading, cells in zip(settings["models"], given.models, params.loading, given.cells, strict=True):
-        model, seed = load_model(path, **loading), seed_of(params.seed, "activations", name)
-        sets = cells_for(model, cells)
-        activations[name] = sampled_activations(model, sets, settings["layer"], settings["cells"], seed)
+    pool = pooled_models(settings["models"], given.models, params.loading, given.cells)
+    activations = pooled_activations(pool, settings["layer"], settings["cells"], params.seed)
+    seed = sae_seed(params.seed, snakemake.wildcards.sae, int(snakemake.wildcards.get("number", 0)))
     sizes = {key: settings[key] for key in ("expansion", "k", "steps")}
-    sae = train_sae(activations, seed=seed_of(params.seed, "sae", snakemake.wildcards.sae), **sizes)
+    sae = train_sae(activations, seed=seed, **sizes)
     sae.save(Path(snakemake.output[0]).parent, metadata={key: settings[key] for key in ("models", "layer")})
-    write(quality(sae, activations), snakemake.output[2])

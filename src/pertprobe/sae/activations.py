@@ -1,13 +1,17 @@
 """Hidden states of control cells run under each perturbation: what a sparse autoencoder is trained on and reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pertprobe.cells import CellSets
 from pertprobe.models.base import Model, encode_each
 from pertprobe.progress import counted
+
+Reader = Callable[[Tensor], Tensor]
+"""Given hidden states [..., H], returns what is read in them [..., F]."""
 
 
 def layer_number(model: Model, layer: int | str) -> int:
@@ -38,3 +42,19 @@ def sampled_activations(model: Model, cells: CellSets, layer: int | str, limit: 
         flat = states.reshape(-1, states.shape[-1]).cpu()
         drawn.append(flat[torch.randperm(len(flat), generator=generator)[:each]])
     return torch.cat(drawn)
+
+
+@torch.no_grad()
+def mean_readings(
+    model: Model, cells: CellSets, names: Sequence[str], layer: int | str, readers: Mapping[str, Reader]
+) -> dict[str, np.ndarray]:
+    """Return what each reader finds in the hidden states, mean over the cells of a set: float32 [n_sets, P, F] each.
+
+    One run of the model serves all readers. Each perturbation is read by itself, so that its numbers do not depend on
+    those beside it.
+    """
+    means = {name: [] for name in readers}
+    for states in hidden_states(model, cells, names, layer):
+        for name, read in readers.items():
+            means[name].append(read(states.float()).mean(-2).cpu().numpy())
+    return {name: np.stack(each, axis=1) for name, each in means.items()}

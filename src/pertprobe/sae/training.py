@@ -37,26 +37,31 @@ def train_sae(
         expansion: features per input dimension: F = expansion x H.
         k: features active in a row.
         seed: seed of the initial weights and of the order of rows.
-        steps: number of updates.
+        steps: number of updates; 0 = the autoencoder as it is before training.
         batch: rows an update, shared equally by the models.
         learning_rate: Adam's; constant, then falling linearly to 0 over the last fifth.
 
     Raises:
         PertprobeError: no activations, different widths, values that are not finite, k above F.
     """
-    rows = _checked(activations, expansion, k)
+    rows = list(checked_rows(activations).values())
+    n_features = expansion * rows[0].shape[1]
+    if not 0 < k <= n_features:
+        raise PertprobeError(f"sae: k is {k}, but there are {n_features} features. Set k between 1 and {n_features}.")
     centre = torch.stack([x.mean(dim=0) for x in rows]).mean(dim=0)
     scale = float(torch.stack([(x - centre).square().mean() for x in rows]).mean().sqrt()) or 1.0
     rows = [(x - centre) / scale for x in rows]
     with one_thread():
-        sae = _optimise(
-            rows, expansion * len(centre), k, torch.Generator().manual_seed(seed), steps, batch, learning_rate
-        )
+        sae = _optimise(rows, n_features, k, torch.Generator().manual_seed(seed), steps, batch, learning_rate)
     return SparseAutoencoder(sae.W_enc, sae.b_enc * scale, sae.W_dec, sae.b_dec * scale + centre, k)
 
 
-def _checked(activations: Mapping[str, Tensor], expansion: int, k: int) -> list[Tensor]:
-    """Return float32 rows by model, in the order of the models' names."""
+def checked_rows(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return float32 rows [n, H] by model, in the order of the models' names.
+
+    Raises:
+        PertprobeError: no activations, different widths, values that are not finite.
+    """
     rows = {model: activations[model].detach().float() for model in sorted(activations)}
     empty = [model for model, x in rows.items() if x.ndim != 2 or not len(x) or not x.isfinite().all()]
     if not rows or empty:
@@ -66,10 +71,7 @@ def _checked(activations: Mapping[str, Tensor], expansion: int, k: int) -> list[
     widths = {model: x.shape[1] for model, x in rows.items()}
     if len(set(widths.values())) > 1:
         raise PertprobeError(f"sae: the models' layers differ in width ({widths}). Give each width an SAE of its own.")
-    n_features = expansion * next(iter(widths.values()))
-    if not 0 < k <= n_features:
-        raise PertprobeError(f"sae: k is {k}, but there are {n_features} features. Set k between 1 and {n_features}.")
-    return list(rows.values())
+    return rows
 
 
 def _optimise(
@@ -78,7 +80,9 @@ def _optimise(
     sae = _initial(rows[0].shape[1], n_features, k, generator, rows[0].device)
     parameters = [sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec]
     optimiser = torch.optim.Adam([p.requires_grad_() for p in parameters], lr=learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (steps - step) / (DECAY * steps)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (steps - step) / (DECAY * max(steps, 1)))
+    )
     draws = [_batches(len(x), max(1, batch // len(rows)), generator) for x in rows]
     # a feature is dead once a whole pass over the largest model has not used it
     silent, patience = torch.zeros(n_features, device=rows[0].device), max(len(x) for x in rows) * len(rows) / batch

@@ -1,0 +1,112 @@
+# Sparse autoencoders: trained, judged, and compared with those of other seeds.
+
+PRODUCTS += [
+    f"{RESULTS}/sae/{name}/{table}.tsv"
+    for name, entry in config["sae"].items()
+    if entry["seeds"] > 1
+    for table in ("stability", "features")
+]
+
+
+rule train_sae:
+    input:
+        models=lambda wildcards: [directory_of(model) for model in pooled(wildcards)],
+        seen=lambda wildcards: every("models/{model}/perturbations.tsv", model=pooled(wildcards)),
+        cells=lambda wildcards: [cells_of_model(model) for model in pooled(wildcards)],
+    output:
+        multiext("<results>/sae/{sae}/", "cfg.json", "sae_weights.safetensors"),
+    log:
+        "<results>/logs/train_sae/{sae}.log",
+    benchmark:
+        "<results>/benchmarks/train_sae/{sae}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        # How many further ones there are does not change this one.
+        settings=lambda wildcards: {key: value for key, value in config["sae"][wildcards.sae].items() if key != "seeds"},
+        loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
+        seed=SEED,
+        code=code(
+            "sae:train_sae",
+            "sae.pool:pooled_models",
+            "sae.pool:pooled_activations",
+            "sae.pool:sae_seed",
+        ),
+    script:
+        "../scripts/train_sae.py"
+
+
+# The same on the same activations from other seeds: 1, 2, ... The one in use is number 0.
+use rule train_sae as train_further_sae with:
+    output:
+        multiext("<results>/sae/{sae}/seeds/{number}/", "cfg.json", "sae_weights.safetensors"),
+    log:
+        "<results>/logs/train_further_sae/{sae}/{number}.log",
+    benchmark:
+        "<results>/benchmarks/train_further_sae/{sae}/{number}.tsv"
+    wildcard_constraints:
+        number=r"[1-9]\d*",
+
+
+rule sae_quality:
+    input:
+        models=lambda wildcards: [directory_of(model) for model in pooled(wildcards)],
+        cells=lambda wildcards: [cells_of_model(model) for model in pooled(wildcards)],
+        sae=multiext("<results>/sae/{sae}/", "cfg.json", "sae_weights.safetensors"),
+    output:
+        quality="<results>/sae/{sae}/quality.tsv",
+        pca="<results>/sae/{sae}/pca.safetensors",
+    log:
+        "<results>/logs/sae_quality/{sae}.log",
+    benchmark:
+        "<results>/benchmarks/sae_quality/{sae}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        settings=lambda wildcards: {key: config["sae"][wildcards.sae][key] for key in ("models", "layer", "cells")},
+        loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
+        seed=SEED,
+        code=code(
+            "sae:quality",
+            "sae:with_rival",
+            "sae:principal_components",
+            "sae.pool:pooled_models",
+            "sae.pool:pooled_activations",
+        ),
+    script:
+        "../scripts/sae_quality.py"
+
+
+rule sae_stability:
+    input:
+        models=lambda wildcards: [directory_of(model) for model in pooled(wildcards)],
+        cells=lambda wildcards: [cells_of_model(model) for model in pooled(wildcards)],
+        sae="<results>/sae/{sae}/cfg.json",
+        further=lambda wildcards: every(
+            "sae/{sae}/seeds/{number}/cfg.json",
+            sae=wildcards.sae,
+            number=range(1, config["sae"][wildcards.sae]["seeds"]),
+        ),
+    output:
+        stability="<results>/sae/{sae}/stability.tsv",
+        features="<results>/sae/{sae}/features.tsv",
+    log:
+        "<results>/logs/sae_stability/{sae}.log",
+    benchmark:
+        "<results>/benchmarks/sae_stability/{sae}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        settings=lambda wildcards: config["sae"][wildcards.sae],
+        loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
+        seed=SEED,
+        code=code(
+            "sae:train_sae",
+            "sae.stability:stability_tables",
+            "sae.pool:pooled_models",
+            "sae.pool:pooled_activations",
+            "sae.pool:pooled_dictionaries",
+            "sae.pool:sae_seed",
+        ),
+    script:
+        "../scripts/sae_stability.py"

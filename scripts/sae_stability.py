@@ -1,0 +1,29 @@
+"""Compare a sparse autoencoder with those trained on the same activations from other seeds."""
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from functools import partial
+    from pathlib import Path
+
+    from pertprobe.evidence import write
+    from pertprobe.sae import SparseAutoencoder, train_sae
+    from pertprobe.sae.pool import pooled_activations, pooled_dictionaries, pooled_models, sae_seed
+    from pertprobe.sae.stability import stability_tables
+    from pertprobe.seeding import generator
+
+    given, params, settings = snakemake.input, snakemake.params, snakemake.params.settings
+    name, layer = snakemake.wildcards.sae, settings["layer"]
+    pool = partial(pooled_models, settings["models"], given.models, params.loading, given.cells)
+    trained = [SparseAutoencoder.load(Path(file).parent) for file in [given.sae, *given.further]]
+    activations = pooled_activations(pool(), layer, settings["cells"], params.seed)
+    seeds = [sae_seed(params.seed, name, number) for number in range(len(trained))]
+    untrained = [train_sae(activations, settings["expansion"], settings["k"], seed, steps=0) for seed in seeds]
+    dictionaries = pooled_dictionaries(pool(), layer, [*trained, *untrained])
+    summary, features = stability_tables(
+        dictionaries[: len(trained)],
+        dictionaries[len(trained) :],
+        lambda number: generator(params.seed, "stability", name, number),
+    )
+    write(summary, snakemake.output.stability)
+    write(features, snakemake.output.features)
