@@ -251,16 +251,21 @@ class StateModel:
 
     def redraw(self, seed: int, keep: Sequence[str] = ()) -> "StateModel":
         """Return the model with weights as before training; those of the stages in `keep` (keys of STAGES) stay."""
-        if unknown := sorted(set(keep) - set(STAGES)):
-            raise PertprobeError(f"redraw: unknown stages {', '.join(unknown)} (known: {', '.join(STAGES)})")
-        kept = tuple(prefix for stage in keep for prefix in STAGES[stage])
+        kept = self.parameters_of(keep)
         fresh = initial_parameters(self.architecture, seed)
         parameters = {
-            name: weight if name.startswith(kept) else fresh[name].to(self.device, self.dtype)
+            name: weight if name in kept else fresh[name].to(self.device, self.dtype)
             for name, weight in self.parameters.items()
         }
         card = self.card | {"redrawn": {"seed": seed, "keep": list(keep)}}
         return self.with_parameters(parameters, card)
+
+    def parameters_of(self, stages: Sequence[str]) -> frozenset[str]:
+        """Return the names of the weights of stages (keys of STAGES); PertprobeError for an unknown one."""
+        if unknown := sorted(set(stages) - set(STAGES)):
+            raise PertprobeError(f"model: unknown stages {', '.join(unknown)} (known: {', '.join(STAGES)})")
+        prefixes = tuple(prefix for stage in stages for prefix in STAGES[stage])
+        return frozenset(name for name in self.parameters if name.startswith(prefixes))
 
     def with_parameters(self, parameters: dict[str, Tensor], card: dict[str, Any] | None = None) -> "StateModel":
         """Return the model with other weights and all names unchanged."""
