@@ -185,11 +185,26 @@ def take(node: Node, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
 def group_means(node: Node, rows: np.ndarray, groups: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Return each group's mean row as float64 [groups, columns], read in blocks; `groups` codes ascending `rows`."""
     counts = np.bincount(groups)
-    sums = np.zeros((len(counts), len(columns)))
+    return group_sums(node, rows, groups, columns, len(counts)) / counts[:, None]
+
+
+def group_sums(node: Node, rows: np.ndarray, groups: np.ndarray, columns: np.ndarray, n_groups: int) -> np.ndarray:
+    """Return each group's sum of rows as float64 [n_groups, columns], read in blocks; `groups` codes ascending `rows`.
+
+    A group without a row has the sum 0.
+    """
+    sums = np.zeros((n_groups, len(columns)))
     for cells, genes, block in _blocks(node, rows, columns):
-        member = sparse.csr_matrix((np.ones(len(cells)), (groups[cells], range(len(cells)))), (len(counts), len(cells)))
+        member = sparse.csr_matrix((np.ones(len(cells)), (groups[cells], range(len(cells)))), (n_groups, len(cells)))
         sums[:, genes] += _dense(member @ block)
-    return sums / counts[:, None]
+    return sums
+
+
+def chunks(node: Node, rows: np.ndarray, columns: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the wanted part as float64 [some rows, columns], each of `BLOCK_BYTES` at most (or one row)."""
+    size = max(1, BLOCK_BYTES // (8 * max(1, len(columns))))
+    for start in range(0, len(rows), size):
+        yield take(node, rows[start : start + size], columns).astype(np.float64)
 
 
 def _layout(node: Node) -> str:

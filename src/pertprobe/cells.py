@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from pertprobe.cell_file import CellFile, Node, by_columns, group_means, take
+from pertprobe.cell_file import CellFile, Node, by_columns, chunks, group_means, group_sums, take
 from pertprobe.errors import PertprobeError
 from pertprobe.files import atomic
 from pertprobe.messages import gathering, listed, meant, raise_together
@@ -260,8 +260,7 @@ def observed_delta_y(path: str | Path, *, genes: Sequence[str] | None = None, **
     with CellFile(path) as file:
         plan, faults = _plan(file, where, genes, 1, 1)
         raise_together(faults, f"{path}: ")
-        labels = _labels(file, where)
-        inside = labels[(labels["context"] == where.context) & (labels["perturbation"] != "")]
+        inside = _perturbed(file, where)
         codes, names = pd.factorize(inside["perturbation"], sort=True)
         means = group_means(plan.node, inside.index.to_numpy(), codes, plan.columns)
     table = pd.DataFrame(means, index=pd.Index(names, name="perturbation"), columns=pd.Index(plan.genes, name="gene"))
@@ -269,6 +268,80 @@ def observed_delta_y(path: str | Path, *, genes: Sequence[str] | None = None, **
     counts = dict(zip(names, np.bincount(codes).tolist(), strict=True))
     delta.attrs = {"n_controls": counts.pop(where.control), "n_cells": counts}
     return delta
+
+
+class HalvedSums(NamedTuple):
+    """All cells of one context, each perturbation's split in two disjoint halves and summed."""
+
+    sums: np.ndarray
+    """Sum over cells, float64 [half, perturbation, gene]."""
+    counts: np.ndarray
+    """Number of cells [half, perturbation]; the halves differ by one at most, the first has the odd cell."""
+    perturbations: tuple[str, ...]
+    """Sorted, the control among them."""
+    genes: tuple[str, ...]
+
+
+def halved_sums(path: str | Path, *, seed: int, genes: Sequence[str] | None = None, **source: str | None) -> HalvedSums:
+    """Sum the cells of one context by perturbation and half, streamed in blocks.
+
+    Which half a cell falls into depends on the seed, the context, and the names of the cells of its perturbation, never
+    on their order in the file. `source` are the fields of `CellSource`. Raises `Faults`.
+    """
+    where = CellSource(**source)
+    with CellFile(path) as file:
+        plan, faults = _plan(file, where, genes, 1, 1)
+        raise_together(faults, f"{path}: ")
+        inside = _perturbed(file, where)
+        codes, names = pd.factorize(inside["perturbation"], sort=True)
+        groups = _halves(inside, seed, where.context) * len(names) + codes
+        sums = group_sums(plan.node, inside.index.to_numpy(), groups, plan.columns, 2 * len(names))
+    counts = np.bincount(groups, minlength=2 * len(names)).reshape(2, len(names))
+    return HalvedSums(sums.reshape(2, len(names), -1), counts, tuple(map(str, names)), tuple(map(str, plan.genes)))
+
+
+def control_correlation(
+    path: str | Path, *, genes: Sequence[str] | None = None, **source: str | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return Pearson's r float64 [gene, gene] over all control cells of one context, and the genes; read in chunks.
+
+    A gene that is constant correlates with nothing: its row, its own entry included, is 0. `source` are the fields of
+    `CellSource`. Raises `Faults`.
+    """
+    where = CellSource(**source)
+    with CellFile(path) as file:
+        plan, faults = _plan(file, where, genes, 1, 1)
+        raise_together(faults, f"{path}: ")
+        rows = np.sort(plan.controls.index.to_numpy())
+        # Less the first cell, constant genes are exactly 0, and sums of squares lose no digits to a common level.
+        first = take(plan.node, rows[:1], plan.columns).astype(np.float64)
+        total, squares = np.zeros(len(plan.columns)), np.zeros((len(plan.columns),) * 2)
+        for values in chunks(plan.node, rows, plan.columns):
+            values -= first
+            total += values.sum(axis=0)
+            squares += values.T @ values
+    return _correlation(squares - np.outer(total, total) / len(rows)), tuple(map(str, plan.genes))
+
+
+def _correlation(products: np.ndarray) -> np.ndarray:
+    """Return r from sums of centred products [G, G]; 0 where a variance is 0."""
+    scale = np.sqrt(products.diagonal().clip(min=0))
+    scale = np.outer(scale, scale)
+    return np.clip(np.divide(products, scale, out=np.zeros_like(products), where=scale > 0), -1, 1)
+
+
+def _perturbed(file: CellFile, source: CellSource) -> pd.DataFrame:
+    """Return the labels of the context's cells, those without a perturbation's name left out."""
+    labels = _labels(file, source)
+    return labels[(labels["context"] == source.context) & (labels["perturbation"] != "")]
+
+
+def _halves(cells: pd.DataFrame, seed: int, context: str) -> np.ndarray:
+    """Return 0 or 1 for every cell: each perturbation's cells, sorted by name, are dealt out at random."""
+    half = pd.Series(0, index=cells.index)
+    for name, rows in cells.sort_values("cell", kind="stable").groupby("perturbation", sort=True).groups.items():
+        half.loc[rows] = generator(seed, "observed", context, name).permutation(len(rows)) % 2
+    return half.to_numpy()
 
 
 class _Plan(NamedTuple):

@@ -14,18 +14,25 @@ from pertprobe.cards import read_card
 from pertprobe.files import atomic
 from pertprobe.probes.base import SHARED
 from pertprobe.report import words
+from pertprobe.roles import SUBJECT
 from pertprobe.verdict import MIXED, NOT_EVALUABLE
 
 SHOWN = ["model", "reference", "program", "panel", "n", "estimate", "null_mean", "effect", "p", "p_stratified", "q",
-         "p_published", "evaluable", "reason"]  # fmt: skip
+         "p_published", "p_redrawn", "exceeds_redrawn", "exceeds_coexpression", "ceiling", "disattenuated",
+         "reason"]  # fmt: skip
 """Evidence columns on the page; the TSV has them all."""
 
 
 def write_report(files: Any, params: Any, path: str | Path) -> None:
     """Write the report; `files` and `params` are those of the rule `report`."""
+    write_page("page.html.j2", contents(files, params), path)
+
+
+def write_page(template: str, shown: Mapping[str, Any], path: str | Path) -> None:
+    """Fill a template of this folder and write it, all or nothing."""
     environment = Environment(loader=PackageLoader("pertprobe", "report"), autoescape=True, undefined=StrictUndefined)
     environment.filters["number"] = number
-    text = environment.get_template("page.html.j2").render(**contents(files, params))
+    text = environment.get_template(template).render(**shown)
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -39,6 +46,9 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     return {
         "run": params.run,
         "matrix": figures.pop("verdict_matrix"),
+        "controls": inline_svg(files.controls),
+        "cascade": inline_svg(files.cascade),
+        "control_answers": words.control_answers(verdicts),
         "found": list(words.found(verdicts, readings)),
         "not_evaluable": list(words.not_evaluable(verdicts)),
         "truth": words.agreement_with_truth(verdicts),
@@ -54,7 +64,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
             for probe, conditions in params.thresholds.items()
         },
         "levels": {level: ", ".join(probes) or "no probe in this version" for level, probes in params.levels.items()},
-        "not_measured": evidence.NOT_MEASURED,
+        "interest": params.interest,
         "shared": SHARED,
     }
 
@@ -81,8 +91,8 @@ def _table(path: str | Path) -> pd.DataFrame:
 
 def _shown(tables: pd.DataFrame, probe: str) -> list[dict[str, Any]]:
     """Return the rows with a q first, then the other tested ones; untested rows are on the page as sentences."""
-    rows = tables[(tables.probe == probe) & tables.evaluable & (tables.adjustment == "centred")]
-    rows = rows.assign(reason=rows.reason.str.replace(evidence.NOT_MEASURED, "").str.strip("; "))
+    kept = (tables.probe == probe) & tables.evaluable & (tables.adjustment == "centred") & (tables.role == SUBJECT)
+    rows = tables[kept]
     rows = rows.sort_values(["q", "statistic", "p"], kind="stable", na_position="last")
     return rows[["statistic", *SHOWN]].to_dict("records")
 

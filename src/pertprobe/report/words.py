@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from pertprobe.evidence import NOT_MEASURED
 from pertprobe.verdict import FAIL, NOT_EVALUABLE, PASS
 
 TOO_FEW = r"^(\d+) (.*)$"
 """Reasons that begin with a count."""
+NUMBER = r"\b\d+(?:\.\d+)?(?:e-\d+)?"
 MANY = 8
 """Longer lists of names are cut, and the rest counted."""
 
@@ -38,7 +38,9 @@ def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
 def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:
     """Yield a sentence per probe and reason: which questions could not be put, and how many units they had."""
     rows = verdicts[verdicts.verdict == NOT_EVALUABLE]
-    reasons = rows.reason.str.replace(NOT_MEASURED, "", regex=False).str.strip("; ")
+    # Numbers inside a reason differ from row to row: reasons of one kind are told together.
+    alike = rows.reason.str.replace(NUMBER, "...", regex=True)
+    reasons = alike.where(rows.reason.str.startswith(("power", "quality gate")), rows.reason)
     counted = reasons.str.extract(TOO_FEW)
     rows = rows.assign(kind=counted[1].fillna(reasons), count=pd.to_numeric(counted[0]))
     for (probe, kind), group in rows.groupby(["probe", "kind"], sort=False):
@@ -53,6 +55,18 @@ def _range(counts: pd.Series) -> str:
         return ""
     low, high = int(counts.min()), int(counts.max())
     return f"{low} " if low == high else f"{low} to {high} "
+
+
+def control_answers(verdicts: pd.DataFrame) -> list[dict[str, object]]:
+    """Return, per probe, of how many questions the planted mechanism was found, and how often the others pass."""
+    rows = []
+    for probe, group in verdicts.groupby("probe", sort=False):
+        row: dict[str, object] = {"probe": probe}
+        for role, good in (("planted", "found"), ("lookup", "passes"), ("covariation", "passes")):
+            asked = group[group[f"{role}_control"] != "absent"]
+            row[role] = f"{(asked[f'{role}_control'] == good).sum()} of {len(asked)}"
+        rows.append(row)
+    return rows
 
 
 def agreement_with_truth(verdicts: pd.DataFrame) -> str:

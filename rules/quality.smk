@@ -1,0 +1,47 @@
+# How well each model predicts, on a page of its own.
+
+PRODUCTS.append(f"{RESULTS}/quality.html")
+
+
+rule draw_quality:
+    input:
+        "<results>/models/{model}/quality.tsv",
+    output:
+        multiext("<results>/figures/quality/{model}", ".svg", ".pdf", ".png"),
+    log:
+        "<results>/logs/draw_quality/{model}.log",
+    benchmark:
+        "<results>/benchmarks/draw_quality/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        code=code("quality_figure:quality_figure", "quality:read_quality", "figures:write_figure"),
+    script:
+        "../scripts/draw_quality.py"
+
+
+rule quality_page:
+    input:
+        quality=every("models/{model}/quality.tsv", model=MODELS),
+        programs=every("models/{model}/program_quality.tsv", model=MODELS),
+        distribution=every("models/{model}/distribution.tsv", model=MODELS),
+        drift=every("models/{model}/drift.tsv", model=MODELS),
+        figures=every("figures/quality/{model}.svg", model=MODELS),
+    output:
+        "<results>/quality.html",
+    log:
+        "<results>/logs/quality_page/quality_page.log",
+    benchmark:
+        "<results>/benchmarks/quality_page/quality_page.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        run=config["run"],
+        models=contexts_and_regimes(),
+        code=code(
+            "report.quality_page:write_quality_page",
+            "report/quality.html.j2",
+            "report/style.css",
+        ),
+    script:
+        "../scripts/quality_page.py"

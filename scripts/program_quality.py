@@ -1,0 +1,13 @@
+"""Say of each program whether a model predicts its perturbations better than the mean shift."""
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from pertprobe.cards import read_card, universe
+    from pertprobe.evidence import write
+    from pertprobe.programs import run_programs
+    from pertprobe.quality import program_quality, read_quality
+
+    given, settings = snakemake.input, snakemake.params.programs
+    programs = run_programs(given.programs, settings, universe([read_card(given.card)]))
+    write(program_quality(read_quality(given.quality), programs, settings["min_perturbations"]), snakemake.output[0])
