@@ -5,13 +5,19 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test install lint lock benchmark clean
+.PHONY: demo test calibration calibration-short install lint lock benchmark clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
 
 test: install  ## run every test
 	$(BIN)/python -m pytest
+
+calibration: install  ## false positives, power, planted and untrained models: is the instrument right? results/calibration
+	$(BIN)/snakemake --cores $(CORES) -- calibration
+
+calibration-short: install  ## the same with the sizes of CI
+	$(BIN)/snakemake --cores $(CORES) --configfile config/calibration_short.yaml -- calibration
 
 install: $(INSTALLED)
 

@@ -19,6 +19,8 @@ pathvars:
 
 include: "rules/inputs.smk"
 include: "rules/models.smk"
+include: "rules/sae.smk"
+include: "rules/quality.smk"
 include: "rules/probes.smk"
 
 
@@ -29,6 +31,7 @@ for probe in config["probes"]:
 
 include: "rules/verdicts.smk"
 include: "rules/figures.smk"
+include: "rules/calibration.smk"
 
 
 rule all:

@@ -49,7 +49,13 @@ SEED = config["seed"]
 # Each probe's rules add theirs:
 SPACES = {}  # space -> the probe whose measurement holds it
 ASKED = {}  # probe -> what its measurement depends on beside files
+CALLED = {}  # probe -> code that its measurement calls on what it is given
 PRODUCTS = []  # further tables that belong to a run
+COPIES = {
+    "redrawn": config["controls"]["redrawn"],
+    "cascade": config["controls"]["cascade"],
+    "seed": SEED,
+}
 MEASURING = (
     "measuring:measure_shard",
     "measuring:write_measurement",
@@ -137,7 +143,19 @@ def shards_of(wildcards):
 
 def measuring_code(probe):
     """Return the digest of all code that a probe's measurement depends on."""
-    return code(f"probes.{probe}:measure", f"probes.{probe}:units", *MEASURING)
+    parts = ("measure", "units", "KEEP")
+    return code(*(f"probes.{probe}:{part}" for part in parts), *CALLED.get(probe, ()), *MEASURING)
+
+
+def derived_of(which):
+    """Return the function of the models planted beside a model or its reference; of none where none are wanted."""
+
+    def derived(wildcards):
+        model = wildcards.get(which)
+        wanted = model and config["controls"]["planted"]
+        return f"{RESULTS}/measurements/{wildcards.probe}/derived/{model}.nc" if wanted else []
+
+    return derived
 
 
 def evidence_of(wildcards):

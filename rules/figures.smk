@@ -20,6 +20,29 @@ rule draw_verdicts:
         "../scripts/draw_verdicts.py"
 
 
+rule draw_controls:
+    input:
+        every("evidence/{probe}.tsv", probe=config["probes"]),
+    output:
+        controls=multiext("<results>/figures/controls", ".svg", ".pdf", ".png"),
+        cascade=multiext("<results>/figures/cascade", ".svg", ".pdf", ".png"),
+    log:
+        "<results>/logs/draw_controls/draw_controls.log",
+    benchmark:
+        "<results>/benchmarks/draw_controls/draw_controls.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        models=list(MODELS),
+        code=code(
+            "control_figures:controls_figure",
+            "control_figures:cascade_figure",
+            "figures:write_figure",
+        ),
+    script:
+        "../scripts/draw_controls.py"
+
+
 rule provenance:
     input:
         checks="<results>/checks.json",
@@ -68,6 +91,8 @@ rule report:
         cards=every("models/{model}/card.json", model=MODELS),
         quality=every("models/{model}/quality.tsv", model=MODELS),
         figures=every("figures/{figure}.svg", figure=["verdict_matrix", *config["probes"]]),
+        controls="<results>/figures/controls.svg",
+        cascade="<results>/figures/cascade.svg",
         sae=every("sae/{sae}/quality.tsv", sae=config["sae"]),
     output:
         "<results>/report.html",
@@ -83,7 +108,8 @@ rule report:
         probes=list(config["probes"]),
         sae=list(config["sae"]),
         thresholds=config["thresholds"],
+        interest=config["power"],
         levels=config["levels"],
-        code=code("report:write_report", "report/page.html.j2"),
+        code=code("report:write_report", "report/page.html.j2", "report/style.css"),
     script:
         "../scripts/report.py"

@@ -21,6 +21,7 @@ rule measure_knockout:
     params:
         probe="knockout",
         asked=ASKED["knockout"],
+        copies=COPIES,
         loading=lambda wildcards: loading(wildcards.model),
         code=measuring_code("knockout"),
     script:

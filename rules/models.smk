@@ -85,18 +85,38 @@ rule measure_delta_y:
     params:
         probe="delta_y",
         asked=ASKED["delta_y"],
+        copies={},
         loading=lambda wildcards: loading(wildcards.model),
         code=measuring_code("delta_y"),
     script:
         "../scripts/measure.py"
 
 
+rule observe:
+    input:
+        card="<results>/models/{model}/card.json",
+        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["path"],
+    output:
+        "<results>/models/{model}/observed.nc",
+    log:
+        "<results>/logs/observe/{model}.log",
+    benchmark:
+        "<results>/benchmarks/observe/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        entry=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]],
+        seed=SEED,
+        code=code("observed:observe", "measuring:write_measurement"),
+    script:
+        "../scripts/observe.py"
+
+
 rule quality:
     input:
         measurement="<results>/measurements/delta_y/{model}.nc",
-        card="<results>/models/{model}/card.json",
+        observed="<results>/models/{model}/observed.nc",
         seen="<results>/models/{model}/perturbations.tsv",
-        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["path"],
     output:
         "<results>/models/{model}/quality.tsv",
     log:
@@ -106,39 +126,64 @@ rule quality:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        entry=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]],
-        code=code("quality:quality_table", "cells:observed_delta_y"),
+        code=code("quality:quality_table", "probes.base:averaged"),
     script:
         "../scripts/quality.py"
 
 
-rule train_sae:
+rule program_quality:
     input:
-        models=lambda wildcards: [directory_of(model) for model in pooled(wildcards)],
-        seen=lambda wildcards: every("models/{model}/perturbations.tsv", model=pooled(wildcards)),
-        cells=lambda wildcards: [cells_of_model(model) for model in pooled(wildcards)],
+        quality="<results>/models/{model}/quality.tsv",
+        card="<results>/models/{model}/card.json",
+        programs=program_files(),
     output:
-        multiext(
-            "<results>/sae/{sae}/",
-            "cfg.json",
-            "sae_weights.safetensors",
-            "quality.tsv",
-        ),
+        "<results>/models/{model}/program_quality.tsv",
     log:
-        "<results>/logs/train_sae/{sae}.log",
+        "<results>/logs/program_quality/{model}.log",
     benchmark:
-        "<results>/benchmarks/train_sae/{sae}.tsv"
+        "<results>/benchmarks/program_quality/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
-        settings=lambda wildcards: config["sae"][wildcards.sae],
-        loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
+        programs={key: value for key, value in config["programs"].items() if key != "gmt"},
+        code=code(
+            "quality:program_quality",
+            "quality:read_quality",
+            "programs:run_programs",
+            "cards:universe",
+        ),
+    script:
+        "../scripts/program_quality.py"
+
+
+# How far knock-outs take cells from control cells, and control cells of training contexts are from those probed. What a
+# knock-out is set to is not asked: both values are placed.
+rule distribution:
+    input:
+        model=model_directory,
+        seen="<results>/models/{model}/perturbations.tsv",
+        split=split_of,
+        cells=cells_of,
+        contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
+        file=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["path"],
+    output:
+        knockouts="<results>/models/{model}/distribution.tsv",
+        drift="<results>/models/{model}/drift.tsv",
+    log:
+        "<results>/logs/distribution/{model}.log",
+    benchmark:
+        "<results>/benchmarks/distribution/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        entry=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]],
+        loading=lambda wildcards: loading(wildcards.model),
+        knockout=({"genes": config["probes"]["knockout"]["genes"]} if "knockout" in config["probes"] else None),
         seed=SEED,
         code=code(
-            "sae:train_sae",
-            "sae:quality",
-            "sae.activations:sampled_activations",
+            "distribution:knockout_distances",
+            "distribution:drift_table",
             "models:load_model",
         ),
     script:
-        "../scripts/train_sae.py"
+        "../scripts/distribution.py"

@@ -20,6 +20,7 @@ rule measure_pert_embedding:
     params:
         probe="pert_embedding",
         asked=ASKED["pert_embedding"],
+        copies=COPIES,
         loading=lambda wildcards: loading(wildcards.model),
         code=measuring_code("pert_embedding"),
     script:

@@ -15,6 +15,7 @@ rule gather:
     params:
         # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
         asked=lambda wildcards: ASKED[wildcards.probe],
+        copies=lambda wildcards: {} if wildcards.probe == "delta_y" else COPIES,
         loading=lambda wildcards: loading(wildcards.model),
         measured=lambda wildcards: measuring_code(wildcards.probe),
         code=code(
@@ -24,6 +25,39 @@ rule gather:
         ),
     script:
         "../scripts/gather.py"
+
+
+# The models planted beside a model: closed forms with its genes, perturbations, programs and cells.
+rule measure_derived:
+    input:
+        card="<results>/models/{model}/card.json",
+        observed="<results>/models/{model}/observed.nc",
+        cells=cells_of,
+        contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
+        programs=program_files(),
+    output:
+        "<results>/measurements/{probe}/derived/{model}.nc",
+    log:
+        "<results>/logs/measure_derived/{probe}/{model}.log",
+    benchmark:
+        "<results>/benchmarks/measure_derived/{probe}/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        asked=lambda wildcards: ASKED[wildcards.probe],
+        programs={key: value for key, value in config["programs"].items() if key != "gmt"},
+        panels=chosen_panels(),
+        controls=config["controls"],
+        seed=SEED,
+        code=lambda wildcards: code(
+            f"probes.{wildcards.probe}:measure",
+            f"probes.{wildcards.probe}:units",
+            "measuring:measure_derived",
+            "measuring:write_measurement",
+            "derived:derived_models",
+        ),
+    script:
+        "../scripts/measure_derived.py"
 
 
 rule export_space:
@@ -50,6 +84,9 @@ rule test:
         delta_y="<results>/measurements/delta_y/{model}.nc",
         seen="<results>/models/{model}/perturbations.tsv",
         card="<results>/models/{model}/card.json",
+        observed="<results>/models/{model}/observed.nc",
+        quality="<results>/models/{model}/program_quality.tsv",
+        derived=derived_of("model"),
         cells=cells_of,
         programs=program_files(),
     output:
@@ -62,7 +99,10 @@ rule test:
         "../envs/pertprobe.yaml"
     params:
         question=question,
-        code=lambda wildcards: code(f"probes.{wildcards.probe}:test", "testing"),
+        code=lambda wildcards: code(
+            *(f"probes.{wildcards.probe}:{name}" for name in ("test", "controlled", "references")),
+            "testing",
+        ),
     script:
         "../scripts/test.py"
 
@@ -73,12 +113,18 @@ use rule test as compare with:
         delta_y="<results>/measurements/delta_y/{model}.nc",
         seen="<results>/models/{model}/perturbations.tsv",
         card="<results>/models/{model}/card.json",
+        observed="<results>/models/{model}/observed.nc",
+        quality="<results>/models/{model}/program_quality.tsv",
+        derived=derived_of("model"),
         cells=cells_of,
         programs=program_files(),
         reference_measurement="<results>/measurements/{probe}/{reference}.nc",
         reference_delta_y="<results>/measurements/delta_y/{reference}.nc",
         reference_seen="<results>/models/{reference}/perturbations.tsv",
         reference_card="<results>/models/{reference}/card.json",
+        reference_observed="<results>/models/{reference}/observed.nc",
+        reference_quality="<results>/models/{reference}/program_quality.tsv",
+        reference_derived=derived_of("reference"),
     output:
         "<results>/evidence/{probe}/{model}-vs-{reference}.tsv",
     log:

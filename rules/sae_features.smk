@@ -7,6 +7,8 @@ ASKED["sae_features"] = {
     "layer": config["sae"][SAE]["layer"],
 }
 
+CALLED["sae_features"] = ("sae:SparseAutoencoder", "sae:PrincipalComponents")
+
 
 rule measure_sae_features:
     input:
@@ -14,6 +16,7 @@ rule measure_sae_features:
         seen="<results>/models/{model}/perturbations.tsv",
         cells=cells_of,
         sae=multiext(f"<results>/sae/{SAE}/", "cfg.json", "sae_weights.safetensors"),
+        pca=f"<results>/sae/{SAE}/pca.safetensors",
     output:
         temp("<results>/measurements/sae_features/shards/{model}/{shard}-of-{shards}.nc"),
     log:
@@ -25,6 +28,7 @@ rule measure_sae_features:
     params:
         probe="sae_features",
         asked=ASKED["sae_features"],
+        copies=COPIES,
         loading=lambda wildcards: loading(wildcards.model),
         code=measuring_code("sae_features"),
     script:

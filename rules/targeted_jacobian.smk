@@ -23,6 +23,7 @@ rule measure_targeted_jacobian:
     params:
         probe="targeted_jacobian",
         asked=ASKED["targeted_jacobian"],
+        copies=COPIES,
         loading=lambda wildcards: loading(wildcards.model),
         code=measuring_code("targeted_jacobian"),
     script:

@@ -15,6 +15,7 @@ rule verdicts:
         "../envs/pertprobe.yaml"
     params:
         thresholds=config["thresholds"],
+        interest=config["power"],
         representation=config["levels"]["representation"],
         code=code("verdict:verdicts"),
     script:
@@ -35,6 +36,7 @@ rule readings:
     params:
         levels=config["levels"],
         pairs=config["pairs"],
+        words=config["reading_words"],
         code=code("verdict:readings"),
     script:
         "../scripts/readings.py"

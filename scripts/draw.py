@@ -15,5 +15,6 @@ with job(snakemake):
         name for each in measurements.values() if "perturbation" in each.coords for name in each.perturbation.values
     }
     programs = run_programs(given.programs, params.question["programs"], names)
-    inputs = DrawInputs(evidence.read(given.evidence), measurements, programs, params.question)
+    table = evidence.read(given.evidence)
+    inputs = DrawInputs(table[table.role == "subject"], measurements, programs, params.question)
     write_figure(load_probe(snakemake.wildcards.probe).draw(inputs), snakemake.output)

@@ -9,5 +9,6 @@ with job(snakemake):
     from pertprobe.probes import load_probe
 
     rows = pd.concat([evidence.read(path) for path in snakemake.input])
-    primary = load_probe(snakemake.wildcards.probe).STATISTICS[0]
-    evidence.write(evidence.with_q(evidence.frame(rows.to_dict("records")), primary), snakemake.output[0])
+    probe = load_probe(snakemake.wildcards.probe)
+    table = evidence.with_q(evidence.frame(rows.to_dict("records")), probe.STATISTICS[0], probe.CONTROLLED)
+    evidence.write(table, snakemake.output[0])

@@ -9,13 +9,15 @@ with job(snakemake):
     from pertprobe.measuring import cells_for, measure_shard, write_measurement
     from pertprobe.models import load_model
     from pertprobe.probes.base import MeasureInputs
-    from pertprobe.sae import SparseAutoencoder
+    from pertprobe.sae import PrincipalComponents, SparseAutoencoder
 
     given, params = snakemake.input, snakemake.params
     hardware = device(snakemake.resources)
     model = load_model(given.model, **params.loading, device=hardware)
     sae = SparseAutoencoder.load(Path(given.sae[0]).parent).to(hardware) if given.get("sae") else None
+    pca = PrincipalComponents.load(given.pca).to(hardware) if given.get("pca") else None
     contexts = tuple(CellSets.load(path) for path in given.get("contexts", []))
-    inputs = MeasureInputs(model=model, cells=cells_for(model, given.cells), sae=sae, contexts=contexts, **params.asked)
+    cells = cells_for(model, given.cells)
+    inputs = MeasureInputs(model=model, cells=cells, sae=sae, pca=pca, contexts=contexts, **params.asked)
     shard, shards = int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)
-    write_measurement(measure_shard(params.probe, inputs, shard, shards), snakemake.output[0])
+    write_measurement(measure_shard(params.probe, inputs, shard, shards, **params.copies), snakemake.output[0])

@@ -9,4 +9,5 @@ with job(snakemake):
     from pertprobe.verdict import readings
 
     verdicts = pd.read_csv(snakemake.input[0], sep="\t", keep_default_na=False)
-    write(readings(verdicts, snakemake.params.levels, snakemake.params.pairs), snakemake.output[0])
+    params = snakemake.params
+    write(readings(verdicts, params.levels, params.pairs, params.words), snakemake.output[0])

@@ -4,9 +4,9 @@ from pertprobe.job import job
 
 with job(snakemake):
     from pertprobe import evidence
-    from pertprobe.testing import read_inputs, run_test
+    from pertprobe.testing import read_question, run_test
 
     probe, model = snakemake.wildcards.probe, snakemake.wildcards.model
     reference = snakemake.wildcards.get("reference", "")
-    inputs, causal = read_inputs(probe, model, reference, snakemake.input, snakemake.params.question)
-    evidence.write(run_test(probe, inputs, causal=causal), snakemake.output[0])
+    asked = read_question(probe, model, reference, snakemake.input, snakemake.params.question)
+    evidence.write(run_test(probe, asked), snakemake.output[0])

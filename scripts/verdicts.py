@@ -11,6 +11,9 @@ with job(snakemake):
 
     tables = pd.concat([evidence.read(path) for path in snakemake.input.evidence], ignore_index=True)
     thresholds = snakemake.params.thresholds
-    primary = {probe: load_probe(probe).STATISTICS[0] for probe in tables.probe.unique()}
+    probes = {name: load_probe(name) for name in tables.probe.unique()}
+    primary = {name: probe.STATISTICS[0] for name, probe in probes.items()}
+    controlled = {name: probe.CONTROLLED for name, probe in probes.items()}
     truth = planted_truth(snakemake.input.get("truth"), snakemake.params.representation)
-    evidence.write(verdicts(tables, thresholds, primary, truth), snakemake.output[0])
+    table = verdicts(tables, thresholds, primary, truth, controlled=controlled, interest=snakemake.params.interest)
+    evidence.write(table, snakemake.output[0])

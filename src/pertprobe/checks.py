@@ -79,7 +79,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
     notes = {name: _fit(config, name, model, cells, faults) for name, model in models.items()}
     splits = _check_splits(config, faults)
     programs = _check_programs(config, cells, models, faults)
-    faults += [*_layer_faults(config, models), *_knockout_faults(config, models)]
+    faults += [*_layer_faults(config, models), *_knockout_faults(config, models), *_control_faults(config)]
     raise_together(faults)
     return {
         "cells": {name: _cells_summary(config["cells"][name]["path"], found) for name, found in cells.items()},
@@ -108,6 +108,16 @@ def _knockout_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[
             yield f"probes.knockout.perturbation: '{perturbation}' is no perturbation of {name}.{near}"
         if isinstance(genes, list) and (missing := [gene for gene in genes if gene not in set(model.genes)]):
             yield f"probes.knockout.genes: not among the genes of {name}: {listed(missing)}"
+
+
+def _control_faults(config: Config) -> Iterator[str]:
+    """Yield the thresholds that ask for a control which the run does not have."""
+    if (config.get("controls") or {}).get("redrawn", 1):
+        return
+    for probe in config.get("probes") or {}:
+        for column, *_ in (config.get("thresholds") or {}).get(probe, []):
+            if column in ("exceeds_redrawn", "p_redrawn", "redrawn_max"):
+                yield f"thresholds.{probe}: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
 
 
 def _pair_faults(config: Config) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The evidence row: measured statistics with `evaluable` and `reason`; never a threshold, never a verdict."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pertprobe.files import atomic
+from pertprobe.roles import CASCADE
 from pertprobe.statistics.multiple import benjamini_hochberg
 
 COLUMNS: dict[str, Any] = {
@@ -30,6 +31,7 @@ COLUMNS: dict[str, Any] = {
     "estimate": np.nan,
     "null_mean": np.nan,
     "null_sd": np.nan,
+    "unit_sd": np.nan,
     "effect": np.nan,
     "ci_low": np.nan,
     "ci_high": np.nan,
@@ -43,12 +45,14 @@ COLUMNS: dict[str, Any] = {
     "q": np.nan,
     "estimate_published": np.nan,
     "p_published": np.nan,
+    "q_published": np.nan,
     # Controls.
     "ceiling": np.nan,
     "disattenuated": np.nan,
     "redrawn_max": np.nan,
     "p_redrawn": np.nan,
     "exceeds_redrawn": None,
+    "exceeds_coexpression": None,
     "evaluable": True,
     "reason": "",
 }
@@ -71,8 +75,10 @@ CATEGORIES = {
     "unit": {"perturbation", "gene"},
     "p_used": {"", "p", "p_stratified"},
 }
-NOT_MEASURED = "no architecture null, noise ceiling or reference rows measured"
-"""Why the columns of the controls are empty."""
+ROUNDING = 1e-12
+"""An effect below this share of the numbers it is the difference of is none: its null's spread is rounding too."""
+CONTROLS = ("planted", "lookup", "covariation", "additive", "observed", "coexpression")
+"""Roles that are judged as if they were the model: each is a family of its own for q."""
 
 
 def row(identity: Mapping[str, Any], **values: Any) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def row(identity: Mapping[str, Any], **values: Any) -> dict[str, Any]:
     unknown = given.keys() - COLUMNS.keys()
     if unknown:
         raise KeyError(f"no evidence column called {', '.join(sorted(unknown))}")
-    return {**COLUMNS, **given, "reason": joined(given.get("reason", ""), NOT_MEASURED)}
+    return {**COLUMNS, **given}
 
 
 def not_evaluable(identity: Mapping[str, Any], reason: str, **values: Any) -> dict[str, Any]:
@@ -97,6 +103,29 @@ def tested(test: Any, *notes: str) -> dict[str, Any]:
     effect = {"effect": test.estimate - test.null_mean}
     columns = {name: value for name, value in test._asdict().items() if name in COLUMNS}
     return {**columns, **effect, "reason": joined(test.note, *notes)}
+
+
+def ceilinged(ceiling: Any) -> tuple[dict[str, Any], str]:
+    """Return the columns that a `statistics.ceiling.Ceiling` fills, and what its reader must know."""
+    interval = f"disattenuated {ceiling.disattenuated:.2f}, 95 % interval {ceiling.low:.2f} to {ceiling.high:.2f}"
+    note = ceiling.note or f"ceiling: control-cell sampling only ({interval})"
+    return {"ceiling": ceiling.ceiling, "disattenuated": ceiling.disattenuated}, note
+
+
+def comparable(table: pd.DataFrame, correlations: Collection[str]) -> pd.Series:
+    """Return each row's effect as it is compared with that of its controls (inference.md 3).
+
+    In standard deviations of its own null, since raw statistics of another network are on another scale; 0 where there
+    is no effect at all. The `correlations` among the statistics are on one scale already, and are compared as they are.
+    """
+    size = (table.estimate.abs() + table.null_mean.abs()).fillna(0.0)
+    z = (table.effect / table.null_sd).mask(table.effect.abs() <= ROUNDING * size, 0.0)
+    return z.where(~table.statistic.map(lambda name: _is_one_of(name, correlations)), table.effect)
+
+
+def _is_one_of(statistic: str, names: Collection[str]) -> bool:
+    """Is it one of these, or one of them under the name of a cascade?"""
+    return any(statistic == name or statistic.startswith(f"{name}_{CASCADE}") for name in names)
 
 
 def joined(*reasons: str) -> str:
@@ -114,17 +143,24 @@ def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return _typed(table).sort_values(KEYS, kind="stable", ignore_index=True)
 
 
-def with_q(table: pd.DataFrame, primary: str) -> pd.DataFrame:
+def with_q(table: pd.DataFrame, primary: str, controlled: str) -> pd.DataFrame:
     """Fill q: Benjamini-Hochberg of the p that is used, over the evaluable subject rows of the primary statistic.
 
-    One probe's family in one run (inference.md 1); raw variants, controls and copies are outside.
+    One probe's family in one run (inference.md 1); raw variants and copies are outside. Planted models and reference
+    rows are families of their own, so that the same thresholds can judge them, in the statistic `controlled` that they
+    are compared by. q_published is the same of the published p over the programs of each model (inference.md 16).
     """
-    family = (table.statistic == primary) & (table.role == "subject") & (table.adjustment == "centred")
-    family &= table.evaluable & (table.p_used != "")
+    asked = table.evaluable & (table.adjustment == "centred")
     used = table.p.where(table.p_used != "p_stratified", table.p_stratified)
-    q = pd.Series(np.nan, index=table.index)
-    q[family] = benjamini_hochberg(used[family].to_numpy())
-    return table.assign(q=q)
+    q, published = (pd.Series(np.nan, index=table.index) for _ in range(2))
+    families = [("subject", {primary}), *((role, {primary, controlled}) for role in CONTROLS)]
+    for role, statistics in families:
+        family = asked & (table.role == role) & table.statistic.isin(statistics) & (table.p_used != "")
+        q[family] = benjamini_hochberg(used[family].to_numpy())
+    subject = asked & (table.role == "subject") & (table.statistic == primary) & table.p_published.notna()
+    for _, rows in table[subject].groupby(["model", "reference"]):
+        published[rows.index] = benjamini_hochberg(rows.p_published.to_numpy())
+    return table.assign(q=q, q_published=published)
 
 
 def write(table: pd.DataFrame, path: str | Path) -> None:

@@ -47,6 +47,7 @@ class DrawInputs:
     """What a probe draws from."""
 
     evidence: pd.DataFrame
+    """Rows of the models themselves; their controls have a figure of their own."""
     measurements: Mapping[str, xr.Dataset]
     """Model -> its measurement."""
     programs: Programs

@@ -1,6 +1,7 @@
 """From a request to a measurement: one shard of one probe on one model, and the shards joined again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,34 @@ import xarray as xr
 from pertprobe.cells import CellSets
 from pertprobe.files import atomic
 from pertprobe.probes import load_probe
-from pertprobe.probes.base import SUBJECT, MeasureInputs, averaged
+from pertprobe.probes.base import MeasureInputs, averaged
+from pertprobe.roles import SUBJECT, role_of
 
 NOT_EVALUABLE = "not_evaluable"
 """Attribute of a measurement that could not be made, with the reason."""
+COPIES_NOTE = "copies_note"
+"""Attribute of a measurement that says which untrained copies are missing, and why."""
 
 
-def measure_shard(probe: str, inputs: MeasureInputs, shard: int, shards: int) -> xr.Dataset:
+def measure_shard(
+    probe: str,
+    inputs: MeasureInputs,
+    shard: int,
+    shards: int,
+    *,
+    redrawn: int = 0,
+    cascade: bool = False,
+    seed: int = 0,
+) -> xr.Dataset:
     """Measure shard `shard` of `shards`: unit i of the sorted names goes to shard i mod `shards`.
 
-    Each unit is computed by itself, with all cell sets, so that its numbers do not depend on the units beside it.
+    Each unit is computed by itself, with all cell sets, so that its numbers do not depend on the units beside it. The
+    axis `variant` holds the model and its re-drawn copies: `redrawn` of each kind, what is kept declared by the probe's
+    KEEP (inference.md 3); with `cascade` those re-drawn from the output down.
     """
     import torch  # here, so that gathering and testing start without it
+
+    from pertprobe.models.variants import copies
 
     module = load_probe(probe)
     lacking = sorted(module.NEEDS - inputs.model.capabilities)
@@ -33,7 +50,49 @@ def measure_shard(probe: str, inputs: MeasureInputs, shard: int, shards: int) ->
     if not names:
         return xr.Dataset(attrs={"empty": "more shards than units"})
     with torch.no_grad():
-        return module.measure(inputs, names)
+        found = {SUBJECT: module.measure(inputs, names)}
+        for name, model in copies(inputs.model, redrawn, module.KEEP, seed, cascade=cascade) if redrawn else ():
+            asked = replace(inputs, model=model, role=role_of(name)[0], sae=None, pca=None)
+            found[name] = module.measure(asked, names)
+    return variants(found).assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
+
+
+def _about_copies(model: Any) -> str:
+    """Return what the architecture null of a model lacks, and why; empty where it lacks nothing."""
+    from pertprobe.models.variants import redrawable, shufflable
+
+    if reason := redrawable(model):
+        return f"no architecture null: {reason}"
+    return f"no shuffled copies: {reason}" if (reason := shufflable(model)) else ""
+
+
+def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Join measurements of a model and its copies along `variant`; what only the first has stays without that axis."""
+    first = next(iter(found.values()))
+    common = [name for name in first.data_vars if all(name in each for each in found.values())]
+    joined = xr.concat(
+        [each[common] for each in found.values()], pd.Index(list(found), name="variant"), combine_attrs="override"
+    )
+    return joined.assign({name: first[name] for name in first.data_vars if name not in common})
+
+
+def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]) -> xr.Dataset:
+    """Measure the models planted beside a model (inference.md 10) with its units and cells; `variant` is their kind.
+
+    Raises KeyError for a kind that is no role. Kinds that lack what the probe needs are left out.
+    """
+    import torch
+
+    module = load_probe(probe)
+    able = {kind: model for kind, model in models.items() if not module.NEEDS - model.capabilities}
+    if not able:
+        return xr.Dataset(attrs={NOT_EVALUABLE: "no planted model has what the probe needs"})
+    found = {}
+    with torch.no_grad():
+        for kind, model in able.items():
+            asked = replace(inputs, model=model, role=kind, sae=None, pca=None)
+            found[kind] = module.measure(asked, sorted(module.units(asked)))
+    return variants(found)
 
 
 def gather(shards: Sequence[xr.Dataset]) -> xr.Dataset:

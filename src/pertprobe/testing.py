@@ -1,28 +1,53 @@
 """From measurements to evidence rows: what every probe's test has in common."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from pertprobe import evidence
 from pertprobe.cards import read_card, read_seen, universe
 from pertprobe.cells import CellSets
-from pertprobe.measuring import NOT_EVALUABLE, read_measurement
+from pertprobe.controls import cascade_statistic, pairs_of_copies, with_controls
+from pertprobe.measuring import COPIES_NOTE, NOT_EVALUABLE, read_measurement
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Subject, TestInputs
 from pertprobe.probes.delta_y import strength
 from pertprobe.programs import read_panels, run_programs
+from pertprobe.quality import gate, read_program_quality
+from pertprobe.roles import PLANTED, SUBJECT, role_of
 
 CAUSAL_NOTE = "causal attention: results depend on the order of cells"
+COPY_PERMUTATIONS = 999
+"""Draws for a re-drawn copy: its null's mean and standard deviation are asked, no p value."""
 
 
-def run_test(probe: str, inputs: TestInputs, *, causal: bool = False) -> pd.DataFrame:
-    """Return the evidence of one probe on one model or pair; rows of a causal model are marked."""
-    module = load_probe(probe)
+@dataclass(frozen=True)
+class Asked:
+    """One question of one probe: the model or pair, what stands beside it, and what must be said of it."""
+
+    inputs: TestInputs
+    derived: xr.Dataset | None = None
+    """Planted models measured with the same units and cells; variants are their kinds."""
+    reference_derived: xr.Dataset | None = None
+    causal: bool = False
+    """A model concerned has causal attention."""
+    quality: Mapping[str, str] = field(default_factory=dict)
+    """Program -> why the model predicts it no better than the mean shift; programs that pass are not in it."""
+
+
+def run_test(probe: str, asked: Asked) -> pd.DataFrame:
+    """Return the evidence of one probe on one model or pair, with its controls beside it."""
+    module, inputs = load_probe(probe), asked.inputs
     refused = _refusal(inputs)
-    rows = _refused_rows(module, inputs, refused) if refused else module.test(inputs)
-    return evidence.frame(_marked(each) if causal else each for each in rows)
+    if refused:
+        return evidence.frame(_remarked(_refused_rows(module, inputs, refused), asked, module))
+    rows = [*module.test(inputs), *module.references(inputs), *_control_rows(module, asked)]
+    table = with_controls(evidence.frame(rows), module.STATISTICS[0], module.CONTROLLED, module.CORRELATIONS)
+    return evidence.frame(_remarked(table.to_dict("records"), asked, module))
 
 
 def _refusal(inputs: TestInputs) -> str:
@@ -32,7 +57,7 @@ def _refusal(inputs: TestInputs) -> str:
     return evidence.joined(*dict.fromkeys(reasons))
 
 
-def _refused_rows(module: Any, inputs: TestInputs, reason: str) -> Iterator[dict[str, Any]]:
+def _refused_rows(module: ModuleType, inputs: TestInputs, reason: str) -> Iterator[dict[str, Any]]:
     """Say for every program why the question could not be put."""
     unit = "gene" if module.UNIT == "gene" else "perturbation"
     for program in inputs.programs:
@@ -40,21 +65,77 @@ def _refused_rows(module: Any, inputs: TestInputs, reason: str) -> Iterator[dict
         yield evidence.not_evaluable(inputs.identity, reason, **who)
 
 
-def _marked(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "reason": evidence.joined(row["reason"], CAUSAL_NOTE)}
+def _control_rows(module: ModuleType, asked: Asked) -> Iterator[dict[str, Any]]:
+    """Put the question to every copy of the model, and to the models planted beside it."""
+    inputs = asked.inputs
+    sides = [(inputs.subject.measurement, inputs.reference.measurement if inputs.reference else None)]
+    sides.append((asked.derived, asked.reference_derived))
+    for ours, theirs in sides:
+        for name, other in _variants(ours, theirs, inputs):
+            role, copy = role_of(name)
+            draws = inputs.permutations if role in PLANTED else min(inputs.permutations, COPY_PERMUTATIONS)
+            reference = inputs.reference and replace(inputs.reference, measurement=theirs.sel(variant=other, drop=True))
+            subject = replace(inputs.subject, measurement=ours.sel(variant=name, drop=True))
+            question = replace(inputs.as_role(role, copy), subject=subject, reference=reference, permutations=draws)
+            for row in module.controlled(question):
+                yield {**row, "statistic": cascade_statistic(row["statistic"], name)}
 
 
-def read_inputs(
-    probe: str,
-    model: str,
-    reference: str,
-    files: Any,
-    question: Mapping[str, Any],
-) -> tuple[TestInputs, bool]:
-    """Read what a test needs; return it, and whether a model concerned is causal.
+def _variants(ours: xr.Dataset | None, theirs: xr.Dataset | None, inputs: TestInputs) -> list[tuple[str, str]]:
+    """Return the variants beside the model, each with that of the reference it is compared with."""
+    if ours is None or "variant" not in ours.dims:
+        return []
+    names = [name for name in ours.variant.values.tolist() if name != SUBJECT]
+    if inputs.reference is None:
+        return [(name, "") for name in names]
+    if theirs is None or "variant" not in theirs.dims:
+        return []
+    return pairs_of_copies(names, theirs.variant.values.tolist(), common_seed=bool(inputs.sharing))
 
-    `files` is Snakemake's input with measurement, delta_y, seen, card, cells, programs, and the same with the prefix
-    `reference_` for a pair; `question` the part of the config that tests depend on.
+
+def _remarked(rows: Iterable[Mapping[str, Any]], asked: Asked, module: ModuleType) -> Iterator[dict[str, Any]]:
+    """Say in each subject row what its reader must know, and refuse those whose answer would mislead."""
+    copies = _about_copies(asked.inputs)
+    for row in rows:
+        if row["role"] != SUBJECT:
+            yield dict(row)
+            continue
+        primary = row["statistic"] == module.STATISTICS[0]
+        notes = [copies if primary and row["evaluable"] else "", CAUSAL_NOTE if asked.causal else ""]
+        row = {**row, "reason": evidence.joined(row["reason"], *notes)}
+        yield _gated(_seed_shown(row, asked.inputs, module), asked.quality.get(row["program"], ""), module)
+
+
+def _about_copies(inputs: TestInputs) -> str:
+    """Return why there is no architecture null, or only a part of it; empty where nothing is to be said."""
+    subjects = [each for each in (inputs.subject, inputs.reference) if each is not None]
+    reasons = [each.measurement.attrs.get(COPIES_NOTE, "") for each in subjects]
+    return evidence.joined(*dict.fromkeys(reasons))
+
+
+def _seed_shown(row: dict[str, Any], inputs: TestInputs, module: ModuleType) -> dict[str, Any]:
+    """Refuse first-order agreement of models that share an initialisation, unless it exceeds that of untrained copies.
+
+    The copies of such a pair were drawn with common seeds: they show what a shared seed alone can (inference.md 4).
+    """
+    seed = inputs.sharing and getattr(module, "FIRST_ORDER", False) and row["exceeds_redrawn"] is not True
+    return {**row, "evaluable": False} if seed else row
+
+
+def _gated(row: dict[str, Any], sentence: str, module: ModuleType) -> dict[str, Any]:
+    """Apply the quality gate (inference.md 15): a note for a representation, no answer at the causal level."""
+    if not sentence or not row["evaluable"]:
+        return row
+    if module.LEVEL == "causal":
+        return {**row, "evaluable": False, "reason": evidence.joined(sentence, row["reason"])}
+    return {**row, "reason": evidence.joined(row["reason"], sentence)}
+
+
+def read_question(probe: str, model: str, reference: str, files: Any, question: Mapping[str, Any]) -> Asked:
+    """Read what a test needs.
+
+    `files` is Snakemake's input with measurement, derived, delta_y, seen, card, cells, observed, quality, programs, and
+    the same with the prefix `reference_` for a pair; `question` the part of the config that tests depend on.
     """
     subject, card = _subject(files, "")
     other, other_card = _subject(files, "reference_") if reference else (None, {})
@@ -76,15 +157,35 @@ def read_inputs(
         seed=question["seed"],
         **question["statistics"],
     )
-    return inputs, bool(card.get("causal") or other_card.get("causal"))
+    sides = ["", "reference_"] if reference else [""]
+    derived = [read_measurement(path) if (path := files.get(f"{side}derived")) else None for side in sides]
+    return Asked(
+        inputs,
+        derived[0],
+        derived[1] if reference else None,
+        causal=bool(card.get("causal") or other_card.get("causal")),
+        quality=_gates({model: files.quality} | ({reference: files.reference_quality} if reference else {}), programs),
+    )
 
 
 def _subject(files: Any, prefix: str) -> tuple[Subject, dict[str, Any]]:
-    measurement, delta_y, seen, card = (
-        getattr(files, prefix + name) for name in ("measurement", "delta_y", "seen", "card")
+    measurement, delta_y, observed = (
+        read_measurement(getattr(files, prefix + name)) for name in ("measurement", "delta_y", "observed")
     )
-    subject = Subject(read_measurement(measurement), strength(read_measurement(delta_y)), read_seen(seen))
-    return subject, read_card(card)
+    seen, card = (getattr(files, prefix + name) for name in ("seen", "card"))
+    return Subject(measurement, strength(delta_y), read_seen(seen), observed), read_card(card)
+
+
+def _gates(paths: Mapping[str, Any], programs: Iterable[str]) -> dict[str, str]:
+    """Return program -> why a model concerned predicts it no better than the mean shift; `paths` by model."""
+    tables = {model: read_program_quality(path) for model, path in paths.items()}
+    found = {
+        program: evidence.joined(
+            *(f"{sentence} ({model})" for model, table in tables.items() if (sentence := gate(table, program)))
+        )
+        for program in programs
+    }
+    return {program: sentence for program, sentence in found.items() if sentence}
 
 
 def _excess(card: Mapping[str, Any], reference: str) -> float:

@@ -6,11 +6,16 @@ for a probe; a level joins the verdicts of its probes; a reading joins the level
 
 import operator
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from pertprobe.evidence import joined
+from pertprobe.roles import SUBJECT
+from pertprobe.statistics.power import power, smallest_effect
 
 PASS, FAIL, NOT_EVALUABLE, MIXED = "pass", "fail", "not evaluable", "mixed"
 VERDICT_COLUMNS = [
@@ -24,6 +29,9 @@ VERDICT_COLUMNS = [
     "reason",
     "conditions",
     "planted_control",
+    "lookup_control",
+    "covariation_control",
+    "power",
     "smallest_effect",
     "planted",
 ]
@@ -32,6 +40,7 @@ READING_COLUMNS = [
     "model",
     "reference",
     "comparison",
+    "probe",
     "representation",
     "routing",
     "causal",
@@ -39,6 +48,18 @@ READING_COLUMNS = [
     "reason",
 ]
 OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
+TESTED = ("p", "p_stratified", "q")
+"""Columns whose conditions are tests: missing one says nothing without power."""
+OWN = ("exceeds_redrawn", "p_redrawn", "redrawn_max", "exceeds_coexpression", "ceiling", "disattenuated")
+"""Columns that planted models do not have."""
+CONTROL_WORDS = {
+    "planted": {PASS: "found", FAIL: "missed"},
+    "lookup": {PASS: "passes", FAIL: "fails"},
+    "covariation": {PASS: "passes", FAIL: "fails"},
+}
+"""Role of a planted model -> words for what it should (planted) or should not (the others, at the causal level) do."""
+INTEREST = {"d": 1.0, "power": 0.8}
+"""Smallest effect of interest in sd of the per-unit score, and the power asked for it."""
 SMALLEST_P = {"p": "p_min", "p_stratified": "p_min_stratified"}
 """Column of a p value -> the smallest value it could have taken."""
 
@@ -60,6 +81,18 @@ REGIMES = {
 }
 """(few-shot passes, zero-shot passes) -> where it comes from."""
 CONTEXTS = {(True, True): "both_contexts", (True, False): "one", (False, True): "one", (False, False): "none"}
+COMPARISONS = {"regimes": REGIMES, "contexts": CONTEXTS}
+
+
+class Judged(NamedTuple):
+    """One answer."""
+
+    verdict: str
+    reason: str
+    power: float = nan
+    """Chance to pass the conditions on p or q with an effect of the size of interest."""
+    smallest_effect: float = nan
+    """Shift of the members, in sd of all other units' scores, that would have been found with the wanted power."""
 
 
 def verdicts(
@@ -67,48 +100,128 @@ def verdicts(
     thresholds: Mapping[str, Sequence[Condition]],
     primary: Mapping[str, str],
     truth: Mapping[tuple[str, str, str], str] | None = None,
+    *,
+    controlled: Mapping[str, str] | None = None,
+    interest: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
-    """Return one verdict per subject row of each probe's primary statistic.
+    """Return one verdict per subject row of each probe's primary statistic, its controls beside it.
 
-    `thresholds` holds the conditions per probe, `primary` its primary statistic; `truth` maps (probe, program, context)
-    to what was planted in simulated data.
+    `thresholds` holds the conditions per probe, `primary` its primary statistic, `controlled` the one that its planted
+    models have; `truth` maps (probe, program, context) to what was planted in simulated data. `interest` holds `d`, the
+    smallest effect of interest in sd of the per-unit score, and `power`, the chance with which it must be found before
+    its absence is a fail.
     """
-    table = evidence[(evidence.role == "subject") & (evidence.adjustment == "centred") & (evidence.program != "")]
-    rows = [
-        _verdict(each, thresholds[each["probe"]], truth or {})
-        for each in table.to_dict("records")
-        if each["probe"] in thresholds and each["statistic"] == primary[each["probe"]]
-    ]
+    interest, controlled = interest or INTEREST, controlled or primary
+    table = evidence[(evidence.adjustment == "centred") & (evidence.program != "")]
+    rows = []
+    for probe, conditions in thresholds.items():
+        mine = table[table.probe == probe]
+        asked = mine[(mine.role == SUBJECT) & (mine.statistic == primary.get(probe))]
+        alpha = _reachable(asked, conditions)
+        for row in asked.to_dict("records"):
+            judged = judge(row, conditions, alpha, interest)
+            controls = _controls(row, mine[mine.statistic == controlled[probe]], conditions)
+            rows.append(_verdict(row, _with_controls(judged, controls), conditions, controls, truth or {}))
     return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
 
 
-def _verdict(row: Mapping[str, Any], conditions: Sequence[Condition], truth: Mapping[Any, str]) -> dict[str, Any]:
-    verdict, reason = judge(row, conditions)
+def _verdict(
+    row: Mapping[str, Any],
+    judged: Judged,
+    conditions: Sequence[Condition],
+    controls: Mapping[str, str],
+    truth: Mapping[Any, str],
+) -> dict[str, Any]:
     return {
         **{column: row[column] for column in VERDICT_COLUMNS if column in row},
-        "verdict": verdict,
-        "reason": reason,
+        **judged._asdict(),
+        **{f"{role}_control": answer for role, answer in controls.items()},
         "conditions": "; ".join(_shown(row, condition) for condition in conditions),
-        "planted_control": "absent",
-        "smallest_effect": np.nan,
         "planted": truth.get((row["probe"], row["program"], row["context"]), ""),
     }
 
 
-def judge(row: Mapping[str, Any], conditions: Sequence[Condition]) -> tuple[str, str]:
-    """Return (verdict, reason) of one evidence row under its conditions."""
+def _controls(row: Mapping[str, Any], table: pd.DataFrame, conditions: Sequence[Condition]) -> dict[str, str]:
+    """Return how each planted model fares under the same conditions: found or missed, passes or fails, or absent.
+
+    The conditions on the architecture null and on co-expression are the model's own: planted models have neither.
+    """
+    asked = [condition for condition in conditions if condition[0] not in OWN]
+    same = np.logical_and.reduce([table[key] == row[key] for key in ("model", "reference", "program", "panel")])
+    answers = {}
+    for role, words in CONTROL_WORDS.items():
+        found = table[same & (table.role == role)].to_dict("records")
+        answers[role] = words.get(_plainly(found[0], asked), "absent") if len(found) == 1 else "absent"
+    return answers
+
+
+def _plainly(row: Mapping[str, Any], conditions: Sequence[Condition]) -> str:
+    """Return pass or fail by the conditions alone, empty where the question could not be put to a control."""
+    if not row["evaluable"] or any(pd.isna(row[column]) for column, _, _ in conditions):
+        return ""
+    return PASS if all(_holds(row, condition) for condition in conditions) else FAIL
+
+
+def _with_controls(judged: Judged, controls: Mapping[str, str]) -> Judged:
+    """Let the controls speak: no fail where the planted effect is missed too, no silence where a false one passes."""
+    if judged.verdict == FAIL and controls["planted"] == "missed":
+        smallest = f"; the smallest it could have seen is {judged.smallest_effect:.2g} sd"
+        words = f"power: the planted control is missed at this size{smallest if judged.smallest_effect > 0 else ''}"
+        return judged._replace(verdict=NOT_EVALUABLE, reason=joined(words, judged.reason))
+    if judged.verdict == PASS and controls["planted"] == "missed":
+        return judged._replace(reason=joined(judged.reason, "the planted control is missed: passes are rare here"))
+    return judged
+
+
+def judge(
+    row: Mapping[str, Any],
+    conditions: Sequence[Condition],
+    alpha: Mapping[str, float] | None = None,
+    interest: Mapping[str, float] | None = None,
+) -> Judged:
+    """Return the answer of one evidence row under its conditions, before its controls are asked.
+
+    Missing a condition on p or q is a fail only where an effect of interest would have been found, or where the
+    interval's upper end lies below it (inference.md 1); `alpha` maps such columns to the p they ask of this row.
+    """
     if not row["evaluable"]:
-        return NOT_EVALUABLE, row["reason"]
+        return Judged(NOT_EVALUABLE, row["reason"])
     empty = [column for column, _, _ in conditions if pd.isna(row[column])]
     if empty:
-        return NOT_EVALUABLE, f"{' and '.join(empty)} not measured"
+        return Judged(NOT_EVALUABLE, joined(f"{' and '.join(empty)} not measured", row["reason"]))
     unreachable = [text for text in (_unreachable(row, condition) for condition in conditions) if text]
     if unreachable:
-        return NOT_EVALUABLE, "; ".join(unreachable)
+        return Judged(NOT_EVALUABLE, "; ".join(unreachable))
+    interest = interest or INTEREST
     missed = [condition for condition in conditions if not _holds(row, condition)]
-    if missed:
-        return FAIL, "; ".join(f"{_shown(row, condition)} does not hold" for condition in missed)
-    return PASS, ""
+    strict = min(
+        ((alpha or {}).get(column, value) for column, sign, value in conditions if column in TESTED), default=nan
+    )
+    found = power(row["unit_sd"], row["null_sd"], strict, interest["d"])
+    smallest = smallest_effect(row["unit_sd"], row["null_sd"], strict, interest["power"])
+    if not missed:
+        return Judged(PASS, "", found, smallest)
+    reason = "; ".join(f"{_shown(row, condition)} does not hold" for condition in missed)
+    if any(column in TESTED for column, _, _ in missed) and not _settled(row, found, interest):
+        words = f"power: {found:.2g} for an effect of {interest['d']:g} sd, {smallest:.2g} sd could have been seen"
+        return Judged(NOT_EVALUABLE, joined(words, reason), found, smallest)
+    return Judged(FAIL, reason, found, smallest)
+
+
+def _settled(row: Mapping[str, Any], found: float, interest: Mapping[str, float]) -> bool:
+    """Is a missed p or q an answer? With power, or with an interval that ends below the effect of interest."""
+    below = row["ci_high"] - row["null_mean"] < interest["d"] * row["unit_sd"]
+    return bool(found >= interest["power"] or below)
+
+
+def _reachable(family: pd.DataFrame, conditions: Sequence[Condition]) -> dict[str, float]:
+    """Return, for a condition on q, the p that a row would have needed: the next step of Benjamini-Hochberg."""
+    n, found = int(family.q.notna().sum()), {}
+    for column, sign, value in conditions:
+        if column == "q" and sign in ("<", "<=") and n:
+            passed = int(OPERATORS[sign](family.q, value).sum())
+            found[column] = value * min(passed + 1, n) / n
+    return found
 
 
 def _holds(row: Mapping[str, Any], condition: Condition) -> bool:
@@ -146,25 +259,56 @@ def planted_truth(path: str | Path | None, probes: Sequence[str]) -> dict[tuple[
 
 
 def readings(
-    verdict: pd.DataFrame, levels: Mapping[str, Sequence[str]], pairs: Mapping[str, Sequence[Sequence[str]]]
+    verdict: pd.DataFrame,
+    levels: Mapping[str, Sequence[str]],
+    pairs: Mapping[str, Sequence[Sequence[str]]],
+    words: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Return the dual reading per program and model, then one per program and pair.
 
     A verdict on a pair speaks of both its models. `levels` maps each level to its probes, `pairs` each comparison
-    (contexts, regimes) to its [model, reference] pairs; in `regimes` the few-shot model comes first.
+    (contexts, regimes) to its [model, reference] pairs; in `regimes` the few-shot model comes first. `words` replaces
+    words of the pair readings: the preset `published` says marginal for one and null for none.
     """
     programs = sorted(verdict.program.unique())
     models = sorted(set(verdict.model) | set(verdict.reference) - {""})
     alone = {(program, model): _levels(verdict, program, model, levels) for program in programs for model in models}
     rows = [_reading(program, model, answers) for (program, model), answers in alone.items()]
     for comparison, listed in pairs.items():
-        names = REGIMES if comparison == "regimes" else CONTEXTS
+        names = {key: (words or {}).get(name, name) for key, name in COMPARISONS[comparison].items()}
         for model, reference in listed:
             for program in programs:
                 both = alone.get((program, model)), alone.get((program, reference))
                 if None not in both:
                     rows.append(_pair_reading(program, model, reference, comparison, both, names))
+            rows += _probe_readings(verdict, model, reference, comparison, names)
     return pd.DataFrame(rows, columns=READING_COLUMNS)
+
+
+def _probe_readings(
+    verdict: pd.DataFrame, model: str, reference: str, comparison: str, names: Mapping[tuple[bool, bool], str]
+) -> list[dict[str, str]]:
+    """Compare the verdicts of each probe by itself on the two models of a pair."""
+    alone = verdict[verdict.reference == ""].groupby(["probe", "program", "model"]).verdict.agg(_agreed)
+    known = alone.index.droplevel("model").unique()
+    return [
+        {
+            **dict.fromkeys(READING_COLUMNS, ""),
+            "program": program,
+            "model": model,
+            "reference": reference,
+            "comparison": comparison,
+            "probe": probe,
+            "reading": _compared(alone[probe, program, model], alone[probe, program, reference], names),
+        }
+        for probe, program in known
+        if (probe, program, model) in alone.index and (probe, program, reference) in alone.index
+    ]
+
+
+def _agreed(answers: pd.Series) -> str:
+    """Return the one answer of several panels, mixed where they differ."""
+    return answers.iloc[0] if answers.nunique() == 1 else MIXED
 
 
 def _levels(
@@ -200,6 +344,7 @@ def _reading(program: str, model: str, answers: Mapping[str, tuple[str, str]]) -
         "model": model,
         "reference": "",
         "comparison": "",
+        "probe": "",
         **of,
         "reading": reading,
         "reason": "; ".join(reasons),
@@ -220,6 +365,7 @@ def _pair_reading(
         "model": model,
         "reference": reference,
         "comparison": comparison,
+        "probe": "",
         **of,
         "reading": of.get("representation", NOT_EVALUABLE),
         "reason": "",

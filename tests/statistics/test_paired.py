@@ -68,6 +68,18 @@ def test_agreement_is_found_and_constant_profiles_are_counted():
     assert paired_profile_test(r, deciles, 999, rng()).n_constant == 2
 
 
+def test_unit_sd_is_that_of_genes_outside_the_program_and_ties_are_counted():
+    r, deciles, members = rng(7).normal(size=(14, 14)), np.array([0] * 6 + [1] * 7 + [2]), [0, 1, 7]
+    scores = []
+    for j in [j for j in range(13) if j not in members]:  # gene 13 has no partner
+        partners = [k for k in range(13) if k not in members and k != j and deciles[k] == deciles[j]]
+        scores.append(r[j, j] - np.mean(r[j, partners]))
+    assert paired_profile_test(r, deciles, 99, rng(), members).test.unit_sd == pytest.approx(np.std(scores, ddof=1))
+    everyone = paired_profile_test(np.ones((9, 9)), np.zeros(9), 99, rng()).test
+    assert (everyone.p, everyone.p_tie) == (1.0, 1.0)
+    assert np.isnan(everyone.unit_sd)
+
+
 def test_genes_without_a_partner_are_counted_and_none_left_is_no_test():
     r = rng(5).normal(size=(6, 6))
     result = paired_profile_test(r, np.array([0, 1, 1, 1, 1, 1]), 99, rng(), [0, 1])

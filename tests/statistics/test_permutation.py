@@ -3,10 +3,19 @@ from math import comb, isnan
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, kstest
 
 from pertprobe import statistics
-from pertprobe.statistics import centred, coherence, cosine_similarity, matched_sets, mean_score, uniform_sets
+from pertprobe.statistics import (
+    centred,
+    coherence,
+    cosine_similarity,
+    matched_sets,
+    mean_score,
+    randomised,
+    uniform_sets,
+)
+from pertprobe.statistics.strength import pairs_without_strength, scores_without_strength
 
 
 def symmetric(n, seed):
@@ -35,8 +44,20 @@ def test_uniform_sets_hold_distinct_units_equally_often():
     sets = uniform_sets(4, 12, 400, rng())
     assert sets.shape == (400, 4)
     assert all(len(set(row)) == 4 for row in sets)
-    counts = np.bincount(uniform_sets(4, 60, 30_000, rng()).ravel(), minlength=60)
-    assert np.abs(counts / 2000 - 1).max() < 0.1
+
+
+@pytest.mark.parametrize(("n_members", "n_units"), [(4, 60), (20, 60)])  # drawn again until distinct; random orders
+def test_drawn_uniform_sets_hold_every_unit_and_every_pair_equally_often(n_members, n_units):
+    m = 120_000 // n_members
+    sets = uniform_sets(n_members, n_units, m, rng())
+    assert (np.diff(np.sort(sets, axis=1), axis=1) > 0).all()
+    shares = np.bincount(sets.ravel(), minlength=n_units) / m / (n_members / n_units)
+    assert np.abs(shares - 1).max() < 0.1
+    held = np.zeros((m, n_units))
+    np.put_along_axis(held, sets, 1.0, axis=1)
+    pairs = (held.T @ held)[np.triu_indices(n_units, 1)] / m
+    expected = comb(n_members, 2) / comb(n_units, 2)
+    assert np.abs(pairs - expected).max() < 5.5 * np.sqrt(expected / m)
 
 
 @pytest.mark.parametrize("members", [[0, 1, 2, 3], [17, 4, 9, 12], [22, 23, 21, 5], [19, 18, 20, 17]])
@@ -171,6 +192,73 @@ def test_questions_that_cannot_be_put_are_refused():
         mean_score(np.full(5, np.nan), [1], None, 99, rng())
 
 
+@pytest.mark.parametrize(("n_units", "m"), [(8, 200), (30, 59)])  # exact, sampled
+@pytest.mark.parametrize("matched", [False, True])
+def test_randomised_p_is_uniform_though_scores_are_tied(n_units, m, matched):
+    generator, p, plain = rng(n_units + matched), [], []
+    for _ in range(800):
+        scores, strength = generator.integers(0, 3, n_units).astype(float), generator.random(n_units)
+        test = mean_score(scores, generator.choice(n_units, 3, False), strength if matched else None, m, generator)
+        p.append(randomised(test, generator.random()))
+        plain.append(getattr(test, test.p_used))
+    assert kstest(p, "uniform").pvalue > 0.001
+    if not matched:  # what strength explains is no whole number: it leaves few ties
+        assert kstest(plain, "uniform").pvalue < 1e-6
+
+
+def test_ties_by_hand():
+    scores = np.array([1.0, 1.0, 0.0, 0.0, 0.0])
+    exact = mean_score(scores, [0], None, 99, rng())
+    assert (exact.p, exact.p_tie, randomised(exact, 1.0)) == (0.4, 0.4, 0.0)
+    constant = coherence(np.zeros((60, 60)), [1, 20, 40], np.arange(60.0), 99, rng())
+    assert (constant.p_stratified, constant.p_tie) == (1.0, 1.0)
+    distinct = coherence(symmetric(60, 3), [1, 20, 40, 50], None, 499, rng())
+    assert distinct.p_tie == 1 / 500
+    assert randomised(distinct, 0.25) == distinct.p - 0.25 / 500
+
+
+def test_unit_sd_is_that_of_scores_outside_the_program():
+    scores, members = rng(1).normal(size=20), np.array([2, 5, 11])
+    scores[[7, 8]] = np.nan
+    outside = [i for i in range(20) if i not in {2, 5, 7, 8, 11, 13}]
+    assert mean_score(scores, members, None, 99, rng(), excluded=[13]).unit_sd == np.std(scores[outside], ddof=1)
+    similarity = symmetric(20, 2)
+    likeness = [np.mean([similarity[i, j] for j in members]) for i in range(20) if i not in members]
+    assert coherence(similarity, members, None, 99, rng()).unit_sd == pytest.approx(np.std(likeness, ddof=1))
+    assert isnan(coherence(symmetric(4, 0), [0, 1, 2], None, 99, rng()).unit_sd)
+
+
+def test_matched_draws_are_scored_as_if_they_had_the_members_strength():
+    """p_stratified, its mean and its spread by hand: what strength explains is that of the members in every draw."""
+    similarity, strength, members = symmetric(200, 6), rng(3).random(200), np.array([5, 50, 150, 170])
+    scores = similarity[0]
+    residual, left = pairs_without_strength(similarity, strength), scores_without_strength(scores, strength)
+    sets = matched_sets(members, strength, 20_000, rng(9)).sets
+
+    def mean_of_pairs(matrix, units):
+        return np.mean([matrix[i, j] for i, j in combinations(units, 2)])
+
+    pairs = np.array([mean_of_pairs(residual, each) for each in sets[:4000]])
+    for test, null, own, estimate in (
+        (
+            coherence(similarity, members, strength, 20_000, rng()),
+            pairs,
+            mean_of_pairs(residual, members),
+            mean_of_pairs(similarity, members),
+        ),
+        (
+            mean_score(scores, members, strength, 20_000, rng()),
+            left[sets].mean(axis=1),
+            left[members].mean(),
+            scores[members].mean(),
+        ),
+    ):
+        assert test.estimate == pytest.approx(estimate)
+        assert test.null_mean == pytest.approx(null.mean() + estimate - own, abs=0.1 * test.null_sd)
+        assert test.null_sd == pytest.approx(null.std(), rel=0.05)
+        assert test.p_stratified == pytest.approx(np.mean(null >= own), abs=0.04)
+
+
 def test_the_same_generator_gives_the_same_test():
     similarity, strength = symmetric(100, 6), rng(3).random(100)
     assert coherence(similarity, [1, 2, 3], strength, 99, rng(4)) == coherence(
@@ -197,11 +285,23 @@ def test_uniform_programs_are_held_to_five_percent():
     assert (shares_below_5_percent(600, 6, 0, seed=11) <= bound).all()
 
 
-@pytest.mark.parametrize("n_members", [5, 10, 30])
+@pytest.mark.parametrize("n_members", [5, 10, 30, 80])
 def test_programs_of_strong_perturbations_fail_unstratified_and_hold_matched(n_members):
     unstratified, matched = shares_below_5_percent(400, n_members, 2, seed=100 + n_members)
     assert unstratified > 0.2
     assert matched <= binom.ppf(0.999, 400, 0.05) / 400
+
+
+def test_scores_that_grow_with_strength_are_held_too():
+    generator, hits = rng(21), np.zeros(2)
+    for _ in range(400):
+        strength = generator.lognormal(0, 0.6, 200)
+        scores = strength / np.median(strength) + generator.normal(size=200)
+        members = generator.choice(200, 30, replace=False, p=strength**2 / (strength**2).sum())
+        test = mean_score(scores, members, strength, 199, generator)
+        hits += [test.p <= 0.05, test.p_stratified <= 0.05]
+    assert hits[0] / 400 > 0.5
+    assert hits[1] <= binom.ppf(0.999, 400, 0.05)
 
 
 def test_a_planted_program_is_found_by_the_matched_test():

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from snakemake.utils import validate
 
-from pertprobe.checks import check_references
+from pertprobe.checks import check_inputs, check_references
 from pertprobe.config import expanded, schema_faults
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import Faults, PertprobeError
 from pertprobe.evidence import COLUMNS, KEYS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -77,6 +77,9 @@ def test_defaults_keep_a_users_config_at_15_lines():
     }
     assert config["statistics"] == {"permutations": 9999, "bootstrap": 999}
     assert set(config["levels"]) == {"representation", "routing", "causal"}
+    assert config["controls"] == {"redrawn": 5, "cascade": True, "planted": {"d": 2}, "additive": True}
+    assert config["power"] == {"d": 1, "power": 0.8}
+    assert config["reading_words"] == {}
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,10 @@ def test_defaults_keep_a_users_config_at_15_lines():
         ("pairs/contexts", [["few"]], "pairs.contexts.0: ['few'] is too short"),
         ("thresholds/knockout", [["q", "=<", 1]], "thresholds.knockout.0.1: '=<' is not one of ['<'"),
         ("probes", None, "config: 'probes' missing"),
+        ("controls/redrawn", -1, "controls.redrawn: -1 is less than the minimum of 0"),
+        ("controls/planted", True, "controls.planted: True is not one of the forms allowed (False, "),
+        ("controls/planted", {"d": 0}, "controls.planted: {'d': 0} is not one of the forms allowed"),
+        ("power/power", 1, "power.power: 1 is greater than or equal to the maximum of 1"),
     ],
 )
 def test_a_fault_is_one_sentence_that_starts_with_its_key(path, value, words):
@@ -152,7 +159,9 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch):
 def test_conditions_may_name_every_measured_column_and_no_other():
     schema = yaml.safe_load(SCHEMA.read_text())
     measured = [name for name in COLUMNS if name not in {*KEYS, "unit", "p_used", "evaluable", "reason"}]
-    assert schema["$defs"]["column"]["enum"] == measured
+    named = schema["$defs"]["column"]["enum"]
+    assert sorted(named) == sorted(measured)
+    assert len(named) == len(set(named))
 
 
 def test_every_probe_of_the_schema_may_have_thresholds_and_a_level():
@@ -164,6 +173,46 @@ def test_every_probe_of_the_schema_may_have_thresholds_and_a_level():
 def test_a_condition_on_an_unknown_column_is_a_fault():
     faults = schema_faults(changed("thresholds/pert_embedding", [["estimat", ">", 0.4]]), SCHEMA)
     assert [fault.partition(" is not")[0] for fault in faults] == ["thresholds.pert_embedding.0.0: 'estimat'"]
+
+
+def made_by_itself(thresholds, **controls):
+    """Return a config that opens no file: the run simulates its cells and trains its model."""
+    config = changed("simulate", {})
+    config |= {"models": {"few": {"train": {}, "context": "liver"}}, "programs": {}, "controls": controls}
+    config["cells"]["liver"]["path"] = "<results>/simulated/cells.h5ad"
+    return config | {"thresholds": {"knockout": thresholds, "not_a_probe_of_the_run": thresholds}}
+
+
+COPIES = [["q", "<", 0.05], ["exceeds_redrawn", "==", True]]
+
+
+@pytest.mark.parametrize("column", ["exceeds_redrawn", "p_redrawn", "redrawn_max"])
+def test_a_threshold_on_copies_that_are_not_drawn_is_a_fault(column):
+    with pytest.raises(Faults) as error:
+        check_inputs(made_by_itself([["q", "<", 0.05], [column, "<", 0.5]], redrawn=0))
+    assert error.value.messages == [
+        f"thresholds.knockout: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "controls"), [(COPIES, {"redrawn": 1}), (COPIES, {}), (COPIES[:1], {"redrawn": 0})]
+)
+def test_thresholds_that_the_run_can_answer_are_no_fault(thresholds, controls):
+    check_inputs(made_by_itself(thresholds, **controls))
+
+
+def test_a_reading_may_be_called_otherwise_and_no_other_word_replaced():
+    assert schema_faults(changed("reading_words", {"one": "marginal", "none": "null"}), SCHEMA) == []
+    (found,) = schema_faults(changed("reading_words", {"mechanistic": "good"}), SCHEMA)
+    assert found.startswith("reading_words")
+    assert "mechanistic" in found
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_every_shipped_run_fits_the_preset_published(path):
+    config = yaml.safe_load(path.read_text()) | yaml.safe_load((CONFIG / "published.yaml").read_text())
+    assert schema_faults(config, SCHEMA) == []
 
 
 def test_pairs_that_do_not_compare_what_they_say_are_faults():

@@ -14,7 +14,7 @@ from pertprobe.errors import PertprobeError
 from pertprobe.measuring import NOT_EVALUABLE, gather, measure_shard
 from pertprobe.models.additive import AdditiveModel
 from pertprobe.probes.delta_y import strength
-from pertprobe.testing import run_test
+from pertprobe.testing import Asked, run_test
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "custom_model.py"
 KNOCKOUT = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
@@ -65,7 +65,7 @@ def test_its_knockouts_are_measured_and_tested(model, weights):
     np.testing.assert_allclose(shift, -expression[:, [3]] * weights[1][3], atol=1e-6)
     known = strength(measured("delta_y", model))
     inputs = to_test("knockout", subject(found, known), {"P": GENES[:4]}, settings=KNOCKOUT)
-    table = run_test("knockout", inputs)
+    table = run_test("knockout", Asked(inputs))
     assert table.program.tolist() == ["P"]
     assert table.evaluable.all()
 

@@ -1,8 +1,11 @@
 """Shifts: of a perturbation, and of a silenced gene."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from scipy.stats import spearmanr
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
@@ -22,7 +25,7 @@ OUTPUTS = [f"o{i:02d}" for i in range(30)]
 def shifts(model, cells=None, names=GENES, **settings):
     inputs = to_measure(model, cells or cell_sets(), settings={**SETTINGS, **settings})
     with torch.no_grad():
-        return knockout.measure(inputs, list(names))["shift"].sel(variant="subject")
+        return knockout.measure(inputs, list(names))["shift"]
 
 
 def random_profiles(seed, names=MANY, outputs=OUTPUTS):
@@ -42,7 +45,7 @@ def test_delta_y_is_the_mean_response_less_that_to_the_control():
     with torch.no_grad():
         found = delta_y.measure(to_measure(model, cells), ["g01", "x1"]).delta_y
         expected = model.predict(cells.values, "x1", cells.batches) - model.predict(cells.values, "ctrl", cells.batches)
-    np.testing.assert_allclose(found.sel(variant="subject", perturbation="x1"), expected.mean(-2))
+    np.testing.assert_allclose(found.sel(perturbation="x1"), expected.mean(-2))
     assert found.gene.values.tolist() == list(GENES)
 
 
@@ -180,12 +183,104 @@ def test_genes_and_outputs_in_common_are_compared():
     assert asked.estimate_published == pytest.approx(1.0)
 
 
-def test_agreement_of_models_that_share_their_initialisation_is_left_open():
+def test_agreement_of_models_that_share_their_initialisation_says_so():
     table = agreement(random_profiles(0), random_profiles(0), shared_initialisation=0.9)
     asked = rows_of(table, statistic="agreement").iloc[0]
-    assert not asked.evaluable
-    assert "share an initialisation" in asked.reason
+    assert "share an initialisation" in asked.reason  # whether it is an answer is decided beside its copies: testing.py
     assert asked.estimate_published == pytest.approx(1.0)
+
+
+def noisy(seed, truth, sd, sets=4):
+    """Return profiles of `truth` [gene, output] with sampling noise of its own in every cell set."""
+    noise = sd * np.random.default_rng(seed).normal(size=(sets, *truth.shape))
+    array = xr.DataArray(truth + noise, dims=("set", "perturbation", "gene"),
+                         coords={"perturbation": MANY, "gene": OUTPUTS})  # fmt: skip
+    return xr.Dataset({"shift": array})
+
+
+def test_every_agreement_has_a_noise_ceiling_from_its_cell_sets():
+    truth = np.random.default_rng(0).normal(size=(len(MANY), len(OUTPUTS)))
+    table = agreement(noisy(1, truth, 0.7), noisy(2, truth, 0.7), {"P": MANY[:8]})
+    rows = rows_of(table, role="subject")
+    assert set(rows.statistic) == {"agreement", "agreement_all_genes"}
+    assert rows.ceiling.between(0.5, 0.95).all()
+    assert rows.disattenuated.between(0.85, 1.15).all()  # the truth is the same: below 1 by noise alone
+    assert (rows.ceiling < 0.95).all()
+    assert rows.reason.str.contains("ceiling: control-cell sampling only").all()
+    clear = rows_of(agreement(noisy(1, truth, 0.01), noisy(2, truth, 0.01)), statistic="agreement").iloc[0]
+    assert clear.ceiling > 0.99
+
+
+def test_one_cell_set_has_no_ceiling_and_says_so():
+    truth = np.random.default_rng(0).normal(size=(len(MANY), len(OUTPUTS)))
+    rows = agreement(noisy(1, truth, 0.5, sets=1), noisy(2, truth, 0.5))
+    assert rows.ceiling.isna().all()
+    assert rows[rows.evaluable].reason.str.contains("no noise ceiling: one cell set").all()
+
+
+def test_only_the_models_own_rows_have_a_ceiling():
+    measured = subject(random_profiles(0))
+    inputs = to_test("knockout", measured, {"P": MANY[:5]}, measured, comparison="contexts",
+                     cells=cell_sets(genes=tuple(MANY)))  # fmt: skip
+    copy = evidence.frame(knockout.controlled(inputs.as_role("redrawn", 1)))
+    own = evidence.frame(knockout.controlled(inputs))
+    assert copy.ceiling.isna().all()
+    assert own.ceiling.notna().all()
+    numbers = ["estimate", "null_mean", "null_sd", "p"]
+    np.testing.assert_array_equal(copy[numbers], own[numbers])
+
+
+def observed_of(shift, correlation, genes):
+    return xr.Dataset(
+        {"delta_y": (("perturbation", "gene"), shift), "correlation": (("input_gene", "input_gene_b"), correlation)},
+        {"perturbation": MANY, "gene": OUTPUTS, "input_gene": genes, "input_gene_b": genes},
+    )
+
+
+def references(first, second, programs=None, comparison="contexts"):
+    sides = [replace(subject(random_profiles(seed)), observed=each) for seed, each in ((0, first), (1, second))]
+    inputs = to_test("knockout", sides[0], programs or {"P": MANY[:8]}, sides[1], comparison=comparison,
+                     cells=cell_sets(genes=tuple(MANY)))  # fmt: skip
+    return evidence.frame(knockout.references(inputs)).set_index("role")
+
+
+def both_sides(seed, same_shift, same_correlation):
+    """Return observed data of two contexts that agree in what is asked for, and are independent otherwise."""
+    rng, genes = np.random.default_rng(seed), [*MANY, *OUTPUTS]
+    shifts = rng.normal(size=(2, len(MANY), len(OUTPUTS)))
+    cells = rng.normal(size=(2, 60, len(genes))) + 0.5 * rng.normal(size=(2, 60, 1))
+    first, second = (np.corrcoef(each.T) for each in cells)
+    return [observed_of(shifts[0], first, genes),
+            observed_of(shifts[0 if same_shift else 1], first if same_correlation else second, genes)]  # fmt: skip
+
+
+def test_reference_rows_ask_the_same_of_observed_responses_and_of_co_expression():
+    shift = references(*both_sides(0, same_shift=True, same_correlation=False))
+    assert shift.estimate_published["observed"] == pytest.approx(1.0)
+    assert shift.p["observed"] < 0.05
+    together = references(*both_sides(0, same_shift=False, same_correlation=True))
+    assert together.estimate_published["coexpression"] == pytest.approx(1.0)
+    assert together.p["coexpression"] < 0.05
+    assert abs(together.estimate["observed"]) < 0.3
+    assert set(together.statistic) == {"agreement"}
+    assert set(together.unit) == {"gene"}
+
+
+def test_co_expression_profiles_are_correlations_with_every_other_gene():
+    one, _ = both_sides(0, same_shift=True, same_correlation=True)
+    found = knockout.coexpression_profiles(one, ["k03", "not measured", "k01"])
+    assert found.dims == ("perturbation", "gene")
+    assert found.perturbation.values.tolist() == ["k03", "k01"]
+    assert found.sel(perturbation="k03", gene="o05") == one["correlation"].sel(input_gene="k03", input_gene_b="o05")
+
+
+def test_references_are_asked_of_pairs_of_contexts_that_were_observed():
+    sides = both_sides(0, same_shift=True, same_correlation=True)
+    assert references(*sides, comparison="regimes").empty
+    assert references(sides[0], None).empty
+    assert references(None, None).empty
+    without = [each.drop_vars("correlation") for each in sides]
+    assert references(*without).index.tolist() == ["observed"]
 
 
 def test_only_pairs_of_contexts_are_compared():

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pertprobe import evidence
+from pertprobe import evidence, roles
 from pertprobe.statistics import benjamini_hochberg
+from pertprobe.statistics.ceiling import Ceiling
 from pertprobe.statistics.permutation import Test as PermutationTest
 
 CONTRACT = [
@@ -22,9 +23,10 @@ CONTRACT = [
         "program",
         "panel",
     ),
-    *("unit", "n", "n_background", "estimate", "null_mean", "null_sd", "effect", "ci_low", "ci_high", "p", "p_min"),
-    *("p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q", "estimate_published"),
-    *("p_published", "ceiling", "disattenuated", "redrawn_max", "p_redrawn", "exceeds_redrawn", "evaluable", "reason"),
+    *("unit", "n", "n_background", "estimate", "null_mean", "null_sd", "unit_sd", "effect", "ci_low", "ci_high"),
+    *("p", "p_min", "p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q"),
+    *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "redrawn_max", "p_redrawn"),
+    *("exceeds_redrawn", "exceeds_coexpression", "evaluable", "reason"),
 ]
 WHO = {"probe": "a", "statistic": "s", "model": "m", "context": "c", "regime": "fewshot"}
 
@@ -57,7 +59,15 @@ def test_a_value_outside_its_category_is_refused_and_named(column, value):
 def test_a_table_reads_back_with_its_types(tmp_path):
     table = evidence.frame(
         [
-            evidence.row(WHO, program="NA", exceeds_redrawn=True, n=5, estimate=0.25, reason='a\ttab, a "quote"'),
+            evidence.row(
+                WHO,
+                program="NA",
+                exceeds_redrawn=True,
+                exceeds_coexpression=False,
+                n=5,
+                estimate=0.25,
+                reason='a\ttab, a "quote"',
+            ),
             evidence.row(WHO, program="none", exceeds_redrawn=False),
             evidence.not_evaluable(WHO, "too few", program="untested"),
         ]
@@ -67,6 +77,8 @@ def test_a_table_reads_back_with_its_types(tmp_path):
     pd.testing.assert_frame_equal(again, table)
     assert str(again.exceeds_redrawn.dtype) == "boolean"
     assert again.exceeds_redrawn.isna().tolist() == [False, False, True]
+    assert again.exceeds_coexpression.isna().tolist() == [False, True, True]
+    assert not again.exceeds_coexpression[0]
     assert again.evaluable.dtype == bool
     assert again.program.tolist() == ["NA", "none", "untested"]
     assert (again.panel == "").all()
@@ -121,16 +133,51 @@ def test_q_is_benjamini_hochberg_over_the_family_alone():
     outside = [
         with_p("raw", 0.001, adjustment="raw"),
         with_p("copy", 0.001, role="redrawn", copy=1),
-        evidence.row({**WHO, "statistic": "other"}, program="other", p=0.001, p_used="p"),
+        with_p("copy", 0.001, role="shuffled", copy=1),
+        evidence.row({**WHO, "statistic": "controlled"}, program="other", p=0.001, p_used="p"),
         {**with_p("unasked", 0.001), "evaluable": False},
         evidence.row(WHO, program="no test", p=0.001),
     ]
     p = [0.01, 0.04, 0.03, 0.5]
     inside = [with_p(f"in {i}", value) for i, value in enumerate(p)]
-    table = evidence.with_q(evidence.frame(outside + inside), "s")
+    table = evidence.with_q(evidence.frame(outside + inside), "s", "controlled")
     family = table.program.str.startswith("in ")
     np.testing.assert_allclose(table.q[family], benjamini_hochberg(p))
     assert table.q[~family].isna().all()
+
+
+def test_the_family_holds_every_model_and_context():
+    rows = [{**with_p("P", p), "model": model} for model, p in (("m1", 0.01), ("m2", 0.04), ("m3", 0.3))]
+    table = evidence.with_q(evidence.frame(rows), "s", "s").set_index("model")
+    np.testing.assert_allclose(table.q.loc[["m1", "m2", "m3"]], benjamini_hochberg([0.01, 0.04, 0.3]))
+
+
+@pytest.mark.parametrize("role", evidence.CONTROLS)
+def test_planted_models_and_references_are_families_of_their_own(role):
+    subject, control = [0.01, 0.04, 0.03], [0.2, 0.002, 0.05]
+    rows = [with_p(f"P{i}", p) for i, p in enumerate(subject)]
+    rows += [with_p(f"P{i}", p, role=role) for i, p in enumerate(control)]
+    table = evidence.with_q(evidence.frame(rows), "s", "s")
+    for name, p in (("subject", subject), (role, control)):
+        np.testing.assert_allclose(table.q[table.role == name], benjamini_hochberg(p))
+
+
+def test_controls_have_a_q_in_the_statistic_they_are_compared_by():
+    rows = [with_p("P", 0.01), {**with_p("P", 0.02, role="planted"), "statistic": "controlled"}]
+    rows += [{**with_p("P", 0.02), "statistic": "controlled"}]  # of the model, in which verdicts do not read it
+    rows += [{**with_p("P", 0.02, role="planted"), "statistic": "another"}]
+    table = evidence.with_q(evidence.frame(rows), "s", "controlled")
+    asked = table.q.notna()
+    assert set(zip(table.role[asked], table.statistic[asked], strict=True)) == {
+        ("subject", "s"),
+        ("planted", "controlled"),
+    }
+
+
+def test_every_role_of_the_run_is_a_role_of_the_evidence():
+    known = {roles.SUBJECT, roles.OBSERVED, roles.COEXPRESSION, *roles.REDRAWN, *roles.PLANTED}
+    assert evidence.CATEGORIES["role"] == known
+    assert set(evidence.CONTROLS) == known - {roles.SUBJECT, *roles.REDRAWN}
 
 
 def test_q_reads_the_p_that_is_used():
@@ -138,26 +185,78 @@ def test_q_reads_the_p_that_is_used():
         with_p("a", 0.001, p_stratified=0.4) | {"p_used": "p_stratified"},
         with_p("b", 0.02, p_stratified=0.0001),
     ]
-    table = evidence.with_q(evidence.frame(rows), "s")
+    table = evidence.with_q(evidence.frame(rows), "s", "s")
     np.testing.assert_allclose(table.q, benjamini_hochberg([0.4, 0.02]))
 
 
 def test_without_a_family_no_row_has_a_q():
-    table = evidence.with_q(evidence.frame([evidence.not_evaluable(WHO, "too few")]), "s")
+    table = evidence.with_q(evidence.frame([evidence.not_evaluable(WHO, "too few")]), "s", "s")
     assert table.q.isna().all()
+    assert table.q_published.isna().all()
+    assert evidence.with_q(evidence.frame([]), "s", "s").empty
 
 
-def test_a_row_says_which_controls_were_not_measured():
-    assert evidence.row(WHO)["reason"] == evidence.NOT_MEASURED
-    assert evidence.row(WHO, reason="noted")["reason"] == f"noted; {evidence.NOT_MEASURED}"
+def test_the_published_q_is_over_the_programs_of_each_model_alone():
+    published = {"m1": [0.01, 0.02, 0.5], "m2": [0.03, 0.04, 0.001]}
+    rows = [
+        {**evidence.row(WHO, program=f"P{i}", p_published=p), "model": model}
+        for model, listed in published.items()
+        for i, p in enumerate(listed)
+    ]
+    rows += [evidence.row(WHO, program="unsaid"), evidence.row(WHO, program="raw", adjustment="raw", p_published=1e-9)]
+    rows += [evidence.row(WHO, program="planted", role="planted", p_published=1e-9)]
+    rows += [{**evidence.row(WHO, program="refused", p_published=1e-9), "model": "m1", "evaluable": False}]
+    table = evidence.with_q(evidence.frame(rows), "s", "s")
+    asked = table.program.str.fullmatch(r"P\d")
+    for model, listed in published.items():
+        np.testing.assert_allclose(table.q_published[asked & (table.model == model)], benjamini_hochberg(listed))
+    assert table.q_published[~asked].isna().all()
+
+
+def test_a_row_that_could_not_be_asked_says_why_and_no_row_says_more_than_it_is_told():
+    assert evidence.row(WHO)["reason"] == ""
+    assert evidence.row(WHO, reason="noted")["reason"] == "noted"
     refused = evidence.not_evaluable(WHO, "too few", n=2)
     assert (refused["evaluable"], refused["reason"], refused["n"]) == (False, "too few", 2)
 
 
+def test_an_effect_is_compared_in_standard_deviations_of_its_null_and_a_correlation_as_it_is():
+    rows = [
+        evidence.row(WHO, program="a", effect=3.0, null_sd=2.0),
+        evidence.row(WHO, program="b", effect=0.0, null_sd=0.0),  # nothing moves: no effect
+        evidence.row(WHO, program="c", effect=0.5, null_sd=0.0),  # certain: beyond every finite one
+        evidence.row(WHO, program="d"),
+        # Rounding of a constant score: neither the effect nor the spread is any.
+        evidence.row(WHO, program="e", estimate=0.5, null_mean=0.5, effect=5.6e-17, null_sd=8.8e-17),
+        evidence.row({**WHO, "statistic": "t"}, effect=0.25, null_sd=0.05),
+        evidence.row({**WHO, "statistic": "t_cascade_mix"}, effect=0.5, null_sd=0.05),
+        evidence.row({**WHO, "statistic": "t_other"}, effect=0.5, null_sd=0.25),
+    ]
+    found = evidence.comparable(evidence.frame(rows), ("t",))
+    np.testing.assert_array_equal(found, [1.5, 0.0, np.inf, np.nan, 0.0, 0.25, 0.5, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        ("", "ceiling: control-cell sampling only (disattenuated 0.75, 95 % interval 0.50 to 1.10)"),
+        ("not evaluable: a reliability is too low", "not evaluable: a reliability is too low"),
+    ],
+)
+def test_a_noise_ceiling_fills_its_columns_and_says_what_it_holds(note, said):
+    values = dict.fromkeys(Ceiling._fields, np.nan) | {"ceiling": 0.8, "disattenuated": 0.75, "low": 0.5, "high": 1.1}
+    columns, found = evidence.ceilinged(Ceiling(**{**values, "note": note}))
+    assert columns == {"ceiling": 0.8, "disattenuated": 0.75}
+    assert found == said
+
+
 def test_a_permutation_test_fills_its_columns_and_the_effect():
-    test = PermutationTest(0.5, 0.2, 0.1, 0.01, 0.001, 0.02, 0.002, "p_stratified", 999, np.nan, "noted")
-    row = evidence.row(WHO, **evidence.tested(test))
+    test = PermutationTest(
+        estimate=0.5, null_mean=0.2, null_sd=0.1, p=0.01, p_min=0.001, p_stratified=0.02, p_min_stratified=0.002,
+        p_used="p_stratified", n_permutations=999, p_tail=0.015, p_tie=0.1, unit_sd=0.4, note="noted",
+    )  # fmt: skip
+    row = evidence.row(WHO, **evidence.tested(test, "", "more"))
     assert row["effect"] == pytest.approx(0.3)
     assert [row[name] for name in ("p", "p_min", "p_stratified", "p_min_stratified")] == [0.01, 0.001, 0.02, 0.002]
-    assert (row["p_used"], row["n_permutations"]) == ("p_stratified", 999)
-    assert row["reason"].startswith("noted")
+    assert (row["p_used"], row["n_permutations"], row["p_tail"], row["unit_sd"]) == ("p_stratified", 999, 0.015, 0.4)
+    assert row["reason"] == "noted; more"

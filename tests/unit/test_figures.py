@@ -12,7 +12,7 @@ from pertprobe import evidence, figures
 from pertprobe.figures import DrawInputs, verdict_matrix, write_figure
 from pertprobe.probes import load_probe
 from pertprobe.programs import Programs
-from pertprobe.testing import run_test
+from pertprobe.testing import Asked, run_test
 
 NAMES = [f"p{i:02d}" for i in range(16)]
 PROGRAMS = {"P": NAMES[:5], "long_name_with_<b>&": NAMES[6:10], "few": ["absent"]}
@@ -29,7 +29,8 @@ def measured(probe, seed):
     if probe == "pert_embedding":
         return profiles("embedding", values, NAMES, features).isel(set=0)
     if probe == "sae_features":
-        return profiles("activation", values, NAMES, features)
+        states = profiles("hidden", values, NAMES, features, feature="dimension")
+        return profiles("activation", values, NAMES, features).merge(states)
     if probe == "knockout":
         return profiles("shift", values, NAMES, features, feature="gene")
     controls = json.dumps({"panel": {"regulators": [], "targets": []}})
@@ -52,8 +53,9 @@ def drawn_from(probe, programs=PROGRAMS):
         identity = {"probe": probe, "model": name, "reference": other or "", "context": "here", "regime": "fewshot"}
         pair = subject(found[other]) if other else None
         inputs = to_test(probe, subject(found[name]), programs, reference=pair, **{**given, "identity": identity})
-        tables.append(run_test(probe, inputs))
-    table = evidence.with_q(pd.concat(tables, ignore_index=True), load_probe(probe).STATISTICS[0])
+        tables.append(run_test(probe, Asked(inputs)))
+    module = load_probe(probe)
+    table = evidence.with_q(pd.concat(tables, ignore_index=True), module.STATISTICS[0], module.CONTROLLED)
     question = {"settings": settings, "panels": {"panel": PANEL}, "models": {"a": {}, "b": {}}}
     return DrawInputs(table, found, Programs(programs), question)
 

@@ -10,16 +10,22 @@ import xarray as xr
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, profiles, random_state, to_measure
 
 from pertprobe.measuring import (
+    COPIES_NOTE,
     NOT_EVALUABLE,
     cells_for,
     gather,
+    measure_derived,
     measure_shard,
     read_measurement,
     write_measurement,
     write_space,
 )
+from pertprobe.models.additive import AdditiveModel
+from pertprobe.models.base import encode_each
+from pertprobe.models.planted import planted_models
+from pertprobe.models.variants import STAGES_FROM_OUTPUT, copies
 from pertprobe.probes import described, load_probe
-from pertprobe.probes.base import dataset
+from pertprobe.roles import PLANTED
 from pertprobe.sae import SparseAutoencoder
 
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
@@ -35,7 +41,10 @@ PROBES = list(SETTINGS)
 SHAPES = {
     "delta_y": {"delta_y": {"set": 2, "perturbation": 9, "gene": 12}},
     "pert_embedding": {"embedding": {"perturbation": 9, "feature": 64}},
-    "sae_features": {"activation": {"set": 2, "perturbation": 9, "feature": 24}},
+    "sae_features": {
+        "activation": {"set": 2, "perturbation": 9, "feature": 24},
+        "hidden": {"set": 2, "perturbation": 9, "dimension": 64},
+    },
     "targeted_jacobian": {
         "jacobian": {"set": 2, "perturbation": 9, "feature": 24},  # the panel's genes and their stand-ins
         "open": {"set": 2, "perturbation": 9, "gene": 6},
@@ -92,6 +101,143 @@ def test_numbers_do_not_depend_on_the_number_of_shards(probe, wide_model):
     whole, *cut = (gather([measure_shard(probe, inputs, i, n) for i in range(n)]) for n in (1, 2, 5))
     for other in cut:
         xr.testing.assert_identical(other, whole)
+
+
+COPIED = {"redrawn": 2, "cascade": True, "seed": 3}
+VARIANTS = ["subject", "redrawn_1", "shuffled_1", "redrawn_2", "shuffled_2"]
+CASCADES = [f"cascade_{stage}" for stage in STAGES_FROM_OUTPUT]
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_copies_stand_beside_the_model_on_the_axis_variant(probe, wide_model):
+    inputs = request_of(probe, wide_model)
+    found = measure_shard(probe, inputs, 0, 1, **COPIED)
+    assert found.variant.values.tolist() == [*VARIANTS, *CASCADES]
+    assert found.attrs[COPIES_NOTE] == ""
+    alone = measure_shard(probe, inputs, 0, 1)
+    assert COPIES_NOTE not in alone.attrs
+    for name in alone:
+        own = found[name].sel(variant="subject") if "variant" in found[name].dims else found[name]
+        np.testing.assert_array_equal(own, alone[name].sel(variant="subject"))
+    without_cascade = measure_shard(probe, inputs, 0, 1, redrawn=1)
+    assert without_cascade.variant.values.tolist() == VARIANTS[:3]
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_every_copy_is_measured_as_if_it_were_the_model(probe, wide_model):
+    module, inputs = load_probe(probe), request_of(probe, wide_model)
+    found = measure_shard(probe, inputs, 0, 1, **COPIED)
+    made = dict(copies(wide_model, 2, module.KEEP, 3, cascade=True))
+    names = sorted(module.units(inputs))
+    for variant in ("redrawn_2", "shuffled_1", "cascade_mix"):
+        with torch.no_grad():
+            alone = module.measure(request_of(probe, made[variant], sae=None), names)
+        for name in alone:
+            np.testing.assert_array_equal(found[name].sel(variant=variant), alone[name])
+
+
+def test_only_the_model_has_sparse_features_of_its_own(wide_model):
+    found = measure_shard("sae_features", request_of("sae_features", wide_model), 0, 1, **COPIED)
+    assert "variant" not in found["activation"].dims
+    assert found["hidden"].dims[0] == "variant"
+    alone = measure_shard("sae_features", request_of("sae_features", wide_model), 0, 1)
+    np.testing.assert_array_equal(found["activation"], alone["activation"].sel(variant="subject"))
+
+
+def test_copies_of_the_jacobian_keep_the_trained_encoders_and_those_of_codes_nothing(wide_model):
+    kept = dict(copies(wide_model, 1, load_probe("targeted_jacobian").KEEP, 3))["redrawn_1"]
+    torch.testing.assert_close(encode_each(kept, NAMES), encode_each(wide_model, NAMES), rtol=0, atol=0)
+    codes = measure_shard("pert_embedding", request_of("pert_embedding", wide_model), 0, 1, **COPIED)["embedding"]
+    for variant in VARIANTS[1:]:
+        assert not np.allclose(codes.sel(variant=variant), codes.sel(variant="subject"))
+    for stage in STAGES_FROM_OUTPUT[:3]:  # the codes are the last to be drawn again
+        np.testing.assert_array_equal(codes.sel(variant=f"cascade_{stage}"), codes.sel(variant="subject"))
+    np.testing.assert_array_equal(codes.sel(variant="cascade_encode_perturbations"), codes.sel(variant="redrawn_1"))
+
+
+def test_copies_depend_on_the_seed_and_on_nothing_of_the_model(wide_model):
+    inputs, other = (request_of("pert_embedding", model) for model in (wide_model, random_state(
+        seed=9, dtype=torch.float32, spread=0.1, hidden_dim=64, head_dim=32, intermediate_dim=96)))  # fmt: skip
+    codes = [measure_shard("pert_embedding", each, 0, 1, redrawn=1, seed=seed)["embedding"].sel(variant="redrawn_1")
+             for each, seed in ((inputs, 0), (other, 0), (inputs, 1))]  # fmt: skip
+    np.testing.assert_array_equal(codes[0], codes[1])  # a pair's copies of one number share their seed
+    assert not np.array_equal(codes[0], codes[2])
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_numbers_of_copies_do_not_depend_on_the_number_of_shards(probe, wide_model):
+    inputs = request_of(probe, wide_model)
+    whole, cut = (gather([measure_shard(probe, inputs, i, n, **COPIED) for i in range(n)]) for n in (1, 4))
+    xr.testing.assert_identical(cut, whole)
+
+
+def test_a_model_without_copies_says_why():
+    mean_shift = AdditiveModel({"x1": np.ones(len(GENES))}, genes=GENES, control="ctrl")
+    for model, words in ((mean_shift, "the mean shift cannot be re-drawn"), (MeanShift(), "it has no redraw")):
+        found = measure_shard("delta_y", request_of("delta_y", model), 0, 1, redrawn=2)
+        assert found.variant.values.tolist() == ["subject"]
+        assert found.attrs[COPIES_NOTE].startswith("no architecture null: ")
+        assert words in found.attrs[COPIES_NOTE]
+
+
+def test_a_model_whose_weights_cannot_be_shuffled_has_the_other_copies_alone_and_says_why():
+    class Redrawn(MeanShift):
+        def redraw(self, seed, keep=()):
+            return Redrawn(seed)
+
+    found = measure_shard("pert_embedding", request_of("pert_embedding", Redrawn()), 0, 1, redrawn=2, cascade=True)
+    assert found.variant.values.tolist() == ["subject", "redrawn_1", "redrawn_2"]
+    assert found.attrs[COPIES_NOTE].startswith("no shuffled copies: model's weights cannot be shuffled")
+
+
+def test_gather_keeps_what_is_said_of_copies(wide_model):
+    shards = [measure_shard("pert_embedding", request_of("pert_embedding", MeanShift()), i, 12, redrawn=1)
+              for i in range(12)]  # fmt: skip
+    assert gather(shards).attrs[COPIES_NOTE].startswith("no architecture null")
+
+
+def derived(**more):
+    """Return the planted models of small.py's names beside a mean shift."""
+    found = planted_models(
+        genes=GENES, perturbations=NAMES, control="ctrl", cells=cell_sets(), programs={"P": GENES[:3]}, **more
+    )
+    return {**found, "additive": AdditiveModel(dict.fromkeys(NAMES, np.ones(12)), genes=GENES, control="ctrl")}
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_models_planted_beside_a_model_are_measured_with_its_units(probe):
+    models = derived()
+    found = measure_derived(probe, request_of(probe, None), models)
+    able = [kind for kind in models if not load_probe(probe).NEEDS - models[kind].capabilities]
+    assert found.variant.values.tolist() == able
+    assert set(able) <= set(PLANTED)
+    assert ("additive" in able) == (probe in ("delta_y", "knockout"))
+    subject = measure_shard(probe, request_of(probe, random_state(dtype=torch.float32), sae=None), 0, 1)
+    assert found.perturbation.values.tolist() == subject.perturbation.values.tolist()
+    assert "activation" not in found
+    assert all(np.isfinite(found[name]).all() for name in found)
+    for kind in able:
+        inputs = request_of(probe, models[kind], sae=None)
+        with torch.no_grad():
+            alone = load_probe(probe).measure(inputs, sorted(load_probe(probe).units(inputs)))
+        for name in alone:
+            np.testing.assert_array_equal(found[name].sel(variant=kind), alone[name])
+
+
+def test_where_no_planted_model_can_be_asked_that_is_said():
+    models = {"additive": derived()["additive"]}
+    found = measure_derived("pert_embedding", request_of("pert_embedding", None), models)
+    assert found.attrs[NOT_EVALUABLE] == "no planted model has what the probe needs"
+    assert not found.data_vars
+
+
+def test_the_exact_knockouts_of_planted_models_are_what_is_measured():
+    models = derived()
+    found = measure_derived("knockout", request_of("knockout", None), models)["shift"]
+    for kind in ("planted", "lookup", "covariation"):
+        for gene in found.perturbation.values:
+            exact = models[kind].knockout(cell_sets().values, gene, "ctrl")
+            np.testing.assert_allclose(found.sel(variant=kind, perturbation=gene), exact, atol=1e-5)
 
 
 def test_more_shards_than_units_are_empty_and_do_no_harm(wide_model):
@@ -186,6 +332,6 @@ def test_names_longer_than_those_of_the_first_shard_are_not_cut(tmp_path):
     names = [["ab", "c"], ["a much longer name", "d"]]
     for shard, each in enumerate(names):
         values = xr.DataArray([1.0, 2.0], dims="perturbation", coords={"perturbation": each})
-        write_measurement(dataset(values=values), tmp_path / f"{shard}.nc")
+        write_measurement(xr.Dataset({"values": values}), tmp_path / f"{shard}.nc")
     write_measurement(gather([read_measurement(tmp_path / f"{i}.nc") for i in (0, 1)]), tmp_path / "all.nc")
     assert read_measurement(tmp_path / "all.nc").perturbation.values.tolist() == sorted(names[0] + names[1])

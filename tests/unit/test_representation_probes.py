@@ -7,10 +7,12 @@ import xarray as xr
 from tiny import profiles, rows_of, subject, to_test
 
 from pertprobe import evidence
+from pertprobe.observed import similarity_reference
 from pertprobe.probes import pert_embedding, sae_features
 from pertprobe.probes.base import Subject
 from pertprobe.statistics import random_sets_p, rank_sum_pairs
-from pertprobe.statistics.similarity import cosine_similarity
+from pertprobe.statistics.permutation import coherence
+from pertprobe.statistics.similarity import centred, cosine_similarity
 
 NAMES = [f"p{i:02d}" for i in range(40)]
 PROGRAMS = {"planted": NAMES[:6], "random": NAMES[20:26], "few": [NAMES[0], "absent"]}
@@ -33,7 +35,10 @@ def probe(request):
 def measured(probe, values, names=NAMES):
     features = [f"h{i}" for i in range(values.shape[1])]
     found = profiles(PROBES[probe][1], values, names, features)
-    return found.isel(set=0) if probe == "pert_embedding" else found
+    if probe == "pert_embedding":
+        return found.isel(set=0)
+    states = [f"h{i}" for i in range(values.shape[1])]
+    return found.merge(profiles("hidden", values, names, states, feature="dimension"))
 
 
 def asked(probe, measurement, reference=None, never=(), programs=PROGRAMS, strength=None, **more):
@@ -182,3 +187,126 @@ def test_neighbours_are_the_k_most_similar_without_oneself():
 def test_members_held_out_here_are_counted_in_words(seen, said):
     one = Subject(xr.Dataset(), pd.Series(dtype=float), pd.Series(seen, index=["a", "b"]))
     assert one.held_out(["a", "b"]) == said
+
+
+def readings(**pushes):
+    """Return a measurement of several readings of one run, each with the planted program as strong as it says."""
+    axes = {"activation": "feature", "hidden": "dimension", "component": "direction"}
+    found = xr.Dataset()
+    for place, (name, push) in enumerate(pushes.items()):
+        values = codes(seed=place, push=push)
+        found = found.merge(profiles(name, values, NAMES, [f"{name}{i}" for i in range(20)], feature=axes[name]))
+    return found
+
+
+def test_features_components_and_states_are_asked_the_same_each_under_its_own_name():
+    table = asked("sae_features", readings(activation=2.0, hidden=0.0, component=2.0))
+    planted = rows_of(table, program="planted", adjustment="centred").set_index("statistic")
+    assert set(planted.index) == {"coherence", "coherence_hidden", "coherence_pca"}
+    assert (planted.p < 0.05).to_dict() == {"coherence": True, "coherence_hidden": False, "coherence_pca": True}
+    published = {"coherence": True, "coherence_hidden": False, "coherence_pca": False}
+    assert planted.p_published.notna().to_dict() == published
+    assert set(rows_of(table, adjustment="raw").statistic) == {"coherence"}
+
+
+def test_without_components_there_is_no_rival():
+    table = asked("sae_features", readings(activation=2.0, hidden=2.0))
+    assert set(table.statistic) == {"coherence", "coherence_hidden"}
+
+
+def test_copies_and_planted_models_are_asked_in_raw_states_alone():
+    measurement = readings(activation=2.0, hidden=2.0, component=2.0)
+    inputs = to_test("sae_features", subject(measurement), PROGRAMS, permutations=99)
+    assert {row["statistic"] for row in sae_features.controlled(inputs)} == {sae_features.CONTROLLED}
+    pair = to_test("sae_features", subject(measurement), PROGRAMS, subject(measurement), permutations=99)
+    assert {row["statistic"] for row in sae_features.controlled(pair)} == {"consistency_hidden"}
+    assert {row["statistic"] for row in sae_features.test(pair)} == {"consistency", "consistency_hidden"}
+
+
+def test_members_of_the_program_are_told_in_the_sd_of_all_others_scores():
+    values = codes(planted=[])
+    row = coherence_of(asked("pert_embedding", measured("pert_embedding", values)), "planted")
+    similarity = cosine_similarity(centred(values))
+    scores = similarity[6:, :6].mean(axis=1)  # each other perturbation in the place of a member, on average
+    assert row.unit_sd == pytest.approx(scores.std(ddof=1), rel=0.25)
+
+
+def observed(push, correlated=(), seed=3):
+    """Return observed responses in which the planted members are alike, and control cells in which `correlated` are."""
+    rng, genes = np.random.default_rng(seed), [*NAMES[:30], *(f"g{i}" for i in range(10))]
+    shift = rng.normal(size=(len(NAMES) - 2, len(genes)))
+    shift[:6] += push * rng.normal(size=len(genes))
+    cells = rng.normal(size=(200, len(genes)))
+    cells[:, np.isin(genes, list(correlated))] += 2 * rng.normal(size=(200, 1))
+    r = np.corrcoef(cells.T)
+    return xr.Dataset(
+        {"delta_y": (("perturbation", "gene"), shift), "correlation": (("input_gene", "input_gene_b"), r)},
+        {"perturbation": NAMES[:-2], "gene": genes, "input_gene": genes, "input_gene_b": genes},
+    )
+
+
+def references(probe, data, never=(), **more):
+    mine = subject(measured(probe, codes()), never=never)
+    inputs = to_test(probe, Subject(mine.measurement, mine.strength, mine.seen, data), PROGRAMS, permutations=999)
+    return evidence.frame(PROBES[probe][0].references(inputs)).set_index(["role", "program"])
+
+
+def test_observed_coherence_is_that_of_the_responses(probe):
+    data = observed(2.0)
+    row = references(probe, data).loc[("observed", "planted")]
+    similarity, kept = similarity_reference(data, NAMES)
+    strength = np.linalg.norm(data["delta_y"].values, axis=1)
+    slow = coherence(similarity, np.arange(6), strength, 999, np.random.default_rng(0))
+    assert (row.estimate, row.n, row.n_background) == (pytest.approx(slow.estimate), 6, len(kept))
+    assert row.p < 0.01
+    assert row.statistic == "coherence"
+    assert references(probe, observed(0.0)).p["observed", "planted"] > 0.05
+
+
+def test_co_expression_is_the_correlation_of_the_knocked_genes(probe):
+    table = references(probe, observed(0.0, correlated=NAMES[:6]))
+    assert table.p["coexpression", "planted"] < 0.01
+    assert table.p["coexpression", "random"] > 0.01
+    assert table.n_background["coexpression", "planted"] == 30  # perturbations whose gene is measured
+    assert not table.evaluable["coexpression", "few"]
+
+
+def test_references_are_of_the_perturbations_the_model_has_trained(probe):
+    table = references(probe, observed(2.0), never=NAMES[:4])
+    assert table.n["observed", "planted"] == 2
+    assert not table.evaluable["observed", "planted"]
+
+
+def test_references_without_observations_or_co_expression_are_fewer(probe):
+    mine = subject(measured(probe, codes()))
+    assert list(PROBES[probe][0].references(to_test(probe, mine, PROGRAMS))) == []
+    alone = references(probe, observed(2.0).drop_vars("correlation"))
+    assert set(alone.index.get_level_values("role")) == {"observed"}
+
+
+def noisy(seed, truth, sd, sets=4):
+    """Return features [set, perturbation, feature] of `truth` with noise of its own in every set."""
+    noise = sd * np.random.default_rng(seed).normal(size=(sets, *truth.shape))
+    dims, axes = ("set", "perturbation"), {"activation": "feature", "hidden": "dimension"}
+    return xr.Dataset({name: ((*dims, axis), truth + noise) for name, axis in axes.items()}, {"perturbation": NAMES})
+
+
+def test_consistency_has_a_noise_ceiling_from_the_cell_sets():
+    truth = codes()
+    one, other = (asked("sae_features", noisy(1, truth, sd), noisy(2, truth, sd)) for sd in (1.0, 0.01))
+    noisy_row, clear_row = (rows_of(table, statistic="consistency").iloc[0] for table in (one, other))
+    assert clear_row.ceiling > 0.99
+    assert noisy_row.ceiling < 0.95
+    assert noisy_row.estimate < clear_row.estimate
+    assert noisy_row.disattenuated == pytest.approx(1.0, abs=0.15)
+    assert "ceiling: control-cell sampling only" in noisy_row.reason
+
+
+def test_codes_that_do_not_depend_on_cells_have_no_ceiling_and_one_set_says_so():
+    row = asked("pert_embedding", measured("pert_embedding", codes()), measured("pert_embedding", codes())).iloc[0]
+    assert np.isnan(row.ceiling)
+    assert "ceiling" not in row.reason
+    single = noisy(1, codes(), 0.5, sets=1)
+    row = rows_of(asked("sae_features", single, single), statistic="consistency").iloc[0]
+    assert np.isnan(row.ceiling)
+    assert "no noise ceiling: one cell set" in row.reason

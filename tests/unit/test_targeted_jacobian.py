@@ -12,9 +12,9 @@ from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_
 
 from pertprobe import evidence
 from pertprobe.errors import PertprobeError
+from pertprobe.models.planted import planted_models
 from pertprobe.probes import targeted_jacobian
-from pertprobe.probes.base import dataset
-from pertprobe.probes.targeted_jacobian import ranks
+from pertprobe.probes.targeted_jacobian import panel_table, pathway_scores, ranks, where_open
 from pertprobe.programs import Panel
 from pertprobe.statistics import rank_sum_triples
 
@@ -121,7 +121,11 @@ def test_targets_that_are_mostly_closed_are_left_out_and_named():
 def test_a_target_closed_now_and_then_stays():
     values = jacobians()
     assert "left out" not in primary(values, closed={"g08": NAMES[:7]}).reason
-    assert primary(values, closed={"g08": NAMES[:7]}).estimate == primary(values).estimate
+    assert primary(values, closed={"g08": NAMES[:7]}).n_background == 37
+    changed = values.copy()
+    changed.loc[NAMES[:7], [name for name in FEATURES if name.endswith(">g08")]] = 1e6
+    a, b = (primary(each, closed={"g08": NAMES[:7]}) for each in (values, changed))
+    assert (a.estimate, a.p) == (b.estimate, b.p)  # where a target is closed its derivative says nothing
 
 
 def test_members_of_the_program_outside_the_panel_are_no_background():
@@ -186,7 +190,7 @@ def test_a_measurement_is_the_derivative_of_the_model(at):
     inputs = to_measure(model, cells, settings={"at": at}, panels=genes)
     with torch.no_grad():
         found = targeted_jacobian.measure(inputs, ["x1", "x2"])
-    value = found.jacobian.sel(variant="subject", perturbation="x2", feature="g01>g08").to_numpy()
+    value = found.jacobian.sel(perturbation="x2", feature="g01>g08").to_numpy()
     labels = cells.batches
     X = torch.as_tensor(cells.values).double()
     if at == "mean_cell":
@@ -212,10 +216,131 @@ def test_ranks_say_where_every_perturbation_stands_on_a_pair():
                           coords={"perturbation": ["P1", "P2", "P3"], "feature": ["R>T"]})  # fmt: skip
     opened = xr.DataArray([[[1.0], [1.0], [0.0]]], dims=("set", "perturbation", "gene"), coords={"gene": ["T"]})
     panel = {"panel": {"regulators": ["R", "T"], "targets": ["T", "unmeasured"]}}
-    table = ranks(dataset(jacobian=values, open=opened), panel)
+    table = ranks(xr.Dataset({"jacobian": values, "open": opened}), panel)
     assert table[["perturbation", "rank", "of", "open"]].values.tolist() == [
         ["P1", 3.0, 3, 1.0],
         ["P2", 1.0, 3, 1.0],
         ["P3", 2.0, 3, 0.0],
     ]
     assert ranks(xr.Dataset(attrs={"not_evaluable": "why"}), panel).empty
+
+
+WIDE = tuple(f"g{i:02d}" for i in range(30))
+MEMBERS = list(WIDE[:6])
+KNOCKED = [*WIDE[:20], *(f"x{i}" for i in range(20))]
+RELU_PANEL = Panel("panel", "P", WIDE[20:22], WIDE[23:26], tuple(MEMBERS), ())
+
+
+@pytest.fixture(scope="module")
+def sparse_cells():
+    """Counts, many of them zero: outputs near zero, which a perturbation opens or closes."""
+    cells = cell_sets(n_sets=3, set_size=16, genes=WIDE)
+    cells.values[...] = np.log1p(np.random.default_rng(0).poisson(0.7, cells.values.shape))
+    return cells
+
+
+def with_relu(cells, kind, at, dtype):
+    """Return the measurement of a planted model that ends in a ReLU."""
+    panels = {"panel": {"program": "P", "regulators": RELU_PANEL.regulators, "targets": RELU_PANEL.targets}}
+    models = planted_models(genes=WIDE, perturbations=KNOCKED, control="ctrl", cells=cells, programs={"P": MEMBERS},
+                            panels=panels, relu=True, dtype=dtype, d=3.0)  # fmt: skip
+    inputs = to_measure(models[kind], cells, settings={"at": at}, panels=panels, role=kind)
+    with torch.no_grad():
+        return targeted_jacobian.measure(inputs, sorted(KNOCKED))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("at", ["mean_cell", "cells"])
+@pytest.mark.parametrize("kind", ["lookup", "covariation"])
+def test_a_derivative_that_knows_no_perturbation_ranks_none_above_another(sparse_cells, kind, at, dtype):
+    found = with_relu(sparse_cells, kind, at, dtype)
+    table = where_open(found, panel_table(found, RELU_PANEL)[0])
+    scores, dropped = pathway_scores(table.abs())
+    assert (dropped, set(scores)) == ([], {0.5})
+
+
+def test_without_the_share_of_open_cells_the_members_of_a_lookup_would_stand_out(sparse_cells):
+    found = with_relu(sparse_cells, "lookup", "cells", torch.float32)
+    assert found["open"].min() < 0.9
+    table, _ = panel_table(found, RELU_PANEL)
+    assert pathway_scores(table.abs())[0][MEMBERS].mean() > 0.8
+
+
+@pytest.mark.parametrize("at", ["mean_cell", "cells"])
+def test_a_mechanism_behind_a_relu_is_found(sparse_cells, at):
+    found = with_relu(sparse_cells, "planted", at, torch.float32)
+    scores, _ = pathway_scores(where_open(found, panel_table(found, RELU_PANEL)[0]).abs())
+    assert scores[MEMBERS].mean() > 0.9
+
+
+def test_where_open_divides_by_the_share_over_all_sets():
+    values = xr.DataArray([[[2.0], [3.0], [0.0]], [[4.0], [3.0], [0.0]]], dims=("set", "perturbation", "feature"),
+                          coords={"perturbation": ["a", "b", "c"], "feature": ["R>T"]})  # fmt: skip
+    opened = xr.DataArray([[[0.5], [1.0], [0.0]], [[1.0], [1.0], [0.0]]], dims=("set", "perturbation", "gene"),
+                          coords={"gene": ["T"]})  # fmt: skip
+    measurement = xr.Dataset({"jacobian": values, "open": opened})
+    table = values.mean("set").to_pandas()
+    found = where_open(measurement, table)["R>T"]
+    np.testing.assert_allclose(found, [3.0 / 0.75, 3.0, np.nan])
+
+
+def levelled_slowly(column):
+    """Walk up the sorted values; a step that rounding could have made is none."""
+    found, last, level = np.full(len(column), np.nan), np.nan, np.nan
+    for i in sorted(np.flatnonzero(~np.isnan(column)), key=lambda place: column[place]):
+        level = level if abs(column[i] - last) <= 1e-6 * abs(column[i]) else column[i]
+        found[i], last = level, column[i]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_values_that_differ_by_rounding_are_one(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.choice([-2.0, -1e-9, 0.0, 1e-9, 0.5, 3.0], size=(40, 3)) * (1 + 2e-7 * rng.random((40, 3)))
+    values[rng.random((40, 3)) < 0.1] = np.nan
+    found = targeted_jacobian._levelled(values)
+    np.testing.assert_array_equal(found, np.stack([levelled_slowly(column) for column in values.T], axis=1))
+    assert all(len(np.unique(column[~np.isnan(column)])) <= 6 for column in found.T)
+
+
+def observed(shift_of_members=0.0, seed=4):
+    """Return observed shifts [perturbation, gene] in which the panel's genes move together under the pathway."""
+    rng = np.random.default_rng(seed)
+    shift = pd.DataFrame(0.1 * rng.normal(size=(len(NAMES), len(GENES))), NAMES, GENES)
+    shift.loc[PATHWAY, [*REGULATORS, *TARGETS]] += shift_of_members
+    r = np.corrcoef(rng.normal(size=(len(GENES), 50)))
+    return xr.Dataset(
+        {"delta_y": (("perturbation", "gene"), shift), "correlation": (("input_gene", "input_gene_b"), r)},
+        {"perturbation": NAMES, "gene": list(GENES), "input_gene": list(GENES), "input_gene_b": list(GENES)},
+    )
+
+
+def references(data, panel=PANEL, programs=PROGRAMS):
+    mine = replace(subject(measured(jacobians())), observed=data)
+    inputs = to_test("targeted_jacobian", mine, programs, panels={"panel": panel})
+    return evidence.frame(targeted_jacobian.references(inputs)).set_index("role")
+
+
+def test_observed_responses_are_the_product_of_shifts_of_regulator_and_target():
+    rows = references(observed(1.0))
+    assert rows.p["observed"] < 0.02
+    assert references(observed(0.0)).p["observed"] > 0.05
+    data = observed(0.4)
+    shift = data["delta_y"].to_pandas()
+    products = pd.DataFrame({f"{a}>{b}": shift[a] * shift[b] for b in TARGETS for a in REGULATORS})
+    scores, _ = pathway_scores(products.abs())
+    assert references(data).estimate["observed"] == pytest.approx(scores[PATHWAY].mean())
+
+
+def test_co_expression_is_the_same_under_every_perturbation_and_ranks_none():
+    rows = references(observed(1.0))
+    assert rows.estimate["coexpression"] == 0.5
+    assert rows.p["coexpression"] == 1.0
+    assert rows.evaluable["coexpression"]
+    assert evidence.comparable(rows, targeted_jacobian.CORRELATIONS)["coexpression"] == 0.0
+
+
+def test_references_without_co_expression_or_without_the_panels_genes_are_fewer():
+    assert references(observed().drop_vars("correlation")).index.tolist() == ["observed"]
+    assert references(observed(), replace(PANEL, regulators=("absent",))).empty
+    assert references(None).empty

@@ -4,7 +4,6 @@ import json
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -28,7 +27,8 @@ from pertprobe.errors import PertprobeError
 from pertprobe.measuring import NOT_EVALUABLE, write_measurement
 from pertprobe.probes import load_probe
 from pertprobe.provenance import PACKAGES, provenance, run_times
-from pertprobe.testing import CAUSAL_NOTE, read_inputs, run_test
+from pertprobe.quality import PROGRAM_COLUMNS
+from pertprobe.testing import CAUSAL_NOTE, Asked, read_question, run_test
 
 PROBES = ["pert_embedding", "sae_features", "targeted_jacobian", "knockout"]
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
@@ -46,7 +46,7 @@ def embedding(seed=0):
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_needs_that_are_not_met_are_a_row_for_every_program(probe):
-    table = run_test(probe, to_test(probe, refused(), PROGRAMS))
+    table = run_test(probe, Asked(to_test(probe, refused(), PROGRAMS)))
     assert table.program.tolist() == ["P", "Q"]
     assert not table.evaluable.any()
     assert set(table.reason) == {"model has no stages"}
@@ -56,19 +56,26 @@ def test_needs_that_are_not_met_are_a_row_for_every_program(probe):
 
 def test_a_reference_that_could_not_be_measured_refuses_the_pair():
     measured = subject(embedding())
-    table = run_test("pert_embedding", to_test("pert_embedding", measured, PROGRAMS, reference=refused("no way")))
+    inputs = to_test("pert_embedding", measured, PROGRAMS, reference=refused("no way"))
+    table = run_test("pert_embedding", Asked(inputs))
     assert set(table.reason) == {"no way"}
     both = to_test("pert_embedding", refused("no way"), PROGRAMS, reference=refused("no way"))
-    assert set(run_test("pert_embedding", both).reason) == {"no way"}
+    assert set(run_test("pert_embedding", Asked(both)).reason) == {"no way"}
 
 
 @pytest.mark.parametrize("measured", [subject(embedding()), refused()])
 def test_every_row_of_a_causal_model_is_marked(measured):
     inputs = to_test("pert_embedding", measured, PROGRAMS, settings={"neighbours": 2})
-    marked, plain = (run_test("pert_embedding", inputs, causal=causal) for causal in (True, False))
+    marked, plain = (run_test("pert_embedding", Asked(inputs, causal=causal)) for causal in (True, False))
     assert marked.reason.str.endswith(CAUSAL_NOTE).all()
     assert not plain.reason.str.contains("causal").any()
     pd.testing.assert_frame_equal(marked.drop(columns="reason"), plain.drop(columns="reason"))
+
+
+class Files(dict):
+    """Stands for Snakemake's input: names are attributes, `get` gives None for one that the rule does not have."""
+
+    __getattr__ = dict.__getitem__
 
 
 @pytest.fixture
@@ -77,6 +84,10 @@ def files(tmp_path):
     write_measurement(embedding(), tmp_path / "m.nc")
     shift = profiles("delta_y", np.ones((len(NAMES), 4)), NAMES, GENES[:4], feature="gene")
     write_measurement(shift, tmp_path / "delta_y.nc")
+    observed = shift.sel(variant="subject", drop=True).mean("set").assign_attrs(context="here")
+    write_measurement(observed, tmp_path / "observed.nc")
+    planted = embedding(seed=9).assign_coords(variant=["planted"])
+    write_measurement(planted, tmp_path / "derived.nc")
     pd.DataFrame({"perturbation": NAMES, "seen": "here"}).to_csv(tmp_path / "seen.tsv", sep="\t", index=False)
     card = {"perturbations": [*NAMES, "ctrl"], "control": "ctrl", "genes": GENES[::-1], "output_genes": GENES}
     card |= {"causal": False, "shared_initialisation": {"r": {"difference": 0.7}, "s": {"difference": None}}}
@@ -84,10 +95,23 @@ def files(tmp_path):
     (tmp_path / "causal.json").write_text(json.dumps({**card, "causal": True}))
     (tmp_path / "p.gmt").write_text("P\t\tg00\tg01\tg02\nQ\t\tx1\tx2\tx3\n")
     cell_sets().write(tmp_path / "cells.h5ad")
-    own = {name: tmp_path / f"{name}.tsv" for name in ("seen",)}
-    own |= {"measurement": tmp_path / "m.nc", "delta_y": tmp_path / "delta_y.nc", "card": tmp_path / "card.json"}
-    other = {f"reference_{name}": path for name, path in own.items()} | {"reference_card": tmp_path / "causal.json"}
-    return SimpleNamespace(**own, **other, cells=tmp_path / "cells.h5ad", programs=[tmp_path / "p.gmt"])
+    gates = {"quality": {"P": "", "Q": "Q is poor", "gs": ""}, "poor": {"P": "P is poor", "Q": "", "gs": ""}}
+    for name, reasons in gates.items():
+        write_gates(tmp_path / f"{name}.tsv", reasons)
+    kinds = {"m.nc": "measurement", "card.json": "card"}
+    own = {name: tmp_path / f"{name}.nc" for name in ("delta_y", "observed", "derived")}
+    own |= {name: tmp_path / f"{name}.tsv" for name in ("seen", "quality")}
+    own |= {name: tmp_path / path for path, name in kinds.items()}
+    other = {f"reference_{name}": path for name, path in own.items()}
+    other |= {"reference_card": tmp_path / "causal.json", "reference_quality": tmp_path / "poor.tsv"}
+    return Files(**own, **other, cells=tmp_path / "cells.h5ad", programs=[tmp_path / "p.gmt"])
+
+
+def write_gates(path, reasons):
+    """Write a table of program quality: a program with a reason does not beat the mean shift."""
+    rows = [{**dict.fromkeys(PROGRAM_COLUMNS, ""), "program": name, "beats": not reason, "reason": reason}
+            for name, reason in reasons.items()]  # fmt: skip
+    pd.DataFrame(rows, columns=PROGRAM_COLUMNS).to_csv(path, sep="\t", index=False)
 
 
 QUESTION = {
@@ -102,8 +126,13 @@ QUESTION = {
 
 
 def test_a_test_reads_what_its_rule_gives_it(files):
-    inputs, causal = read_inputs("pert_embedding", "m", "", files, QUESTION)
-    assert not causal
+    asked = read_question("pert_embedding", "m", "", files, QUESTION)
+    inputs = asked.inputs
+    assert not asked.causal
+    assert asked.quality == {"Q": "Q is poor (m)"}
+    assert asked.derived.variant.values.tolist() == ["planted"]
+    assert asked.reference_derived is None
+    assert inputs.subject.observed["delta_y"].dims == ("perturbation", "gene")
     assert inputs.reference is None
     assert inputs.identity == {
         "probe": "pert_embedding", "model": "m", "reference": "", "context": "here", "regime": "fewshot",
@@ -116,12 +145,30 @@ def test_a_test_reads_what_its_rule_gives_it(files):
 
 
 def test_a_pair_is_causal_if_either_model_is_and_knows_what_it_shares(files):
-    inputs, causal = read_inputs("pert_embedding", "m", "r", files, QUESTION)
-    assert causal
-    assert inputs.reference is not None
-    assert inputs.shared_initialisation == 0.7
-    assert read_inputs("pert_embedding", "m", "s", files, QUESTION)[0].shared_initialisation == 0.0
-    assert run_test("pert_embedding", inputs, causal=causal).reference.unique().tolist() == ["r"]
+    asked = read_question("pert_embedding", "m", "r", files, QUESTION)
+    assert asked.causal
+    assert asked.inputs.reference is not None
+    assert asked.inputs.shared_initialisation == 0.7
+    assert read_question("pert_embedding", "m", "s", files, QUESTION).inputs.shared_initialisation == 0.0
+    assert run_test("pert_embedding", asked).reference.unique().tolist() == ["r"]
+
+
+def test_a_pair_is_held_back_by_the_quality_of_either_model(files):
+    asked = read_question("knockout", "m", "r", files, QUESTION)
+    assert asked.quality == {"P": "P is poor (r)", "Q": "Q is poor (m)"}
+    files["reference_quality"] = files["quality"]
+    asked = read_question("knockout", "m", "r", files, QUESTION)
+    assert asked.quality == {"Q": "Q is poor (m); Q is poor (r)"}
+
+
+@pytest.mark.parametrize("planted", [[], None])
+def test_without_planted_models_there_is_nothing_to_read(files, planted):
+    files["derived"] = files["reference_derived"] = planted
+    if planted is None:
+        del files["derived"], files["reference_derived"]
+    asked = read_question("pert_embedding", "m", "r", files, QUESTION)
+    assert (asked.derived, asked.reference_derived) == (None, None)
+    assert set(run_test("pert_embedding", asked).role) == {"subject"}
 
 
 def test_draws_depend_on_what_is_tested():

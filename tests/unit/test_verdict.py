@@ -10,22 +10,31 @@ import pytest
 import yaml
 
 from pertprobe import evidence, probes, verdict
-from pertprobe.verdict import judge, planted_truth, readings, verdicts
+from pertprobe.probes import load_probe
+from pertprobe.statistics import benjamini_hochberg
+from pertprobe.statistics.power import power, smallest_effect
+from pertprobe.verdict import CONTROL_WORDS, INTEREST, OWN, judge, planted_truth, readings, verdicts
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 WHO = {"probe": "one", "statistic": "s", "model": "m", "context": "c", "regime": "fewshot"}
 Q = [["q", "<", 0.05]]
 
 
+NUMBERS = {"p": 0.01, "p_min": 0.001, "p_used": "p", "estimate": 0.5, "effect": 0.3, "q": 0.02}
+STRONG = {"unit_sd": 1.0, "null_sd": 0.2, "null_mean": 0.2}
+WEAK = {"unit_sd": 1.0, "null_sd": 0.5, "null_mean": 0.2}
+"""Below a power of 0.8 for one unit_sd at p < 0.05: 1 / 0.5 is less than 1.64 + 0.84."""
+
+
 def evidence_row(**values):
-    good = {"program": "P", "p": 0.01, "p_min": 0.001, "p_used": "p", "estimate": 0.5, "effect": 0.3}
-    return {**evidence.row(WHO), **good, "q": 0.02, **values}
+    """Return a row that passes, of a question that would have found an effect of one unit_sd."""
+    return {**evidence.row(WHO), "program": "P", **NUMBERS, **STRONG, **values}
 
 
-def judged(*rows, thresholds=Q, primary="s", truth=None):
+def judged(*rows, thresholds=Q, primary="s", truth=None, **more):
     table = evidence.frame(rows)
     probes = table.probe.unique()
-    return verdicts(table, dict.fromkeys(probes, thresholds), dict.fromkeys(probes, primary), truth)
+    return verdicts(table, dict.fromkeys(probes, thresholds), dict.fromkeys(probes, primary), truth, **more)
 
 
 def verdict_row(probe, verdict, program="P", model="m", reference=""):
@@ -52,20 +61,22 @@ def level(name, *answers, **who):
     ],
 )
 def test_a_row_passes_fails_or_is_not_evaluable(values, verdict, reason):
-    assert judge(evidence_row(**values), Q) == (verdict, reason)
+    assert judge(evidence_row(**values), Q)[:2] == (verdict, reason)
 
 
 def test_every_condition_must_hold_and_those_missed_are_named():
     conditions = [*Q, ["effect", ">", 0.4], ["estimate", ">=", 0.5]]
-    assert judge(evidence_row(), conditions) == ("fail", "effect 0.3 > 0.4 does not hold")
+    assert judge(evidence_row(), conditions)[:2] == ("fail", "effect 0.3 > 0.4 does not hold")
     assert judge(evidence_row(effect=0.5), conditions)[0] == "pass"
 
 
 def test_every_empty_column_is_named():
     conditions = [["exceeds_redrawn", "==", True], ["ceiling", ">", 0.1]]
-    assert judge(evidence_row(), conditions) == ("not evaluable", "exceeds_redrawn and ceiling not measured")
+    assert judge(evidence_row(), conditions)[:2] == ("not evaluable", "exceeds_redrawn and ceiling not measured")
     asked = judged(evidence_row(), thresholds=conditions).iloc[0]
     assert (asked.verdict, asked.reason) == ("not evaluable", "exceeds_redrawn and ceiling not measured")
+    noted = judge(evidence_row(reason="no architecture null: it has no redraw"), conditions).reason
+    assert noted == "exceeds_redrawn and ceiling not measured; no architecture null: it has no redraw"
 
 
 @pytest.mark.parametrize(("exceeds", "verdict"), [(True, "pass"), (False, "fail")])
@@ -74,7 +85,7 @@ def test_a_true_or_false_column_can_be_a_condition(exceeds, verdict):
     assert judged(row, thresholds=[["exceeds_redrawn", "==", True]]).verdict.tolist() == [verdict]
 
 
-def test_power_is_that_of_the_p_which_q_was_made_of():
+def test_the_smallest_p_is_that_of_the_p_which_q_was_made_of():
     unreachable = {"p_min_stratified": 0.2, "p_stratified": 0.2, "q": 0.2}
     assert judge(evidence_row(p_used="p_stratified", **unreachable), Q)[0] == "not evaluable"
     assert judge(evidence_row(p_used="p", **unreachable), Q)[0] == "fail"
@@ -82,6 +93,155 @@ def test_power_is_that_of_the_p_which_q_was_made_of():
     assert judge(evidence_row(p_min=0.05, q=0.05), [["q", "<=", 0.05]])[0] == "pass"
     assert judge(evidence_row(p_min=0.2, p=0.2), [["p", "<", 0.05]])[0] == "not evaluable"
     assert judge(evidence_row(p_min=0.2, p=0.2), [["p", ">", 0.05]])[0] == "pass"
+
+
+def test_an_answer_carries_its_power_and_the_smallest_effect_it_could_see():
+    found = judge(evidence_row(), Q)
+    assert found.power == pytest.approx(power(1.0, 0.2, 0.05, 1.0))
+    assert found.smallest_effect == pytest.approx(smallest_effect(1.0, 0.2, 0.05, 0.8))
+    wanted = judge(evidence_row(), Q, None, {"d": 0.3, "power": 0.9})
+    assert wanted.power == pytest.approx(power(1.0, 0.2, 0.05, 0.3))
+    assert wanted.smallest_effect == pytest.approx(smallest_effect(1.0, 0.2, 0.05, 0.9))
+    row = judged(evidence_row(), interest={"d": 0.3, "power": 0.9}).iloc[0]
+    assert (row.power, row.smallest_effect) == (pytest.approx(wanted.power), pytest.approx(wanted.smallest_effect))
+
+
+@pytest.mark.parametrize("missed", [{"q": 0.2}, {"q": 0.2, "effect": 0.05}], ids=str)
+def test_no_significance_is_a_fail_only_with_power(missed):
+    conditions = [*Q, ["effect", ">", 0.1]]
+    assert judge(evidence_row(**missed), conditions).verdict == "fail"
+    open_ = judge(evidence_row(**WEAK, **missed), conditions)
+    assert open_.verdict == "not evaluable"
+    assert open_.reason.startswith("power: 0.64 for an effect of 1 sd, 1.2 sd could have been seen; q 0.2 < 0.05 does")
+    assert judge(evidence_row(**WEAK, **missed), conditions, None, {"d": 1.3, "power": 0.8}).verdict == "fail"
+
+
+def test_power_decides_at_its_very_bound():
+    bound = 1 / (1.6448536269514722 + 0.8416212335729143)
+    answers = [judge(evidence_row(q=0.2, null_sd=bound * factor), Q).verdict for factor in (0.999, 1.001)]
+    assert answers == ["fail", "not evaluable"]
+
+
+@pytest.mark.parametrize(("ci_high", "verdict"), [(1.1, "fail"), (1.3, "not evaluable"), (np.nan, "not evaluable")])
+def test_an_interval_that_ends_below_the_effect_of_interest_settles_it_without_power(ci_high, verdict):
+    assert judge(evidence_row(**WEAK, q=0.2, ci_high=ci_high), Q).verdict == verdict  # null mean 0.2, interest 1.0
+
+
+def test_a_pass_stands_whatever_its_power_and_its_interval():
+    assert judge(evidence_row(**WEAK, ci_high=0.4), Q).verdict == "pass"
+    assert judge(evidence_row(unit_sd=np.nan), Q).verdict == "pass"
+
+
+def test_without_a_score_per_unit_no_significance_is_no_answer():
+    found = judge(evidence_row(q=0.2, unit_sd=np.nan), Q)
+    assert found.verdict == "not evaluable"
+    assert np.isnan(found.power)
+
+
+def test_a_size_that_is_too_small_is_a_fail_where_the_effect_is_significant():
+    assert judge(evidence_row(**WEAK), [*Q, ["effect", ">", 0.4]]).verdict == "fail"
+
+
+@pytest.mark.parametrize("column", ["exceeds_redrawn", "exceeds_coexpression"])
+@pytest.mark.parametrize("q", [0.02, 0.2])
+def test_where_q_holds_a_control_that_wins_is_a_fail_whatever_the_power_and_needs_power_where_q_is_missed(column, q):
+    conditions = [*Q, [column, "==", True]]
+    found = judge(evidence_row(**WEAK, q=q, **{column: False}), conditions)
+    assert found.verdict == ("fail" if q < 0.05 else "not evaluable")
+    assert f"{column} False == True does not hold" in found.reason
+
+
+def test_q_asks_for_the_next_step_of_benjamini_hochberg():
+    q = {"a": 0.01, "b": 0.04, "c": 0.2, "d": 0.9}
+    rows = [evidence_row(program=program, q=value) for program, value in q.items()]
+    rows += [evidence_row(program="untested", q=np.nan), evidence_row(program="raw", q=0.001, adjustment="raw")]
+    table = judged(*rows).set_index("program")
+    alpha = 0.05 * 3 / 4  # two of four pass: the third would need this p
+    assert table.power.drop("untested").tolist() == pytest.approx([power(1.0, 0.2, alpha, 1.0)] * 4)
+    assert table.smallest_effect["c"] == pytest.approx(smallest_effect(1.0, 0.2, alpha, 0.8))
+    everyone = judged(*(evidence_row(program=name, q=0.01) for name in "abc")).power
+    assert everyone.tolist() == pytest.approx([power(1.0, 0.2, 0.05, 1.0)] * 3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_p_that_q_asks_for_would_have_passed(seed):
+    p = np.random.default_rng(seed).beta(0.4, 1.5, size=8)
+    q = benjamini_hochberg(p)
+    family = pd.DataFrame({"q": q})
+    asked = verdict._reachable(family, Q)["q"]
+    for i in np.flatnonzero(q >= 0.05):
+        changed = p.copy()
+        changed[i] = asked * (1 - 1e-9)
+        assert benjamini_hochberg(changed)[i] < 0.05
+
+
+def planted_row(role="planted", **values):
+    return evidence_row(role=role, **values)
+
+
+FAILED = {"q": 0.2}
+
+
+@pytest.mark.parametrize(("role", "words"), CONTROL_WORDS.items())
+def test_planted_models_are_judged_by_the_same_conditions_in_their_own_words(role, words):
+    for answer, values in (("pass", {}), ("fail", FAILED)):
+        row = judged(evidence_row(), planted_row(role, **values)).iloc[0]
+        assert row[f"{role}_control"] == words[answer]
+        others = {f"{other}_control" for other in CONTROL_WORDS} - {f"{role}_control"}
+        assert {row[column] for column in others} == {"absent"}
+    assert set(CONTROL_WORDS) == {"planted", "lookup", "covariation"}
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        planted_row(program="another"),
+        planted_row(panel="another"),
+        planted_row(model="another"),
+        planted_row(statistic="another"),
+        planted_row(evaluable=False),
+        planted_row(q=np.nan),
+        planted_row(adjustment="raw"),
+    ],
+)
+def test_a_control_that_was_not_asked_the_same_is_absent(control):
+    assert judged(evidence_row(), control).planted_control.tolist() == ["absent"]
+
+
+def test_controls_are_not_asked_for_controls_of_their_own():
+    conditions = [*Q, *([column, "==", True] for column in OWN)]
+    row = evidence_row(**dict.fromkeys(OWN, 1.0) | {"exceeds_redrawn": True, "exceeds_coexpression": True})
+    assert judged(row, planted_row(), thresholds=conditions).planted_control.tolist() == ["found"]
+
+
+def test_controls_are_read_in_the_statistic_they_have():
+    rows = [evidence_row(), planted_row(statistic="other"), planted_row(statistic="s", **FAILED)]
+    assert judged(*rows, controlled={"one": "other"}).planted_control.tolist() == ["found"]
+    assert judged(*rows).planted_control.tolist() == ["missed"]
+
+
+def test_no_fail_where_the_planted_mechanism_is_missed_too():
+    missed = judged(evidence_row(**FAILED), planted_row(**FAILED)).iloc[0]
+    assert (missed.verdict, missed.planted_control) == ("not evaluable", "missed")
+    assert missed.reason.startswith(
+        "power: the planted control is missed at this size; the smallest it could have seen"
+    )
+    assert missed.reason.endswith("; q 0.2 < 0.05 does not hold")
+    assert judged(evidence_row(**FAILED), planted_row()).verdict.tolist() == ["fail"]
+    assert judged(evidence_row(**FAILED)).verdict.tolist() == ["fail"]
+
+
+def test_a_pass_stands_where_the_planted_mechanism_is_missed_and_says_so():
+    row = judged(evidence_row(), planted_row(**FAILED)).iloc[0]
+    assert (row.verdict, row.reason) == ("pass", "the planted control is missed: passes are rare here")
+    assert judged(evidence_row(), planted_row()).reason.tolist() == [""]
+
+
+def test_models_without_a_mechanism_change_no_verdict():
+    for values in ({}, FAILED):
+        alone = judged(evidence_row(**values)).iloc[0]
+        beside = judged(evidence_row(**values), planted_row("lookup"), planted_row("covariation", **FAILED)).iloc[0]
+        assert (alone.verdict, alone.reason) == (beside.verdict, beside.reason)
 
 
 def test_conditions_are_told_with_their_values():
@@ -176,7 +336,8 @@ def test_a_verdict_on_a_pair_speaks_of_both_models():
 def pair_reading(first, second, comparison):
     rows = [*level("r", *[first] * 2, model="few"), *level("r", *[second] * 2, model="zero")]
     table = read(*rows, pairs={comparison: [["few", "zero"]]})
-    return table[table.comparison == comparison].reading.item()
+    table = table[table.comparison == comparison]
+    return table[table.probe == ""].reading.item()
 
 
 @pytest.mark.parametrize(
@@ -210,7 +371,52 @@ def test_contexts_say_where_a_program_holds(first, second, reading):
 def test_a_pair_with_a_mixed_level_reads_mixed():
     rows = [*level("r", "pass", "fail", model="few"), *level("r", "pass", "pass", model="zero")]
     table = read(*rows, pairs={"regimes": [["few", "zero"]]})
-    assert table[table.comparison == "regimes"].reading.item() == "mixed"
+    compared = table[table.comparison == "regimes"]
+    assert compared[compared.probe == ""].reading.item() == "mixed"
+
+
+def by_probe(table, comparison="contexts"):
+    """Return probe -> reading of the rows that compare one probe's verdicts."""
+    rows = table[(table.comparison == comparison) & (table.probe != "")]
+    return dict(zip(rows.probe, rows.reading, strict=True))
+
+
+def test_each_probe_is_compared_by_itself_on_a_pair():
+    rows = [*level("r", "pass", "fail", model="a"), *level("r", "pass", "pass", model="b")]
+    rows += [*level("c", "not evaluable", "fail", model="a"), *level("c", "pass", "fail", model="b")]
+    rows += [verdict_row("c3", "pass", model="a")]  # without a verdict on b
+    table = read(*rows, pairs={"contexts": [["a", "b"]]})
+    assert by_probe(table) == {"r1": "both_contexts", "r2": "one", "c1": "not evaluable", "c2": "none"}
+    compared = table[table.probe != ""]
+    assert set(zip(compared.model, compared.reference, compared.program, strict=True)) == {("a", "b", "P")}
+    assert set(compared.representation) == {""}
+    alone = table[table.comparison == ""]
+    assert set(alone.probe) == {""}
+
+
+def test_panels_that_differ_are_mixed_and_those_that_agree_are_one_answer():
+    rows = [verdict_row("c1", answer, model="a") for answer in ("pass", "fail")]
+    rows += [verdict_row("c2", "pass", model="a"), verdict_row("c2", "pass", model="a")]
+    rows += [verdict_row(probe, "pass", model="b") for probe in ("c1", "c2")]
+    assert by_probe(read(*rows, pairs={"contexts": [["a", "b"]]})) == {"c1": "mixed", "c2": "both_contexts"}
+
+
+def test_verdicts_on_pairs_alone_compare_no_probe():
+    rows = level("c", "pass", "pass", model="a", reference="b")
+    table = read(*rows, pairs={"contexts": [["a", "b"]]})
+    assert by_probe(table) == {}
+    assert set(table[table.comparison == "contexts"].causal) == {"both_contexts"}
+
+
+def test_readings_of_pairs_take_other_words_and_those_of_models_keep_theirs():
+    words = {"one": "marginal", "none": "null"}
+    rows = [*level("r", "pass", "fail", model="a"), *level("r", "fail", "fail", model="b")]
+    rows += [*level("c", "fail", "fail", model="a"), *level("c", "fail", "fail", model="b")]
+    levels = {"representation": ["r1", "r2"], "causal": ["c1", "c2"]}
+    table = readings(pd.DataFrame(rows), levels, {"contexts": [["a", "b"]]}, words)
+    assert by_probe(table) == {"r1": "marginal", "r2": "null", "c1": "null", "c2": "null"}
+    assert table[(table.comparison == "") & (table.model == "b")].reading.item() == "none"
+    assert table[(table.comparison == "contexts") & (table.probe == "")].causal.item() == "null"
 
 
 def test_a_pair_whose_models_have_no_verdict_has_no_row():
@@ -223,16 +429,78 @@ def test_no_verdicts_no_readings():
     assert "reading" in table
 
 
+PRESET = yaml.safe_load((CONFIG / "published.yaml").read_text())
+
+
 def test_the_preset_published_judges_by_the_published_columns():
-    thresholds = yaml.safe_load((CONFIG / "published.yaml").read_text())["thresholds"]
+    thresholds = PRESET["thresholds"]
     used = {column for conditions in thresholds.values() for column, _, _ in conditions}
-    assert used == {"p_published", "estimate_published"}
+    assert used == {"p_published", "q_published", "estimate_published"}
     valid = {"q": 0.9, "effect": -1.0, "p": 0.9, "p_min": 0.5}
+    answers = (("yes", 0.01, 0.5), ("no", 0.2, 0.05), ("unsaid", np.nan, np.nan))
     rows = [
-        evidence_row(probe=probe, program=program, **valid, p_published=p, estimate_published=estimate)
+        evidence_row(probe=probe, program=program, **valid, p_published=p, q_published=p, estimate_published=estimate)
         for probe in thresholds
-        for program, p, estimate in (("yes", 0.01, 0.5), ("no", 0.2, 0.05), ("unsaid", np.nan, np.nan))
+        for program, p, estimate in answers
     ]
     table = verdicts(evidence.frame(rows), thresholds, dict.fromkeys(thresholds, "s"))
     answers = table.groupby("program").verdict.unique().map(list).to_dict()
     assert answers == {"yes": ["pass"], "no": ["fail"], "unsaid": ["not evaluable"]}
+
+
+BELOW_0_001, NS = "<0.001", "ns"
+PUBLISHED_TABLE = {
+    # program: (HepG2 z, p; Jurkat z, p; verdict), as the published analysis states them; None = not stated.
+    "mitoribosome": (5.58, BELOW_0_001, 5.71, BELOW_0_001, "backbone-level"),
+    "oxphos": (2.23, 0.004, 1.89, 0.016, "backbone-level"),
+    "cytoplasmic_ribosome": (1.64, 0.045, 1.96, 0.018, "marginal"),
+    "er_secretory": (0.19, 0.45, 0.49, 0.33, "null"),
+    "proteasome": (None, NS, None, NS, "null"),
+    "splicing": (None, NS, None, NS, "null"),
+}
+PUBLISHED_WORDS = {"backbone-level": "both_contexts", "marginal": "marginal", "null": "null"}
+"""The published verdict -> ours: that both lines agree is no proof of a backbone, so it is called what it is."""
+
+
+def published_evidence(below, ns):
+    """Return the published table as evidence of two models, `below` for p < 0.001 and `ns` for unstated p."""
+    stated = {BELOW_0_001: below, NS: ns}
+    rows = []
+    for program, numbers in PUBLISHED_TABLE.items():
+        for model, p in (("hepg2", numbers[1]), ("jurkat", numbers[3])):
+            who = {"probe": "sae_features", "statistic": "coherence", "model": model, "context": model}
+            rows.append(evidence.row(who, program=program, p_published=stated.get(p, p)))  # effect sizes: not stated
+    return evidence.frame(rows)
+
+
+@pytest.mark.parametrize("below", [0.00099, 0.0002, 0.0])
+@pytest.mark.parametrize("ns", [0.0501, 0.2, 0.5, 1.0])
+def test_the_preset_published_reproduces_the_published_verdicts_of_probe_1(below, ns):
+    probe = load_probe("sae_features")
+    table = evidence.with_q(published_evidence(below, ns), probe.STATISTICS[0], probe.CONTROLLED)
+    for model in ("hepg2", "jurkat"):
+        mine = table[table.model == model]
+        np.testing.assert_allclose(mine.q_published, benjamini_hochberg(mine.p_published))
+        assert len(mine) == 6
+    assert table.estimate_published.isna().all()
+    primary = {"sae_features": probe.STATISTICS[0]}
+    verdict = verdicts(table, PRESET["thresholds"], primary, controlled={"sae_features": probe.CONTROLLED})
+    assert "not evaluable" not in set(verdict.verdict)
+    levels = {"representation": ["sae_features", "pert_embedding"], "causal": ["targeted_jacobian", "knockout"]}
+    found = readings(verdict, levels, {"contexts": [["hepg2", "jurkat"]]}, PRESET["reading_words"])
+    found = found[found.probe == "sae_features"].set_index("program").reading.to_dict()
+    assert found == {program: PUBLISHED_WORDS[numbers[4]] for program, numbers in PUBLISHED_TABLE.items()}
+
+
+def test_with_the_raw_published_p_the_marginal_program_would_have_passed_in_both_lines():
+    """Why the preset asks for q: 0.045 and 0.018 are both below 0.05."""
+    table = published_evidence(0.0005, 0.5)
+    table = evidence.with_q(table, "coherence", "coherence_hidden")
+    by_p = verdicts(table, {"sae_features": [["p_published", "<", 0.05]]}, {"sae_features": "coherence"})
+    assert set(by_p[by_p.program == "cytoplasmic_ribosome"].verdict) == {"pass"}
+
+
+def test_the_preset_changes_nothing_but_the_judgement():
+    assert set(PRESET) == {"thresholds", "reading_words"}
+    assert PRESET["reading_words"] == {"one": "marginal", "none": "null"}
+    assert INTEREST == {"d": 1.0, "power": 0.8}

@@ -72,14 +72,14 @@ class MeanShift:
     predict_genes = predict
 
 
-def cell_sets(n_sets=2, set_size=5, genes=GENES, seed=0, batches=True, silent=()):
+def cell_sets(n_sets=2, set_size=5, genes=GENES, seed=0, batches=True, silent=(), context="here"):
     """Return random control cells; no cell expresses the genes in `silent`."""
     rng = np.random.default_rng(seed)
     values = rng.random((n_sets, set_size, len(genes)), dtype=np.float32)
     values[..., [genes.index(name) for name in silent]] = 0.0
     labels = np.array(BATCHES)[rng.integers(2, size=(n_sets, set_size))] if batches else None
     ids = np.array([f"cell{i}" for i in range(n_sets * set_size)]).reshape(n_sets, set_size)
-    return CellSets(values, tuple(genes), labels, ids, "here")
+    return CellSets(values, tuple(genes), labels, ids, context)
 
 
 def to_measure(model, cells=None, **more):

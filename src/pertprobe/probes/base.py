@@ -1,7 +1,7 @@
 """What probes are given: to measure a model, and to test what was measured."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +10,13 @@ import xarray as xr
 
 from pertprobe.cells import CellSets
 from pertprobe.programs import Panel, Programs
+from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
-    from pertprobe.sae import SparseAutoencoder
+    from pertprobe.sae import PrincipalComponents, SparseAutoencoder
 
-SUBJECT = "subject"
-"""The variant that is the model itself."""
 NEVER = "never"
 """Status of a perturbation the model was never trained with, whose code is therefore untrained."""
 
@@ -38,8 +37,12 @@ class MeasureInputs:
     sae: "SparseAutoencoder | None" = None
     layer: int | str = "middle"
     """The layer `sae` was trained on."""
+    pca: "PrincipalComponents | None" = None
+    """Principal components of the same activations, which explain as much of them as `sae` does."""
     contexts: tuple[CellSets, ...] = ()
     """Control cells of every context of the run."""
+    role: str = SUBJECT
+    """What `model` is to the run: the subject, a re-drawn copy of it, or a model planted beside it."""
 
     @property
     def perturbations(self) -> list[str]:
@@ -52,10 +55,13 @@ class Subject:
     """One measured model, as a test sees it."""
 
     measurement: xr.Dataset
+    """Of one variant: the model itself, a copy, or a planted model."""
     strength: pd.Series
-    """Perturbation -> norm of the model's own mean delta_y in its context."""
+    """Perturbation -> norm of the model's own mean delta_y in its context; its copies are matched by it too."""
     seen: pd.Series
     """Perturbation -> here, elsewhere, never or unknown."""
+    observed: xr.Dataset | None = None
+    """Observed delta_y and gene-gene correlation of control cells (`observed.py`), for the reference rows."""
 
     def held_out(self, names: Iterable[str]) -> str:
         """Say how many of the perturbations the model was trained with here and where not; empty if all were here."""
@@ -102,21 +108,30 @@ class TestInputs:
             f"{self.shared_initialisation:.2f}): first-order agreement can show the seed"
         )
 
+    def as_role(self, role: str, copy: int = 0) -> "TestInputs":
+        """Return the same question put to something else: its rows carry that role."""
+        return replace(self, identity={**self.identity, "role": role, "copy": copy})
+
     def random(self, *names: object) -> np.random.Generator:
-        """Return the generator of one draw, seeded by what is tested and never by its position."""
+        """Return the generator of one draw, seeded by what is tested and never by its position or role.
+
+        Copies and planted models are thus compared with the very sets the model itself is compared with.
+        """
         who = (self.identity["probe"], self.identity["model"], self.identity["reference"])
         return generator(self.seed, "test", *who, *names)
 
 
-def dataset(**variables: xr.DataArray) -> xr.Dataset:
-    """Join arrays of one shard into the Dataset of the subject, with its `variant` axis."""
-    return xr.Dataset(variables).expand_dims(variant=[SUBJECT])
-
-
 def averaged(measurement: xr.Dataset, name: str) -> xr.DataArray:
     """Return the subject's variable, mean over cell sets, perturbations in order of names: draws go by that order."""
-    values = measurement[name].sel(variant=SUBJECT, drop=True).astype(np.float64)
-    values = values.mean("set") if "set" in values.dims else values
+    values = by_set(measurement, name)
+    return values.mean("set") if "set" in values.dims else values
+
+
+def by_set(measurement: xr.Dataset, name: str) -> xr.DataArray:
+    """Return the subject's variable in float64 with its cell sets apart, perturbations in order of names."""
+    values = measurement[name]
+    values = values.sel(variant=SUBJECT, drop=True) if "variant" in values.dims else values
+    values = values.astype(np.float64)
     return values.sortby("perturbation") if "perturbation" in values.dims else values
 
 

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.probes.base import MeasureInputs, averaged, dataset
+from pertprobe.probes.base import MeasureInputs, averaged
 from pertprobe.progress import counted
 
 NEEDS = frozenset({"predict"})
+KEEP = ()
+"""Copies, where asked for, keep no stage."""
 SPACE = ("delta_y", "delta_y", "gene")
 """Name of the space, its variable and its feature dimension."""
 
@@ -31,7 +33,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     ]
     values = np.stack(shifts, axis=1)
     coords = {"perturbation": names, "gene": list(genes)}
-    return dataset(delta_y=xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords))
+    return xr.Dataset({"delta_y": xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords)})
 
 
 def strength(measurement: xr.Dataset) -> pd.Series:

@@ -10,8 +10,10 @@ import xarray as xr
 from pertprobe import evidence
 from pertprobe.cells import CellSets
 from pertprobe.errors import PertprobeError
-from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, dataset, each_program, members
+from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, by_set, each_program, members
 from pertprobe.progress import counted
+from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
+from pertprobe.statistics.ceiling import mean_noise_ceiling
 from pertprobe.statistics.intervals import bootstrap_coherence, bootstrap_mean
 from pertprobe.statistics.paired import PairedTest, paired_profile_test
 from pertprobe.statistics.permutation import coherence
@@ -27,6 +29,14 @@ NEEDS = frozenset({"predict", "gene_space"})
 LEVEL = "causal"
 UNIT = "gene"
 STATISTICS = ("agreement", "coherence", "agreement_all_genes")
+CONTROLLED = STATISTICS[0]
+"""The statistic in which re-drawn copies and planted models are compared with the model."""
+KEEP = ()
+"""Re-drawn copies keep no stage."""
+CORRELATIONS = ("agreement", "agreement_all_genes")
+"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
+FIRST_ORDER = True
+"""Agreement of two models' own numbers, which a shared initialisation alone can give."""
 SPACE = ("knockout", "shift", "gene")
 CONTROL = "control"
 """Setting that stands for the model's own control perturbation, whatever its label."""
@@ -67,7 +77,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
         shifts.append(model.predict(edited, perturbation, cells.batches).mean(-2) - before)
     values = torch.stack(shifts, dim=1).cpu().numpy()
     coords = {"perturbation": names, "gene": list(model.output_genes)}
-    return dataset(shift=xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords))
+    return xr.Dataset({"shift": xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords)})
 
 
 def silenced(values: np.ndarray, gene: int, value: str) -> np.ndarray:
@@ -84,12 +94,43 @@ def _perturbation(inputs: MeasureInputs) -> str:
 
 def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
     """Do profiles of one gene agree between contexts more than those of like genes; are programs' profiles alike?"""
-    identity = {**inputs.identity, "adjustment": "centred"}
     profiles = averaged(inputs.subject.measurement, "shift")
     if inputs.reference is None:
-        yield from _coherence_rows(inputs, identity, profiles)
-    elif inputs.comparison == "contexts":
-        yield from _agreement_rows(inputs, identity, profiles, averaged(inputs.reference.measurement, "shift"))
+        yield from _coherence_rows(inputs, {**inputs.identity, "adjustment": "centred"}, profiles)
+        return
+    yield from controlled(inputs)
+    if inputs.comparison == "contexts":
+        sides = [by_set(each.measurement, "shift") for each in (inputs.subject, inputs.reference)]
+        yield _all_genes_row(inputs, *shared(*sides))
+
+
+def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield the agreement of each program's genes between contexts: asked of copies and planted models too."""
+    if inputs.reference is not None and inputs.comparison == "contexts":
+        sides = [by_set(each.measurement, "shift") for each in (inputs.subject, inputs.reference)]
+        yield from _agreement_rows(inputs, *shared(*sides))
+
+
+def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield the same agreement of observed responses to a gene's knock-down, and of its co-expression profiles.
+
+    The co-expression profile of a gene is its correlation with every other in control cells: what a model that
+    remembers co-variation would answer.
+    """
+    if inputs.reference is None or inputs.comparison != "contexts":
+        return
+    sides = inputs.subject.observed, inputs.reference.observed
+    if any(each is None for each in sides):
+        return
+    shifts = [each["delta_y"].astype(np.float64).sortby("perturbation") for each in sides]
+    measured = set(inputs.cells.genes)
+    known = [each.sel(perturbation=np.isin(each.perturbation.values, sorted(measured))) for each in shifts]
+    yield from _agreement_rows(inputs.as_role(OBSERVED), *shared(*known))
+    if all("correlation" in each for each in sides):
+        genes = [each.measurement.perturbation.values for each in (inputs.subject, inputs.reference)]
+        knocked = sorted(set(genes[0]) & set(genes[1]))
+        profiles = [coexpression_profiles(each, knocked) for each in sides]
+        yield from _agreement_rows(inputs.as_role(COEXPRESSION), *shared(*profiles))
 
 
 def _coherence_rows(inputs: TestInputs, identity: dict[str, Any], profiles: xr.DataArray) -> Iterator[dict[str, Any]]:
@@ -106,54 +147,95 @@ def _coherence_rows(inputs: TestInputs, identity: dict[str, Any], profiles: xr.D
         yield evidence.row(identity, **who, **evidence.tested(test), ci_low=interval[0], ci_high=interval[1])
 
 
-def _agreement_rows(
+def _agreement_rows(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray) -> Iterator[dict[str, Any]]:
+    genes, outputs = ours.perturbation.values, ours.gene.values
+    if len(genes) < 2:
+        return
+    deciles = expression_deciles(inputs.cells, genes)
+    sides = over_sets(ours), over_sets(theirs)
+    for program, found, short in each_program(inputs, genes, inputs.min_genes, "knocked-out genes"):
+        who = {"statistic": CONTROLLED, "program": program, "unit": UNIT, "n": len(found)}
+        if short:
+            yield evidence.not_evaluable(inputs.identity, short, **who)
+            continue
+        left_out = members(outputs, inputs.programs[program])
+        # Of copies and references only the program's own rows are needed: the others tell the spread of the subject's.
+        rows = None if inputs.identity.get("role", SUBJECT) == SUBJECT else found
+        r = correlations(*sides, left_out=left_out, rows=rows)
+        usable = varying(sides[0], left_out) & varying(sides[1], left_out)
+        row = _agreement_row(inputs, r, deciles, CONTROLLED, program, found, usable)
+        yield _with_ceiling(inputs, row, ours, theirs, found, left_out)
+
+
+def _all_genes_row(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray) -> dict[str, Any]:
+    """Ask of all knocked-out genes together, one with another."""
+    genes = ours.perturbation.values
+    sides = over_sets(ours), over_sets(theirs)
+    deciles, usable = expression_deciles(inputs.cells, genes), varying(sides[0]) & varying(sides[1])
+    row = _agreement_row(inputs, correlations(*sides), deciles, "agreement_all_genes", "", None, usable)
+    return _with_ceiling(inputs, row, ours, theirs, np.arange(len(genes)), np.array([], dtype=int))
+
+
+def _with_ceiling(
     inputs: TestInputs,
-    identity: dict[str, Any],
+    row: dict[str, Any],
     ours: xr.DataArray,
     theirs: xr.DataArray,
-) -> Iterator[dict[str, Any]]:
-    ours, theirs = shared(ours, theirs)
-    genes, outputs = ours.perturbation.values, ours.gene.values
-    deciles = expression_deciles(inputs.cells, genes)
-    yield _agreement_row(inputs, identity, correlations(ours, theirs), deciles, "agreement_all_genes", "", None)
-    for program, found, short in each_program(inputs, genes, inputs.min_genes, "knocked-out genes"):
-        if short:
-            who = {"statistic": "agreement", "program": program, "unit": UNIT, "n": len(found)}
-            yield evidence.not_evaluable(identity, short, **who)
-            continue
-        r = correlations(ours, theirs, left_out=members(outputs, inputs.programs[program]))
-        yield _agreement_row(inputs, identity, r, deciles, "agreement", program, found)
+    genes: np.ndarray,
+    left_out: np.ndarray,
+) -> dict[str, Any]:
+    """Add the noise ceiling of the mean agreement, from profiles of disjoint cell sets (inference.md 8)."""
+    if inputs.identity.get("role", SUBJECT) != SUBJECT or not row["evaluable"]:
+        return row
+    if min(ours.sizes.get("set", 1), theirs.sizes.get("set", 1)) < 2:
+        return {**row, "reason": evidence.joined(row["reason"], "no noise ceiling: one cell set")}
+    kept = np.setdiff1d(np.arange(ours.sizes["gene"]), left_out)
+    profiles = [each.transpose("set", "perturbation", "gene").values[:, genes][:, :, kept] for each in (ours, theirs)]
+    random = inputs.random("ceiling", row["statistic"], row["program"])
+    found = mean_noise_ceiling(*profiles, inputs.bootstrap, random, correlation="spearman")
+    columns, note = evidence.ceilinged(found)
+    return {**row, **columns, "reason": evidence.joined(row["reason"], note)}
+
+
+def over_sets(profiles: xr.DataArray) -> xr.DataArray:
+    """Return the mean over cell sets."""
+    return profiles.mean("set") if "set" in profiles.dims else profiles
+
+
+def coexpression_profiles(observed: xr.Dataset, genes: Sequence[str]) -> xr.DataArray:
+    """Return the correlation of each gene with all others in control cells, as a knock-out would be measured."""
+    names = {"input_gene": "perturbation", "input_gene_b": "gene"}
+    table = observed["correlation"].astype(np.float64).rename(names)
+    return table.sel(perturbation=[name for name in genes if name in table.perturbation.values])
 
 
 def _agreement_row(
     inputs: TestInputs,
-    identity: dict[str, Any],
     r: np.ndarray,
     deciles: np.ndarray,
     statistic: str,
     program: str,
     found: np.ndarray | None,
+    usable: np.ndarray,
 ) -> dict[str, Any]:
-    result = paired_profile_test(r, deciles, inputs.permutations, inputs.random(statistic, program), members=found)
+    random = inputs.random(statistic, program)
+    result = paired_profile_test(r, deciles, inputs.permutations, random, members=found, usable=usable)
     who = {
         "statistic": statistic,
         "program": program,
         "unit": UNIT,
         "n": len(result.genes),
-        "n_background": int((~np.isnan(np.diagonal(r))).sum()),
+        "n_background": int(usable.sum()),
     }
     notes = _left_out(result)
     enough = inputs.min_genes if found is not None else 2
     if len(result.genes) < enough:
         short = f"{len(result.genes)} genes with a varying profile and a partner, {enough} needed"
-        return evidence.not_evaluable(identity, evidence.joined(short, *notes), **who)
-    columns = evidence.tested(result.test, *notes)
+        return evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
+    columns = evidence.tested(result.test, inputs.sharing, *notes)
     diagonal = r[result.genes, result.genes]
-    if inputs.sharing:
-        # The numbers stand, but nothing here can tell the seed from biology: no pass, no fail.
-        columns |= {"evaluable": False, "reason": evidence.joined(inputs.sharing, *notes)}
     low, high = bootstrap_mean(diagonal - result.partners, inputs.bootstrap, inputs.random("interval", program))
-    return evidence.row(identity, **who, **columns, ci_low=low, ci_high=high, estimate_published=result.matched)
+    return evidence.row(inputs.identity, **who, **columns, ci_low=low, ci_high=high, estimate_published=result.matched)
 
 
 def _left_out(result: PairedTest) -> list[str]:
@@ -171,11 +253,38 @@ def shared(ours: xr.DataArray, theirs: xr.DataArray) -> tuple[xr.DataArray, xr.D
     return ours.sel(perturbation=genes, gene=outputs), theirs.sel(perturbation=genes, gene=outputs)
 
 
-def correlations(ours: xr.DataArray, theirs: xr.DataArray, left_out: Sequence[int] | None = None) -> np.ndarray:
-    """Return Spearman r [n, n] of profile i in one context with profile j in the other, without outputs i and j."""
-    outputs = {name: position for position, name in enumerate(ours.gene.values)}
-    own = np.array([outputs.get(name, -1) for name in ours.perturbation.values])
-    return spearman_matrix(ours.values, theirs.values, own, own, left_out=left_out)
+def correlations(
+    ours: xr.DataArray,
+    theirs: xr.DataArray,
+    left_out: Sequence[int] | None = None,
+    rows: Sequence[int] | None = None,
+) -> np.ndarray:
+    """Return Spearman r [n, n] of profile i in one context with profile j in the other, without outputs i and j.
+
+    `left_out` leaves outputs out of every pair; with `rows` only these i are correlated, the others are nan.
+    """
+    own, n = own_outputs(ours), ours.sizes["perturbation"]
+    rows = np.arange(n) if rows is None else np.asarray(rows, dtype=np.intp)
+    r = np.full((n, n), np.nan)
+    r[rows] = spearman_matrix(ours.values[rows], theirs.values, own[rows], own, left_out=left_out)
+    return r
+
+
+def own_outputs(profiles: xr.DataArray) -> np.ndarray:
+    """Return the output [n] that is the knocked gene of each profile; -1 where it is not an output."""
+    outputs = {name: position for position, name in enumerate(profiles.gene.values)}
+    return np.array([outputs.get(name, -1) for name in profiles.perturbation.values], dtype=np.intp)
+
+
+def varying(profiles: xr.DataArray, left_out: Sequence[int] = ()) -> np.ndarray:
+    """Return which profiles [n] vary over outputs, their own gene and those in `left_out` aside."""
+    kept = np.ones(profiles.shape, dtype=bool)
+    kept[:, np.asarray(left_out, dtype=np.intp)] = False
+    own = own_outputs(profiles)
+    kept[np.flatnonzero(own >= 0), own[own >= 0]] = False
+    high = np.where(kept, profiles.values, -np.inf).max(axis=1)
+    low = np.where(kept, profiles.values, np.inf).min(axis=1)
+    return high > low
 
 
 def expression_deciles(cells: CellSets, genes: Sequence[str]) -> np.ndarray:

@@ -8,8 +8,14 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, dataset, each_program, members
-from pertprobe.probes.representation import coherence_rows, consistency_rows, matched_cosine, trained_profiles
+from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, averaged, each_program, members
+from pertprobe.probes.representation import (
+    coherence_rows,
+    consistency_rows,
+    matched_cosine,
+    reference_rows,
+    trained_profiles,
+)
 from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.similarity import centred, cosine_similarity
@@ -24,6 +30,12 @@ NEEDS = frozenset({"stages"})
 LEVEL = "representation"
 UNIT = "perturbation"
 STATISTICS = ("coherence", "nearest_neighbours", "consistency")
+CONTROLLED = STATISTICS[0]
+"""The statistic in which re-drawn copies and planted models are compared with the model."""
+CORRELATIONS = ("consistency",)
+"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
+KEEP = ()
+"""Re-drawn copies keep no stage."""
 SPACE = ("pert_encoder", "embedding", "feature")
 
 
@@ -38,18 +50,37 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
     codes = encode_each(inputs.model, names).detach().cpu().numpy()
     coords = {"perturbation": names, "feature": [f"h{i}" for i in range(codes.shape[1])]}
-    return dataset(embedding=xr.DataArray(codes, dims=("perturbation", "feature"), coords=coords))
+    return xr.Dataset({"embedding": xr.DataArray(codes, dims=("perturbation", "feature"), coords=coords)})
 
 
 def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
     """Is each program more coherent in pert_encoder space than perturbations of the same strength?"""
-    profiles = trained_profiles(inputs.subject, averaged(inputs.subject.measurement, "embedding"))
+    profiles = _profiles(inputs.subject)
     if inputs.reference is not None:
-        reference = trained_profiles(inputs.reference, averaged(inputs.reference.measurement, "embedding"))
-        yield from consistency_rows(inputs, profiles, reference, _mean_matched_cosine)
+        yield from consistency_rows(inputs, profiles, _profiles(inputs.reference), _mean_matched_cosine)
         return
     yield from coherence_rows(inputs, profiles, lambda raw, found, _: rank_sum_pairs(raw, found)[:2])
     yield from _neighbour_rows(inputs, profiles)
+
+
+def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield the rows that are asked of re-drawn copies and planted models too."""
+    profiles = _profiles(inputs.subject)
+    if inputs.reference is not None:
+        yield from consistency_rows(inputs, profiles, _profiles(inputs.reference))
+        return
+    yield from coherence_rows(inputs, profiles, adjustments=("centred",))
+    yield from _neighbour_rows(inputs, profiles)
+
+
+def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield coherence in the observed responses and in co-expression."""
+    if inputs.reference is None:
+        yield from reference_rows(inputs, _profiles(inputs.subject).perturbation.values)
+
+
+def _profiles(subject: Subject) -> xr.DataArray:
+    return trained_profiles(subject, averaged(subject.measurement, "embedding"))
 
 
 def neighbours(similarity: np.ndarray, k: int) -> np.ndarray:

@@ -1,19 +1,26 @@
 """What the probes of a representation share: is a program coherent, and do two models agree?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from pertprobe import evidence
+from pertprobe.observed import coexpression_similarity, similarity_reference
 from pertprobe.probes.base import NEVER, Published, Subject, TestInputs, each_program
+from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
+from pertprobe.statistics.ceiling import noise_ceiling, pair_weights
 from pertprobe.statistics.intervals import bootstrap_coherence
 from pertprobe.statistics.mantel import mantel
+from pertprobe.statistics.moments import PairSums
 from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 Row = dict[str, Any]
+
+RESAMPLES = 199
+"""Resamples of perturbations behind the interval of a second-order ceiling: there are P^2/2 numbers in each."""
 
 
 def trained_profiles(subject: Subject, profiles: xr.DataArray) -> xr.DataArray:
@@ -22,59 +29,110 @@ def trained_profiles(subject: Subject, profiles: xr.DataArray) -> xr.DataArray:
     return profiles.sel(perturbation=~np.isin(profiles.perturbation.values, never))
 
 
-def coherence_rows(inputs: TestInputs, profiles: xr.DataArray, published: Published) -> Iterator[Row]:
+def coherence_rows(
+    inputs: TestInputs,
+    profiles: xr.DataArray,
+    published: Published | None = None,
+    statistic: str = "coherence",
+    adjustments: Sequence[str] = ("centred", "raw"),
+) -> Iterator[Row]:
     """Yield one row per program and adjustment: mean cosine similarity within the program.
 
     The null permutes perturbation labels, with effect strength held in p_stratified (inference.md 1 and 2).
     """
-    similarity = {
-        "centred": cosine_similarity(centred(profiles.values)),
-        "raw": cosine_similarity(profiles.values),
-    }
     names = profiles.perturbation.values
+    raw = cosine_similarity(profiles.values)
     strength = inputs.subject.strength.reindex(names).to_numpy()
+    for adjustment in adjustments:
+        similarity = raw if adjustment == "raw" else cosine_similarity(centred(profiles.values))
+        said = (
+            (lambda found, program: published(raw, found, inputs.random("published", program))) if published else None
+        )
+        who = {"statistic": statistic, "adjustment": adjustment}
+        yield from similarity_rows(inputs, similarity, names, strength, who, said)
+
+
+def similarity_rows(
+    inputs: TestInputs,
+    similarity: np.ndarray,
+    names: np.ndarray,
+    strength: np.ndarray | None,
+    who: Row,
+    said: Callable[[np.ndarray, str], tuple[float, float]] | None = None,
+) -> Iterator[Row]:
+    """Yield one row per program of the mean of a similarity [P, P] over its pairs of perturbations."""
+    sums = PairSums.of(similarity)
     for program, found, short in each_program(inputs, names, inputs.min_perturbations, "trained perturbations"):
-        for adjustment, matrix in similarity.items():
-            who = {"statistic": "coherence", "adjustment": adjustment, "program": program, "n": len(found)}
-            if short:
-                yield evidence.not_evaluable(inputs.identity, short, **who, n_background=len(names))
-                continue
-            test = coherence(matrix, found, strength, inputs.permutations, inputs.random("coherence", program))
-            low, high = bootstrap_coherence(matrix, found, inputs.bootstrap, inputs.random("interval", program))
-            said = published(similarity["raw"], found, inputs.random("published", program))
-            yield evidence.row(
-                inputs.identity,
-                **who,
-                **evidence.tested(test, inputs.subject.held_out(names[found])),
-                n_background=len(names),
-                ci_low=low,
-                ci_high=high,
-                estimate_published=said[0],
-                p_published=said[1],
-            )
+        what = {**who, "program": program, "n": len(found), "n_background": len(names)}
+        if short:
+            yield evidence.not_evaluable(inputs.identity, short, **what)
+            continue
+        random = inputs.random("coherence", program)
+        test = coherence(similarity, found, strength, inputs.permutations, random, sums=sums)
+        low, high = bootstrap_coherence(similarity, found, inputs.bootstrap, inputs.random("interval", program))
+        columns = evidence.tested(test, inputs.subject.held_out(names[found]))
+        estimate, p = said(found, program) if said else (np.nan, np.nan)
+        interval = {"ci_low": low, "ci_high": high}
+        yield evidence.row(inputs.identity, **what, **columns, **interval, estimate_published=estimate, p_published=p)
+
+
+def reference_rows(inputs: TestInputs, names: np.ndarray) -> Iterator[Row]:
+    """Yield coherence in the observed responses, and in the co-expression of the knocked genes in control cells.
+
+    Of the perturbations called `names` those that were observed, or whose genes are measured. Observed responses are
+    matched by their own strength, co-expression by the model's.
+    """
+    observed = inputs.subject.observed
+    if observed is None:
+        return
+    who = {"statistic": "coherence", "adjustment": "centred"}
+    similarity, kept = similarity_reference(observed, sorted(names))
+    if len(kept) > 2:
+        strength = np.linalg.norm(observed["delta_y"].sel(perturbation=kept).values.astype(np.float64), axis=1)
+        yield from similarity_rows(inputs.as_role(OBSERVED), similarity, np.array(kept), strength, who)
+    similarity, kept = coexpression_similarity(observed, sorted(names))
+    if len(kept) > 2:
+        strength = inputs.subject.strength.reindex(kept).to_numpy()
+        yield from similarity_rows(inputs.as_role(COEXPRESSION), similarity, np.array(kept), strength, who)
 
 
 def consistency_rows(
     inputs: TestInputs,
-    profiles: xr.DataArray,
-    reference: xr.DataArray,
-    published: Callable[[xr.DataArray, xr.DataArray], float],
+    ours: xr.DataArray,
+    theirs: xr.DataArray,
+    published: Callable[[xr.DataArray, xr.DataArray], float] | None = None,
+    statistic: str = "consistency",
 ) -> Iterator[Row]:
     """Yield the second-order agreement of two models: Mantel correlation of their similarity matrices.
 
     Second-order, because first-order agreement of models that share an initialisation shows the seed (inference.md 4).
+    Profiles are [perturbation, feature], or [set, perturbation, feature] where cell sets give a noise ceiling.
     """
-    shared = sorted(set(profiles.perturbation.values) & set(reference.perturbation.values))
-    who = {"statistic": "consistency", "n": len(shared), "n_background": len(shared)}
+    shared = sorted(set(ours.perturbation.values) & set(theirs.perturbation.values))
+    who = {"statistic": statistic, "n": len(shared), "n_background": len(shared)}
     if len(shared) < 4:
         yield evidence.not_evaluable(inputs.identity, f"{len(shared)} shared perturbations, 4 needed", **who)
         return
-    ours, theirs = profiles.sel(perturbation=shared), reference.sel(perturbation=shared)
-    matrices = [cosine_similarity(centred(each.values)) for each in (ours, theirs)]
-    test = mantel(*matrices, inputs.permutations, inputs.random("consistency"))
-    said = published(ours, theirs)
-    columns = evidence.tested(test, inputs.sharing)
-    yield evidence.row(inputs.identity, **who, **columns, estimate_published=said)
+    sides = [each.sel(perturbation=shared) for each in (ours, theirs)]
+    means = [each.mean("set") if "set" in each.dims else each for each in sides]
+    matrices = [cosine_similarity(centred(each.values)) for each in means]
+    test = mantel(*matrices, inputs.permutations, inputs.random(statistic))
+    ceiling, note = _consistency_ceiling(inputs, sides, statistic)
+    columns = evidence.tested(test, inputs.sharing, note) | ceiling
+    yield evidence.row(inputs.identity, **who, **columns, estimate_published=published(*means) if published else np.nan)
+
+
+def _consistency_ceiling(inputs: TestInputs, sides: Sequence[xr.DataArray], statistic: str) -> tuple[Row, str]:
+    """Return the columns of the noise ceiling and its note; nothing where the profiles do not depend on cells."""
+    if inputs.identity.get("role", SUBJECT) != SUBJECT or any("set" not in each.dims for each in sides):
+        return {}, ""
+    if min(each.sizes["set"] for each in sides) < 2:
+        return {}, "no noise ceiling: one cell set"
+    n = sides[0].sizes["perturbation"]
+    upper = np.triu_indices(n, 1)
+    pairs = [np.stack([cosine_similarity(centred(each))[upper] for each in side.values]) for side in sides]
+    weights = pair_weights(n, min(inputs.bootstrap, RESAMPLES), inputs.random("ceiling", statistic))
+    return evidence.ceilinged(noise_ceiling(*pairs, weights))
 
 
 def matched_cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,14 +1,21 @@
 """sae_features: do the perturbations of a program light up the same features of a sparse autoencoder?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from scipy.stats import spearmanr
 
-from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, dataset
-from pertprobe.probes.representation import coherence_rows, consistency_rows, matched_cosine, trained_profiles
+from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, averaged, by_set
+from pertprobe.probes.representation import (
+    coherence_rows,
+    consistency_rows,
+    matched_cosine,
+    reference_rows,
+    trained_profiles,
+)
 from pertprobe.statistics.published import random_sets_p
 
 if TYPE_CHECKING:
@@ -19,8 +26,16 @@ if TYPE_CHECKING:
 NEEDS = frozenset({"stages"})
 LEVEL = "representation"
 UNIT = "perturbation"
-STATISTICS = ("coherence", "consistency")
+CONTROLLED = "coherence_hidden"
+"""The statistic in which re-drawn copies and planted models are compared with the model."""
+CORRELATIONS = ("consistency", "consistency_hidden")
+"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
+KEEP = ()
+"""Re-drawn copies keep no stage."""
+STATISTICS = ("coherence", "consistency", "coherence_pca", CONTROLLED, "consistency_hidden")
 SPACE = ("sae", "activation", "feature")
+AXES = {"hidden": ("dimension", "h"), "activation": ("feature", "f"), "component": ("direction", "c")}
+"""What is measured -> the name of its last axis, and the letter its labels begin with."""
 RANDOM_SETS = 5000
 """Draws of the published test."""
 
@@ -31,26 +46,61 @@ def units(inputs: MeasureInputs) -> list[str]:
 
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
-    """Return the mean activation of each SAE feature over the cells of each set, [set, perturbation, feature]."""
-    from pertprobe.sae.activations import hidden_states  # torch, which tests do without
+    """Return what one run of the model gives, mean over the cells of each set; float32.
 
-    means = [
-        inputs.sae.encode(states).mean(-2).cpu().numpy()
-        for states in hidden_states(inputs.model, inputs.cells, names, inputs.layer)
-    ]
-    values = np.stack(means, axis=1)
-    coords = {"perturbation": names, "feature": [f"f{i}" for i in range(values.shape[-1])]}
-    return dataset(activation=xr.DataArray(values, dims=("set", "perturbation", "feature"), coords=coords))
+    hidden [set, perturbation, dimension], the raw hidden state, of every model; activation [set, perturbation,
+    feature], SAE features, and component [set, perturbation, direction], scores of principal components, where given.
+    """
+    from pertprobe.sae.activations import mean_readings  # torch, which tests do without
+
+    readers = {"hidden": lambda states: states}
+    readers |= {"activation": inputs.sae.encode} if inputs.sae is not None else {}
+    readers |= {"component": inputs.pca.encode} if inputs.pca is not None else {}
+    found = mean_readings(inputs.model, inputs.cells, names, inputs.layer, readers)
+    return xr.Dataset({name: _labelled(values, names, *AXES[name]) for name, values in found.items()})
+
+
+def _labelled(values: np.ndarray, names: list[str], axis: str, letter: str) -> xr.DataArray:
+    coords = {"perturbation": names, axis: [f"{letter}{i}" for i in range(values.shape[-1])]}
+    return xr.DataArray(values, dims=("set", "perturbation", axis), coords=coords)
 
 
 def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Is each program more coherent in SAE features than perturbations of the same strength?"""
-    profiles = trained_profiles(inputs.subject, averaged(inputs.subject.measurement, "activation"))
+    """Is each program more coherent in SAE features than perturbations of the same strength?
+
+    Beside it, with the same null: principal components that explain as much (the SAE's rival), and the raw activations
+    of the layer, in which re-drawn copies are compared.
+    """
+    mine, other = inputs.subject, inputs.reference
+    if other is None:
+        yield from coherence_rows(inputs, _profiles(mine, "activation"), _against_random_sets)
+        if "component" in mine.measurement:
+            yield from coherence_rows(inputs, _profiles(mine, "component"), None, "coherence_pca", ("centred",))
+    else:
+        published = partial(_agreement_against_strength, inputs)
+        yield from consistency_rows(
+            inputs, _profiles(mine, "activation", by_set), _profiles(other, "activation", by_set), published
+        )
+    yield from controlled(inputs)
+
+
+def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield the rows on raw activations: asked of re-drawn copies, for which no SAE was trained, and planted models."""
     if inputs.reference is None:
-        yield from coherence_rows(inputs, profiles, _against_random_sets)
+        yield from coherence_rows(inputs, _profiles(inputs.subject, "hidden"), None, CONTROLLED, ("centred",))
         return
-    reference = trained_profiles(inputs.reference, averaged(inputs.reference.measurement, "activation"))
-    yield from consistency_rows(inputs, profiles, reference, lambda a, b: _agreement_against_strength(inputs, a, b))
+    sides = [_profiles(each, "hidden", by_set) for each in (inputs.subject, inputs.reference)]
+    yield from consistency_rows(inputs, *sides, statistic="consistency_hidden")
+
+
+def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield coherence in the observed responses and in co-expression."""
+    if inputs.reference is None:
+        yield from reference_rows(inputs, _profiles(inputs.subject, "hidden").perturbation.values)
+
+
+def _profiles(subject: Subject, name: str, read: Callable[[xr.Dataset, str], xr.DataArray] = averaged) -> xr.DataArray:
+    return trained_profiles(subject, read(subject.measurement, name))
 
 
 def _against_random_sets(raw: np.ndarray, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:

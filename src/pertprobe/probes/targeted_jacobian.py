@@ -13,9 +13,11 @@ import xarray as xr
 from pertprobe import evidence
 from pertprobe.control_pairs import control_genes
 from pertprobe.errors import PertprobeError
-from pertprobe.probes.base import SUBJECT, MeasureInputs, TestInputs, averaged, dataset, members
+from pertprobe.observed import coexpression_similarity
+from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, members
 from pertprobe.programs import Panel, measured_pairs, read_panels
 from pertprobe.progress import counted
+from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics.permutation import mean_score
 from pertprobe.statistics.published import rank_sum_triples
 from pertprobe.statistics.ranks import rank_scores
@@ -32,10 +34,18 @@ LEVEL = "causal"
 UNIT = "panel"
 CONTROL_PAIRS = "rank_score_control_pairs"
 STATISTICS = ("rank_score", "rank_score_alternative", CONTROL_PAIRS)
+CONTROLLED = STATISTICS[0]
+"""The statistic in which re-drawn copies and planted models are compared with the model."""
+CORRELATIONS = ()
+"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
+KEEP = ("encode_perturbations", "encode_cells")
+"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
 NAMED = 12
 """Pathways of at most this many perturbations have them named in the figure."""
 CLOSED = 0.2
 """A target whose output ReLU is closed in more than this share of perturbations is left out (inference.md 6)."""
+ROUNDING = 1e-6
+"""Relative difference below which two derivatives are one: a few steps of float32, in which models compute."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -72,7 +82,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
         coords={"perturbation": names, "feature": features},
     )
     opened = xr.DataArray(active, dims=("set", "perturbation", "gene"), coords={"gene": targets})
-    return dataset(jacobian=jacobian, open=opened).assign_attrs(batch=label, control_pairs=json.dumps(controls))
+    attributes = {"batch": label, "control_pairs": json.dumps(controls)}
+    return xr.Dataset({"jacobian": jacobian, "open": opened}, attrs=attributes)
 
 
 def _controls(inputs: MeasureInputs, panel: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -104,7 +115,8 @@ def _point(inputs: MeasureInputs) -> tuple[Any, str]:
     label = _commonest(cells.batches)
     indices = model.batch_indices(np.array([label])) if label else None
     point = mean_cell_point(cells.values, None if indices is None else int(indices[0]), code)
-    check_multiplicity(model, code, point)
+    if inputs.role == SUBJECT:  # its copies have the same architecture, and planted models are set functions
+        check_multiplicity(model, code, point)
     return point, label
 
 
@@ -134,13 +146,62 @@ def _panel_rows(inputs: TestInputs, name: str, panel: Panel) -> Iterator[dict[st
         for statistic in STATISTICS:
             yield evidence.not_evaluable(inputs.identity, evidence.joined(*notes), statistic=statistic, **who)
         return
-    signed, absolute = signed_table(table, panel), table.abs()
-    primary, alternative = (signed, absolute) if panel.signs else (absolute, signed)
-    of = ("s J", "|J|") if panel.signs else ("|J|", "J")
-    for statistic, values, label in zip(STATISTICS[:2], (primary, alternative), of, strict=True):
-        said = _published(table, panel) if statistic == STATISTICS[0] else (np.nan, np.nan)
-        yield _score_row(inputs, panel, values, {"statistic": statistic, **who}, [f"ranks of {label}", *notes], said)
+    said, table = _published(table, panel), where_open(inputs.subject.measurement, table)
+    yield _primary_row(inputs, panel, table, who, notes, said)
+    other, label = (table.abs(), "|J|") if panel.signs else (table, "J")
+    who_else = {"statistic": STATISTICS[1], **who}
+    yield _score_row(inputs, panel, other, who_else, [f"ranks of {label}", *notes], (np.nan, np.nan))
     yield _control_row(inputs, name, panel, who)
+
+
+def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield the primary rows alone, as they are asked of re-drawn copies and planted models."""
+    if inputs.reference is not None:
+        return
+    for name, panel in inputs.panels.items():
+        table, notes = panel_table(inputs.subject.measurement, panel)
+        if table.shape[1]:
+            table = where_open(inputs.subject.measurement, table)
+            yield _primary_row(inputs, panel, table, {"program": panel.program, "panel": name}, notes)
+
+
+def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield the rank score of the observed responses, and of co-expression taken as the Jacobian.
+
+    Observed: the product of the observed shifts of regulator and target. Co-expression: their correlation in control
+    cells, which is the same under every perturbation, so that it ranks none above another.
+    """
+    observed = inputs.subject.observed
+    if inputs.reference is not None or observed is None:
+        return
+    shifts = observed["delta_y"].sortby("perturbation").to_pandas()
+    for name, panel in inputs.panels.items():
+        who = {"program": panel.program, "panel": name}
+        pairs, _ = measured_pairs(panel, list(shifts.columns), list(shifts.columns))
+        if not pairs:
+            continue
+        moved = pd.DataFrame({f"{a}>{b}": shifts[a] * shifts[b] for a, b in pairs})
+        yield _primary_row(inputs.as_role(OBSERVED), panel, moved, who, [])
+        matrix, kept = coexpression_similarity(observed, sorted({gene for pair in pairs for gene in pair}))
+        together = pd.DataFrame(matrix, kept, kept)
+        constant = pd.DataFrame(
+            {f"{a}>{b}": together.loc[a, b] for a, b in pairs if a in kept and b in kept}, index=shifts.index
+        )
+        if constant.shape[1]:
+            yield _primary_row(inputs.as_role(COEXPRESSION), panel, constant, who, [])
+
+
+def _primary_row(
+    inputs: TestInputs,
+    panel: Panel,
+    table: pd.DataFrame,
+    who: dict[str, str],
+    notes: Sequence[str],
+    said: tuple[float, float] = (np.nan, np.nan),
+) -> dict[str, Any]:
+    """Test the ranks of s J where the panel gives signs, of |J| otherwise."""
+    values, label = (signed_table(table, panel), "s J") if panel.signs else (table.abs(), "|J|")
+    return _score_row(inputs, panel, values, {"statistic": CONTROLLED, **who}, [f"ranks of {label}", *notes], said)
 
 
 def ranks(measurement: xr.Dataset, panels: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -188,6 +249,7 @@ def _control_row(inputs: TestInputs, name: str, panel: Panel, who: dict[str, str
     who = {"statistic": CONTROL_PAIRS, **who}
     if table.shape[1] == 0:
         return evidence.not_evaluable(inputs.identity, "no control pair is measured and open", **who)
+    table = where_open(inputs.subject.measurement, table)
     pairs = f"control pairs of {', '.join(stand_in.regulators)} with {', '.join(stand_in.targets)}"
     return _score_row(inputs, panel, table.abs(), who, ["ranks of |J|", pairs, *notes], (np.nan, np.nan))
 
@@ -195,7 +257,7 @@ def _control_row(inputs: TestInputs, name: str, panel: Panel, who: dict[str, str
 def panel_table(measurement: xr.Dataset, panel: Panel) -> tuple[pd.DataFrame, list[str]]:
     """Return the panel's Jacobian [perturbation, pair] and what was left out of it, in words."""
     jacobian = averaged(measurement, "jacobian").to_pandas()
-    shut = (measurement["open"].sel(variant=SUBJECT).mean("set") == 0).mean("perturbation")
+    shut = (averaged(measurement, "open") == 0).mean("perturbation")
     closed = set(shut.gene.values[shut.values > CLOSED])
     regulators, targets = zip(*(pair.split(">", 1) for pair in jacobian.columns), strict=True)
     pairs, notes = measured_pairs(panel, regulators, targets)
@@ -206,6 +268,31 @@ def panel_table(measurement: xr.Dataset, panel: Panel) -> tuple[pd.DataFrame, li
     if measurement.attrs.get("batch"):
         notes = [*notes, f"mean cell of batch {measurement.attrs['batch']}"]
     return jacobian[kept], list(notes) if kept else [*notes, "no pair of the panel is measured and open"]
+
+
+def where_open(measurement: xr.Dataset, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the derivative [perturbation, pair] of the cells whose target is open: J over their share.
+
+    A perturbation that lifts a target opens its output ReLU in more cells, and so raises the mean derivative of a model
+    whose derivative knows no perturbation at all. Ties that rounding broke are made again, or the share would rank
+    them after all. nan where no cell is open.
+    """
+    opened = averaged(measurement, "open").to_pandas().loc[table.index]
+    shares = opened[[pair.split(">", 1)[1] for pair in table.columns]].to_numpy()
+    values = table.to_numpy() / np.where(shares > 0, shares, np.nan)
+    return pd.DataFrame(_levelled(values), table.index, table.columns)
+
+
+def _levelled(values: np.ndarray) -> np.ndarray:
+    """Return columns [P, K] in which runs of values that differ by rounding alone have the value of their lowest."""
+    order = np.argsort(values, axis=0, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=0)
+    same = np.abs(np.diff(ordered, axis=0)) <= ROUNDING * np.abs(ordered[1:])
+    begins = np.concatenate([np.ones_like(ordered[:1], dtype=bool), ~same])
+    lowest = np.maximum.accumulate(np.where(begins, np.arange(len(values))[:, None], 0), axis=0)
+    levelled = np.empty_like(values)
+    np.put_along_axis(levelled, order, np.take_along_axis(ordered, lowest, axis=0), axis=0)
+    return levelled
 
 
 def _score_row(
@@ -261,7 +348,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
         measurement = inputs.measurements[row.model]
         names = measurement.perturbation.values.tolist()
         panel = read_panels({row.panel: inputs.question["panels"][row.panel]}, inputs.programs, names)[row.panel]
-        table, _ = panel_table(measurement, panel)
+        table = where_open(measurement, panel_table(measurement, panel)[0])
         scores, _ = pathway_scores(signed_table(table, panel) if panel.signs else table.abs())
         controls = inputs.evidence[(inputs.evidence.statistic == CONTROL_PAIRS) & (inputs.evidence.panel == row.panel)]
         _strip(each, scores, set(panel.perturbations), row, controls[controls.model == row.model].p)

@@ -1,24 +1,24 @@
 """Pure functions of arrays: permutation tests, intervals, similarities. Every draw comes from a generator passed in."""
 
+from pertprobe.statistics.ceiling import Ceiling, feature_weights, mean_noise_ceiling, noise_ceiling, pair_weights
 from pertprobe.statistics.intervals import bootstrap_coherence, bootstrap_mean
 from pertprobe.statistics.mantel import mantel
+from pertprobe.statistics.many import coherence_many
+from pertprobe.statistics.moments import Moments, PairSums, score_moments, tail
 from pertprobe.statistics.multiple import benjamini_hochberg
 from pertprobe.statistics.paired import PairedTest, paired_profile_test
-from pertprobe.statistics.permutation import (
-    MatchedSets,
-    Test,
-    coherence,
-    matched_sets,
-    mean_score,
-    permutation_test,
-    uniform_sets,
-)
+from pertprobe.statistics.permutation import Test, coherence, mean_score, permutation_test, randomised
+from pertprobe.statistics.power import power, smallest_effect
 from pertprobe.statistics.published import Published, random_sets_p, rank_sum_pairs, rank_sum_triples
 from pertprobe.statistics.ranks import RankScores, mid_ranks, rank_scores
+from pertprobe.statistics.sets import MatchedSets, matched_sets, uniform_sets
 from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
 
 __all__ = [
+    "Ceiling",
     "MatchedSets",
+    "Moments",
+    "PairSums",
     "PairedTest",
     "Published",
     "RankScores",
@@ -28,17 +28,27 @@ __all__ = [
     "bootstrap_mean",
     "centred",
     "coherence",
+    "coherence_many",
     "cosine_similarity",
+    "feature_weights",
     "mantel",
     "matched_sets",
+    "mean_noise_ceiling",
     "mean_score",
     "mid_ranks",
+    "noise_ceiling",
+    "pair_weights",
     "paired_profile_test",
     "permutation_test",
+    "power",
     "random_sets_p",
+    "randomised",
     "rank_scores",
     "rank_sum_pairs",
     "rank_sum_triples",
+    "score_moments",
+    "smallest_effect",
     "spearman_matrix",
+    "tail",
     "uniform_sets",
 ]

@@ -7,7 +7,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from pertprobe.statistics.permutation import Floats
+from pertprobe.statistics.sets import Floats
 
 TOO_FEW = 8
 """Below this number of units the percentiles of a bootstrap are too narrow: the jackknife is used."""
@@ -25,17 +25,17 @@ def bootstrap_coherence(
     np.fill_diagonal(block, 0.0)
     size = len(block)
     if size < TOO_FEW:
-        return _jackknife(_pair_mean(1.0 - np.eye(size), block), level)
+        return jackknife(_pair_mean(1.0 - np.eye(size), block), level)
     counts = rng.multinomial(size, np.full(size, 1 / size), size=n).astype(np.float64)
-    return _percentiles(_pair_mean(counts, block), level)
+    return percentiles(_pair_mean(counts, block), level)
 
 
 def bootstrap_mean(values: ArrayLike, n: int, rng: Generator, level: float = 0.95) -> tuple[float, float]:
     """Return (low, high) of the mean of `values` [units] from `n` resamples of units; (nan, nan) below two."""
     values = np.asarray(values, dtype=np.float64)
     if values.size < TOO_FEW:
-        return _jackknife((values.sum() - values) / max(values.size - 1, 1), level)
-    return _percentiles(values[rng.integers(values.size, size=(n, values.size))].mean(axis=1), level)
+        return jackknife((values.sum() - values) / max(values.size - 1, 1), level)
+    return percentiles(values[rng.integers(values.size, size=(n, values.size))].mean(axis=1), level)
 
 
 def _pair_mean(counts: Floats, block: Floats) -> Floats:
@@ -45,12 +45,15 @@ def _pair_mean(counts: Floats, block: Floats) -> Floats:
     return np.divide(sums, pairs, out=np.full(len(counts), nan), where=pairs > 0)
 
 
-def _percentiles(resampled: Floats, level: float) -> tuple[float, float]:
+def percentiles(resampled: Floats, level: float) -> tuple[float, float]:
+    """Return the interval of resampled estimates [k], nan left out; (nan, nan) where all are."""
+    if np.isnan(resampled).all():
+        return nan, nan
     low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def _jackknife(left_one_out: Floats, level: float) -> tuple[float, float]:
+def jackknife(left_one_out: Floats, level: float) -> tuple[float, float]:
     """Return the interval from the estimates without each unit [size]: Student's t on size - 1 degrees of freedom."""
     size = left_one_out.size
     if size < 2 or np.isnan(left_one_out).any():

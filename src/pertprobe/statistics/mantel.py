@@ -10,7 +10,8 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from pertprobe.statistics.permutation import Floats, Integers, Test, summary
+from pertprobe.statistics.permutation import Test, summary
+from pertprobe.statistics.sets import Floats, Integers
 
 
 def mantel(

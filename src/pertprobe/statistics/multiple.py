@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
-from pertprobe.statistics.permutation import Floats
+from pertprobe.statistics.sets import Floats
 
 
 def benjamini_hochberg(p: ArrayLike) -> Floats:

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from math import comb, nan, perm, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
-from pertprobe.statistics.permutation import Floats, Integers, Test, summary
+from pertprobe.statistics.permutation import Test, summary
+from pertprobe.statistics.sets import Floats, Integers
 
 
 class PairedTest(NamedTuple):
@@ -30,7 +31,12 @@ class PairedTest(NamedTuple):
 
 
 def paired_profile_test(
-    r: ArrayLike, deciles: ArrayLike, m: int, rng: Generator, members: ArrayLike | None = None
+    r: ArrayLike,
+    deciles: ArrayLike,
+    m: int,
+    rng: Generator,
+    members: ArrayLike | None = None,
+    usable: ArrayLike | None = None,
 ) -> PairedTest:
     """Test r_ii against r_ij: `r` [n, n] correlates profile i in context A with profile j in context B.
 
@@ -38,7 +44,8 @@ def paired_profile_test(
     assignment of partners pi is the mean over members of r_(i, pi(i)) - mean of r_ij over the j of C_i that are not
     pi(i); the estimate is the statistic of pi = identity. Null: pi uniform over all assignments without replacement,
     pi(i) in C_i, every one visited where there are at most m. With `members` None every gene is a member and C_i its
-    whole decile: the group of permutations within deciles.
+    whole decile: the group of permutations within deciles. The test's `unit_sd` is that of r_jj - mean r_jk over genes
+    j outside the program, k the other such genes of j's decile.
 
     Args:
         r: correlations [n, n]; a gene whose row or column is all nan has a constant profile and is left out.
@@ -46,9 +53,12 @@ def paired_profile_test(
         m: number of draws.
         rng: numpy's generator.
         members: positions of the program's genes; None = all genes, one with another.
+        usable: genes whose profiles vary in both contexts [n]; None = those with a row and a column in `r`. Where it is
+            given, rows of genes that are no members may be nan: only `unit_sd` reads them, and is nan then.
     """
     r, deciles = np.asarray(r, dtype=np.float64), np.asarray(deciles)
-    usable = ~(np.isnan(r).all(axis=1) | np.isnan(r).all(axis=0))
+    known = ~(np.isnan(r).all(axis=1) | np.isnan(r).all(axis=0))
+    usable = known if usable is None else np.asarray(usable, dtype=bool)
     chosen = np.arange(len(r)) if members is None else np.unique(np.asarray(members, dtype=np.intp))
     open_to_all = usable if members is None else usable & ~np.isin(np.arange(len(r)), chosen)
     present = chosen[usable[chosen]]
@@ -63,6 +73,8 @@ def paired_profile_test(
     test = summary(
         _contrast(r, genes, candidates, genes[None])[0], _contrast(r, genes, candidates, partners), arrangements, m
     )
+    outside = np.setdiff1d(np.flatnonzero(usable), chosen)
+    test = test._replace(unit_sd=_unit_sd(r, deciles, outside))
     matched = float(r[genes, genes].mean())
     return PairedTest(test, matched, matched - test.estimate, genes, *counts)
 
@@ -121,4 +133,14 @@ def _injective(candidates: Sequence[Integers]) -> Iterator[tuple[int, ...]]:
 
 
 def _no_test() -> Test:
-    return Test(nan, nan, nan, nan, nan, nan, nan, "p", 0, nan, "no gene has a partner of its expression decile")
+    numbers = {name: nan for name in Test._fields}
+    said = "no gene has a partner of its expression decile"
+    return Test(**numbers | {"p_used": "p", "n_permutations": 0, "note": said})
+
+
+def _unit_sd(r: Floats, deciles: NDArray[Any], outside: Integers) -> float:
+    """Return the standard deviation of r_jj - mean r_jk over genes j outside, k the others of these in j's decile."""
+    partners = (deciles[outside][:, None] == deciles[outside]) & ~np.eye(outside.size, dtype=bool)
+    block, number = r[np.ix_(outside, outside)], partners.sum(axis=1)
+    scores = (np.diagonal(block) - np.where(partners, block, 0.0).sum(axis=1) / np.maximum(number, 1))[number > 0]
+    return float(scores.std(ddof=1)) if scores.size > 1 else nan

@@ -5,21 +5,22 @@ effect strength too: programs of strong perturbations look coherent through the 
 """
 
 from collections.abc import Callable
-from itertools import combinations
-from math import comb, exp, inf, log, nan
+from functools import partial
+from math import comb, nan
 from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.intp]
+from pertprobe.statistics.moments import Moments, PairSums, score_moments, tail
+from pertprobe.statistics.pairs import pair_means
+from pertprobe.statistics.sets import Floats, Integers, strength_windows, uniform_sets
+from pertprobe.statistics.strength import pairs_without_strength, scores_without_strength
 
-ENOUGH_ARRANGEMENTS = 1000
-"""A strength-matched null with fewer distinct sets is widened."""
 SEPARABLE = 0.01
 """A verdict uses p_stratified where the smallest p it can reach is at most this."""
+ScoreOfSets = Callable[[Integers], Floats]
 
 
 class Test(NamedTuple):
@@ -44,86 +45,34 @@ class Test(NamedTuple):
     n_permutations: int
     """Draws of the null that `p_used` names; 0 = every arrangement was visited."""
     p_tail: float
-    """Tail approximation of p; nan = none was made."""
+    """Pearson type III tail of the uniform null's exact moments, at least 1 / arrangements; nan = none was made."""
+    p_tie: float
+    """Share of the null `p_used` names that equals the estimate, the observed arrangement itself included."""
+    unit_sd: float
+    """Standard deviation of the per-unit score over units outside the program; nan below two, or without such a score.
+
+    The unit in which the strength d of planted programs and power are stated.
+    """
     note: str
     """What a reader must know: "strength not separable" where strength was given and `p` had to be used."""
 
 
-class MatchedSets(NamedTuple):
-    """Sets in which each member is replaced by a perturbation of like strength."""
+def randomised(test: Test, u: float) -> float:
+    """Return the randomised p of a uniform number u in [0, 1]: the p that is used less u of the share of its ties.
 
-    sets: Integers
-    """Positions of perturbations [m, n], each row in order of strength rank."""
-    arrangements: float
-    """Exact number of distinct sets (infinite above 1e300)."""
-    window: int
-    """How many perturbations, itself included, a member may be replaced by."""
-
-
-def uniform_sets(n_members: int, n_units: int, m: int, rng: Generator) -> Integers:
-    """Return sets of distinct units [m, n_members], uniform; all C(n_units, n_members) of them where they are <= m."""
-    if comb(n_units, n_members) <= m:
-        return np.array(list(combinations(range(n_units), n_members)), dtype=np.intp).reshape(-1, n_members)
-    rows = max(1, 4_000_000 // n_units)
-    chunks = (min(rows, m - start) for start in range(0, m, rows))
-    keys = (rng.random((chunk, n_units)) for chunk in chunks)
-    return np.concatenate([np.argpartition(key, n_members - 1, axis=1)[:, :n_members] for key in keys])
-
-
-def matched_sets(
-    members: ArrayLike, strength: ArrayLike, m: int, rng: Generator, *, share: float = 0.02
-) -> MatchedSets | None:
-    """Return sets of the members' own strength, or None where they do not exist.
-
-    Each member at rank r of `strength` [n_units] may be replaced by any of the k perturbations nearest in rank, itself
-    included: a window of k ranks around r, moved inwards at the ends. Draws are uniform over the *distinct sets* that
-    arise without replacement. A set arises exactly if, sorted by rank, its i-th perturbation lies in the window of the
-    i-th member (windows have increasing ends, so crossed assignments can be uncrossed): increasing sequences, which a
-    table counts and samples exactly. k = `share` of the perturbations, at least 5, raised until 1,000 sets exist; above
-    half of all perturbations there is no such null. Equal strengths are ranked by position.
+    Under the null it is uniform on (0, 1), which p itself is not where scores are tied or draws few.
     """
-    order = np.argsort(np.asarray(strength), kind="stable")
-    ranks = np.sort(np.argsort(order, kind="stable")[np.asarray(members)])
-    for window in range(max(5, round(share * order.size)), order.size // 2 + 1):
-        table, log_arrangements = _increasing_sequences(ranks, window, order.size)
-        if log_arrangements >= log(ENOUGH_ARRANGEMENTS) - 1e-9:
-            arrangements = exp(log_arrangements) if log_arrangements < 690 else inf
-            return MatchedSets(order[_sample_sequences(table, m, rng)], arrangements, window)
-    return None
-
-
-def _increasing_sequences(ranks: Integers, window: int, n_units: int) -> tuple[Floats, float]:
-    """Count s_1 < ... < s_i, s_j in the j-th window: shares cumulated over s_i [n, n_units]; log of the total."""
-    starts = np.clip(ranks - window // 2, 0, n_units - window)
-    table, log_scale, before = np.zeros((ranks.size, n_units)), 0.0, np.ones(n_units)
-    for row, start in zip(table, starts, strict=True):
-        row[start : start + window] = before[start : start + window]
-        if not row.any():
-            return table, -inf
-        log_scale += log(row.sum())
-        row[:] = np.cumsum(row / row.sum())
-        before = np.concatenate([[0.0], row[:-1]])
-    return table, log_scale
-
-
-def _sample_sequences(table: Floats, m: int, rng: Generator) -> Integers:
-    """Draw m increasing sequences [m, n], uniform over those the table counts, from the last element backwards."""
-    sequences = np.empty((m, len(table)), dtype=np.intp)
-    below = np.full(m, table.shape[1])
-    for i in reversed(range(len(table))):
-        below = np.searchsorted(table[i], rng.random(m) * table[i, below - 1], side="right")
-        sequences[:, i] = below
-    return sequences
+    return getattr(test, test.p_used) - u * test.p_tie
 
 
 def permutation_test(
-    score_of_sets: Callable[[Integers], Floats],
+    score_of_sets: ScoreOfSets,
     members: ArrayLike,
     n_units: int,
     strength: ArrayLike | None,
     m: int,
     rng: Generator,
-    excluded: ArrayLike | None = None,
+    held_score_of_sets: ScoreOfSets | None = None,
 ) -> Test:
     """Test whether the members' score is greater than that of other sets of their number, unstratified and matched.
 
@@ -134,33 +83,45 @@ def permutation_test(
         strength: effect strength [n_units], the norm of the model's own delta_y; None = no strength-matched null.
         m: number of draws of each null; the unstratified one visits all sets instead where there are at most m.
         rng: numpy's generator.
-        excluded: units that no set may hold, other than members (section 6: the program's perturbations that are not in
-            the panel). Members themselves stay in the pool, so that the observed labels are one of the arrangements and
-            the test is exact under exchange of labels.
+        held_score_of_sets: the same without what strength explains of it, for the matched null (`with_strength_held`).
     """
     members = np.unique(np.asarray(members, dtype=np.intp))
-    pool = np.setdiff1d(np.arange(n_units), np.setdiff1d(np.asarray([] if excluded is None else excluded), members))
     estimate = float(score_of_sets(members[None])[0])
-    null = score_of_sets(pool[uniform_sets(members.size, pool.size, m, rng)])
-    test = summary(estimate, null, arrangements=comb(pool.size, members.size), m=m)
+    null = score_of_sets(uniform_sets(members.size, n_units, m, rng))
+    test = summary(estimate, null, arrangements=comb(n_units, members.size), m=m)
     if strength is None:
         return test
-    matched = matched_sets(np.searchsorted(pool, members), np.asarray(strength)[pool], m, rng)
-    if matched is None:
+    return with_strength_held(test, held_score_of_sets or score_of_sets, members, strength, m, rng)
+
+
+def with_strength_held(
+    test: Test,
+    held_score_of_sets: ScoreOfSets,
+    members: Integers,
+    strength: ArrayLike,
+    m: int,
+    rng: Generator,
+    rows: int = 20_000,
+) -> Test:
+    """Add the strength-matched p to an unstratified test, and let a verdict use it where it can become small enough.
+
+    Matched sets (`strength_windows`) still differ a little in strength from the members. `held_score_of_sets` is the
+    score without what strength explains of it; what it explains of the members' is added to every draw, so that each is
+    scored as if it had the members' strength. At most `rows` sets are held at once.
+    """
+    windows = strength_windows(members, strength)
+    if windows is None:
         return test._replace(note="strength not separable")
-    return _with_strength_held(test, score_of_sets(pool[matched.sets]), matched.arrangements, m)
-
-
-def _with_strength_held(test: Test, null: Floats, arrangements: float, m: int) -> Test:
-    """Add the strength-matched p, and let a verdict use it where it can become small enough."""
-    held = summary(test.estimate, null, arrangements=inf, m=m)
-    p_min = max(1 / arrangements, 1 / (m + 1))
+    explained = test.estimate - held_score_of_sets(members[None])[0]
+    drawn = (windows.draw(min(rows, m - start), rng) for start in range(0, m, rows))
+    null = explained + np.concatenate([held_score_of_sets(sets) for sets in drawn])
+    held = summary(test.estimate, null, arrangements=np.inf, m=m)
+    p_min = max(1 / windows.arrangements, 1 / (m + 1))
     test = test._replace(p_stratified=held.p, p_min_stratified=p_min)
     if p_min > SEPARABLE:
         return test._replace(note="strength not separable")
-    return test._replace(
-        null_mean=held.null_mean, null_sd=held.null_sd, n_permutations=held.n_permutations, p_used="p_stratified"
-    )
+    used = ("null_mean", "null_sd", "n_permutations", "p_tie")
+    return test._replace(p_used="p_stratified", **{name: getattr(held, name) for name in used})
 
 
 def summary(estimate: float, null: Floats, arrangements: float, m: int) -> Test:
@@ -169,40 +130,65 @@ def summary(estimate: float, null: Floats, arrangements: float, m: int) -> Test:
     Scores within 1e-10 of the larger magnitude count as tied: sums in another order must not decide.
     """
     tolerance = 1e-10 * max(abs(estimate), float(np.abs(null).max()))
-    at_least, exact = int((null >= estimate - tolerance).sum()), arrangements <= m
+    at_least, above = int((null >= estimate - tolerance).sum()), int((null > estimate + tolerance).sum())
+    exact = arrangements <= m
+    counted = (lambda b: b / null.size) if exact else (lambda b: (b + 1) / (null.size + 1))
     return Test(
         estimate=estimate,
         null_mean=float(null.mean()),
         null_sd=float(null.std()),
-        p=at_least / null.size if exact else (at_least + 1) / (null.size + 1),
+        p=counted(at_least),
         p_min=1 / (arrangements if exact else m + 1),
         p_stratified=nan,
         p_min_stratified=nan,
         p_used="p",
         n_permutations=0 if exact else null.size,
         p_tail=nan,
+        p_tie=counted(at_least - above),
+        unit_sd=nan,
         note="",
     )
 
 
-def coherence(similarity: ArrayLike, members: ArrayLike, strength: ArrayLike | None, m: int, rng: Generator) -> Test:
+def coherence(
+    similarity: ArrayLike,
+    members: ArrayLike,
+    strength: ArrayLike | None,
+    m: int,
+    rng: Generator,
+    sums: PairSums | None = None,
+) -> Test:
     """Test whether members resemble each other: mean of `similarity` [P, P] over pairs i < j of members.
+
+    In the strength-matched null, what strength explains of the similarity (`pairs_without_strength`) is held too. The
+    per-unit score is a unit's mean similarity with the members. `sums` is PairSums.of(similarity), given where several
+    programs share a matrix.
 
     Raises:
         ValueError: fewer than two members, which form no pair.
     """
-    similarity = np.asarray(similarity, dtype=np.float64)
-    if np.unique(np.asarray(members)).size < 2:
+    similarity, members = np.asarray(similarity, dtype=np.float64), distinct(members)
+    held = similarity if strength is None else pairs_without_strength(similarity, strength)
+    scores, held_scores = (partial(pair_means, each) for each in (similarity, held))
+    test = permutation_test(scores, members, len(similarity), strength, m, rng, held_scores)
+    moments = (sums or PairSums.of(similarity)).moments(members.size)
+    return described(test, moments, len(similarity), members, similarity[:, members].mean(axis=1))
+
+
+def distinct(members: ArrayLike) -> Integers:
+    """Return the members, each once, in order; ValueError below two."""
+    members = np.unique(np.asarray(members, dtype=np.intp))
+    if members.size < 2:
         raise ValueError("coherence needs at least two members")
-    return permutation_test(lambda sets: pair_means(similarity, sets), members, len(similarity), strength, m, rng)
+    return members
 
 
-def pair_means(similarity: Floats, sets: Integers) -> Floats:
-    """Return the mean of a symmetric `similarity` [P, P] over the pairs of each set: sets [k, n] -> [k]."""
-    first, second = np.triu_indices(sets.shape[1], 1)
-    rows = max(1, 2_000_000 // first.size)
-    chunks = (sets[start : start + rows] for start in range(0, len(sets), rows))
-    return np.concatenate([similarity[chunk[:, first], chunk[:, second]].mean(axis=1) for chunk in chunks])
+def described(test: Test, moments: Moments, n_units: int, members: Integers, unit_scores: Floats) -> Test:
+    """Add `p_tail` from the moments of the uniform null, and `unit_sd` from the per-unit scores [n_units]."""
+    arrangements = comb(n_units, members.size)
+    approximate = max(tail(test.estimate, *moments), 1 / arrangements)
+    outside = np.delete(unit_scores, members)
+    return test._replace(p_tail=approximate, unit_sd=float(outside.std(ddof=1)) if outside.size > 1 else nan)
 
 
 def mean_score(
@@ -215,14 +201,23 @@ def mean_score(
 ) -> Test:
     """Test whether members score higher: mean of `scores` [P] over members, against sets of the others and themselves.
 
-    Units whose score is nan are left out, as members and as candidates; `excluded` as in `permutation_test`.
+    Units whose score is nan are left out, as members and as candidates, and so are the units of `excluded` that are no
+    members (the program's perturbations that are not in the panel). Members stay in the pool: the observed labels are
+    one of the arrangements. In the strength-matched null, what strength explains of the score is held too
+    (`scores_without_strength`).
 
     Raises:
         ValueError: no member has a score.
     """
     scores, members = np.asarray(scores, dtype=np.float64), np.asarray(members, dtype=np.intp)
-    scored = members[np.isfinite(scores[members])]
+    scored = np.unique(members[np.isfinite(scores[members])])
     if scored.size == 0:
         raise ValueError("mean_score needs a member that has a score")
-    left_out = np.union1d(np.flatnonzero(~np.isfinite(scores)), [] if excluded is None else excluded).astype(np.intp)
-    return permutation_test(lambda sets: scores[sets].mean(axis=1), scored, scores.size, strength, m, rng, left_out)
+    left_out = np.setdiff1d([] if excluded is None else excluded, scored).astype(np.intp)
+    pool = np.setdiff1d(np.flatnonzero(np.isfinite(scores)), left_out)
+    scores, chosen = scores[pool], np.searchsorted(pool, scored)
+    strength = None if strength is None else np.asarray(strength)[pool]
+    held = scores if strength is None else scores_without_strength(scores, strength)
+    of_sets, held_of_sets = (lambda sets, each=each: each[sets].mean(axis=1) for each in (scores, held))
+    test = permutation_test(of_sets, chosen, pool.size, strength, m, rng, held_of_sets)
+    return described(test, score_moments(scores, chosen.size), pool.size, chosen, scores)

@@ -10,7 +10,9 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 from scipy.stats import mannwhitneyu
 
-from pertprobe.statistics.permutation import pair_means, summary, uniform_sets
+from pertprobe.statistics.pairs import pair_means
+from pertprobe.statistics.permutation import summary
+from pertprobe.statistics.sets import uniform_sets
 
 
 class Published(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from pertprobe.statistics.permutation import Floats
+from pertprobe.statistics.sets import Floats
 
 
 class RankScores(NamedTuple):

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from pertprobe.statistics.permutation import Floats
+from pertprobe.statistics.sets import Floats
 
 
 def centred(profiles: ArrayLike) -> Floats:

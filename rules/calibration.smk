@@ -1,0 +1,76 @@
+# Is the instrument right? A target of its own, which needs no run: `snakemake calibration`.
+from pertprobe.calibration import parts
+
+SIZES = config["calibration"]
+ANSWERS = "results/calibration"
+
+
+wildcard_constraints:
+    part="|".join(parts.names(SIZES)),
+
+
+rule calibration:
+    input:
+        f"{ANSWERS}/calibration.html",
+
+
+# Those that measure time are given every core, so that nothing runs beside them.
+rule calibrate:
+    output:
+        f"{ANSWERS}/parts/{{part}}.tsv",
+    log:
+        f"{ANSWERS}/logs/calibrate/{{part}}.log",
+    benchmark:
+        f"{ANSWERS}/benchmarks/calibrate/{{part}}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    threads: lambda wildcards: workflow.cores if wildcards.part in parts.ALONE else 1
+    params:
+        sizes=lambda wildcards: parts.sizes_of(wildcards.part, SIZES),
+        seed=SIZES["seed"],
+        code=lambda wildcards: code(parts.target(wildcards.part), "calibration.table:write"),
+    script:
+        "../scripts/calibrate.py"
+
+
+rule gather_calibration:
+    input:
+        expand(f"{ANSWERS}/parts/{{part}}.tsv", part=parts.names(SIZES)),
+    output:
+        f"{ANSWERS}/calibration.tsv",
+    log:
+        f"{ANSWERS}/logs/gather_calibration/gather_calibration.log",
+    benchmark:
+        f"{ANSWERS}/benchmarks/gather_calibration/gather_calibration.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        code=lambda wildcards: code("calibration.table:gathered"),
+    script:
+        "../scripts/gather_calibration.py"
+
+
+rule calibration_page:
+    input:
+        f"{ANSWERS}/calibration.tsv",
+    output:
+        page=f"{ANSWERS}/calibration.html",
+        false_positives=multiext(f"{ANSWERS}/figures/false_positives", ".svg", ".pdf", ".png"),
+        power=multiext(f"{ANSWERS}/figures/power", ".svg", ".pdf", ".png"),
+        seeds=multiext(f"{ANSWERS}/figures/seeds", ".svg", ".pdf", ".png"),
+    log:
+        f"{ANSWERS}/logs/calibration_page/calibration_page.log",
+    benchmark:
+        f"{ANSWERS}/benchmarks/calibration_page/calibration_page.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        code=lambda wildcards: code(
+            "calibration.page:write_calibration_page",
+            "calibration.figures",
+            "figures:write_figure",
+            "report/calibration.html.j2",
+            "report/style.css",
+        ),
+    script:
+        "../scripts/calibration_page.py"

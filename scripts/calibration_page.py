@@ -1,0 +1,12 @@
+"""Draw the calibration's figures and write its page."""
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from pertprobe.calibration import figures, page, table
+    from pertprobe.figures import write_figure
+
+    rows, made = table.read(snakemake.input[0]), snakemake.output
+    for name in page.FIGURES:
+        write_figure(getattr(figures, name)(rows), made[name])
+    page.write_calibration_page(snakemake.input[0], {name: made[name][0] for name in page.FIGURES}, made.page)

@@ -1,0 +1,70 @@
+"""Power: how often is an effect of d standard deviations found, by the size of the panel?"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+
+from pertprobe.calibration.generators import SPREAD, derivatives
+from pertprobe.calibration.nulls import ALPHA, used
+from pertprobe.calibration.table import POWER, at_least, entry, frame
+from pertprobe.models.planting import loadings, noise_codes
+from pertprobe.seeding import generator, seed_of
+from pertprobe.statistics.permutation import Test, coherence, mean_score
+from pertprobe.statistics.ranks import rank_scores
+from pertprobe.statistics.similarity import centred, cosine_similarity
+
+UNITS = 80
+"""Perturbations in all, as in the demo."""
+MEMBERS = (3, 4, 7, 15, 30)
+EFFECTS = (0.5, 1.0, 2.0, 3.0)
+ASKED = (4, 2.0)
+"""Members and d at which an effect must be found in 95 %."""
+WHY = "of n members only n (n - 1) / 2 pairs speak, and noise is shared between them: weaker than a rank score"
+
+
+def power_curves(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
+    """Return the share of planted effects found: by rank scores of a panel, and by coherence of codes.
+
+    d is the shift of members in sd of all others on the probe's per-unit score: the rank score itself, and a unit's
+    mean cosine with the members.
+    """
+    return frame(
+        [*_rows("targeted_jacobian", _rank_score, sizes, seed), *_rows("pert_embedding", _coherence, sizes, seed)]
+    )
+
+
+def _rows(
+    probe: str, ask: Callable[[Generator, int, float, int], Test], sizes: Mapping[str, Any], seed: int
+) -> Iterator[dict[str, Any]]:
+    for members in MEMBERS:
+        for d in EFFECTS:
+            rng = generator(seed, "calibration", "power", probe, members, d)
+            tests = [ask(rng, members, d, sizes["permutations"]) for _ in range(sizes["draws"])]
+            found = np.array([used(test) < ALPHA for test in tests])
+            must = probe == "targeted_jacobian" and (members, d) == ASKED
+            bar = {"sense": "at least", "bound": at_least(len(found), 0.95), "level": 0.95} if must else {}
+            note = WHY if probe == "pert_embedding" else ""
+            yield entry(POWER, probe, f"{members} of {UNITS}, d = {d:g}", found.mean(), len(found), note=note, **bar)
+
+
+def _rank_score(rng: Generator, members: int, d: float, permutations: int) -> Test:
+    """Test rank scores of a panel whose pairs vary together, members shifted by d sd of all others."""
+    world = derivatives(rng, by_strength=False, together=0.5, units=UNITS)
+    pairs = [("r", f"t{k}") for k in range(world.values.shape[1])]
+    scores = rank_scores(world.values, [f"p{i}" for i in range(UNITS)], pairs).scores.copy()
+    scores[:members] += d * scores[members:].std(ddof=1)
+    return mean_score(scores, np.arange(members), world.strength, permutations, rng)
+
+
+def _coherence(rng: Generator, members: int, d: float, permutations: int) -> Test:
+    """Test codes in which the members' loading is what gives a shift of d in mean cosine, as planted models have it."""
+    inside = np.zeros((UNITS, 1), dtype=bool)
+    inside[:members] = True
+    names = [f"p{i}" for i in range(UNITS)]
+    noise = noise_codes(names, seed_of(int(rng.integers(2**31)), "power"))
+    codes = np.column_stack([noise, inside * loadings(inside, d)])
+    strength = rng.lognormal(0, SPREAD, UNITS)
+    return coherence(cosine_similarity(centred(codes)), np.arange(members), strength, permutations, rng)

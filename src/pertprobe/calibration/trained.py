@@ -1,0 +1,91 @@
+"""Trained models: are the programs planted in their data found, and the decoys not? The demo over many seeds."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pertprobe.calibration.table import frame, share
+from pertprobe.calibration.world import (
+    CONDITIONS,
+    CONTEXTS,
+    PROBES,
+    SOURCE,
+    Measured,
+    World,
+    family,
+    measured,
+    passing,
+    question,
+    world,
+)
+from pertprobe.cards import own_split, perturbation_table
+from pertprobe.models.state import StateModel
+from pertprobe.sae import SparseAutoencoder, train_sae
+from pertprobe.sae.pool import pooled_activations, sae_seed
+from pertprobe.testing import Asked, run_test
+from pertprobe.train import train
+
+FIGURE = "trained models"
+REPRESENTATION = ("sae_features", "pert_embedding")
+SAE = {"expansion": 8, "k": 4}
+LIMIT = 100_000
+"""Activations drawn per model, the default of a run."""
+COPIES = 5
+COLUMNS = ("context_column", "perturbation_column", "batch_column", "control", "space", "genes")
+BARS = {
+    "planted": {"sense": "at least", "level": 0.95},
+    "decoys": {"sense": "at most", "level": 0.05},
+    "planted in the other context": {"note": "no bound: State's perturbation code knows no context"},
+}
+"""What of a program was planted -> what must be said of it."""
+
+
+def trained(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
+    """Return the shares of programs that pass in few-shot models of either context, trained on one simulated data set.
+
+    As the demo does it: one SAE for both models, five untrained copies of each kind, the default thresholds, one family
+    of q over both models and all programs.
+    """
+    with world(sizes["simulate"], seed) as made:
+        models = {context: _trained(made, context, sizes, seed) for context in CONTEXTS}
+        pool = [(name, model, made.cells[name].for_genes(model.genes)) for name, (model, _) in models.items()]
+        activations = pooled_activations(pool, "middle", LIMIT, seed)
+        sae = train_sae(activations, seed=sae_seed(seed, "joint", 0), steps=sizes["sae_steps"], **SAE)
+        found = [_measured(made, context, *models[context], sae, seed) for context in CONTEXTS]
+        tables = {probe: _table(probe, made, found, sizes, seed) for probe in REPRESENTATION}
+        return frame(row for probe in REPRESENTATION for row in _shares(probe, made, tables[probe], seed))
+
+
+def _trained(made: World, context: str, sizes: Mapping[str, Any], seed: int) -> tuple[StateModel, pd.Series]:
+    """Return a few-shot model, and which perturbations it has seen."""
+    folder = Path(made.path).parent / context
+    columns = {
+        key: SOURCE[key] for key in ("context_column", "perturbation_column", "batch_column", "control", "space")
+    }
+    result = train(
+        made.path, output=folder, context=context, regime="fewshot", seed=seed, steps=sizes["steps"], **columns
+    )
+    seen = perturbation_table(result.model, own_split(folder), context).seen
+    return result.model, seen
+
+
+def _measured(
+    made: World, context: str, model: StateModel, seen: pd.Series, sae: SparseAutoencoder, seed: int
+) -> Measured:
+    return measured(context, model, made, context, REPRESENTATION, redrawn=COPIES, seed=seed, seen=seen, sae=sae)
+
+
+def _table(probe: str, made: World, found: list[Measured], sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
+    tables = [run_test(probe, Asked(question(probe, each, None, made.programs, sizes, seed))) for each in found]
+    return family(tables, PROBES[probe].STATISTICS[0], PROBES[probe].CONTROLLED)
+
+
+def _shares(probe: str, made: World, table: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
+    truth = made.simulation.truth.set_index(["program", "context"]).planted
+    words = {"shared": "planted", "context_specific": "planted", "decoy": "decoys"}
+    kinds = [words.get(truth[row.program, row.context], "planted in the other context") for row in table.itertuples()]
+    passed = pd.Series(passing(table, CONDITIONS[probe]), index=pd.Index(kinds))
+    for kind, bar in BARS.items():
+        yield share(FIGURE, probe, kind, passed[passed.index == kind].to_numpy(), seed=seed, **bar)

@@ -1,0 +1,132 @@
+"""Exact moments of permutation nulls, without a draw, and the tail of a null that they approximate.
+
+The mean, variance and skewness over all sets of n of N units are polynomials in sums over the whole: for scores power
+sums, for pairs sums over the graphs that up to three pairs can form. The tail is that of the Pearson type III
+distribution with these moments (Mielke & Berry 2007, Permutation Methods, 2nd ed., ch. 2).
+"""
+
+from math import nan, perm, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import pearson3
+
+
+class Moments(NamedTuple):
+    """The first three moments of a statistic over all sets of n of N units."""
+
+    mean: float
+    """Mean."""
+    sd: float
+    """Standard deviation."""
+    skewness: float
+    """Third central moment over sd cubed; nan where sd is 0."""
+
+
+class PairSums(NamedTuple):
+    """What the moments of every set size need of a symmetric matrix A [N, N] (its mean removed, its diagonal 0)."""
+
+    n_units: int
+    """N."""
+    mean: float
+    """Mean over pairs, before it is removed."""
+    squares: float
+    """Sum over i, j of A_ij^2."""
+    rows: float
+    """Sum of r_i^2, r_i = sum over j of A_ij."""
+    cubes: float
+    """Sum of A_ij^3."""
+    squares_rows: float
+    """Sum of A_ij^2 r_i."""
+    rows_cubed: float
+    """Sum of r_i^3."""
+    paths: float
+    """Sum of r_i A_ij r_j."""
+    triangles: float
+    """Trace of A^3."""
+
+    @classmethod
+    def of(cls, similarity: ArrayLike) -> "PairSums":
+        """Sum up a symmetric matrix [N, N]; one matrix product."""
+        a = np.array(similarity, dtype=np.float64)
+        np.fill_diagonal(a, 0.0)
+        mean = a.sum() / max(a.size - len(a), 1)
+        a -= mean
+        np.fill_diagonal(a, 0.0)
+        r, squared = a.sum(axis=1), a * a
+        return cls(
+            n_units=len(a),
+            mean=float(mean),
+            squares=float(squared.sum()),
+            rows=float(r @ r),
+            cubes=float(np.vdot(squared, a)),
+            squares_rows=float(squared.sum(axis=1) @ r),
+            rows_cubed=float((r**3).sum()),
+            paths=float(r @ a @ r),
+            triangles=float(np.vdot(a @ a, a)),
+        )
+
+    def moments(self, n: int) -> Moments:
+        """Return the moments of the mean similarity over the pairs of a uniform set of n units.
+
+        T = sum over ordered pairs of the set. T^2 and T^3 are sums over two and three pairs, sorted by how many
+        distinct units v these have: v given units lie in the set with probability n(n-1)...(n-v+1) / N(N-1)...(N-v+1).
+        Since A sums to 0 over all pairs, the terms of the square, and of the cube, sum to 0 over v: the last follows
+        from the others.
+        """
+        inside = [0.0, 0.0, *(perm(n, v) / max(perm(self.n_units, v), 1) for v in range(2, 7))]
+        square = _closed({2: 2 * self.squares, 3: 4 * (self.rows - self.squares)}, last=4)
+        cube = _closed(self._cube(), last=6)
+        pairs = n * (n - 1)
+        variance = sum(inside[v] * value for v, value in square.items()) / pairs**2
+        third = sum(inside[v] * value for v, value in cube.items()) / pairs**3
+        return _moments(self.mean, variance, third, scale=self.squares / max(self.n_units * (self.n_units - 1), 1))
+
+    def _cube(self) -> dict[int, float]:
+        """Sort the sum over three ordered pairs by distinct units, up to 5: how often, times the sum over the graph."""
+        cubes, doubled, paths, triangles = self.cubes, self.squares_rows, self.paths, self.triangles
+        star = self.rows_cubed - 3 * doubled + 2 * cubes
+        path = paths - 2 * doubled + cubes - triangles
+        double_and_apart = 2 * cubes - 4 * doubled
+        cherry_and_apart = -2 * self.rows_cubed - 4 * paths + 10 * doubled - 4 * cubes + 2 * triangles
+        return {
+            2: 4 * cubes,
+            3: 24 * (doubled - cubes) + 8 * triangles,
+            4: 6 * double_and_apart + 8 * star + 24 * path,
+            5: 12 * cherry_and_apart,
+        }
+
+
+def score_moments(scores: ArrayLike, n: int) -> Moments:
+    """Return the moments of the mean of n of N scores [N] drawn without replacement.
+
+    Irwin & Kendall 1944, Ann Eugenics 12:138."""
+    scores = np.asarray(scores, dtype=np.float64)
+    units, centred = scores.size, scores - scores.mean()
+    second, third = float((centred**2).mean()), float((centred**3).mean())
+    left = units - n
+    variance = second / n * left / max(units - 1, 1)
+    skewed = third / n**2 * left * (left - n) / max((units - 1) * (units - 2), 1)
+    return _moments(float(scores.mean()), variance, skewed, scale=second)
+
+
+def tail(estimate: float, mean: float, sd: float, skewness: float) -> float:
+    """Return P(X >= estimate) of the Pearson type III distribution with these moments (normal at skewness 0).
+
+    A null of one value (sd 0) has probability 1 up to that value and 0 above it.
+    """
+    if not sd > 0:
+        return nan if np.isnan(sd) else float(estimate <= mean + 1e-10 * abs(mean))
+    return float(pearson3.sf(estimate, skewness, loc=mean, scale=sd))
+
+
+def _closed(sums: dict[int, float], last: int) -> dict[int, float]:
+    return {**sums, last: -sum(sums.values())}
+
+
+def _moments(mean: float, variance: float, third: float, scale: float) -> Moments:
+    """Return the moments; a variance that is rounding beside the mean or `scale`, the variance of one value, is 0."""
+    if variance <= 1e-14 * scale + (1e-12 * mean) ** 2:
+        return Moments(mean, 0.0, nan)
+    return Moments(mean, sqrt(variance), third / variance**1.5)

@@ -1,0 +1,134 @@
+"""Sets of units to compare a program with: any units, or units of the members' own effect strength."""
+
+from itertools import combinations
+from math import comb, exp, inf, log
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.intp]
+
+ENOUGH_ARRANGEMENTS = 1000
+"""A strength-matched null with fewer distinct sets is widened."""
+SHARE = 0.02
+"""Share of all units a member may be replaced by."""
+FEWEST = 5
+"""The same as a number, where the share is smaller."""
+
+
+class Windows(NamedTuple):
+    """The strength-matched null of one program: how many sets it has, and how to draw them."""
+
+    order: Integers
+    """Positions of all units in order of strength [n_units]."""
+    starts: Integers
+    """First strength rank of each member's window [n], members in order of strength."""
+    window: int
+    """How many units, itself included, a member may be replaced by."""
+    tables: Floats
+    """Share of the increasing sequences up to member i that end at or before each rank of its window [n, window]."""
+    arrangements: float
+    """Exact number of distinct sets (infinite above 1e300)."""
+
+    def draw(self, m: int, rng: Generator) -> Integers:
+        """Return sets [m, n] of positions, uniform over the distinct sets, each row in order of strength.
+
+        Increasing sequences of ranks, from the last element backwards: each lies in its window, below the one before.
+        """
+        sequences = np.empty((len(self.starts), m), dtype=np.intp)
+        below = np.full(m, self.order.size)
+        for i in reversed(range(len(self.starts))):
+            open_to = np.minimum(below - self.starts[i], self.window)
+            heights = rng.random(m) * self.tables[i, open_to - 1]
+            below = self.starts[i] + np.searchsorted(self.tables[i], heights, side="right")
+            sequences[i] = below
+        return self.order[sequences].T
+
+
+class MatchedSets(NamedTuple):
+    """Sets in which each member is replaced by a perturbation of like strength."""
+
+    sets: Integers
+    """Positions of perturbations [m, n], each row in order of strength rank."""
+    arrangements: float
+    """Exact number of distinct sets (infinite above 1e300)."""
+    window: int
+    """How many perturbations, itself included, a member may be replaced by."""
+
+
+def uniform_sets(n_members: int, n_units: int, m: int, rng: Generator) -> Integers:
+    """Return sets of distinct units [m, n_members], uniform; all C(n_units, n_members) of them where they are <= m.
+
+    Drawn sets come in random order: their first s units are a uniform set of s.
+    """
+    if comb(n_units, n_members) <= m:
+        return np.array(list(combinations(range(n_units), n_members)), dtype=np.intp).reshape(-1, n_members)
+    # Few of many: most rows of independent units are distinct.
+    draw = _redrawn if n_members * n_members < n_units else random_orders
+    rows = max(1, 4_000_000 // n_units)
+    return np.concatenate([draw(min(rows, m - start), n_members, n_units, rng) for start in range(0, m, rows)])
+
+
+def random_orders(m: int, n: int, n_units: int, rng: Generator) -> Integers:
+    """Return the first n units of m random orders of all units [m, n]; the orders do not depend on n."""
+    keys = rng.random((m, n_units))
+    first = np.argpartition(keys, n - 1, axis=1)[:, :n]
+    return np.take_along_axis(first, np.argsort(np.take_along_axis(keys, first, axis=1), axis=1), axis=1)
+
+
+def _redrawn(m: int, n: int, n_units: int, rng: Generator) -> Integers:
+    """Return the same distribution: rows of independent units, drawn again until all are distinct."""
+    sets, repeated = np.empty((m, n), dtype=np.intp), np.arange(m)
+    while repeated.size:
+        sets[repeated] = rng.integers(n_units, size=(repeated.size, n))
+        repeated = repeated[(np.diff(np.sort(sets[repeated], axis=1), axis=1) == 0).any(axis=1)]
+    return sets
+
+
+def matched_sets(
+    members: ArrayLike, strength: ArrayLike, m: int, rng: Generator, *, share: float = SHARE
+) -> MatchedSets | None:
+    """Return m sets of the members' own strength (`strength_windows`), or None where they do not exist."""
+    windows = strength_windows(members, strength, share=share)
+    return None if windows is None else MatchedSets(windows.draw(m, rng), windows.arrangements, windows.window)
+
+
+def strength_windows(members: ArrayLike, strength: ArrayLike, *, share: float = SHARE) -> Windows | None:
+    """Return the sets of the members' own strength, or None where they do not exist.
+
+    Each member at rank r of `strength` [n_units] may be replaced by any of the k perturbations nearest in rank, itself
+    included: a window of k ranks around r, moved inwards at the ends. Draws are uniform over the *distinct sets* that
+    arise without replacement. A set arises exactly if, sorted by rank, its i-th perturbation lies in the window of the
+    i-th member (windows have increasing ends, so crossed assignments can be uncrossed): increasing sequences, which a
+    table counts and samples exactly. k = `share` of the perturbations, at least 5, raised until 1,000 sets exist; above
+    half of all perturbations there is no such null. Equal strengths are ranked by position.
+    """
+    order = np.argsort(np.asarray(strength), kind="stable")
+    ranks = np.sort(np.argsort(order, kind="stable")[np.asarray(members)])
+    for window in range(max(FEWEST, round(share * order.size)), order.size // 2 + 1):
+        starts = np.clip(ranks - window // 2, 0, order.size - window)
+        tables, log_arrangements = _increasing_sequences(starts, window)
+        if log_arrangements >= log(ENOUGH_ARRANGEMENTS) - 1e-9:
+            arrangements = exp(log_arrangements) if log_arrangements < 690 else inf
+            return Windows(order, starts, window, tables, arrangements)
+    return None
+
+
+def _increasing_sequences(starts: Integers, window: int) -> tuple[Floats, float]:
+    """Count s_1 < ... < s_i, s_j in the j-th window: shares cumulated over s_i [n, window]; log of the total."""
+    tables, log_scale, before = np.zeros((starts.size, window)), 0.0, np.ones(window)
+    ranks = np.arange(window)
+    for i, start in enumerate(starts):
+        if i:
+            # How many sequences end below each rank of this window: above the window before, all of them.
+            shift = ranks + (start - starts[i - 1])
+            before = np.where(shift > 0, tables[i - 1][np.clip(shift - 1, 0, window - 1)], 0.0)
+        total = before.sum()
+        if total == 0:
+            return tables, -inf
+        log_scale += log(total)
+        tables[i] = np.cumsum(before / total)
+    return tables, log_scale

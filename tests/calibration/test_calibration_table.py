@@ -1,0 +1,96 @@
+from math import isnan
+
+import numpy as np
+import pandas as pd
+import pytest
+from calibration_sizes import ROOT, sizes
+from scipy.stats import binom
+
+from pertprobe.calibration import parts, table
+from pertprobe.calibration.table import at_least, at_most, binomial_bound, entry, false_positive_bar, gathered, share
+from pertprobe.digest import code
+
+WRITTEN = ROOT / "results" / "calibration" / "calibration.tsv"
+
+
+@pytest.mark.parametrize(("n", "rate"), [(20, 0.05), (80, 0.05), (1000, 0.1), (10_000, 0.01)])
+def test_a_true_rate_exceeds_its_bound_once_in_a_thousand_at_most(n, rate):
+    bound = binomial_bound(n, rate)
+    count = round(bound * n)
+    assert binom.sf(count, n, rate) <= 0.001 < binom.sf(count - 1, n, rate)
+
+
+def test_the_bound_of_no_draws_is_no_bound():
+    assert isnan(binomial_bound(0, 0.05))
+    row = entry("f", "p", "s", np.nan, 0, sense="at most", bound=at_most(0, 0.05))
+    assert row["holds"] is None
+
+
+def test_what_must_be_found_is_asked_in_full_of_many_rows_and_less_chance_of_few():
+    assert at_least(200, 0.95) == 0.95
+    assert at_least(10, 0.95) == binom.ppf(0.001, 10, 0.95) / 10 < 0.8
+
+
+def test_bars_of_false_positives_are_those_of_the_specification():
+    assert [false_positive_bar(n) for n in (10_000, 20_000, 1_000, 5_000)] == [0.058, 0.058, 0.072, 0.072]
+    assert false_positive_bar(200) == at_most(200, 0.05)
+
+
+def test_a_row_holds_where_its_value_keeps_its_bound_and_a_missing_value_keeps_none():
+    rows = [entry("f", "p", "s", value, 9, sense=sense, bound=0.5) for sense in ("at most", "at least") for value in
+            (0.4, 0.5, 0.6, np.nan)]  # fmt: skip
+    assert [row["holds"] for row in rows] == [True, True, False, False, False, True, True, False]
+    assert entry("f", "p", "s", 1.0, 9)["holds"] is None
+
+
+def test_seeds_are_pooled_by_their_rows_and_all_shown():
+    seeds = [[True] * 3, [False], [], [True, False]]
+    given = table.frame(
+        share("f", "p", "s", passed, seed=i, sense="at most", level=0.05) for i, passed in enumerate(seeds)
+    )
+    assert given.holds.isna().all()
+    whole = gathered([given.iloc[:2], given.iloc[2:], table.frame([entry("g", "p", "s", 0.1, 5)])])
+    assert list(whole.seed) == ["", "", "0", "1", "2", "3"]
+    row = whole[(whole.figure == "f") & (whole.seed == "")].iloc[0]
+    assert (row.value, row.n, row.bound, row.holds) == (pytest.approx(4 / 6), 6, at_most(6, 0.05), False)
+
+
+def test_one_figure_stands_once():
+    with pytest.raises(ValueError, match="two rows of f, p, s"):
+        table.frame([entry("f", "p", "s", 0.1, 5)] * 2)
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    rows = [entry("f", "p", "s", 0.25, 8, sense="at most", bound=0.5, note="why"), entry("f", "p", "t", np.nan, 0)]
+    table.write(table.frame(rows), tmp_path / "rows.tsv")
+    pd.testing.assert_frame_equal(table.read(tmp_path / "rows.tsv"), table.frame(rows))
+
+
+def test_parts_are_cut_by_seed_and_depend_on_their_own_sizes_alone():
+    given = sizes(short=False)
+    names = parts.names(given)
+    assert len(names) == len(set(names)) == 60 + sum(not part.by_seed for part in parts.PARTS.values())
+    assert [name for name in names if name.startswith("trained")] == [f"trained-{i:02d}" for i in range(20)]
+    assert "seeds" not in parts.sizes_of("trained-03", given)
+    assert parts.sizes_of("power", given) == given["power"]
+
+
+@pytest.mark.parametrize("name", parts.PARTS)
+def test_the_code_of_every_part_is_found(name):
+    assert len(code(parts.target(name))) == 16
+
+
+def test_full_sizes_are_those_of_the_specification():
+    given = sizes(short=False)
+    assert (given["nulls"]["draws"], given["nulls"]["draws_dear"], given["ceiling"]["cases"]) == (10_000, 1_000, 1_000)
+    assert (given["speed"]["permutations"], given["speed"]["units"]) == (100_000, 2024)
+
+
+@pytest.mark.skipif(not WRITTEN.exists(), reason="the workflow has written no calibration here")
+def test_the_workflows_table_says_of_each_figure_whether_it_holds():
+    written = table.read(WRITTEN)
+    assert list(written.columns) == table.COLUMNS
+    assert not written.duplicated(table.KEYS).any()
+    for row in written.to_dict("records"):
+        expected = table.holds(row)
+        assert pd.isna(row["holds"]) if expected is None else row["holds"] == expected, row

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import yaml
+from calibration_sizes import SCHEMA, sizes
+
+from pertprobe.calibration import generators, nulls, speed, world
+from pertprobe.statistics import centred, coherence, cosine_similarity
+from pertprobe.statistics.published import rank_sum_triples
+from pertprobe.statistics.similarity import spearman_matrix
+
+N = 60
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("make", [generators.dense, generators.sparse])
+def test_strong_perturbations_resemble_each_other_and_programs_by_strength_are_strong(make):
+    values, strength = make(rng())
+    strong = np.argsort(strength)[-20:]
+    similarity = cosine_similarity(values)
+    upper = np.triu_indices(20, 1)
+    assert similarity[np.ix_(strong, strong)][upper].mean() > similarity[np.triu_indices(len(values), 1)].mean() + 0.1
+    found = generators.by_strength(rng(), 30, strength)
+    assert strength[found].mean() > 1.1 * strength.mean()
+
+
+def test_sparse_means_are_never_negative_and_mostly_small():
+    values, _ = generators.sparse(rng())
+    assert values.min() >= 0
+    assert np.median(values) < 0.3 * values.max()
+
+
+def test_a_test_that_holds_no_strength_is_confounded():
+    generator, low = rng(1), 0
+    for _ in range(N):
+        values, strength = generators.dense(generator)
+        found = generators.by_strength(generator, 30, strength)
+        low += coherence(cosine_similarity(centred(values)), found, None, 99, generator).p < 0.05
+    assert low > 0.3 * N
+
+
+@pytest.mark.parametrize(("by_strength", "together"), [(True, 0.3), (False, generators.TOGETHER)])
+def test_published_triples_are_fooled_by_strength_and_by_pairs_that_vary_together(by_strength, together):
+    generator, low = rng(2), 0
+    for _ in range(N):
+        values, strength = generators.derivatives(generator, by_strength=by_strength, together=together)
+        draw = (
+            generators.by_strength(generator, 10, strength) if by_strength else generators.uniform(generator, 10, 200)
+        )
+        low += rank_sum_triples(values[draw], np.delete(values, draw, axis=0)).p < 0.05
+    assert low > 0.15 * N
+
+
+def test_derivatives_of_co_expressed_pairs_vary_together():
+    together, apart = (generators.derivatives(rng(), by_strength=False, together=t).values for t in (0.8, 0.0))
+    upper = np.triu_indices(generators.PAIRS, 1)
+    assert np.corrcoef(np.log(together.T))[upper].mean() > 0.6
+    assert abs(np.corrcoef(np.log(apart.T))[upper].mean()) < 0.1
+
+
+def test_knockouts_share_a_profile_the_more_the_higher_a_gene_is_expressed():
+    ours, theirs, deciles = generators.knockouts(rng())
+    own = np.full(len(deciles), -1)
+    r = spearman_matrix(ours, theirs, own, own)
+    assert np.diagonal(r)[deciles == 9].mean() > 0.4 > np.diagonal(r)[deciles == 0].mean()
+    high = np.flatnonzero(deciles == 9)
+    block = r[np.ix_(high, high)]
+    assert abs(np.diagonal(block).mean() - block.mean()) < 0.1  # nothing of a gene's own
+
+
+@pytest.mark.parametrize(("n", "expected"), [(5, 1), (10, 1), (30, 3), (80, 8)])
+def test_highly_expressed_programs_leave_half_of_each_decile_as_partners(n, expected):
+    deciles = generators.knockouts(rng()).deciles
+    found = generators.of_one_decile(rng(), n, deciles)
+    assert len(set(found.tolist())) == n
+    assert set(deciles[found]) == set(range(10 - expected, 10))
+    assert np.bincount(deciles[found]).max() <= 10
+
+
+def test_sizes_of_the_speed_test_are_674():
+    found = speed.reactome_sizes()
+    assert (len(found), min(found), max(found)) == (674, 2, 323)
+
+
+def test_thresholds_are_the_default_ones():
+    schema = yaml.safe_load(SCHEMA.read_text())
+    defaults = schema["properties"]["thresholds"]["properties"]
+    expected = {probe: [tuple(each) for each in section["default"]] for probe, section in defaults.items()}
+    assert {probe: expected[probe] for probe in world.CONDITIONS} == world.CONDITIONS
+    assert sizes(short=False)["planted"]["d"] == 2
+    assert set(nulls.MEMBERS) == {5, 10, 30, 80}
