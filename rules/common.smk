@@ -147,6 +147,13 @@ def measuring_code(probe):
     return code(*(f"probes.{probe}:{part}" for part in parts), *CALLED.get(probe, ()), *MEASURING)
 
 
+def declared(*probes):
+    """Return the names of what probes declare, which no function of theirs need use, but tests and verdicts do."""
+    return [
+        f"probes.{probe}:{name}" for probe in probes for name in ("STATISTICS", "CONTROLLED", "CORRELATIONS", "LEVEL")
+    ]
+
+
 def derived_of(which):
     """Return the function of the models planted beside a model or its reference; of none where none are wanted."""
 

@@ -38,6 +38,7 @@ rule draw_controls:
             "control_figures:controls_figure",
             "control_figures:cascade_figure",
             "figures:write_figure",
+            *declared(*config["probes"]),
         ),
     script:
         "../scripts/draw_controls.py"

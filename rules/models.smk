@@ -33,7 +33,8 @@ rule seen:
         model=model_directory,
         split=split_of,
     output:
-        "<results>/models/{model}/perturbations.tsv",
+        table="<results>/models/{model}/perturbations.tsv",
+        names="<results>/models/{model}/names.json",
     log:
         "<results>/logs/seen/{model}.log",
     benchmark:
@@ -43,7 +44,12 @@ rule seen:
     params:
         label=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["context"],
         loading=lambda wildcards: loading(wildcards.model),
-        code=code("models:load_model", "cards:perturbation_table", "cards:own_split"),
+        code=code(
+            "models:load_model",
+            "cards:perturbation_table",
+            "cards:model_names",
+            "cards:own_split",
+        ),
     script:
         "../scripts/seen.py"
 
@@ -94,7 +100,7 @@ rule measure_delta_y:
 
 rule observe:
     input:
-        card="<results>/models/{model}/card.json",
+        names="<results>/models/{model}/names.json",
         cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["path"],
     output:
         "<results>/models/{model}/observed.nc",
@@ -134,7 +140,7 @@ rule quality:
 rule program_quality:
     input:
         quality="<results>/models/{model}/quality.tsv",
-        card="<results>/models/{model}/card.json",
+        names="<results>/models/{model}/names.json",
         programs=program_files(),
     output:
         "<results>/models/{model}/program_quality.tsv",

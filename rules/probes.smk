@@ -30,7 +30,7 @@ rule gather:
 # The models planted beside a model: closed forms with its genes, perturbations, programs and cells.
 rule measure_derived:
     input:
-        card="<results>/models/{model}/card.json",
+        names="<results>/models/{model}/names.json",
         observed="<results>/models/{model}/observed.nc",
         cells=cells_of,
         contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
@@ -46,8 +46,9 @@ rule measure_derived:
     params:
         asked=lambda wildcards: ASKED[wildcards.probe],
         programs={key: value for key, value in config["programs"].items() if key != "gmt"},
-        panels=chosen_panels(),
-        controls=config["controls"],
+        # A panel belongs to its Jacobian: in other probes the same programs are planted where they happen to fall.
+        panels=lambda wildcards: question(wildcards)["panels"],
+        controls={key: config["controls"][key] for key in ("planted", "additive")},
         seed=SEED,
         code=lambda wildcards: code(
             f"probes.{wildcards.probe}:measure",
@@ -101,6 +102,7 @@ rule test:
         question=question,
         code=lambda wildcards: code(
             *(f"probes.{wildcards.probe}:{name}" for name in ("test", "controlled", "references")),
+            *declared(wildcards.probe),
             "testing",
         ),
     script:
@@ -145,7 +147,12 @@ rule gather_evidence:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        code=code("evidence:with_q", "evidence:read", "evidence:write"),
+        code=lambda wildcards: code(
+            *declared(wildcards.probe),
+            "evidence:with_q",
+            "evidence:read",
+            "evidence:write",
+        ),
     script:
         "../scripts/gather_evidence.py"
 

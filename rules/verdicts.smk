@@ -17,7 +17,7 @@ rule verdicts:
         thresholds=config["thresholds"],
         interest=config["power"],
         representation=config["levels"]["representation"],
-        code=code("verdict:verdicts"),
+        code=code("verdict:verdicts", "verdict:planted_truth", *declared(*config["probes"])),
     script:
         "../scripts/verdicts.py"
 

@@ -10,7 +10,7 @@ with job(snakemake):
     from pertprobe.probes.base import MeasureInputs
 
     given, params = snakemake.input, snakemake.params
-    card = read_card(given.card)
+    card = read_card(given.names)
     cells = CellSets.load(given.cells).for_genes(card["genes"])
     asked = {name: params[name] for name in ("programs", "panels", "controls", "seed")}
     contexts = tuple(CellSets.load(path) for path in given.contexts)

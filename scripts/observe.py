@@ -8,4 +8,4 @@ with job(snakemake):
     from pertprobe.observed import observe
 
     given, params = snakemake.input, snakemake.params
-    write_measurement(observe(given.cells, read_card(given.card), params.entry, seed=params.seed), snakemake.output[0])
+    write_measurement(observe(given.cells, read_card(given.names), params.entry, seed=params.seed), snakemake.output[0])

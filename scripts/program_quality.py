@@ -9,5 +9,5 @@ with job(snakemake):
     from pertprobe.quality import program_quality, read_quality
 
     given, settings = snakemake.input, snakemake.params.programs
-    programs = run_programs(given.programs, settings, universe([read_card(given.card)]))
+    programs = run_programs(given.programs, settings, universe([read_card(given.names)]))
     write(program_quality(read_quality(given.quality), programs, settings["min_perturbations"]), snakemake.output[0])

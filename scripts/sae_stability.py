@@ -13,17 +13,13 @@ with job(snakemake):
     from pertprobe.seeding import generator
 
     given, params, settings = snakemake.input, snakemake.params, snakemake.params.settings
-    name, layer = snakemake.wildcards.sae, settings["layer"]
+    name, layer, n = snakemake.wildcards.sae, settings["layer"], settings["seeds"]
     pool = partial(pooled_models, settings["models"], given.models, params.loading, given.cells)
     trained = [SparseAutoencoder.load(Path(file).parent) for file in [given.sae, *given.further]]
     activations = pooled_activations(pool(), layer, settings["cells"], params.seed)
-    seeds = [sae_seed(params.seed, name, number) for number in range(len(trained))]
-    untrained = [train_sae(activations, settings["expansion"], settings["k"], seed, steps=0) for seed in seeds]
-    dictionaries = pooled_dictionaries(pool(), layer, [*trained, *untrained])
-    summary, features = stability_tables(
-        dictionaries[: len(trained)],
-        dictionaries[len(trained) :],
-        lambda number: generator(params.seed, "stability", name, number),
-    )
+    fresh = partial(train_sae, activations, settings["expansion"], settings["k"], steps=0)
+    untrained = [fresh(sae_seed(params.seed, name, number)) for number in range(n)]
+    found = pooled_dictionaries(pool(), layer, [*trained, *untrained])
+    summary, features = stability_tables(found[:n], found[n:], partial(generator, params.seed, "stability", name))
     write(summary, snakemake.output.stability)
     write(features, snakemake.output.features)

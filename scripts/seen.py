@@ -1,14 +1,15 @@
-"""Read and check one model, and say which perturbations it has seen."""
+"""Read and check one model, and say what it knows and which perturbations it has seen."""
 
 from pertprobe.job import job
 
 with job(snakemake):
-    from pertprobe.cards import own_split, perturbation_table
-    from pertprobe.files import atomic
+    from pertprobe.cards import model_names, own_split, perturbation_table
+    from pertprobe.files import atomic, write_json
     from pertprobe.models import load_model
 
     model = load_model(snakemake.input.model, **snakemake.params.loading)
     split = snakemake.input.get("split") or own_split(snakemake.input.model)
     table = perturbation_table(model, split, snakemake.params.label)
-    with atomic(snakemake.output[0]) as temporary:
+    with atomic(snakemake.output.table) as temporary:
         table.to_csv(temporary, sep="\t")
+    write_json(model_names(model), snakemake.output.names)

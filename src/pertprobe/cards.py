@@ -26,7 +26,6 @@ def model_card(name: str, models: Mapping[str, "Model"], entry: Mapping[str, Any
 
     model = models[name]
     fitting = CellSets.load(cells).for_genes(model.genes)
-    names = {key: list(getattr(model, key)) for key in ("genes", "output_genes", "perturbations", "batches")}
     related = {
         other: shared_initialisation(model, each)
         for other, each in models.items()
@@ -34,16 +33,20 @@ def model_card(name: str, models: Mapping[str, "Model"], entry: Mapping[str, Any
     }
     return {
         **model.card,
-        **names,
+        **model_names(model),
         "name": name,
         "context": entry["context"],
         "regime": entry["regime"],
-        "control": model.control,
-        "set_size": model.set_size,
-        "capabilities": sorted(model.capabilities),
         "cells": fitting.hash,
         "shared_initialisation": related,
     }
+
+
+def model_names(model: "Model") -> dict[str, Any]:
+    """Return what a model itself says: its names, set size and capabilities; nothing that other models change."""
+    names = {key: list(getattr(model, key)) for key in ("genes", "output_genes", "perturbations", "batches")}
+    own = {"control": model.control, "set_size": model.set_size, "capabilities": sorted(model.capabilities)}
+    return {**names, **own}
 
 
 def own_split(directory: str | Path) -> Path | None:
@@ -76,7 +79,7 @@ def read_cards(
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
-    """Read a model's card."""
+    """Read a model's card, or its names alone."""
     return json.loads(Path(path).read_text())
 
 

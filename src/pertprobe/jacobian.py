@@ -20,7 +20,7 @@ class PanelJacobian(NamedTuple):
     values: Tensor
     """dY[target] / dX[regulator], total derivative [n_sets, targets, regulators]."""
     open: Tensor
-    """Share of cells whose output for the target is above 0 [n_sets, targets]; 0 means a closed output ReLU."""
+    """Share of cells whose output for the target is not exactly 0 [n_sets, targets]; 0 means a closed output ReLU."""
 
 
 class Point(NamedTuple):
@@ -67,7 +67,8 @@ def panel_jacobian(
     gradients = vmap(lambda seed: pull_back(seed)[0])(seeds)  # [targets, n_sets, cells, G]
     values = gradients.sum(-2)[..., regulators].movedim(0, 1)
     with torch.no_grad():
-        active = (respond(model, code, point)[..., targets] > 0).to(outputs).mean(-2)
+        # A closed ReLU gives exactly 0; without one an output may be negative and its derivative stands.
+        active = (respond(model, code, point)[..., targets] != 0).to(outputs).mean(-2)
     return PanelJacobian(values, active)
 
 

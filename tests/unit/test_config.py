@@ -190,9 +190,9 @@ COPIES = [["q", "<", 0.05], ["exceeds_redrawn", "==", True]]
 def test_a_threshold_on_copies_that_are_not_drawn_is_a_fault(column):
     with pytest.raises(Faults) as error:
         check_inputs(made_by_itself([["q", "<", 0.05], [column, "<", 0.5]], redrawn=0))
-    assert error.value.messages == [
-        f"thresholds.knockout: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
-    ]
+    assert error.value.messages == (
+        f"thresholds.knockout: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less",
+    )
 
 
 @pytest.mark.parametrize(

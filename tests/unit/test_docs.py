@@ -31,15 +31,25 @@ def text(page):
     return (ROOT / page).read_text(encoding="utf-8")
 
 
+def resolved(part, schema):
+    """Return a part of the schema with what it refers to filled in."""
+    if "$ref" not in part:
+        return part
+    found = schema
+    for name in part["$ref"].removeprefix("#/").split("/"):
+        found = found[name]
+    return found | part
+
+
 def schema_keys(node, schema, prefix=""):
     """Yield (dotted key, default or NONE) of everything the schema lets a config say."""
     for name, part in node.get("properties", {}).items():
-        part = part | schema["$defs"][part["$ref"].split("/")[-1]] if "$ref" in part else part
+        part = resolved(part, schema)
         yield prefix + name, part.get("default", NONE)
         yield from schema_keys(part, schema, f"{prefix}{name}.")
         entries = part.get("additionalProperties")
         if isinstance(entries, dict) and "$ref" in entries:
-            yield from schema_keys(schema["$defs"][entries["$ref"].split("/")[-1]], schema, f"{prefix}{name}.<name>.")
+            yield from schema_keys(resolved(entries, schema), schema, f"{prefix}{name}.<name>.")
 
 
 SCHEMA = yaml.safe_load(text("config/schema.yaml"))

@@ -7,6 +7,7 @@ from tiny import GENES, MeanShift, cell_sets, random_state
 
 from pertprobe.errors import PertprobeError
 from pertprobe.jacobian import Point, cells_point, check_multiplicity, mean_cell_point, panel_jacobian, respond
+from pertprobe.models.planted import planted_models
 
 MODELS = {
     "plain": {"batch_encoder": False},
@@ -156,3 +157,18 @@ def test_a_model_that_counts_cells_but_not_their_multiplicity_is_found_out():
     code = code_of(model)
     with pytest.raises(PertprobeError, match=r"multiplicity 5 gives another output.*Set at: cells"):
         check_multiplicity(model, code, mean_cell_point(cell_sets().values, None, code))
+
+
+def test_a_target_is_open_where_its_output_is_not_exactly_zero():
+    """Without a ReLU an output may be negative, and its derivative stands."""
+    cells = cell_sets()
+    built = {"genes": GENES, "perturbations": ["x1"], "control": "ctrl", "cells": cells, "programs": {"P": ["x1"]},
+             "dtype": torch.float64}  # fmt: skip
+    for relu in (False, True):
+        model = planted_models(**built, relu=relu)["planted"]
+        code = model.encode_perturbations(["x1"])[0]
+        point = cells_point(cells.values - 0.5, None, code_of(model))  # half of the outputs are below 0
+        found = panel_jacobian(model, code, point, TARGETS, REGULATORS).open
+        below = (respond(planted_models(**built)["planted"], code, point)[..., TARGETS] <= 0).double().mean(-2)
+        assert 0.1 < below.mean() < 0.9
+        close(found, 1 - below if relu else torch.ones_like(below))

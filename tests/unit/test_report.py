@@ -14,8 +14,8 @@ from pertprobe import evidence
 from pertprobe.figures import nothing_to_draw, verdict_matrix, write_figure
 from pertprobe.report import write_report
 from pertprobe.report.page import inline_svg, number
-from pertprobe.report.words import agreement_with_truth, found, listed, not_evaluable
-from pertprobe.verdict import readings, verdicts
+from pertprobe.report.words import agreement_with_truth, control_answers, found, listed, not_evaluable
+from pertprobe.verdict import CONTROL_WORDS, VERDICT_COLUMNS, readings, verdicts
 
 WHO = {"probe": "knockout", "statistic": "agreement", "context": "line_a", "regime": "fewshot"}
 THRESHOLDS = {"knockout": [["q", "<", 0.05]], "pert_embedding": [["q", "<", 0.05]]}
@@ -161,9 +161,18 @@ def test_readings_are_told():
         ("none", "m", "", "R"),
         ("one", "m", "n", "P"),
     ]
-    table = pd.DataFrame(rows, columns=["reading", "model", "reference", "program"])
+    table = pd.DataFrame(rows, columns=["reading", "model", "reference", "program"]).assign(probe="")
     sentences = list(found(judged()[1], table))
     assert sentences == ["Reading of m: P, Q are mechanistic.", "Reading of m against n: P is one."]
+
+
+def test_readings_of_one_probe_are_told_apart_from_those_of_levels():
+    rows = [("one", "m", "n", "P", ""), ("one", "m", "n", "P", "knockout"), ("none", "m", "n", "Q", "knockout")]
+    table = pd.DataFrame(rows, columns=["reading", "model", "reference", "program", "probe"])
+    assert list(found(judged()[1], table)) == [
+        "Reading of m against n: P is one.",
+        "Reading of m against n by knockout alone: P is one.",
+    ]
 
 
 def test_reasons_are_told_once_with_their_counts():
@@ -194,3 +203,58 @@ def test_ids_of_figures_are_their_own(tmp_path):
     (tmp_path / "fig.svg").write_text('<?xml?><svg><g id="a"/><use href="#a" clip-path="url(#b)"/></svg>')
     found = inline_svg(tmp_path / "fig.svg")
     assert found == '<svg><g id="fig-a"/><use href="#fig-a" clip-path="url(#fig-b)"/></svg>'
+
+
+def control(role, q, program="P"):
+    return {**asked(program, q), "role": role}
+
+
+def test_controls_have_a_section_with_their_figures_and_answers(tmp_path):
+    rows = [asked("P", 0.001), control("planted", 0.001), control("lookup", 0.001), control("covariation", 0.6)]
+    rows += [asked("Q", 0.6), control("planted", 0.6, "Q")]
+    text = page(tmp_path, *rows)
+    section = text[text.index('<h2 id="controls">') : text.index('<h2 id="models">')]
+    assert section.index("the figure controls") < section.index("the figure cascade")
+    assert "<td>knockout</td><td>1 of 2</td><td>1 of 1</td><td>0 of 1</td>" in section
+    assert '<a href="#controls">' in text
+    verdict = text[text.index("All 2 verdicts") :]
+    assert re.search(r"<td>found</td><td>passes</td><td>fails</td>", verdict)
+    assert re.search(r"<td>missed</td><td>absent</td><td>absent</td>", verdict)
+
+
+def test_controls_that_were_not_asked_are_none_of_none():
+    (row,) = control_answers(judged(asked("P", 0.001))[1])
+    assert row == {"probe": "knockout", "planted": "0 of 0", "lookup": "0 of 0", "covariation": "0 of 0"}
+
+
+def test_controls_are_no_evidence_rows_of_the_page(tmp_path):
+    text = page(tmp_path, asked("P", 0.001), control("planted", 0.001), control("redrawn", 0.001))
+    assert "Evidence: 1 tested rows" in text
+
+
+def test_what_a_fail_and_power_mean_is_said_with_the_numbers_of_the_config(tmp_path):
+    text = page(tmp_path, asked("P", 0.001))
+    assert "Power is that of the condition on q for members shifted by 0.75 sd of all others" in text
+    assert re.search(r"below\s+0\.9 a missed condition is not evaluable", text)
+    assert "A fail is said only where an effect worth finding would have been found" in text
+    assert "not measured" not in text
+
+
+def test_missing_power_is_told_once_for_all_programs(tmp_path):
+    weak = {"unit_sd": 1.0}
+    _, table = judged(*(asked(name, 0.5, **weak, null_sd=sd) for name, sd in (("P", 0.5), ("Q", 0.6))))
+    (sentence,) = not_evaluable(table)
+    assert sentence.startswith(
+        "knockout: 2 programs (P, Q) - power: ... for an effect of ... sd, ... sd could have been"
+    )
+
+
+def test_readings_name_the_probe_they_are_of(tmp_path):
+    text = page(tmp_path, asked("P", 0.001))
+    section = text[text.index('<h2 id="readings">') : text.index('<h2 id="knockout">')]
+    heads = re.findall("<th>([^<]*)</th>", section[: section.index("</tr>")])
+    assert heads[:4] == ["program", "model", "reference", "probe"]
+
+
+def test_every_role_has_a_place_in_the_answers():
+    assert {f"{role}_control" for role in CONTROL_WORDS} <= set(VERDICT_COLUMNS)

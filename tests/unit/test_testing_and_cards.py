@@ -15,6 +15,7 @@ from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, profiles, random_st
 from pertprobe.cards import (
     context_source,
     model_card,
+    model_names,
     own_split,
     perturbation_table,
     read_cards,
@@ -190,6 +191,18 @@ def test_a_card_says_what_the_model_is_and_whom_it_resembles(tmp_path):
     assert card["shared_initialisation"]["same"]["difference"] > 0.5
     assert abs(card["shared_initialisation"]["other"]["difference"]) < 0.5
     assert model_card("shift", models, entry, tmp_path / "cells.h5ad")["shared_initialisation"] == {}
+
+
+def test_what_a_model_itself_says_is_in_its_card_and_knows_no_other_model(tmp_path):
+    cell_sets(genes=GENES[::-1]).write(tmp_path / "cells.h5ad")
+    models = {"m": random_state(), "other": random_state(seed=1)}
+    names = json.loads(json.dumps(model_names(models["m"])))
+    assert names.keys() == {
+        "genes", "output_genes", "perturbations", "batches", "control", "set_size", "capabilities",
+    }  # fmt: skip
+    card = json.loads(json.dumps(model_card("m", models, {"context": "a", "regime": "b"}, tmp_path / "cells.h5ad")))
+    assert {key: card[key] for key in names} == names
+    assert universe([names]) == universe([card])
 
 
 def test_a_model_whose_genes_the_cells_lack_is_refused(tmp_path):

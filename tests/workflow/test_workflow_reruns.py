@@ -10,7 +10,18 @@ from workflow_project import tiny
 JUDGING = Counter(["verdicts", "readings", "draw_verdicts", "report", "run_times"])
 RECHECKING = Counter(["recheck_inputs", "provenance"])
 TESTING = Counter(test=3, compare=2, gather_evidence=1, draw=1)
+"""Of one probe."""
+TESTED = JUDGING + Counter(["draw_controls"])
+"""What follows any change of the evidence."""
+DERIVING = Counter(measure_derived=3)
+"""Of one probe: the models planted beside each model."""
 MEASURING = Counter(measure_targeted_jacobian=3, gather=3, rank_targeted_jacobian=3)
+PROBES = ("sae_features", "pert_embedding", "targeted_jacobian", "knockout")
+
+
+def times(n, jobs):
+    """Return the jobs n times."""
+    return Counter({rule: n * count for rule, count in jobs.items()})
 
 
 def changed(path, name):
@@ -42,19 +53,59 @@ def test_the_preset_published_only_judges_again(demo):
     assert demo.plan(tiny() | published).jobs == JUDGING
 
 
+def test_another_effect_of_interest_only_judges_again(demo):
+    for power in ({"d": 2}, {"power": 0.9}):
+        assert demo.plan(tiny() | {"power": power}).jobs == JUDGING
+
+
+def test_other_words_of_readings_are_only_read_again(demo):
+    plan = demo.plan(tiny() | {"reading_words": {"one": "marginal"}})
+    assert plan.jobs == Counter(["readings", "report", "run_times"])
+
+
+COPYING = Counter({f"measure_{probe}": 3 for probe in PROBES} | {"gather": 12, "export_space": 9})
+"""Every measurement that holds copies, and what is made of it."""
+
+
+@pytest.mark.parametrize("controls", [{"redrawn": 3}, {"cascade": False}], ids=str)
+def test_other_copies_measure_again_what_has_copies_and_no_more(demo, controls):
+    plan = demo.plan(tiny() | {"controls": tiny()["controls"] | controls})
+    assert plan.jobs == TESTED + times(4, TESTING) + COPYING + Counter(rank_targeted_jacobian=3)
+    assert of_probes(plan, "measurements") == set(PROBES)  # not delta_y
+    assert not any("derived" in name for name in plan.outputs)
+
+
+def test_a_stronger_planted_effect_measures_the_planted_models_again_and_tests(demo):
+    plan = demo.plan(tiny() | {"controls": tiny()["controls"] | {"planted": {"d": 3}}})
+    assert plan.jobs == TESTED + times(4, TESTING + DERIVING)
+
+
+def test_without_planted_models_nothing_is_measured(demo):
+    plan = demo.plan(tiny() | {"controls": tiny()["controls"] | {"planted": False}})
+    assert plan.jobs == TESTED + times(4, TESTING)
+
+
+def test_other_limits_of_programs_measure_no_model_again(demo):
+    config = tiny()
+    config["programs"]["min_perturbations"] = 2
+    plan = demo.plan(config)
+    own = Counter(program_quality=3, evaluability=1, quality_page=1)
+    assert plan.jobs == TESTED + times(4, TESTING + DERIVING) + RECHECKING + own
+
+
 def test_changed_targets_of_a_panel_measure_only_the_jacobian_again(demo):
     config = tiny()
     config["panels"]["program_1"]["targets"].pop()
     plan = demo.plan(config)
-    assert plan.jobs == JUDGING + RECHECKING + TESTING + MEASURING + Counter(["evaluability"])
+    assert plan.jobs == TESTED + RECHECKING + TESTING + MEASURING + DERIVING + Counter(["evaluability"])
     assert of_probes(plan, "measurements") == of_probes(plan, "evidence") == {"targeted_jacobian"}
 
 
-def test_changed_perturbations_of_a_panel_measure_nothing_again(demo):
+def test_changed_perturbations_of_a_panel_measure_no_model_again(demo):
     config = tiny()
     config["panels"]["program_1"]["perturbations"] = ["g001", "g002", "g003"]
     plan = demo.plan(config)
-    assert plan.jobs == JUDGING + RECHECKING + TESTING + Counter(["evaluability"])
+    assert plan.jobs == TESTED + RECHECKING + TESTING + DERIVING + Counter(["evaluability"])
     assert of_probes(plan, "evidence") == {"targeted_jacobian"}
 
 
@@ -62,16 +113,18 @@ def test_a_changed_setting_of_one_probe_leaves_the_others_alone(demo):
     config = tiny()
     config["probes"]["knockout"]["value"] = "mean"
     plan = demo.plan(config)
-    assert plan.jobs == JUDGING + TESTING + Counter(measure_knockout=3, gather=3, export_space=3)
+    assert plan.jobs == TESTED + TESTING + DERIVING + Counter(measure_knockout=3, gather=3, export_space=3)
     assert of_probes(plan, "evidence") == {"knockout"}
 
 
 def test_another_model_measures_nothing_of_the_others_again(demo):
     config = tiny()
     config["models"]["another"] = config["models"]["a_fewshot"] | {"regime": "unknown"}
-    measured = {name for name in demo.plan(config).outputs if name.startswith(("measurements", "trained", "sae"))}
+    outputs = demo.plan(config).outputs
+    measured = {name for name in outputs if name.startswith(("measurements", "trained", "sae", "spaces"))}
+    measured |= {name for name in outputs if name.startswith("models") and not name.endswith("card.json")}
     assert measured
-    assert all("another" in name for name in measured)
+    assert [name for name in measured if "another" not in name] == []
 
 
 def test_more_permutations_measure_nothing_again(demo):
@@ -84,12 +137,12 @@ def test_more_permutations_measure_nothing_again(demo):
     assert of_probes(plan, "evidence") == set(config["probes"])
 
 
-def test_a_changed_gene_set_file_trains_and_measures_nothing_again(finished):
+def test_a_changed_gene_set_file_trains_and_measures_no_model_again(finished):
     path = finished.results / "simulated/programs.gmt"
     path.write_text(path.read_text() + "another\tplanted\tg001\tg004\tg007\n")
     plan = finished.plan(tiny())
-    assert {"test", "compare", "evaluability", "verdicts"} <= plan.jobs.keys()
-    assert not {rule for rule in plan.jobs if rule.startswith(("measure", "train", "simulate", "cells"))}
+    own = Counter(program_quality=3, evaluability=1, quality_page=1)
+    assert plan.jobs == TESTED + times(4, TESTING + DERIVING) + own  # a file that the run made is not checked
 
 
 def test_a_changed_constant_tests_again_only_the_probes_that_use_it(finished):
@@ -98,14 +151,14 @@ def test_a_changed_constant_tests_again_only_the_probes_that_use_it(finished):
     assert "\nTOO_FEW = " in text
     path.write_text(text.replace("\nTOO_FEW = ", "\nTOO_FEW = 1 + "))
     plan = finished.plan(tiny())
-    assert plan.jobs == JUDGING + Counter(test=9, compare=6, gather_evidence=3, draw=3)
+    assert plan.jobs == TESTED + times(3, TESTING)
     assert of_probes(plan, "evidence") == {"sae_features", "pert_embedding", "knockout"}
 
 
 def test_a_changed_jacobian_measures_only_the_jacobian_again(finished):
     changed(finished.folder / "src/pertprobe/jacobian.py", "panel_jacobian")
     plan = finished.plan(tiny())
-    assert plan.jobs == JUDGING + TESTING + MEASURING
+    assert plan.jobs == TESTED + TESTING + MEASURING + DERIVING
     assert of_probes(plan, "measurements") == of_probes(plan, "evidence") == {"targeted_jacobian"}
 
 

@@ -3,8 +3,10 @@
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from workflow_project import tiny
 
 MODELS = ("a_fewshot", "b_fewshot", "a_zeroshot")
@@ -14,26 +16,39 @@ COMPARED = {"sae_features": PAIRS, "pert_embedding": PAIRS, "targeted_jacobian":
 """Probe -> the pairs it has a question about: knock-outs only that of two contexts."""
 EVIDENCE = [
     *("probe", "statistic", "adjustment", "model", "reference", "context", "regime", "role", "copy", "program"),
-    *("panel", "unit", "n", "n_background", "estimate", "null_mean", "null_sd", "effect", "ci_low", "ci_high"),
-    *("p", "p_min", "p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q"),
-    *("estimate_published", "p_published", "ceiling", "disattenuated", "redrawn_max", "p_redrawn"),
-    *("exceeds_redrawn", "evaluable", "reason"),
+    *("panel", "unit", "n", "n_background", "estimate", "null_mean", "null_sd", "unit_sd", "effect", "ci_low"),
+    *("ci_high", "p", "p_min", "p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q"),
+    *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "redrawn_max", "p_redrawn"),
+    *("exceeds_redrawn", "exceeds_coexpression", "evaluable", "reason"),
 ]
 SPACES = ["pert_encoder", "sae_middle", "knockout", "delta_y"]
+FIGURES = ["verdict_matrix", "controls", "cascade", *PROBES, *(f"quality/{model}" for model in MODELS)]
+OF_A_MODEL = [
+    *("card.json", "names.json", "perturbations.tsv", "observed.nc", "quality.tsv", "program_quality.tsv"),
+    *("distribution.tsv", "drift.tsv"),
+]
+OF_AN_SAE = [
+    *("cfg.json", "sae_weights.safetensors", "pca.safetensors", "quality.tsv", "stability.tsv", "features.tsv"),
+    *("seeds/1/cfg.json", "seeds/1/sae_weights.safetensors"),
+]
 TREE = [
-    *("checks.json", "provenance.json", "run_times.tsv", "verdicts.tsv", "readings.tsv", "report.html"),
+    *("checks.json", "provenance.json", "run_times.tsv", "verdicts.tsv", "readings.tsv", "report.html", "quality.html"),
     *("simulated/cells.h5ad", "simulated/programs.gmt", "simulated/truth.tsv", "simulated/panels.tsv"),
     *("inputs/evaluability.tsv", "inputs/cells/line_a.h5ad", "inputs/cells/line_b.h5ad"),
     *(f"trained/{model}/checkpoints/final.ckpt" for model in MODELS),
-    *(f"models/{model}/{name}" for model in MODELS for name in ("card.json", "perturbations.tsv", "quality.tsv")),
-    *(f"sae/joint/{name}" for name in ("cfg.json", "sae_weights.safetensors", "quality.tsv")),
+    *(f"models/{model}/{name}" for model in MODELS for name in OF_A_MODEL),
+    *(f"sae/joint/{name}" for name in OF_AN_SAE),
     *(f"measurements/{probe}/{model}.nc" for probe in (*PROBES, "delta_y") for model in MODELS),
+    *(f"measurements/{probe}/derived/{model}.nc" for probe in PROBES for model in MODELS),
     *(f"evidence/{probe}/{name}.tsv" for probe in PROBES for name in (*MODELS, *PAIRS)),
     *(f"evidence/{probe}.tsv" for probe in PROBES),
-    *(f"figures/{figure}{suffix}" for figure in ("verdict_matrix", *PROBES) for suffix in (".svg", ".pdf", ".png")),
+    *(f"figures/{figure}{suffix}" for figure in FIGURES for suffix in (".svg", ".pdf", ".png")),
     *(f"spaces/{space}/{model}.h5ad" for space in SPACES for model in MODELS),
     *(f"ranks/{model}.tsv" for model in MODELS),
 ]
+COPIES = [f"{kind}_{number}" for number in (1, 2) for kind in ("redrawn", "shuffled")]
+CASCADES = [f"cascade_{stage}" for stage in ("decode", "mix", "encode_cells", "encode_perturbations")]
+REFERENCES = {"observed", "coexpression"}
 
 
 def test_every_file_of_the_results_tree_is_made(demo):
@@ -73,6 +88,46 @@ def test_evidence_has_the_columns_of_the_contract_in_their_order(demo, probe):
 
 
 @pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("model", MODELS)
+def test_untrained_copies_are_measured_beside_the_model_and_planted_models_beside_both(demo, probe, model):
+    found = xr.load_dataset(demo.results / f"measurements/{probe}/{model}.nc", engine="h5netcdf")
+    assert found.variant.values.tolist() == ["subject", *COPIES, *CASCADES]
+    planted = xr.load_dataset(demo.results / f"measurements/{probe}/derived/{model}.nc", engine="h5netcdf")
+    additive = ["additive"] if probe == "knockout" else []  # it has no stages
+    assert planted.variant.values.tolist() == ["planted", "lookup", "covariation", *additive]
+    np.testing.assert_array_equal(planted.perturbation, found.perturbation)
+
+
+def test_of_delta_y_nothing_but_the_model_is_measured(demo):
+    found = xr.load_dataset(demo.results / "measurements/delta_y/a_fewshot.nc", engine="h5netcdf")
+    assert found.variant.values.tolist() == ["subject"]
+    assert not (demo.results / "measurements/delta_y/derived").exists()
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_every_control_has_rows_beside_the_model(demo, probe):
+    table = pd.read_csv(demo.results / f"evidence/{probe}.tsv", sep="\t", keep_default_na=False)
+    planted = {"planted", "lookup", "covariation"} | ({"additive"} if probe == "knockout" else set())
+    assert set(table.role) == {"subject", "redrawn", "shuffled"} | planted | REFERENCES
+    assert set(table[table.role == "shuffled"]["copy"]) == {1, 2}
+    cascades = table[table.statistic.str.contains("_cascade_")]
+    assert set(cascades.role) == {"redrawn"}
+    assert table[table.role.isin(planted | REFERENCES) & (table.q != "")].evaluable.all()
+
+
+def test_verdicts_say_how_the_planted_models_fared_and_what_could_have_been_seen(demo):
+    verdicts = pd.read_csv(demo.results / "verdicts.tsv", sep="\t", keep_default_na=False)
+    assert {"found", "missed"} & set(verdicts.planted_control)
+    assert set(verdicts.planted_control) <= {"found", "missed", "absent"}
+    assert set(verdicts.lookup_control) | set(verdicts.covariation_control) <= {"passes", "fails", "absent"}
+    assert not ((verdicts.verdict == "fail") & (verdicts.planted_control == "missed")).any()
+    asked = verdicts[verdicts.reason.str.startswith("power: 0.")]
+    assert len(asked)
+    assert (asked.power.astype(float) < 0.8).all()
+    assert (asked.smallest_effect.astype(float) > 1).all()
+
+
+@pytest.mark.parametrize("probe", PROBES)
 def test_evidence_covers_every_model_and_the_pairs_it_compares(demo, probe):
     table = pd.read_csv(demo.results / f"evidence/{probe}.tsv", sep="\t", keep_default_na=False)
     asked = set(zip(table.model, table.reference, strict=True))
@@ -91,15 +146,19 @@ def test_readings_have_a_row_for_every_program_and_model(demo):
     readings = pd.read_csv(demo.results / "readings.tsv", sep="\t", keep_default_na=False)
     found = set(zip(readings.program, readings.model, strict=True))
     assert {(f"program_{number}", model) for number in range(1, 5) for model in MODELS} <= found
+    compared = readings[readings.probe != ""]
+    assert set(compared.comparison) == {"contexts", "regimes"}
+    assert set(compared.probe) == {"sae_features", "pert_embedding", "targeted_jacobian"}  # knock-outs: pairs alone
 
 
-def test_the_report_needs_no_other_file_and_no_network(demo):
-    page = (demo.results / "report.html").read_text()
+@pytest.mark.parametrize(("name", "links"), [("report.html", {"quality.html"}), ("quality.html", {"report.html"})])
+def test_the_pages_need_no_other_file_and_no_network(demo, name, links):
+    page = (demo.results / name).read_text()
     loaded = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)["']|url\(\s*["']?([^"')]*)|@import\s+["']?(\S+)""", page)
     targets = {target for each in loaded for target in each if target}
-    assert {target for target in targets if not target.startswith(("#", "data:"))} == set()
-    assert "<script src" not in page
-    assert page.count("<svg") >= 1 + len(PROBES)
+    assert {target for target in targets if not target.startswith(("#", "data:"))} <= links  # of the same run
+    assert "src=" not in page
+    assert page.count("<svg") == (len(MODELS) if name == "quality.html" else 3 + len(PROBES))
 
 
 def test_provenance_names_versions_seed_and_hashes(demo):

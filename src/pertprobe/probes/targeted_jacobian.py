@@ -208,7 +208,7 @@ def ranks(measurement: xr.Dataset, panels: Mapping[str, Mapping[str, Any]]) -> p
     """Return where every perturbation stands on each pair of each panel, over all perturbations.
 
     Columns: panel, regulator, target, perturbation, jacobian (mean over cell sets), rank (1 = largest |J|, ties share
-    their mean), of (perturbations ranked), open (share of cells whose output for the target is above 0). No rows where
+    their mean), of (perturbations ranked), open (share of cells whose output for the target is not 0). No rows where
     the measurement could not be made.
     """
     columns = ["panel", "regulator", "target", "perturbation", "jacobian", "rank", "of", "open"]

@@ -30,8 +30,9 @@ def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
             what = f"found {listed(passed)}" if passed else "found none"
             yield f"{probe} on {who} {what}, of {len(passed) + len(failed)} programs that could be tested."
     clear = readings[~readings.reading.isin([NOT_EVALUABLE, "none", ""])]
-    for (reading, model, reference), rows in clear.groupby(["reading", "model", "reference"], sort=False):
-        who = f"{model} against {reference}" if reference else model
+    keys = ["reading", "model", "reference", "probe"]
+    for (reading, model, reference, probe), rows in clear.groupby(keys, sort=False):
+        who = (f"{model} against {reference}" if reference else model) + (f" by {probe} alone" if probe else "")
         yield f"Reading of {who}: {listed(list(rows.program))} {'is' if len(rows) == 1 else 'are'} {reading}."
 
 
