@@ -13,8 +13,7 @@ from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics.ceiling import noise_ceiling, pair_weights
 from pertprobe.statistics.intervals import bootstrap_coherence
 from pertprobe.statistics.mantel import mantel
-from pertprobe.statistics.moments import PairSums
-from pertprobe.statistics.permutation import coherence
+from pertprobe.statistics.many import coherence_many
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 Row = dict[str, Any]
@@ -61,16 +60,18 @@ def similarity_rows(
     said: Callable[[np.ndarray, str], tuple[float, float]] | None = None,
 ) -> Iterator[Row]:
     """Yield one row per program of the mean of a similarity [P, P] over its pairs of perturbations."""
-    sums = PairSums.of(similarity)
-    for program, found, short in each_program(inputs, names, inputs.min_perturbations, "trained perturbations"):
+    asked = list(each_program(inputs, names, inputs.min_perturbations, "trained perturbations"))
+    sets = {program: found for program, found, short in asked if not short}
+    tests = coherence_many(
+        similarity, sets, strength, inputs.permutations, lambda program: inputs.random("coherence", program)
+    )
+    for program, found, short in asked:
         what = {**who, "program": program, "n": len(found), "n_background": len(names)}
         if short:
             yield evidence.not_evaluable(inputs.identity, short, **what)
             continue
-        random = inputs.random("coherence", program)
-        test = coherence(similarity, found, strength, inputs.permutations, random, sums=sums)
         low, high = bootstrap_coherence(similarity, found, inputs.bootstrap, inputs.random("interval", program))
-        columns = evidence.tested(test, inputs.subject.held_out(names[found]))
+        columns = evidence.tested(tests[program], inputs.subject.held_out(names[found]))
         estimate, p = said(found, program) if said else (np.nan, np.nan)
         interval = {"ci_low": low, "ci_high": high}
         yield evidence.row(inputs.identity, **what, **columns, **interval, estimate_published=estimate, p_published=p)

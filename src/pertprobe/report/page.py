@@ -59,6 +59,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "columns": SHOWN,
         "models": _models(files, params),
         "sae": {name: _table(each).to_dict("records") for name, each in zip(params.sae, files.sae, strict=True)},
+        "stability": [row for each in getattr(files, "stability", []) for row in _stability(each)],
         "thresholds": {
             probe: "; ".join(" ".join(map(str, each)) for each in conditions)
             for probe, conditions in params.thresholds.items()
@@ -87,6 +88,23 @@ def number(value: Any) -> str:
 
 def _table(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", keep_default_na=False)
+
+
+def _stability(path: str | Path) -> list[dict[str, Any]]:
+    """Return how alike autoencoders of two seeds are: trained, and before training."""
+    shown = [
+        "trained",
+        "seed",
+        "other",
+        "features",
+        "estimate",
+        "null_mean",
+        "p",
+        "share_alike",
+        "decoder_cosine",
+        "stable",
+    ]
+    return [{"sae": Path(path).parent.name, **row} for row in _table(path)[shown].to_dict("records")]
 
 
 def _shown(tables: pd.DataFrame, probe: str) -> list[dict[str, Any]]:

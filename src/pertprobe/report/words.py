@@ -8,7 +8,6 @@ from pertprobe.verdict import FAIL, NOT_EVALUABLE, PASS
 
 TOO_FEW = r"^(\d+) (.*)$"
 """Reasons that begin with a count."""
-NUMBER = r"\b\d+(?:\.\d+)?(?:e-\d+)?"
 MANY = 8
 """Longer lists of names are cut, and the rest counted."""
 
@@ -39,9 +38,9 @@ def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
 def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:
     """Yield a sentence per probe and reason: which questions could not be put, and how many units they had."""
     rows = verdicts[verdicts.verdict == NOT_EVALUABLE]
-    # Numbers inside a reason differ from row to row: reasons of one kind are told together.
-    alike = rows.reason.str.replace(NUMBER, "...", regex=True)
-    reasons = alike.where(rows.reason.str.startswith(("power", "quality gate")), rows.reason)
+    # Numbers inside a reason differ from row to row: reasons of one kind are told together, in short.
+    reasons = rows.reason.where(~rows.reason.str.startswith("power:"), "an effect of interest could have been missed")
+    reasons = reasons.where(~reasons.str.startswith("quality gate"), "predicted no better than by the mean shift")
     counted = reasons.str.extract(TOO_FEW)
     rows = rows.assign(kind=counted[1].fillna(reasons), count=pd.to_numeric(counted[0]))
     for (probe, kind), group in rows.groupby(["probe", "kind"], sort=False):
