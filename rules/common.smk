@@ -5,10 +5,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from pertprobe.checks import check_inputs, check_references, given_paths
+from pertprobe.checks import check_inputs, check_references, control_faults, given_paths
 from pertprobe.config import expanded, schema_faults
 from pertprobe.digest import code
 from pertprobe.errors import Faults, PertprobeError
+from pertprobe.messages import raise_together
 
 SCHEMA = Path(workflow.current_basedir) / "../config/schema.yaml"
 
@@ -20,6 +21,7 @@ def checked_config():
         raise WorkflowError(str(Faults(faults)))
     validate(config, str(SCHEMA))
     try:
+        raise_together(list(control_faults(config)))
         settled = expanded(config, f"results/{config['run']}")
         if not all(map(os.path.exists, given_paths(settled))):
             check_inputs(settled)  # the run cannot start: read what there is, and name every fault together
@@ -149,9 +151,8 @@ def measuring_code(probe):
 
 def declared(*probes):
     """Return the names of what probes declare, which no function of theirs need use, but tests and verdicts do."""
-    return [
-        f"probes.{probe}:{name}" for probe in probes for name in ("STATISTICS", "CONTROLLED", "CORRELATIONS", "LEVEL")
-    ]
+    names = ("STATISTICS", "CONTROLLED", "CORRELATIONS", "FIRST_ORDER", "LEVEL", "UNIT")
+    return [f"probes.{probe}:{name}" for probe in probes for name in names]
 
 
 def derived_of(which):

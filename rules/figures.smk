@@ -95,7 +95,7 @@ rule report:
         controls="<results>/figures/controls.svg",
         cascade="<results>/figures/cascade.svg",
         sae=every("sae/{sae}/quality.tsv", sae=config["sae"]),
-        stability=[table for table in PRODUCTS if table.endswith("/stability.tsv")],
+        stability=[table for table in PRODUCTS if table.endswith("stability.tsv")],
     output:
         "<results>/report.html",
     log:

@@ -79,7 +79,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
     notes = {name: _fit(config, name, model, cells, faults) for name, model in models.items()}
     splits = _check_splits(config, faults)
     programs = _check_programs(config, cells, models, faults)
-    faults += [*_layer_faults(config, models), *_knockout_faults(config, models), *_control_faults(config)]
+    faults += [*_layer_faults(config, models), *_knockout_faults(config, models)]
     raise_together(faults)
     return {
         "cells": {name: _cells_summary(config["cells"][name]["path"], found) for name, found in cells.items()},
@@ -110,8 +110,8 @@ def _knockout_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[
             yield f"probes.knockout.genes: not among the genes of {name}: {listed(missing)}"
 
 
-def _control_faults(config: Config) -> Iterator[str]:
-    """Yield the thresholds that ask for a control which the run does not have."""
+def control_faults(config: Config) -> Iterator[str]:
+    """Yield the thresholds, defaults filled in, that ask for a control which the run does not have."""
     if (config.get("controls") or {}).get("redrawn", 1):
         return
     for probe in config.get("probes") or {}:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -127,6 +126,8 @@ def read_measurement(path: str | Path) -> xr.Dataset:
 
 def write_space(measurement: xr.Dataset, space: Sequence[str], path: str | Path) -> None:
     """Write perturbation x feature means as h5ad (obs = perturbations), for scanpy; empty where not measured."""
+    import anndata as ad  # here: it takes longer to import than most jobs take
+
     _, variable, feature = space
     table = pd.DataFrame()
     if NOT_EVALUABLE not in measurement.attrs:

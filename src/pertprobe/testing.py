@@ -118,7 +118,7 @@ def _seed_shown(row: dict[str, Any], inputs: TestInputs, module: ModuleType) -> 
 
     The copies of such a pair were drawn with common seeds: they show what a shared seed alone can (inference.md 4).
     """
-    seed = inputs.sharing and getattr(module, "FIRST_ORDER", False) and row["exceeds_redrawn"] is not True
+    seed = inputs.sharing and module.FIRST_ORDER and row["exceeds_redrawn"] is not True
     return {**row, "evaluable": False} if seed else row
 
 

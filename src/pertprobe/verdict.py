@@ -195,7 +195,12 @@ def judge(
     interest = interest or INTEREST
     missed = [condition for condition in conditions if not _holds(row, condition)]
     strict = min(
-        ((alpha or {}).get(column, value) for column, sign, value in conditions if column in TESTED), default=nan
+        (
+            (alpha or {}).get(column, value)
+            for column, sign, value in conditions
+            if column in TESTED and sign in ("<", "<=")
+        ),
+        default=nan,
     )
     found = power(row["unit_sd"], row["null_sd"], strict, interest["d"])
     smallest = smallest_effect(row["unit_sd"], row["null_sd"], strict, interest["power"])
@@ -203,7 +208,8 @@ def judge(
         return Judged(PASS, "", found, smallest)
     reason = "; ".join(f"{_shown(row, condition)} does not hold" for condition in missed)
     if any(column in TESTED for column, _, _ in missed) and not _settled(row, found, interest):
-        words = f"power: {found:.2g} for an effect of {interest['d']:g} sd, {smallest:.2g} sd could have been seen"
+        seen = f"{found:.2g} for an effect of {interest['d']:g} sd, {smallest:.2g} sd could have been seen"
+        words = f"power: {seen if found == found else 'not known'}"
         return Judged(NOT_EVALUABLE, joined(words, reason), found, smallest)
     return Judged(FAIL, reason, found, smallest)
 

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from snakemake.utils import validate
 
-from pertprobe.checks import check_inputs, check_references
+from pertprobe.checks import check_inputs, check_references, control_faults
 from pertprobe.config import expanded, schema_faults
-from pertprobe.errors import Faults, PertprobeError
+from pertprobe.errors import PertprobeError
 from pertprobe.evidence import COLUMNS, KEYS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -188,18 +188,19 @@ COPIES = [["q", "<", 0.05], ["exceeds_redrawn", "==", True]]
 
 @pytest.mark.parametrize("column", ["exceeds_redrawn", "p_redrawn", "redrawn_max"])
 def test_a_threshold_on_copies_that_are_not_drawn_is_a_fault(column):
-    with pytest.raises(Faults) as error:
-        check_inputs(made_by_itself([["q", "<", 0.05], [column, "<", 0.5]], redrawn=0))
-    assert error.value.messages == (
-        f"thresholds.knockout: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less",
-    )
+    faults = list(control_faults(made_by_itself([["q", "<", 0.05], [column, "<", 0.5]], redrawn=0)))
+    assert faults == [
+        f"thresholds.knockout: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
+    ]
 
 
 @pytest.mark.parametrize(
     ("thresholds", "controls"), [(COPIES, {"redrawn": 1}), (COPIES, {}), (COPIES[:1], {"redrawn": 0})]
 )
 def test_thresholds_that_the_run_can_answer_are_no_fault(thresholds, controls):
-    check_inputs(made_by_itself(thresholds, **controls))
+    config = made_by_itself(thresholds, **controls)
+    assert list(control_faults(config)) == []
+    check_inputs(config)
 
 
 def test_a_reading_may_be_called_otherwise_and_no_other_word_replaced():

@@ -162,7 +162,8 @@ def test_a_model_that_counts_cells_but_not_their_multiplicity_is_found_out():
 def test_a_target_is_open_where_its_output_is_not_exactly_zero():
     """Without a ReLU an output may be negative, and its derivative stands."""
     cells = cell_sets()
-    built = {"genes": GENES, "perturbations": ["x1"], "control": "ctrl", "cells": cells, "programs": {"P": ["x1"]},
+    names = ["x1", "x2", "x3", *GENES[:6]]
+    built = {"genes": GENES, "perturbations": names, "control": "ctrl", "cells": cells, "programs": {"P": names[:3]},
              "dtype": torch.float64}  # fmt: skip
     for relu in (False, True):
         model = planted_models(**built, relu=relu)["planted"]

@@ -45,7 +45,7 @@ def planted(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
     programs' sizes that the model knows nothing of.
     """
     with world(sizes["simulate"], seed) as made:
-        every = {context: _models(made, context, sizes, seed) for context in CONTEXTS}
+        every = {context: _models(made, context, sizes["d"], seed) for context in CONTEXTS}
         observed = {context: made.observed(context) for context in CONTEXTS}
         rows = [
             row

@@ -149,8 +149,6 @@ def _coherence_rows(inputs: TestInputs, identity: dict[str, Any], profiles: xr.D
 
 def _agreement_rows(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray) -> Iterator[dict[str, Any]]:
     genes, outputs = ours.perturbation.values, ours.gene.values
-    if len(genes) < 2:
-        return
     deciles = expression_deciles(inputs.cells, genes)
     sides = over_sets(ours), over_sets(theirs)
     for program, found, short in each_program(inputs, genes, inputs.min_genes, "knocked-out genes"):
