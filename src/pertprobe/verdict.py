@@ -120,8 +120,15 @@ def verdicts(
         alpha = _reachable(asked, conditions)
         for row in asked.to_dict("records"):
             judged = judge(row, conditions, alpha, interest)
-            controls = _controls(row, mine[mine.statistic == controlled[probe]], conditions)
-            rows.append(_verdict(row, _with_controls(judged, controls), conditions, controls, truth or {}))
+            planted = _planted(row, mine[mine.statistic == controlled[probe]])
+            controls = {role: _answer(role, planted.get(role), conditions) for role in CONTROL_WORDS}
+            if controls["planted"] == "missed":
+                missed = planted["planted"]
+                found = smallest_effect(
+                    missed["unit_sd"], missed["null_sd"], strictest(conditions, alpha), interest["power"]
+                )
+                judged = _without_control(judged, found)
+            rows.append(_verdict(row, judged, conditions, controls, truth or {}))
     return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
 
 
@@ -141,18 +148,19 @@ def _verdict(
     }
 
 
-def _controls(row: Mapping[str, Any], table: pd.DataFrame, conditions: Sequence[Condition]) -> dict[str, str]:
-    """Return how each planted model fares under the same conditions: found or missed, passes or fails, or absent.
+def _planted(row: Mapping[str, Any], table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return role -> the row of the planted model that was asked the same question."""
+    same = np.logical_and.reduce([table[key] == row[key] for key in ("model", "reference", "program", "panel")])
+    return {found["role"]: found for found in table[same & table.role.isin(CONTROL_WORDS)].to_dict("records")}
+
+
+def _answer(role: str, row: Mapping[str, Any] | None, conditions: Sequence[Condition]) -> str:
+    """Return how a planted model fares under the same conditions: found or missed, passes or fails, or absent.
 
     The conditions on the architecture null and on co-expression are the model's own: planted models have neither.
     """
     asked = [condition for condition in conditions if condition[0] not in OWN]
-    same = np.logical_and.reduce([table[key] == row[key] for key in ("model", "reference", "program", "panel")])
-    answers = {}
-    for role, words in CONTROL_WORDS.items():
-        found = table[same & (table.role == role)].to_dict("records")
-        answers[role] = words.get(_plainly(found[0], asked), "absent") if len(found) == 1 else "absent"
-    return answers
+    return "absent" if row is None else CONTROL_WORDS[role].get(_plainly(row, asked), "absent")
 
 
 def _plainly(row: Mapping[str, Any], conditions: Sequence[Condition]) -> str:
@@ -162,13 +170,16 @@ def _plainly(row: Mapping[str, Any], conditions: Sequence[Condition]) -> str:
     return PASS if all(_holds(row, condition) for condition in conditions) else FAIL
 
 
-def _with_controls(judged: Judged, controls: Mapping[str, str]) -> Judged:
-    """Let the controls speak: no fail where the planted effect is missed too, no silence where a false one passes."""
-    if judged.verdict == FAIL and controls["planted"] == "missed":
-        smallest = f"; the smallest it could have seen is {judged.smallest_effect:.2g} sd"
-        words = f"power: the planted control is missed at this size{smallest if judged.smallest_effect > 0 else ''}"
+def _without_control(judged: Judged, smallest: float) -> Judged:
+    """Return the answer where the planted effect is missed: no fail; a pass stands, with a note.
+
+    `smallest` is the effect that would have been found in the planted model.
+    """
+    if judged.verdict == FAIL:
+        seen = f"; the smallest it could have seen is {smallest:.2g} sd" if smallest > 0 else ""
+        words = f"power: the planted control is missed at this size{seen}"
         return judged._replace(verdict=NOT_EVALUABLE, reason=joined(words, judged.reason))
-    if judged.verdict == PASS and controls["planted"] == "missed":
+    if judged.verdict == PASS:
         return judged._replace(reason=joined(judged.reason, "the planted control is missed: passes are rare here"))
     return judged
 
@@ -194,14 +205,7 @@ def judge(
         return Judged(NOT_EVALUABLE, "; ".join(unreachable))
     interest = interest or INTEREST
     missed = [condition for condition in conditions if not _holds(row, condition)]
-    strict = min(
-        (
-            (alpha or {}).get(column, value)
-            for column, sign, value in conditions
-            if column in TESTED and sign in ("<", "<=")
-        ),
-        default=nan,
-    )
+    strict = strictest(conditions, alpha)
     found = power(row["unit_sd"], row["null_sd"], strict, interest["d"])
     smallest = smallest_effect(row["unit_sd"], row["null_sd"], strict, interest["power"])
     if not missed:
@@ -212,6 +216,16 @@ def judge(
         words = f"power: {seen if found == found else 'not known'}"
         return Judged(NOT_EVALUABLE, joined(words, reason), found, smallest)
     return Judged(FAIL, reason, found, smallest)
+
+
+def strictest(conditions: Sequence[Condition], alpha: Mapping[str, float] | None = None) -> float:
+    """Return the smallest p that the conditions on p or q ask for; nan without such a condition."""
+    asked = [
+        (alpha or {}).get(column, value)
+        for column, sign, value in conditions
+        if column in TESTED and sign in ("<", "<=")
+    ]
+    return min(asked, default=nan)
 
 
 def _settled(row: Mapping[str, Any], found: float, interest: Mapping[str, float]) -> bool:
