@@ -103,9 +103,19 @@ def loading(model):
             "checkpoint": entry.get("checkpoint")}  # fmt: skip
 
 
+def source_of(wildcards):
+    """Return the cells entry of the model's context."""
+    return config["cells"][MODELS[wildcards.model]["context"]]
+
+
+def cell_file_of(wildcards):
+    """Return the h5ad that the model's context lies in."""
+    return source_of(wildcards)["path"]
+
+
 def training_source(wildcards):
     """Return what training needs to know of the cells, and nothing that only probing depends on."""
-    entry = config["cells"][MODELS[wildcards.model]["context"]]
+    entry = source_of(wildcards)
     sources = (
         "context",
         "context_column",
@@ -176,6 +186,11 @@ def program_files():
     return config["programs"]["gmt"]
 
 
+def program_settings():
+    """Return all that the config says of programs but their files, which are inputs."""
+    return {key: value for key, value in config["programs"].items() if key != "gmt"}
+
+
 def contexts_and_regimes():
     """Return where each model is read, and how it was trained."""
     return {name: {key: entry[key] for key in ("context", "regime")} for name, entry in MODELS.items()}
@@ -185,7 +200,7 @@ def question(wildcards):
     """Return what a test needs to know of the config; nothing that only other probes depend on."""
     return {
         "settings": config["probes"][wildcards.probe],
-        "programs": {key: value for key, value in config["programs"].items() if key != "gmt"},
+        "programs": program_settings(),
         "panels": chosen_panels() if wildcards.probe == "targeted_jacobian" else {},
         "statistics": config["statistics"],
         "models": contexts_and_regimes(),

@@ -7,7 +7,7 @@ ASKED["delta_y"] = {"settings": {}}
 rule train:
     input:
         checks="<results>/inputs/checked.json",
-        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["path"],
+        cells=cell_file_of,
     output:
         directory("<results>/trained/{model}"),
     log:
@@ -42,7 +42,7 @@ rule seen:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        label=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["context"],
+        label=lambda wildcards: source_of(wildcards)["context"],
         loading=lambda wildcards: loading(wildcards.model),
         code=code(
             "models:load_model",
@@ -101,7 +101,7 @@ rule measure_delta_y:
 rule observe:
     input:
         names="<results>/models/{model}/names.json",
-        cells=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["path"],
+        cells=cell_file_of,
     output:
         "<results>/models/{model}/observed.nc",
     log:
@@ -111,7 +111,7 @@ rule observe:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        entry=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]],
+        entry=source_of,
         seed=SEED,
         code=code("observed:observe", "measuring:write_measurement"),
     script:
@@ -151,7 +151,7 @@ rule program_quality:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        programs={key: value for key, value in config["programs"].items() if key != "gmt"},
+        programs=program_settings(),
         code=code(
             "quality:program_quality",
             "quality:read_quality",
@@ -171,7 +171,7 @@ rule distribution:
         split=split_of,
         cells=cells_of,
         contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
-        file=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]]["path"],
+        file=cell_file_of,
     output:
         knockouts="<results>/models/{model}/distribution.tsv",
         drift="<results>/models/{model}/drift.tsv",
@@ -182,7 +182,7 @@ rule distribution:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        entry=lambda wildcards: config["cells"][MODELS[wildcards.model]["context"]],
+        entry=source_of,
         loading=lambda wildcards: loading(wildcards.model),
         knockout=({"genes": config["probes"]["knockout"]["genes"]} if "knockout" in config["probes"] else None),
         seed=SEED,

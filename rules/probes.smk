@@ -45,7 +45,7 @@ rule measure_derived:
         "../envs/pertprobe.yaml"
     params:
         asked=lambda wildcards: ASKED[wildcards.probe],
-        programs={key: value for key, value in config["programs"].items() if key != "gmt"},
+        programs=program_settings(),
         # A panel belongs to its Jacobian: in other probes the same programs are planted where they happen to fall.
         panels=lambda wildcards: question(wildcards)["panels"],
         controls={key: config["controls"][key] for key in ("planted", "additive")},

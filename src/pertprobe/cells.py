@@ -258,16 +258,23 @@ def observed_delta_y(path: str | Path, *, genes: Sequence[str] | None = None, **
     """
     where = CellSource(**source)
     with CellFile(path) as file:
-        plan, faults = _plan(file, where, genes, 1, 1)
-        raise_together(faults, f"{path}: ")
-        inside = _perturbed(file, where)
-        codes, names = pd.factorize(inside["perturbation"], sort=True)
+        plan, inside, codes, names = _by_perturbation(file, where, genes)
         means = group_means(plan.node, inside.index.to_numpy(), codes, plan.columns)
     table = pd.DataFrame(means, index=pd.Index(names, name="perturbation"), columns=pd.Index(plan.genes, name="gene"))
     delta = (table - table.loc[where.control]).drop(index=where.control)
     counts = dict(zip(names, np.bincount(codes).tolist(), strict=True))
     delta.attrs = {"n_controls": counts.pop(where.control), "n_cells": counts}
     return delta
+
+
+def _by_perturbation(
+    file: CellFile, where: CellSource, genes: Sequence[str] | None
+) -> tuple["_Plan", pd.DataFrame, np.ndarray, pd.Index]:
+    """Return where the wanted genes are, the labels of the context's cells, the code of each, and sorted names."""
+    plan, faults = _plan(file, where, genes, 1, 1)
+    raise_together(faults, f"{file.path}: ")
+    inside = _perturbed(file, where)
+    return plan, inside, *pd.factorize(inside["perturbation"], sort=True)
 
 
 class HalvedSums(NamedTuple):
@@ -290,10 +297,7 @@ def halved_sums(path: str | Path, *, seed: int, genes: Sequence[str] | None = No
     """
     where = CellSource(**source)
     with CellFile(path) as file:
-        plan, faults = _plan(file, where, genes, 1, 1)
-        raise_together(faults, f"{path}: ")
-        inside = _perturbed(file, where)
-        codes, names = pd.factorize(inside["perturbation"], sort=True)
+        plan, inside, codes, names = _by_perturbation(file, where, genes)
         groups = _halves(inside, seed, where.context) * len(names) + codes
         sums = group_sums(plan.node, inside.index.to_numpy(), groups, plan.columns, 2 * len(names))
     counts = np.bincount(groups, minlength=2 * len(names)).reshape(2, len(names))

@@ -69,10 +69,9 @@ def _mean_shift(card: Mapping[str, Any], observed: str | Path) -> "Model":
     from pertprobe.models.additive import AdditiveModel
 
     table = read_measurement(observed)["delta_y"].to_pandas()[card["genes"]]
-    deltas = {name: table.loc[name].to_numpy() for name in card["perturbations"] if name in table.index}
-    unseen = {name: 0.0 * table.iloc[0].to_numpy() for name in card["perturbations"] if name not in table.index}
+    shifts = table.reindex(card["perturbations"], fill_value=0.0)
     return AdditiveModel(
-        deltas | unseen,
+        dict(zip(shifts.index, shifts.to_numpy(), strict=True)),
         genes=card["genes"],
         control=card["control"],
         batches=card["batches"],

@@ -94,15 +94,30 @@ def _coherence(
     probe: str, world: Callable[[Generator], generators.Profiles], sizes: Sizes, seed: int, *, confounded: bool
 ) -> pd.DataFrame:
     def make(rng: Generator) -> Similar:
+        """Draw a representation."""
         values, strength = world(rng)
         return Similar(cosine_similarity(centred(values)), cosine_similarity(values), strength)
 
+    def said(raw: np.ndarray, found: np.ndarray, rng: Generator) -> float:
+        """Ask the published test."""
+        return _published(probe, raw, found, sizes, rng)
+
+    question = Question(make, _asking(sizes, confounded, said))
+    return frame(_rows(probe, _way(confounded), question, sizes["draws"], sizes, seed, exact=not confounded))
+
+
+def _asking(
+    sizes: Sizes, confounded: bool, said: Callable[[np.ndarray, np.ndarray, Generator], float] | None
+) -> Callable[[Similar, Generator, int, bool], Draw]:
+    """Return what draws a program and asks the coherence test of it, and the published one where there is one."""
+
     def ask(made: Similar, rng: Generator, n: int, published: bool) -> Draw:
+        """Draw a program of n units and test it."""
         found = _program(rng, n, made.strength, confounded)
         test = coherence(made.similarity, found, made.strength, sizes["permutations"], rng)
-        return Draw(test, rng.random(), _published(probe, made.raw, found, sizes, rng) if published else None)
+        return Draw(test, rng.random(), said(made.raw, found, rng) if published and said else None)
 
-    return frame(_rows(probe, _way(confounded), Question(make, ask), sizes["draws"], sizes, seed, exact=not confounded))
+    return ask
 
 
 def _way(confounded: bool) -> str:
@@ -123,20 +138,19 @@ def nearest_neighbours(sizes: Sizes, seed: int) -> pd.DataFrame:
         adjacent = neighbours(cosine_similarity(centred(values)), NEIGHBOURS).astype(float)
         return Similar((adjacent + adjacent.T) / 2, adjacent, strength)
 
-    def asking(confounded: bool) -> Question:
-        def ask(made: Similar, rng: Generator, n: int, published: bool) -> Draw:
-            found = _program(rng, n, made.strength, confounded)
-            return Draw(
-                coherence(made.similarity, found, made.strength, sizes["permutations"], rng), rng.random(), None
-            )
-
-        return Question(make, ask)
-
     probe, draws = "pert_embedding, neighbours", sizes["draws_dear"]
     return frame(
         row
         for confounded in (False, True)
-        for row in _rows(probe, _way(confounded), asking(confounded), draws, sizes, seed, exact=not confounded)
+        for row in _rows(
+            probe,
+            _way(confounded),
+            Question(make, _asking(sizes, confounded, None)),
+            draws,
+            sizes,
+            seed,
+            exact=not confounded,
+        )
     )
 
 

@@ -15,6 +15,7 @@ from pertprobe.progress import counted
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics.ceiling import mean_noise_ceiling
 from pertprobe.statistics.intervals import bootstrap_coherence, bootstrap_mean
+from pertprobe.statistics.moments import PairSums
 from pertprobe.statistics.paired import PairedTest, paired_profile_test
 from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
@@ -136,13 +137,14 @@ def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
 def _coherence_rows(inputs: TestInputs, identity: dict[str, Any], profiles: xr.DataArray) -> Iterator[dict[str, Any]]:
     names = profiles.perturbation.values
     similarity = cosine_similarity(centred(profiles.values))
-    strength = np.linalg.norm(profiles.values, axis=1)
+    strength, sums = np.linalg.norm(profiles.values, axis=1), PairSums.of(similarity)
     for program, found, short in each_program(inputs, names, inputs.min_genes, "knocked-out genes"):
         who = {"statistic": "coherence", "program": program, "unit": UNIT, "n": len(found), "n_background": len(names)}
         if short:
             yield evidence.not_evaluable(identity, short, **who)
             continue
-        test = coherence(similarity, found, strength, inputs.permutations, inputs.random("coherence", program))
+        random = inputs.random("coherence", program)
+        test = coherence(similarity, found, strength, inputs.permutations, random, sums=sums)
         interval = bootstrap_coherence(similarity, found, inputs.bootstrap, inputs.random("interval", program))
         yield evidence.row(identity, **who, **evidence.tested(test), ci_low=interval[0], ci_high=interval[1])
 

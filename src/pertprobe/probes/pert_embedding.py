@@ -35,7 +35,7 @@ CONTROLLED = STATISTICS[0]
 CORRELATIONS = ("consistency",)
 """Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
 FIRST_ORDER = False
-"""Whether it compares two models\' own numbers, which a shared initialisation alone can make agree."""
+"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
 KEEP = ()
 """Re-drawn copies keep no stage."""
 SPACE = ("pert_encoder", "embedding", "feature")

@@ -31,7 +31,7 @@ CONTROLLED = "coherence_hidden"
 CORRELATIONS = ("consistency", "consistency_hidden")
 """Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
 FIRST_ORDER = False
-"""Whether it compares two models\' own numbers, which a shared initialisation alone can make agree."""
+"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
 KEEP = ()
 """Re-drawn copies keep no stage."""
 STATISTICS = ("coherence", "consistency", "coherence_pca", CONTROLLED, "consistency_hidden")

@@ -39,7 +39,7 @@ CONTROLLED = STATISTICS[0]
 CORRELATIONS = ()
 """Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
 FIRST_ORDER = False
-"""Whether it compares two models\' own numbers, which a shared initialisation alone can make agree."""
+"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
 KEEP = ("encode_perturbations", "encode_cells")
 """Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
 NAMED = 12
