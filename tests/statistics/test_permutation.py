@@ -310,3 +310,13 @@ def test_a_planted_program_is_found_by_the_matched_test():
     profiles[:5] += 1.5 * generator.normal(size=20)
     test = statistics.coherence(cosine_similarity(profiles), range(5), np.linalg.norm(profiles, axis=1), 999, generator)
     assert test.p_stratified <= 0.01
+
+
+def test_what_is_held_may_be_made_in_another_way_and_its_ties_stay():
+    strength = rng(1).lognormal(size=40)
+    near = (symmetric(40, 2) > 0).astype(float)
+    free = coherence(near, range(6), strength, 999, rng(3), held=near)
+    shifted = coherence(near, range(6), strength, 999, rng(3), held=near - 0.1)
+    trend_removed = coherence(near, range(6), strength, 999, rng(3))
+    assert free.p_stratified == shifted.p_stratified
+    assert free.p_tie == shifted.p_tie > 0.05 > trend_removed.p_tie  # of 15 pairs many have as many neighbours

@@ -10,13 +10,14 @@ from scipy.stats import kstest
 
 from pertprobe.calibration import generators
 from pertprobe.calibration.table import FALSE_POSITIVES, PUBLISHED, at_most, entry, false_positive_bar, frame
-from pertprobe.probes.pert_embedding import neighbours
+from pertprobe.probes.pert_embedding import within_reach
 from pertprobe.probes.targeted_jacobian import pathway_scores
 from pertprobe.seeding import generator
 from pertprobe.statistics.paired import paired_profile_test
 from pertprobe.statistics.permutation import Test, coherence, mean_score, randomised
 from pertprobe.statistics.published import random_sets_p, rank_sum_pairs, rank_sum_triples
 from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
+from pertprobe.statistics.strength import pairs_without_strength
 
 MEMBERS = (5, 10, 30, 80)
 """Members of programs, and perturbations of panels."""
@@ -88,6 +89,8 @@ class Similar(NamedTuple):
     raw: np.ndarray
     """Cosines before the shared effect is removed."""
     strength: np.ndarray
+    held: np.ndarray | None = None
+    """What of the similarity strength does not explain, where it is not a trend that is removed."""
 
 
 def _coherence(
@@ -114,7 +117,7 @@ def _asking(
     def ask(made: Similar, rng: Generator, n: int, published: bool) -> Draw:
         """Draw a program of n units and test it."""
         found = _program(rng, n, made.strength, confounded)
-        test = coherence(made.similarity, found, made.strength, sizes["permutations"], rng)
+        test = coherence(made.similarity, found, made.strength, sizes["permutations"], rng, held=made.held)
         return Draw(test, rng.random(), said(made.raw, found, rng) if published and said else None)
 
     return ask
@@ -135,8 +138,9 @@ def nearest_neighbours(sizes: Sizes, seed: int) -> pd.DataFrame:
 
     def make(rng: Generator) -> Similar:
         values, strength = generators.dense(rng)
-        adjacent = neighbours(cosine_similarity(centred(values)), NEIGHBOURS).astype(float)
-        return Similar((adjacent + adjacent.T) / 2, adjacent, strength)
+        similarity = cosine_similarity(centred(values))
+        held = within_reach(pairs_without_strength(similarity, strength), NEIGHBOURS)
+        return Similar(within_reach(similarity, NEIGHBOURS), similarity, strength, held)
 
     probe, draws = "pert_embedding, neighbours", sizes["draws_dear"]
     return frame(

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from pertprobe.calibration.nulls import used
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.world import (
     CONDITIONS,
@@ -22,8 +24,12 @@ from pertprobe.calibration.world import (
 )
 from pertprobe.cards import own_split, perturbation_table
 from pertprobe.models.state import StateModel
+from pertprobe.probes.base import members
 from pertprobe.sae import SparseAutoencoder, train_sae
 from pertprobe.sae.pool import pooled_activations, sae_seed
+from pertprobe.seeding import generator
+from pertprobe.statistics.permutation import coherence
+from pertprobe.statistics.similarity import centred, cosine_similarity
 from pertprobe.testing import Asked, run_test
 from pertprobe.train import train
 
@@ -33,13 +39,19 @@ SAE = {"expansion": 8, "k": 4}
 LIMIT = 100_000
 """Activations drawn per model, the default of a run."""
 COPIES = 5
+PERMUTATIONS = 1999
+"""Of the noise-free responses."""
 COLUMNS = ("context_column", "perturbation_column", "batch_column", "control", "space", "genes")
 BARS = {
     "planted": {"sense": "at least", "level": 0.95},
     "decoys": {"sense": "at most", "level": 0.05},
+    "planted, members not trained here": {"note": "no bound: where they were trained the program is not coherent"},
+    "decoys whose noise-free responses are alike": {"note": "no bound: p < 0.05 in the truth itself, so no null"},
     "planted in the other context": {"note": "no bound: State's perturbation code knows no context"},
 }
 """What of a program was planted -> what must be said of it."""
+ALIKE = 0.05
+"""Decoys whose noise-free responses reach this p in either context are no null: a code knows no context."""
 
 
 def trained(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
@@ -55,7 +67,7 @@ def trained(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
         sae = train_sae(activations, seed=sae_seed(seed, "joint", 0), steps=sizes["sae_steps"], **SAE)
         found = [_measured(made, context, *models[context], sae, seed) for context in CONTEXTS]
         tables = {probe: _table(probe, made, found, sizes, seed) for probe in REPRESENTATION}
-        return frame(row for probe in REPRESENTATION for row in _shares(probe, made, tables[probe], seed))
+        return frame(row for probe in REPRESENTATION for row in _shares(probe, made, found, tables[probe], seed))
 
 
 def _trained(made: World, context: str, sizes: Mapping[str, Any], seed: int) -> tuple[StateModel, pd.Series]:
@@ -82,10 +94,37 @@ def _table(probe: str, made: World, found: list[Measured], sizes: Mapping[str, A
     return family(tables, PROBES[probe].STATISTICS[0], PROBES[probe].CONTROLLED)
 
 
-def _shares(probe: str, made: World, table: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
-    truth = made.simulation.truth.set_index(["program", "context"]).planted
-    words = {"shared": "planted", "context_specific": "planted", "decoy": "decoys"}
-    kinds = [words.get(truth[row.program, row.context], "planted in the other context") for row in table.itertuples()]
+def _shares(probe: str, made: World, found: list[Measured], table: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
+    here = {each.context: set(each.seen.index[each.seen == "here"]) for each in found}
+    alike = _alike(made, seed)
+    kinds = [_kind(made, row.program, row.context, here[row.context], alike) for row in table.itertuples()]
     passed = pd.Series(passing(table, CONDITIONS[probe]), index=pd.Index(kinds))
     for kind, bar in BARS.items():
         yield share(FIGURE, probe, kind, passed[passed.index == kind].to_numpy(), seed=seed, **bar)
+
+
+def _kind(made: World, program: str, context: str, here: set[str], alike: set[str]) -> str:
+    """Return what was planted of a program in the data of one model, a key of BARS; `here`: trained in its context."""
+    planted = made.simulation.truth.set_index(["program", "context"]).planted[program, context]
+    if planted == "decoy":
+        return "decoys whose noise-free responses are alike" if program in alike else "decoys"
+    if planted == "absent":
+        return "planted in the other context"
+    learnt = planted == "shared" or set(made.programs[program]) <= here
+    return "planted" if learnt else "planted, members not trained here"
+
+
+def _alike(made: World, seed: int) -> set[str]:
+    """Return the programs whose members' noise-free responses are more alike than chance in a context.
+
+    Coherent programs pull the mean response towards themselves; less that mean, all others are a little alike.
+    """
+    found = set()
+    for context in CONTEXTS:
+        effects = made.simulation.effects.loc[context]
+        similarity, strength = cosine_similarity(centred(effects.to_numpy())), np.linalg.norm(effects, axis=1)
+        for program, listed in made.programs.items():
+            rng = generator(seed, "calibration", "alike", context, program)
+            test = coherence(similarity, members(effects.index, listed), strength, PERMUTATIONS, rng)
+            found |= {program} if used(test) < ALIKE else set()
+    return found

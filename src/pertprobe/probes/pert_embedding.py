@@ -19,6 +19,7 @@ from pertprobe.probes.representation import (
 from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.similarity import centred, cosine_similarity
+from pertprobe.statistics.strength import pairs_without_strength
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,20 +96,31 @@ def neighbours(similarity: np.ndarray, k: int) -> np.ndarray:
     return adjacent
 
 
+def within_reach(similarity: np.ndarray, k: int) -> np.ndarray:
+    """Return how many of the two are among the other's k nearest, halved: 0, 0.5 or 1 [P, P]."""
+    adjacent = neighbours(similarity, k).astype(float)
+    return (adjacent + adjacent.T) / 2
+
+
 def _neighbour_rows(inputs: TestInputs, profiles: xr.DataArray) -> Iterator[dict[str, Any]]:
-    """Yield the share of its members' k nearest neighbours that lie in the program, per program."""
+    """Yield the share of its members' k nearest neighbours that lie in the program, per program.
+
+    In the strength-matched null neighbours are sought anew in the similarity that strength does not explain. Its trend
+    taken from neighbourhood itself would break the ties of numbers that are 0, 0.5 or 1.
+    """
     names = profiles.perturbation.values
     k = min(inputs.settings["neighbours"], len(names) - 1)
-    adjacent = neighbours(cosine_similarity(centred(profiles.values)), k).astype(float)
     strength = inputs.subject.strength.reindex(names).to_numpy()
+    similarity = cosine_similarity(centred(profiles.values))
+    near, held = within_reach(similarity, k), within_reach(pairs_without_strength(similarity, strength), k)
     for program, found, short in each_program(inputs, names, inputs.min_perturbations, "trained perturbations"):
         who = {"statistic": "nearest_neighbours", "program": program, "n": len(found), "n_background": len(names)}
         if short:
             yield evidence.not_evaluable(inputs.identity, short, **who)
             continue
         # The mean over pairs, times the reachable neighbours a member has, over k: the share within the program.
-        share = (adjacent + adjacent.T) / 2 * (len(found) - 1) / min(k, len(found) - 1)
-        test = coherence(share, found, strength, inputs.permutations, inputs.random("neighbours", program))
+        scale, random = (len(found) - 1) / min(k, len(found) - 1), inputs.random("neighbours", program)
+        test = coherence(scale * near, found, strength, inputs.permutations, random, held=scale * held)
         yield evidence.row(inputs.identity, **who, **evidence.tested(test))
 
 
