@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+import scipy
 
 from pertprobe.cell_file import CellFile, Node, by_columns, chunks, group_means, group_sums, take
 from pertprobe.errors import PertprobeError
@@ -507,7 +507,7 @@ def _borrowed_name_faults(file: CellFile, plan: _Plan, source: CellSource) -> li
     for node, names in ((plan.node, plan.names), (x, x_names)):
         place = {name: i for i, name in enumerate(names)}
         values = take(node, plan.controls.index.to_numpy()[:64], np.array([place[name] for name in shared], int))
-        ranks.append(rankdata(values, axis=1))
+        ranks.append(scipy.stats.rankdata(values, axis=1))
     varied = [(a, b) for a, b in zip(*ranks, strict=True) if len(shared) > 1 and np.ptp(a) and np.ptp(b)]
     agreement = [np.corrcoef(a, b)[0, 1] for a, b in varied]
     if not agreement or np.mean(agreement) >= SAME_GENES:

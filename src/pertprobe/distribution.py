@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from scipy.linalg import cholesky, solve_triangular
-from scipy.stats import ks_2samp
 
 from pertprobe.cards import context_source
 from pertprobe.cells import CellSets, describe_cells, read_cells
@@ -244,7 +244,7 @@ def _drift_from(
 
 def _drift(model: "Model", first: np.ndarray, second: np.ndarray, cloud: Cloud | None) -> dict[str, Any]:
     """Compare two samples of cells [n, G] and [m, G]."""
-    ks = ks_2samp(first, second, method="asymp").statistic
+    ks = scipy.stats.ks_2samp(first, second, method="asymp").statistic
     found = {"n_cells": len(first), "n_compared": len(second), "ks_median": np.median(ks)}
     found |= {"ks_q90": np.quantile(ks, 0.9), "ks_above": (ks > LARGE_KS).mean()}
     if cloud is None:

@@ -5,8 +5,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy
 import xarray as xr
-from scipy.stats import spearmanr
 
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, averaged, by_set
 from pertprobe.probes.representation import (
@@ -114,7 +114,7 @@ def _against_random_sets(raw: np.ndarray, found: np.ndarray, random: np.random.G
 def _agreement_against_strength(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray) -> float:
     """Return the published Spearman r of each perturbation's cross-model cosine with its effect strength."""
     cosine = matched_cosine(ours.values, theirs.values)
-    return float(spearmanr(cosine, inputs.subject.strength.reindex(ours.perturbation.values)).statistic)
+    return float(scipy.stats.spearmanr(cosine, inputs.subject.strength.reindex(ours.perturbation.values)).statistic)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

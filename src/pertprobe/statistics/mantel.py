@@ -6,9 +6,9 @@ from math import factorial
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.random import Generator
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.sets import Floats, Integers
@@ -47,7 +47,7 @@ def _orders(size: int, m: int, rng: Generator) -> Iterator[Integers]:
 def _standardised(similarity: Floats, correlation: str) -> Floats:
     """Return values (or their ranks) over pairs with mean 0 and sum of squares 1, symmetric, with diagonal 0."""
     upper = np.triu_indices(len(similarity), 1)
-    values = rankdata(similarity[upper]) if correlation == "spearman" else similarity[upper]
+    values = scipy.stats.rankdata(similarity[upper]) if correlation == "spearman" else similarity[upper]
     values = values - values.mean()
     norm = np.linalg.norm(values)
     spread = norm > 1e-12 * np.abs(similarity[upper]).max(initial=0.0)

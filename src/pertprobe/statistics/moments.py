@@ -9,8 +9,8 @@ from math import nan, perm, sqrt
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.stats import pearson3
 
 
 class Moments(NamedTuple):
@@ -118,7 +118,7 @@ def tail(estimate: float, mean: float, sd: float, skewness: float) -> float:
     """
     if not sd > 0:
         return nan if np.isnan(sd) else float(estimate <= mean + 1e-10 * abs(mean))
-    return float(pearson3.sf(estimate, skewness, loc=mean, scale=sd))
+    return float(scipy.stats.pearson3.sf(estimate, skewness, loc=mean, scale=sd))
 
 
 def _closed(sums: dict[int, float], last: int) -> dict[int, float]:

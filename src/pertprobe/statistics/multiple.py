@@ -1,8 +1,8 @@
 """Several tests at once."""
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.stats import false_discovery_control
 
 from pertprobe.statistics.sets import Floats
 
@@ -12,5 +12,5 @@ def benjamini_hochberg(p: ArrayLike) -> Floats:
     p = np.asarray(p, dtype=np.float64)
     q, tested = np.full(p.shape, np.nan), ~np.isnan(p)
     if tested.any():
-        q[tested] = false_discovery_control(p[tested], method="bh")
+        q[tested] = scipy.stats.false_discovery_control(p[tested], method="bh")
     return q

@@ -6,9 +6,9 @@ Pairs and triples are not independent; these p-values are too small (9-37 % of r
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.random import Generator
 from numpy.typing import ArrayLike
-from scipy.stats import mannwhitneyu
 
 from pertprobe.statistics.pairs import pair_means
 from pertprobe.statistics.permutation import summary
@@ -40,7 +40,7 @@ def rank_sum_triples(pathway_values: ArrayLike, control_values: ArrayLike) -> Pu
     pathway, control = np.ravel(pathway_values), np.ravel(control_values)
     if not (pathway.size and control.size):
         return Published(np.nan, np.nan, np.nan)
-    p = mannwhitneyu(pathway, control, alternative="greater", method="asymptotic").pvalue
+    p = scipy.stats.mannwhitneyu(pathway, control, alternative="greater", method="asymptotic").pvalue
     return Published(float(pathway.mean()), float(p), np.nan)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from pertprobe.statistics.sets import Floats
 
@@ -28,7 +28,7 @@ def mid_ranks(values: ArrayLike, left_out: ArrayLike) -> Floats:
     """
     values = np.where(np.asarray(left_out, dtype=bool), np.nan, np.asarray(values, dtype=np.float64))
     ranked = (~np.isnan(values)).sum(axis=0)
-    return (rankdata(values, axis=0, nan_policy="omit") - 0.5) / np.maximum(ranked, 1)
+    return (scipy.stats.rankdata(values, axis=0, nan_policy="omit") - 0.5) / np.maximum(ranked, 1)
 
 
 def rank_scores(values: ArrayLike, perturbations: Sequence[str], pairs: Sequence[tuple[str, str]]) -> RankScores:

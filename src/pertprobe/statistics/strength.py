@@ -7,8 +7,8 @@ does not know which units are members.
 """
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from pertprobe.statistics.sets import Floats
 
@@ -25,7 +25,7 @@ def strength_basis(strength: ArrayLike, linear: bool = False) -> Floats:
     strength = np.asarray(strength, dtype=np.float64)
     if not np.isfinite(strength).all():
         raise ValueError("strength must be finite for every unit")
-    ranks = (rankdata(strength) - 0.5) / max(strength.size, 1)
+    ranks = (scipy.stats.rankdata(strength) - 0.5) / max(strength.size, 1)
     columns = np.polynomial.legendre.legvander(2 * ranks - 1, DEGREE)
     if linear:
         columns = np.column_stack([columns, strength / max(np.abs(strength).max(initial=0.0), 1e-300)])
