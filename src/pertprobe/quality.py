@@ -55,7 +55,7 @@ def quality_table(predicted: pd.DataFrame, observed: xr.Dataset, *, seen: Mappin
 
     Returns:
         perturbation, seen; r and r_mean_shift (`response_correlation`); r_halves, Pearson over genes between the
-        observed halves; ceiling (`noise_ceiling`); r_disattenuated = r / ceiling, not clipped; n_cells observed.
+        observed halves; ceiling (`split_half_ceiling`); r_disattenuated = r / ceiling, not clipped; n_cells observed.
 
     Raises:
         PertprobeError: as `response_correlation`.
@@ -64,11 +64,11 @@ def quality_table(predicted: pd.DataFrame, observed: xr.Dataset, *, seen: Mappin
     table.insert(1, "seen", [seen.get(name, "unknown") for name in table.perturbation])
     found = observed.sel(perturbation=table.perturbation.to_list())
     r_halves = _pearson(*found["delta_y_half"].values.astype(float))
-    table = table.assign(r_halves=r_halves, ceiling=noise_ceiling(r_halves))
+    table = table.assign(r_halves=r_halves, ceiling=split_half_ceiling(r_halves))
     return table.assign(r_disattenuated=table.r / table.ceiling, n_cells=found["n_cells"].values)
 
 
-def noise_ceiling(r_halves: np.ndarray) -> np.ndarray:
+def split_half_ceiling(r_halves: np.ndarray) -> np.ndarray:
     """Return the largest correlation that a noise-free prediction can have with the mean over all cells.
 
     The square root of the reliability of that mean, 2 r / (1 + r) from the correlation r of its halves (Spearman 1910,

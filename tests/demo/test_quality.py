@@ -10,7 +10,7 @@ from pertprobe.evidence import write
 from pertprobe.quality import (
     gate,
     medians,
-    noise_ceiling,
+    split_half_ceiling,
     program_quality,
     quality_table,
     read_program_quality,
@@ -123,8 +123,8 @@ def test_halves_are_matched_to_predictions_by_name(observed):
 
 
 def test_the_ceiling_is_spearman_and_browns():
-    np.testing.assert_allclose(noise_ceiling([1, 0.5, 0.1]), np.sqrt([1, 2 / 3, 0.2 / 1.1]))
-    assert np.isnan(noise_ceiling([0, -0.3, np.nan])).all()
+    np.testing.assert_allclose(split_half_ceiling([1, 0.5, 0.1]), np.sqrt([1, 2 / 3, 0.2 / 1.1]))
+    assert np.isnan(split_half_ceiling([0, -0.3, np.nan])).all()
 
 
 @pytest.mark.parametrize("noise", [0.5, 1.0, 2.0])

@@ -11,13 +11,12 @@ from pertprobe import evidence
 from pertprobe.cells import CellSets
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, by_set, each_program, members
+from pertprobe.probes.representation import similarity_rows
 from pertprobe.progress import counted
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics.ceiling import mean_noise_ceiling
-from pertprobe.statistics.intervals import bootstrap_coherence, bootstrap_mean
-from pertprobe.statistics.moments import PairSums
+from pertprobe.statistics.intervals import bootstrap_mean
 from pertprobe.statistics.paired import PairedTest, paired_profile_test
-from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
 
 if TYPE_CHECKING:
@@ -97,7 +96,10 @@ def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
     """Do profiles of one gene agree between contexts more than those of like genes; are programs' profiles alike?"""
     profiles = averaged(inputs.subject.measurement, "shift")
     if inputs.reference is None:
-        yield from _coherence_rows(inputs, {**inputs.identity, "adjustment": "centred"}, profiles)
+        similarity, strength = cosine_similarity(centred(profiles.values)), np.linalg.norm(profiles.values, axis=1)
+        who = {"statistic": "coherence", "adjustment": "centred"}
+        names = profiles.perturbation.values
+        yield from similarity_rows(inputs, similarity, names, strength, who, genes="knocked-out genes")
         return
     yield from controlled(inputs)
     if inputs.comparison == "contexts":
@@ -132,21 +134,6 @@ def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
         knocked = sorted(set(genes[0]) & set(genes[1]))
         profiles = [coexpression_profiles(each, knocked) for each in sides]
         yield from _agreement_rows(inputs.as_role(COEXPRESSION), *shared(*profiles))
-
-
-def _coherence_rows(inputs: TestInputs, identity: dict[str, Any], profiles: xr.DataArray) -> Iterator[dict[str, Any]]:
-    names = profiles.perturbation.values
-    similarity = cosine_similarity(centred(profiles.values))
-    strength, sums = np.linalg.norm(profiles.values, axis=1), PairSums.of(similarity)
-    for program, found, short in each_program(inputs, names, inputs.min_genes, "knocked-out genes"):
-        who = {"statistic": "coherence", "program": program, "unit": UNIT, "n": len(found), "n_background": len(names)}
-        if short:
-            yield evidence.not_evaluable(identity, short, **who)
-            continue
-        random = inputs.random("coherence", program)
-        test = coherence(similarity, found, strength, inputs.permutations, random, sums=sums)
-        interval = bootstrap_coherence(similarity, found, inputs.bootstrap, inputs.random("interval", program))
-        yield evidence.row(identity, **who, **evidence.tested(test), ci_low=interval[0], ci_high=interval[1])
 
 
 def _agreement_rows(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray) -> Iterator[dict[str, Any]]:

@@ -58,23 +58,29 @@ def similarity_rows(
     strength: np.ndarray | None,
     who: Row,
     said: Callable[[np.ndarray, str], tuple[float, float]] | None = None,
+    genes: str = "",
 ) -> Iterator[Row]:
-    """Yield one row per program of the mean of a similarity [P, P] over its pairs of perturbations."""
-    asked = list(each_program(inputs, names, inputs.min_perturbations, "trained perturbations"))
+    """Yield one row per program of the mean of a similarity [P, P] over its pairs of perturbations.
+
+    `genes`: what the units are called where they are genes.
+    """
+    who = {**who, "unit": "gene"} if genes else who
+    enough, what = (inputs.min_genes, genes) if genes else (inputs.min_perturbations, "trained perturbations")
+    asked = list(each_program(inputs, names, enough, what))
     sets = {program: found for program, found, short in asked if not short}
     tests = coherence_many(
         similarity, sets, strength, inputs.permutations, lambda program: inputs.random("coherence", program)
     )
     for program, found, short in asked:
-        what = {**who, "program": program, "n": len(found), "n_background": len(names)}
+        row = {**who, "program": program, "n": len(found), "n_background": len(names)}
         if short:
-            yield evidence.not_evaluable(inputs.identity, short, **what)
+            yield evidence.not_evaluable(inputs.identity, short, **row)
             continue
         low, high = bootstrap_coherence(similarity, found, inputs.bootstrap, inputs.random("interval", program))
-        columns = evidence.tested(tests[program], inputs.subject.held_out(names[found]))
+        columns = evidence.tested(tests[program], "" if genes else inputs.subject.held_out(names[found]))
         estimate, p = said(found, program) if said else (np.nan, np.nan)
         interval = {"ci_low": low, "ci_high": high}
-        yield evidence.row(inputs.identity, **what, **columns, **interval, estimate_published=estimate, p_published=p)
+        yield evidence.row(inputs.identity, **row, **columns, **interval, estimate_published=estimate, p_published=p)
 
 
 def reference_rows(inputs: TestInputs, names: np.ndarray) -> Iterator[Row]:
