@@ -85,5 +85,3 @@ def test_p_tail_of_a_test_goes_below_p_min_but_not_below_one_arrangement():
     assert 0 < test.p_tail < test.p_min / 100
     few = mean_score([9.0, 8.0, 0.0, 0.0, 0.0, 0.1], [0, 1], None, 99, rng())
     assert few.p_tail >= few.p == pytest.approx(1 / 15)
-    shared = coherence(block, range(6), None, 499, rng(), sums=PairSums.of(block))
-    assert shared == test

@@ -156,14 +156,13 @@ def coherence(
     strength: ArrayLike | None,
     m: int,
     rng: Generator,
-    sums: PairSums | None = None,
     held: ArrayLike | None = None,
 ) -> Test:
     """Test whether members resemble each other: mean of `similarity` [P, P] over pairs i < j of members.
 
     In the strength-matched null, what strength explains of the similarity (`pairs_without_strength`) is held too;
     `held` is the similarity without it where that is made in another way. The per-unit score is a unit's mean
-    similarity with the members. `sums` is PairSums.of(similarity), given where several programs share a matrix.
+    similarity with the members.
 
     Raises:
         ValueError: fewer than two members, which form no pair.
@@ -173,7 +172,7 @@ def coherence(
         held = similarity if strength is None else pairs_without_strength(similarity, strength)
     scores, held_scores = (partial(pair_means, each) for each in (similarity, np.asarray(held)))
     test = permutation_test(scores, members, len(similarity), strength, m, rng, held_scores)
-    moments = (sums or PairSums.of(similarity)).moments(members.size)
+    moments = PairSums.of(similarity).moments(members.size)
     return described(test, moments, len(similarity), members, similarity[:, members].mean(axis=1))
 
 
