@@ -15,9 +15,9 @@ from pertprobe.jacobian import Point, cells_point, check_multiplicity, mean_cell
 from pertprobe.models import planting
 from pertprobe.models.planted import BACKGROUND, GATE_SCALE, planted_models
 from pertprobe.models.variants import copies, redrawable
-from pertprobe.probes.knockout import silenced
-from pertprobe.probes.targeted_jacobian import pathway_scores
+from pertprobe.probes.panels import pathway_scores
 from pertprobe.seeding import generator
+from pertprobe.silencing import silenced
 from pertprobe.simulate import simulate
 from pertprobe.statistics.paired import paired_profile_test
 from pertprobe.statistics.permutation import mean_score
@@ -175,8 +175,8 @@ def test_the_exact_jacobian_is_the_engines(model, name):
     every = list(range(len(GENES)))
     points = {"cells": cells_point(cells.values, None, code), "mean_cell": mean_cell_point(cells.values, None, code)}
     for at, point in points.items():
-        found = panel_jacobian(model, code, point, every, every)
-        close(model.jacobian(cells.values, name, at=at, derivative="total"), found.values)
+        found = panel_jacobian(model, code[None], point, every, every)
+        close(model.jacobian(cells.values, name, at=at, derivative="total"), found.values[0])
     X = model.tensor(cells.values)
     blocks = torch.stack([dense(model, each, code) for each in X])
     diagonal = blocks.diagonal(dim1=1, dim2=2).mean(-1)
@@ -246,11 +246,8 @@ def test_derivatives_of_a_panel_rise_with_the_gate_and_with_nothing_else():
 def test_with_a_relu_the_lookups_derivative_changes_by_the_open_share_alone():
     """A remembered shift opens outputs: J differs between perturbations, J per open cell does not."""
     model, values, every = build(relu=True)["lookup"], cell_sets().values, list(range(len(GENES)))
-    found = [
-        panel_jacobian(model, code, cells_point(values, None, code), every, every)
-        for code in model.encode_perturbations(PERTURBATIONS)
-    ]
-    J, opened = torch.stack([each.values for each in found]), torch.stack([each.open for each in found])
+    codes = model.encode_perturbations(PERTURBATIONS)
+    J, opened = panel_jacobian(model, codes, cells_point(values, None, codes), every, every)
     assert not torch.allclose(J[0], J[1])
     per_open_cell = (J / opened[..., None]).nanmean(0)
     close(J, torch.where(opened[..., None] > 0, per_open_cell, 0.0) * opened[..., None])
@@ -507,9 +504,9 @@ def panel_p(world, kind, name):
     rows, columns = ([model.genes.index(gene) for gene in panel[part]] for part in ("targets", "regulators"))
     codes = model.encode_perturbations(world.names)
     point = mean_cell_point(cells.values, None, codes)
-    found = [panel_jacobian(model, code, point, rows, columns).values.mean(0).flatten() for code in codes]
+    found = panel_jacobian(model, codes, point, rows, columns).values.mean(1).flatten(1)
     pairs = [f"{regulator}>{target}" for target in panel["targets"] for regulator in panel["regulators"]]
-    scores, _ = pathway_scores(pd.DataFrame(torch.stack(found).abs().numpy(), world.names, pairs))
+    scores, _ = pathway_scores(pd.DataFrame(found.abs().numpy(), world.names, pairs))
     members = np.flatnonzero(np.isin(scores.index, world.programs[name]))
     test = mean_score(scores.to_numpy(), members, strength, 999, generator(world.seed, "panel", name))
     return test.p_stratified if test.p_used == "p_stratified" else test.p

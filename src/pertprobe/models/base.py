@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Capability = Literal["predict", "gradient", "stages", "set_function", "gene_space"]
-"""What probes may need: `set_function` = cells in any order, `gene_space` = inputs and outputs are genes."""
+Capability = Literal["predict", "gradient", "stages", "set_function", "gene_space", "affine_map"]
+"""What probes may need: `set_function` = cells in any order, `gene_space` = inputs and outputs are genes, `affine_map`
+= `freeze` gives the affine map that the model is at one input (`pertprobe.models.affine`)."""
 
 Edit = Callable[[int, Tensor], Tensor]
 """Given the layer's number and its hidden states [..., T, H], returns the states that replace them."""
@@ -32,6 +33,30 @@ class Mixed(NamedTuple):
     """Final hidden state of the cells [..., S, H], after the final norm, without extra tokens."""
     layers: tuple[Tensor, ...]
     """Hidden states [..., T, H], extra tokens included: 0 = the backbone's input, l = the output of block l."""
+
+
+class Narrow(NamedTuple):
+    """A model between its outermost Linears: genes -> K numbers a cell -> ... -> D numbers a cell -> outputs.
+
+    What a model that narrows may offer as `narrow()`, so that its Jacobians are kept as thin factors: its outputs are
+    hidden @ output_weight' + a constant, through a ReLU if `relu`, and of a cell nothing but `project` is read, whose
+    derivative is `input_weight`. A model whose outputs arise in another way has no `narrow`.
+    """
+
+    input_weight: Tensor | None
+    """[K, G]; None = the identity, K = G."""
+    output_weight: Tensor | None
+    """[G_out, D]; None = the identity, D = G_out."""
+    relu: bool
+    """Whether outputs are the positive part."""
+    project: Callable[[Tensor], Tensor]
+    """Cells [..., S, G] -> [..., S, K], affine."""
+    encode: Callable[[Tensor, Tensor | None, Tensor | None], Encoded]
+    """Finishes `encode_cells`: projected cells [..., S, K], batch, multiplicity -> Encoded."""
+    hidden: Callable[[Tensor, Encoded, Tensor], Tensor]
+    """Code [..., H], encoded and projected cells -> what the last Linear reads [..., S, D]."""
+    expand: Callable[[Tensor, Sequence[int] | None], Tensor]
+    """[..., S, D] -> the outputs [..., S, G_out], or those of some rows alone [..., S, len(rows)]."""
 
 
 class Model(Protocol):

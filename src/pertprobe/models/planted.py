@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
@@ -87,7 +88,7 @@ class PlantedModel:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What probes may ask for."""
-        found: set[Capability] = {"predict", "gradient", "stages", "set_function"}
+        found: set[Capability] = {"predict", "gradient", "stages", "set_function", "affine_map"}
         return frozenset(found | ({"gene_space"} if set(self.genes) <= set(self.output_genes) else set()))
 
     def predict(
@@ -145,6 +146,10 @@ class PlantedModel:
             layers.append(edit(layer, layers[-1]))
         return Mixed(layers[-1], tuple(layers))
 
+    def resume(self, layer: int, states: Tensor) -> Mixed:
+        """Return what `mix` gives from the states [..., S, H] of a layer on: blocks hand them on."""
+        return Mixed(states, (states,) * (self.n_layers + 1 - layer))
+
     def decode(self, mixed: Mixed, encoded: Encoded, X: Tensor | None) -> Tensor:
         """Return the output [..., S, G_out]; X itself is not read again."""
         output = self._before_relu(mixed, encoded)
@@ -194,12 +199,27 @@ class PlantedModel:
         before = self._affine(X, perturbation)
         return (F.relu(before + moved) - F.relu(before) if self.relu else moved).mean(-2)
 
+    def freeze(
+        self, X: Tensor, perturbation: str, batch: None = None, multiplicity: Tensor | None = None
+    ) -> "PlantedMap":
+        """Return the affine map at cells [..., S, G] under a perturbation; factors are gates and the ReLU's mask."""
+        gates = self._gates(self.encode_perturbations([perturbation])[0])
+        vector = F.one_hot(torch.tensor(self._known[perturbation]), len(self.perturbations)).to(X)
+        whole = PlantedMap(self, X, vector, X, gates, multiplicity)
+        output = whole.from_cells(X) + whole.from_perturbation(vector)
+        mask = (output > 0).to(X) if self.relu else torch.ones_like(output)
+        return replace(whole, output=mask * output, mask=mask)
+
     def _opening(self, hidden: Tensor) -> Tensor:
         """Return softplus(v_P . r) [..., K] of hidden states or codes [..., H]."""
         return F.softplus(hidden[..., hidden.shape[-1] - len(self.parts.effects) :] / GATE_SCALE)
 
     def _gates(self, hidden: Tensor) -> Tensor:
         return self._opening(hidden) - self._closed
+
+    def gates_of_all(self) -> Tensor:
+        """Return the gates [P, K] of every perturbation, those of the control at zero."""
+        return self._gates(self.parts.codes)
 
     def _drive(self, hidden: Tensor) -> Tensor:
         """Return what each program's effect is multiplied with [..., K]: read from the cell, or remembered."""
@@ -219,6 +239,45 @@ class PlantedModel:
             return self.parts.linear
         gates = self._gates(self.encode_perturbations([perturbation])[0])
         return self.parts.linear + (self.parts.sources * gates) @ self.parts.effects
+
+
+@dataclass(frozen=True)
+class PlantedMap:
+    """Implements `pertprobe.models.affine.AffineMap`; the perturbation vector is the one-hot [P].
+
+    A mechanism multiplies what it reads in the cell with a gate, which is a factor: all of it comes from the cells. A
+    lookup adds gates times numbers that it remembers, a row of a table: all of it comes from the one-hot.
+    """
+
+    exact: PlantedModel
+    X: Tensor
+    vector: Tensor
+    output: Tensor
+    gates: Tensor
+    """The perturbation's own [K]."""
+    multiplicity: Tensor | None = None
+    mask: Tensor | float = 1.0
+    """Which outputs are open [..., S, G_out]."""
+
+    def from_cells(self, X: Tensor) -> Tensor:
+        """Return what cells [..., S, G] add to the output [..., S, G_out]."""
+        encoded = self.exact.encode_cells(X, None, self.multiplicity)
+        if self.exact.kind != "planted":
+            return self.mask * encoded.residual
+        read = encoded.tokens[..., : len(self.gates)]
+        return self.mask * (encoded.residual + (self.gates * read) @ self.exact.parts.effects)
+
+    def from_perturbation(self, vector: Tensor) -> Tensor:
+        """Return what a one-hot [P] adds to the output [..., S, G_out]."""
+        parts, like = self.exact.parts, self.exact.encode_cells(self.X).residual
+        if self.exact.kind == "planted":
+            return torch.zeros_like(like)
+        remembered = (self.exact.gates_of_all() * parts.drive) @ parts.effects
+        return self.mask * (vector @ remembered).expand_as(like)
+
+    def constants(self) -> dict[str, Tensor]:
+        """Return nothing: planted models have neither batches nor tokens nor biases."""
+        return {}
 
 
 def _others(X: Tensor, multiplicity: Tensor | None) -> Tensor:

@@ -1,5 +1,6 @@
 """State Transition models, run natively: stages that are pure functions of tensors, and their loading and checking."""
 
+import copy
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +14,13 @@ from torch import Tensor
 from pertprobe.errors import Faults, PertprobeError
 from pertprobe.models.architecture import StateArchitecture
 from pertprobe.models.backbone import final_norm, layer_norm, linear, run_backbone
-from pertprobe.models.base import Capability, Edit, Encoded, Mixed
+from pertprobe.models.base import Capability, Edit, Encoded, Mixed, Narrow
 from pertprobe.models.card import describe
+from pertprobe.models.frozen import StateMap, freeze
 from pertprobe.models.initialise import initial_parameters
+from pertprobe.models.primitives import LIVE, Live
 from pertprobe.models.state_files import StateFiles, clean_state_dict, read_state_directory
 
-ACTIVATIONS = {"relu": F.relu, "leakyrelu": F.leaky_relu, "elu": F.elu, "selu": F.selu, "gelu": F.gelu}
 STAGES = {
     "encode_perturbations": ("pert_encoder.",),
     "encode_cells": ("basal_encoder.", "batch_encoder."),
@@ -57,11 +59,12 @@ class StateModel:
         self.perturbation_features = perturbation_features.to(self.device, self.dtype)
         self.set_size, self.n_layers = architecture.cell_set_len, architecture.n_layers
         self.card: dict[str, Any] = card if card is not None else {"causal": not architecture.set_function}
+        self.primitives: Live = LIVE
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What probes may ask for."""
-        found: set[Capability] = {"predict", "gradient", "stages"}
+        found: set[Capability] = {"predict", "gradient", "stages", "affine_map"}
         if self.architecture.set_function:
             found.add("set_function")
         if self.output_features == self.output_genes and set(self.genes) <= set(self.output_genes):
@@ -117,13 +120,21 @@ class StateModel:
 
     def encode_perturbations(self, names: Sequence[str]) -> Tensor:
         """Return the codes [P, H] of the perturbations called `names`; PertprobeError for unknown ones."""
+        return self.encode_features(self.features_of(names))
+
+    def features_of(self, names: Sequence[str]) -> Tensor:
+        """Return the vectors [P, pert_dim] that perturbations are encoded from; PertprobeError for unknown ones."""
         known = {name: row for row, name in enumerate(self.perturbations)}
         for name in names:
             if name not in known:
                 near = ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.5)) or "none"
                 raise PertprobeError(f"model: perturbation '{name}' is unknown (of {len(known)}; near matches: {near})")
         rows = torch.tensor([known[name] for name in names], dtype=torch.long, device=self.device)
-        return self._mlp("pert_encoder", self.perturbation_features[rows], self.architecture.n_encoder_layers)
+        return self.perturbation_features[rows]
+
+    def encode_features(self, features: Tensor) -> Tensor:
+        """Return the codes [..., H] of perturbation vectors [..., pert_dim], one-hot or not."""
+        return self._mlp("pert_encoder", features, self.architecture.n_encoder_layers)
 
     def encode_cells(self, X: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None) -> Encoded:
         """Encode cells [..., S, G]; `batch` holds indices [..., S], None = the first label."""
@@ -131,7 +142,12 @@ class StateModel:
 
     def project_in(self, X: Tensor) -> Tensor:
         """Apply the first Linear of the cell encoder: [..., S, G] -> [..., S, H]."""
-        return linear(self.parameters, "basal_encoder" + ".0" * self.architecture.use_basal_projection, X)
+        return linear(self.parameters, self._first_projection, X)
+
+    @property
+    def _first_projection(self) -> str:
+        """The name of the cell encoder's first Linear."""
+        return "basal_encoder" + ".0" * self.architecture.use_basal_projection
 
     def encode_projected(
         self, projected: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None
@@ -139,7 +155,8 @@ class StateModel:
         """Finish `encode_cells` from the output of `project_in` [..., S, H]."""
         a, cells = self.architecture, projected
         for layer in range(1, a.n_encoder_layers if a.use_basal_projection else 1):
-            cells = linear(self.parameters, f"basal_encoder.{3 * layer}", ACTIVATIONS[a.activation](cells))
+            cells = self.primitives.activation(f"basal_encoder.{3 * layer - 2}", a.activation, cells)
+            cells = linear(self.parameters, f"basal_encoder.{3 * layer}", cells)
         if not a.batch_encoder:
             return Encoded(cells, cells, multiplicity)
         rows = self.parameters["batch_encoder.weight"]
@@ -163,8 +180,14 @@ class StateModel:
             if multiplicity is not None:
                 one = torch.ones_like(multiplicity[..., :1])
                 multiplicity = torch.cat((multiplicity, one) if last else (one, multiplicity), dim=-1)
-        layers = run_backbone(a, self.parameters, tokens, multiplicity, edit)
-        final = final_norm(a, self.parameters, layers[-1])
+        layers = run_backbone(a, self.parameters, tokens, multiplicity, edit, primitives=self.primitives)
+        final = final_norm(a, self.parameters, layers[-1], self.primitives)
+        return Mixed(final[..., self.cell_positions, :], layers)
+
+    def resume(self, layer: int, states: Tensor) -> Mixed:
+        """Return what `mix` gives from the states [..., T, H] of a layer on; blocks below it are not run."""
+        layers = run_backbone(self.architecture, self.parameters, states, start=layer, primitives=self.primitives)
+        final = final_norm(self.architecture, self.parameters, layers[-1], self.primitives)
         return Mixed(final[..., self.cell_positions, :], layers)
 
     def _tokens(self) -> list[tuple[str, bool]]:
@@ -175,7 +198,7 @@ class StateModel:
     def decode(self, mixed: Mixed, encoded: Encoded, X: Tensor) -> Tensor:
         """Return the output [..., S, G_out] from the mixed cells, residuals and output ReLU included."""
         output = self.project_out(self.decode_hidden(mixed, encoded), X)
-        return F.relu(output) if self.architecture.output_relu else output
+        return self.primitives.activation("output", "relu", output) if self.architecture.output_relu else output
 
     def decode_hidden(self, mixed: Mixed, encoded: Encoded) -> Tensor:
         """Return the input of the decoder's last Linear [..., S, H], the residual in hidden space included."""
@@ -183,17 +206,64 @@ class StateModel:
         if a.predict_residual and a.output_space != "all":
             h = h + encoded.residual
         for layer in range(a.n_decoder_layers - 1):
-            h = ACTIVATIONS[a.activation](linear(self.parameters, f"project_out.{3 * layer}", h))
+            h = linear(self.parameters, f"project_out.{3 * layer}", h)
+            h = self.primitives.activation(f"project_out.{3 * layer + 1}", a.activation, h)
         return h
 
     def project_out(self, hidden: Tensor, X: Tensor) -> Tensor:
         """Return the output before its ReLU [..., S, G_out]; with output space "all" X is the raw residual."""
-        a = self.architecture
-        output = linear(self.parameters, f"project_out.{3 * (a.n_decoder_layers - 1)}", hidden)
-        if not (a.predict_residual and a.output_space == "all"):
+        output = linear(self.parameters, self._last_projection, hidden)
+        if not self._adds_cells:
             return output
-        inner = F.gelu(linear(self.parameters, "final_down_then_up.0", output + X))
+        inner = linear(self.parameters, "final_down_then_up.0", output + X)
+        inner = self.primitives.activation("final_down_then_up.1", "gelu", inner)
         return linear(self.parameters, "final_down_then_up.2", inner)
+
+    @property
+    def _last_projection(self) -> str:
+        """The name of project_out's last Linear."""
+        return f"project_out.{3 * (self.architecture.n_decoder_layers - 1)}"
+
+    @property
+    def _adds_cells(self) -> bool:
+        """Whether the raw cells are added before the decoder's two last Linears."""
+        return self.architecture.predict_residual and self.architecture.output_space == "all"
+
+    def narrow(self) -> Narrow:
+        """Return what lies between the outermost Linears.
+
+        Where the raw cell X is added before the two last Linears (output space "all"), of X only the first of them is
+        read: its product with X joins what the encoder reads, and the last Linear alone is outermost.
+        """
+        weights = [self.parameters[self._first_projection + ".weight"]]
+        weights += [self.parameters["final_down_then_up.0.weight"]] if self._adds_cells else []
+        last = "final_down_then_up.2" if self._adds_cells else self._last_projection
+        width = len(weights[0])
+        return Narrow(
+            torch.cat(weights),
+            self.parameters[f"{last}.weight"],
+            self.architecture.output_relu,
+            lambda X: torch.cat([self.project_in(X), *(F.linear(X, weight) for weight in weights[1:])], -1),
+            lambda projected, batch, multiplicity: self.encode_projected(projected[..., :width], batch, multiplicity),
+            lambda pert, encoded, projected: self._read_last(pert, encoded, projected[..., width:]),
+            lambda hidden, rows: self._expand(last, hidden, rows),
+        )
+
+    def _read_last(self, pert: Tensor, encoded: Encoded, raw: Tensor) -> Tensor:
+        """Return the input of the last Linear [..., S, D]; `raw`: what it adds of the cells [..., S, D or 0]."""
+        hidden = self.decode_hidden(self.mix(pert, encoded), encoded)
+        if not self._adds_cells:
+            return hidden
+        inner = linear(self.parameters, "final_down_then_up.0", linear(self.parameters, self._last_projection, hidden))
+        return self.primitives.activation("final_down_then_up.1", "gelu", inner + raw)
+
+    def _expand(self, last: str, hidden: Tensor, rows: Sequence[int] | None) -> Tensor:
+        """Apply the last Linear, or some of its rows, and the output ReLU."""
+        if rows is not None and self.primitives is not LIVE:  # a ReLU that is held has a factor for every output
+            return self._expand(last, hidden, None)[..., list(rows)]
+        chosen = slice(None) if rows is None else torch.as_tensor(rows, device=self.device)
+        output = F.linear(hidden, self.parameters[f"{last}.weight"][chosen], self.parameters[f"{last}.bias"][chosen])
+        return self.primitives.activation("output", "relu", output) if self.architecture.output_relu else output
 
     def decode_genes(self, response: Tensor) -> Tensor:
         """Apply the checkpoint's gene decoder to outputs [..., G_out], trained or not."""
@@ -202,14 +272,14 @@ class StateModel:
             raise PertprobeError("model: the checkpoint has no gene decoder")
         current = response
         for i in range(len(decoder.hidden_dims)):
-            first, norm = (
-                (f"blocks.{i}.0", f"blocks.{i}.1") if decoder.residual else (f"decoder.{4 * i}", f"decoder.{4 * i + 1}")
-            )
-            hidden = linear(self.parameters, f"gene_decoder.{first}", current)
-            output = F.gelu(layer_norm(self.parameters, f"gene_decoder.{norm}", hidden))
+            stem, first = (f"gene_decoder.blocks.{i}", 0) if decoder.residual else ("gene_decoder.decoder", 4 * i)
+            hidden = linear(self.parameters, f"{stem}.{first}", current)
+            normed = layer_norm(self.parameters, f"{stem}.{first + 1}", hidden, primitives=self.primitives)
+            output = self.primitives.activation(f"{stem}.{first + 2}", "gelu", normed)
             current = output + current if decoder.residual and i % 2 else output
         last = "final_layer.0" if decoder.residual else f"decoder.{4 * len(decoder.hidden_dims)}"
-        return F.relu(linear(self.parameters, f"gene_decoder.{last}", current))
+        output = linear(self.parameters, f"gene_decoder.{last}", current)
+        return self.primitives.activation("gene_decoder", "relu", output)
 
     def confidence(self, mixed: Mixed) -> Tensor:
         """Return the predicted loss [..., 1] of each set, from the confidence token."""
@@ -281,10 +351,23 @@ class StateModel:
             card=card if card is not None else dict(self.card),
         )
 
+    def freeze(
+        self, X: Tensor, perturbation: str, batch: Tensor | None = None, multiplicity: Tensor | None = None
+    ) -> StateMap:
+        """Return the affine map that the model is at cells [..., S, G] under a perturbation, in float64."""
+        return freeze(self, X, perturbation, batch, multiplicity)
+
+    def with_primitives(self, primitives: Live) -> "StateModel":
+        """Return the model with what is not linear run in another way, weights and names unchanged."""
+        found = copy.copy(self)
+        found.primitives = primitives
+        return found
+
     def _mlp(self, name: str, x: Tensor, n_layers: int) -> Tensor:
         for layer in range(n_layers):
             x = linear(self.parameters, f"{name}.{3 * layer}", x)
-            x = x if layer == n_layers - 1 else ACTIVATIONS[self.architecture.activation](x)
+            if layer < n_layers - 1:
+                x = self.primitives.activation(f"{name}.{3 * layer + 1}", self.architecture.activation, x)
         return x
 
 

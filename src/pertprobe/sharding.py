@@ -1,0 +1,14 @@
+"""How the units of a measurement are dealt to its jobs."""
+
+from collections.abc import Iterable
+
+BLOCK = 8
+"""Units that stay together. Probes may compute them in batches of this many, or of a power of 2 that is smaller: who
+shares a batch with whom is then the same for any number of shards, and with it the last bit of every number."""
+
+
+def units_of_shard(units: Iterable[str], shard: int, shards: int) -> list[str]:
+    """Return the units of one shard, sorted: block i of the sorted names goes to shard i mod `shards`."""
+    names = sorted(units)
+    blocks = [names[start : start + BLOCK] for start in range(0, len(names), BLOCK)]
+    return [name for block in blocks[shard::shards] for name in block]
