@@ -1,5 +1,7 @@
-# Sparse autoencoders: trained, judged, and compared with those of other seeds.
+# Sparse autoencoders: trained or read, judged, and compared with those of other seeds.
 
+TRAINED_SAE = [name for name, entry in config["sae"].items() if "path" not in entry]
+READ_SAE = [name for name, entry in config["sae"].items() if "path" in entry]
 PRODUCTS += [
     f"{RESULTS}/sae/{name}/{table}.tsv"
     for name, entry in config["sae"].items()
@@ -19,6 +21,8 @@ rule train_sae:
         "<results>/logs/train_sae/{sae}.log",
     benchmark:
         "<results>/benchmarks/train_sae/{sae}.tsv"
+    wildcard_constraints:
+        sae="|".join(TRAINED_SAE) or "none",
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -28,6 +32,7 @@ rule train_sae:
         seed=SEED,
         code=code(
             "sae:train_sae",
+            "sae:training_settings",
             "sae.pool:pooled_models",
             "sae.pool:pooled_activations",
             "sae.pool:sae_seed",
@@ -45,7 +50,33 @@ use rule train_sae as train_further_sae with:
     benchmark:
         "<results>/benchmarks/train_further_sae/{sae}/{number}.tsv"
     wildcard_constraints:
+        sae="|".join(TRAINED_SAE) or "none",
         number=r"[1-9]\d*",
+
+
+# One trained elsewhere, brought into the same form; its width is compared with that of its models before anything reads
+# through it.
+rule read_sae:
+    input:
+        models=lambda wildcards: [directory_of(model) for model in pooled(wildcards)],
+        seen=lambda wildcards: every("models/{model}/perturbations.tsv", model=pooled(wildcards)),
+        sae=lambda wildcards: config["sae"][wildcards.sae]["path"],
+    output:
+        multiext("<results>/sae/{sae}/", "cfg.json", "sae_weights.safetensors"),
+    log:
+        "<results>/logs/read_sae/{sae}.log",
+    benchmark:
+        "<results>/benchmarks/read_sae/{sae}.tsv"
+    wildcard_constraints:
+        sae="|".join(READ_SAE) or "none",
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        settings=lambda wildcards: config["sae"][wildcards.sae],
+        loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
+        code=code("sae:read_sae", "sae:sae_arguments", "sae.pool:check_width", "models:load_model"),
+    script:
+        "../scripts/read_sae.py"
 
 
 rule sae_quality:
@@ -102,6 +133,7 @@ rule sae_stability:
         seed=SEED,
         code=code(
             "sae:train_sae",
+            "sae:training_settings",
             "sae.stability:stability_tables",
             "sae.pool:pooled_models",
             "sae.pool:pooled_activations",

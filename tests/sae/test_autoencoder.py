@@ -92,9 +92,10 @@ def test_config_has_the_fields_of_saelens(tmp_path):
     [
         ({"architecture": "jumprelu"}, "architecture 'jumprelu'"),
         ({"architecture": None}, "architecture None"),
-        ({"apply_b_dec_to_input": False}, "apply_b_dec_to_input False"),
         ({"normalize_activations": "layer_norm"}, "normalize_activations 'layer_norm'"),
-        ({"rescale_acts_by_decoder_norm": True}, "rescale_acts_by_decoder_norm True"),
+        ({"normalize_activations": "expected_average_only_in"}, "fold_activation_norm_scaling_factor"),
+        ({"reshape_activations": "hook_z"}, "reshape_activations 'hook_z'"),
+        ({"architecture": "standard", "activation_fn": "tanh-relu"}, "activation_fn 'tanh-relu'"),
         ({"k": 21}, "'k': 21"),
         ({"d_in": 7}, r"expected .*\(7, 20\)"),
     ],

@@ -1,15 +1,19 @@
-"""Sparse autoencoder: one for all models that are compared, trained here, kept in the SAELens layout."""
+"""Sparse autoencoders: one for all models that are compared, trained here or elsewhere, kept in the SAELens layout."""
 
 from pertprobe.sae.autoencoder import SparseAutoencoder
+from pertprobe.sae.files import read_sae, sae_arguments
 from pertprobe.sae.pca import PrincipalComponents, principal_components
 from pertprobe.sae.quality import quality, with_rival
-from pertprobe.sae.training import train_sae
+from pertprobe.sae.training import train_sae, training_settings
 
 __all__ = [
     "PrincipalComponents",
     "SparseAutoencoder",
     "principal_components",
     "quality",
+    "read_sae",
+    "sae_arguments",
     "train_sae",
+    "training_settings",
     "with_rival",
 ]

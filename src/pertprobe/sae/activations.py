@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pertprobe.cells import CellSets
+from pertprobe.errors import PertprobeError
 from pertprobe.models.base import Model, encode_each
 from pertprobe.progress import counted
 
@@ -15,8 +16,16 @@ Reader = Callable[[Tensor], Tensor]
 
 
 def layer_number(model: Model, layer: int | str) -> int:
-    """Return the number of a layer; "middle" is the output of the middle block."""
-    return model.n_layers // 2 if layer == "middle" else int(layer)
+    """Return the number of a layer; "middle" is the output of the middle block.
+
+    Raises PertprobeError for a layer that the model does not have.
+    """
+    number = model.n_layers // 2 if layer == "middle" else int(layer)
+    if not 0 <= number <= model.n_layers:
+        raise PertprobeError(
+            f"layer {number}, but the model has the layers 0 to {model.n_layers}. Ask for one of these"
+        )
+    return number
 
 
 def hidden_states(model: Model, cells: CellSets, names: Sequence[str], layer: int | str) -> Iterator[Tensor]:

@@ -8,6 +8,7 @@ import pandas as pd
 from torch import Tensor
 
 from pertprobe.cells import CellSets
+from pertprobe.errors import PertprobeError
 from pertprobe.measuring import cells_for
 from pertprobe.models import load_model
 from pertprobe.models.base import Model
@@ -50,6 +51,16 @@ def pooled_dictionaries(pool: Pool, layer: int | str, saes: Sequence[SparseAutoe
     return [
         Dictionary(pd.concat(tables[i]), sae.W_dec.cpu().double().numpy()) for i, sae in zip(readers, saes, strict=True)
     ]
+
+
+def check_width(name: str, sae: SparseAutoencoder, model_name: str, model: Model) -> None:
+    """Raise PertprobeError, naming both widths, where an autoencoder does not fit a model's hidden states."""
+    width, wanted = model.encode_perturbations([model.control]).shape[-1], len(sae.b_dec)
+    if width != wanted:
+        raise PertprobeError(
+            f"sae.{name}: its input is {wanted} wide, the hidden states of {model_name} {width}. Give one that was "
+            "trained on a layer of this model, or leave the model out"
+        )
 
 
 def sae_seed(seed: int, name: str, number: int) -> int:

@@ -1,0 +1,16 @@
+"""Bring a sparse autoencoder trained elsewhere into the run, if it fits the models it is to read."""
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from pathlib import Path
+
+    from pertprobe.models import load_model
+    from pertprobe.sae import read_sae, sae_arguments
+    from pertprobe.sae.pool import check_width
+
+    given, settings, name = snakemake.input, snakemake.params.settings, snakemake.wildcards.sae
+    sae = read_sae(**sae_arguments(settings))
+    for model, directory, how in zip(settings["models"], given.models, snakemake.params.loading, strict=True):
+        check_width(name, sae, model, load_model(directory, **how))
+    sae.save(Path(snakemake.output[0]).parent, metadata={key: settings[key] for key in ("models", "layer", "path")})
