@@ -23,6 +23,8 @@ def checked_config():
     try:
         raise_together(list(control_faults(config)))
         settled = expanded(config, f"results/{config['run']}")
+        for entry in settled["sae"].values():
+            entry |= {"seeds": 1} if "path" in entry else {}  # trained elsewhere: from whatever seed
         if not all(map(os.path.exists, given_paths(settled))):
             check_inputs(settled)  # the run cannot start: read what there is, and name every fault together
     except PertprobeError as error:
@@ -52,7 +54,14 @@ SEED = config["seed"]
 SPACES = {}  # space -> the probe whose measurement holds it
 ASKED = {}  # probe -> what its measurement depends on beside files
 CALLED = {}  # probe -> code that its measurement calls on what it is given
+GIVEN = {}  # probe -> further files of the config that its test reads
 PRODUCTS = []  # further tables that belong to a run
+COMPARES = {}  # probe -> the kinds of pairs that it has a question about, where these are not all
+MEASURED_BY = {}  # probe -> the one whose measurement it tests, where it makes none of its own
+BESIDE = {}  # probe -> function of wildcards: what its test knows of the config beside its own section
+TABLES = {}  # probe -> name -> further table, which its figure is given
+BY_RESPONSE = set()  # probes that choose perturbations by the model's delta_y
+REPORTED = {}  # probe -> the table that the report shows with its figure
 COPIES = {
     "redrawn": config["controls"]["redrawn"],
     "cascade": config["controls"]["cascade"],
@@ -62,6 +71,7 @@ MEASURING = (
     "measuring:measure_shard",
     "measuring:write_measurement",
     "measuring:cells_for",
+    "measuring:asked_of",
     "models:load_model",
 )
 
@@ -171,14 +181,47 @@ def derived_of(which):
     def derived(wildcards):
         model = wildcards.get(which)
         wanted = model and config["controls"]["planted"]
-        return f"{RESULTS}/measurements/{wildcards.probe}/derived/{model}.nc" if wanted else []
+        return f"{RESULTS}/measurements/{measured_by(wildcards.probe)}/derived/{model}.nc" if wanted else []
 
     return derived
 
 
+def measured_by(probe):
+    """Return the probe whose measurement a probe tests."""
+    return MEASURED_BY.get(probe, probe)
+
+
+def measurement_of(which):
+    """Return the function of the measurement of a model or its reference that a probe tests."""
+    return lambda wildcards: f"{RESULTS}/measurements/{measured_by(wildcards.probe)}/{wildcards[which]}.nc"
+
+
+def responses_of(wildcards):
+    """Return the model's delta_y for a probe that chooses perturbations by it; of any other probe nothing."""
+    return f"{RESULTS}/measurements/delta_y/{wildcards.model}.nc" if wildcards.probe in BY_RESPONSE else []
+
+
+def copies_for(probe):
+    """Return which untrained copies are measured beside a model; none in a space that no probe tests."""
+    return COPIES if probe in config["probes"] or probe in MEASURED_BY.values() else {}
+
+
+def tables_of(probe):
+    """Return the paths of a probe's further tables, in order of their names."""
+    return [TABLES[probe][name] for name in sorted(TABLES.get(probe, {}))]
+
+
+def tables_named(probe, *names):
+    """Enter further tables of a probe, which belong to the run; return their paths in order of their names."""
+    TABLES[probe] = {name: f"{RESULTS}/tables/{probe}/{name}.tsv" for name in names}
+    PRODUCTS.extend(tables_of(probe))
+    return tables_of(probe)
+
+
 def evidence_of(wildcards):
-    """Return the evidence files of a probe: one per model, one per pair."""
-    names = [*MODELS, *(f"{model}-vs-{reference}" for _, model, reference in PAIRS)]
+    """Return the evidence files of a probe: one per model, one per pair that it has a question about."""
+    kinds = COMPARES.get(wildcards.probe, config["pairs"])
+    names = [*MODELS, *(f"{model}-vs-{reference}" for kind, model, reference in PAIRS if kind in kinds)]
     return every(f"evidence/{wildcards.probe}/{{name}}.tsv", name=names)
 
 
@@ -199,14 +242,30 @@ def contexts_and_regimes():
 def question(wildcards):
     """Return what a test needs to know of the config; nothing that only other probes depend on."""
     return {
-        "settings": config["probes"][wildcards.probe],
+        "settings": config["probes"][wildcards.probe] | BESIDE.get(wildcards.probe, lambda _: {})(wildcards),
         "programs": program_settings(),
-        "panels": chosen_panels() if wildcards.probe == "targeted_jacobian" else {},
+        "panels": panels_of(wildcards),
         "statistics": config["statistics"],
         "models": contexts_and_regimes(),
         "comparison": comparison_of(wildcards),
         "seed": SEED,
     }
+
+
+def tabled(probe):
+    """Return what a probe's further tables depend on in the config."""
+    return {"settings": config["probes"][probe], "programs": program_settings(), "seed": SEED}
+
+
+def panels_of(wildcards):
+    """Return the panels that a probe asks about, or whose models are planted for it."""
+    return chosen_panels(wildcards.probe)
+
+
+def partners_of(kind, wildcards):
+    """Return the models that one is compared with in one way, contexts or regimes."""
+    model = wildcards.get("model")
+    return [name for pair in config["pairs"][kind] if model in pair for name in pair if name != model]
 
 
 def comparison_of(wildcards):
@@ -215,14 +274,17 @@ def comparison_of(wildcards):
     return next((kind for kind, *listed in PAIRS if tuple(listed) == pair), "")
 
 
-def chosen_panels():
-    wanted = config["probes"].get("targeted_jacobian", {}).get("panels", [])
-    return {name: panel for name, panel in config["panels"].items() if wanted == "all" or name in wanted}
+def chosen_panels(*probes):
+    """Return the panels that any of these probes asks about."""
+    wanted = [config["probes"].get(probe, {}).get("panels", []) for probe in probes]
+    return {
+        name: panel for name, panel in config["panels"].items() if any(each == "all" or name in each for each in wanted)
+    }
 
 
-def panel_genes():
+def panel_genes(probe):
     """Return only what a measurement depends on, so that a change of perturbations measures nothing again."""
     return {
         name: {"regulators": panel["regulators"], "targets": panel["targets"]}
-        for name, panel in chosen_panels().items()
+        for name, panel in chosen_panels(probe).items()
     }

@@ -96,6 +96,7 @@ rule report:
         cascade="<results>/figures/cascade.svg",
         sae=every("sae/{sae}/quality.tsv", sae=config["sae"]),
         stability=[table for table in PRODUCTS if table.endswith("stability.tsv")],
+        tables=list(REPORTED.values()),
     output:
         "<results>/report.html",
     log:
@@ -109,6 +110,7 @@ rule report:
         models=MODELS,
         probes=list(config["probes"]),
         sae=list(config["sae"]),
+        reported=list(REPORTED),
         thresholds=config["thresholds"],
         interest=config["power"],
         levels=config["levels"],

@@ -48,6 +48,7 @@ if "simulate" in config:
             programs="<results>/simulated/programs.gmt",
             truth="<results>/simulated/truth.tsv",
             panels="<results>/simulated/panels.tsv",
+            regulons="<results>/simulated/regulons.tsv",
         log:
             "<results>/logs/simulate/simulate.log",
         benchmark:
@@ -100,7 +101,7 @@ rule evaluability:
         entries=contexts_and_regimes(),
         probes=list(config["probes"]),
         programs=config["programs"],
-        panels=chosen_panels(),
+        panels=chosen_panels(*config["probes"]),
         code=code(
             "evaluability:evaluability_table",
             "programs:read_programs",

@@ -1,5 +1,6 @@
 # Does silencing a gene in the cells shift the output alike in two contexts, and alike in a program?
 
+COMPARES["knockout"] = ("contexts",)
 SPACES["knockout"] = "knockout"
 ASKED["knockout"] = {"settings": config["probes"]["knockout"]}
 

@@ -2,6 +2,7 @@
 
 SPACES["delta_y"] = "delta_y"
 ASKED["delta_y"] = {"settings": {}}
+CALLED["delta_y"] = ("probes.delta_y:plant",)
 
 
 rule train:
@@ -91,7 +92,7 @@ rule measure_delta_y:
     params:
         probe="delta_y",
         asked=ASKED["delta_y"],
-        copies={},
+        copies=lambda wildcards: copies_for("delta_y"),
         loading=lambda wildcards: loading(wildcards.model),
         code=measuring_code("delta_y"),
     script:

@@ -15,7 +15,7 @@ rule gather:
     params:
         # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
         asked=lambda wildcards: ASKED[wildcards.probe],
-        copies=lambda wildcards: {} if wildcards.probe == "delta_y" else COPIES,
+        copies=lambda wildcards: copies_for(wildcards.probe),
         loading=lambda wildcards: loading(wildcards.model),
         measured=lambda wildcards: measuring_code(wildcards.probe),
         code=code(
@@ -31,10 +31,12 @@ rule gather:
 rule measure_derived:
     input:
         names="<results>/models/{model}/names.json",
+        seen="<results>/models/{model}/perturbations.tsv",
         observed="<results>/models/{model}/observed.nc",
         cells=cells_of,
         contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
         programs=program_files(),
+        responses=responses_of,
     output:
         "<results>/measurements/{probe}/derived/{model}.nc",
     log:
@@ -47,14 +49,16 @@ rule measure_derived:
         asked=lambda wildcards: ASKED[wildcards.probe],
         programs=program_settings(),
         # A panel belongs to its Jacobian: in other probes the same programs are planted where they happen to fall.
-        panels=lambda wildcards: question(wildcards)["panels"],
+        panels=panels_of,
         controls={key: config["controls"][key] for key in ("planted", "additive")},
         seed=SEED,
         code=lambda wildcards: code(
             f"probes.{wildcards.probe}:measure",
             f"probes.{wildcards.probe}:units",
+            *CALLED.get(wildcards.probe, ()),
             "measuring:measure_derived",
             "measuring:write_measurement",
+            "measuring:asked_of",
             "derived:derived_models",
         ),
     script:
@@ -81,7 +85,7 @@ rule export_space:
 
 rule test:
     input:
-        measurement="<results>/measurements/{probe}/{model}.nc",
+        measurement=measurement_of("model"),
         delta_y="<results>/measurements/delta_y/{model}.nc",
         seen="<results>/models/{model}/perturbations.tsv",
         card="<results>/models/{model}/card.json",
@@ -90,6 +94,7 @@ rule test:
         derived=derived_of("model"),
         cells=cells_of,
         programs=program_files(),
+        given=lambda wildcards: GIVEN.get(wildcards.probe, []),
     output:
         "<results>/evidence/{probe}/{model}.tsv",
     log:
@@ -111,7 +116,7 @@ rule test:
 
 use rule test as compare with:
     input:
-        measurement="<results>/measurements/{probe}/{model}.nc",
+        measurement=measurement_of("model"),
         delta_y="<results>/measurements/delta_y/{model}.nc",
         seen="<results>/models/{model}/perturbations.tsv",
         card="<results>/models/{model}/card.json",
@@ -120,7 +125,8 @@ use rule test as compare with:
         derived=derived_of("model"),
         cells=cells_of,
         programs=program_files(),
-        reference_measurement="<results>/measurements/{probe}/{reference}.nc",
+        given=lambda wildcards: GIVEN.get(wildcards.probe, []),
+        reference_measurement=measurement_of("reference"),
         reference_delta_y="<results>/measurements/delta_y/{reference}.nc",
         reference_seen="<results>/models/{reference}/perturbations.tsv",
         reference_card="<results>/models/{reference}/card.json",
@@ -160,8 +166,9 @@ rule gather_evidence:
 rule draw:
     input:
         evidence="<results>/evidence/{probe}.tsv",
-        measurements=lambda wildcards: every(f"measurements/{wildcards.probe}/{{model}}.nc", model=MODELS),
+        measurements=lambda wildcards: every(f"measurements/{measured_by(wildcards.probe)}/{{model}}.nc", model=MODELS),
         programs=program_files(),
+        tables=lambda wildcards: tables_of(wildcards.probe),
     output:
         multiext("<results>/figures/{probe}", ".svg", ".pdf", ".png"),
     log:
@@ -172,6 +179,7 @@ rule draw:
         "../envs/pertprobe.yaml"
     params:
         models=list(MODELS),
+        tables=lambda wildcards: sorted(TABLES.get(wildcards.probe, {})),
         question=question,
         code=lambda wildcards: code(f"probes.{wildcards.probe}:draw", "figures"),
     script:

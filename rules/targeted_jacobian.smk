@@ -1,8 +1,9 @@
 # Do a pathway's perturbations strengthen its own regulator -> target derivatives?
 
+COMPARES["targeted_jacobian"] = ()
 ASKED["targeted_jacobian"] = {
     "settings": config["probes"]["targeted_jacobian"],
-    "panels": panel_genes(),
+    "panels": panel_genes("targeted_jacobian"),
 }
 PRODUCTS += every("ranks/{model}.tsv", model=MODELS)
 
@@ -42,8 +43,8 @@ rule rank_targeted_jacobian:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        panels=panel_genes(),
-        code=code("probes.targeted_jacobian:ranks"),
+        panels=panel_genes("targeted_jacobian"),
+        code=code("probes.panels:ranks"),
     script:
         "../scripts/ranks.py"
 

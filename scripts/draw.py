@@ -3,6 +3,8 @@
 from pertprobe.job import job
 
 with job(snakemake):
+    import pandas as pd
+
     from pertprobe import evidence
     from pertprobe.figures import DrawInputs, write_figure
     from pertprobe.measuring import read_measurement
@@ -16,5 +18,6 @@ with job(snakemake):
     }
     programs = run_programs(given.programs, params.question["programs"], names)
     table = evidence.read(given.evidence)
-    inputs = DrawInputs(table[table.role == "subject"], measurements, programs, params.question)
+    further = {name: pd.read_csv(path, sep="\t") for name, path in zip(params.tables, given.tables, strict=True)}
+    inputs = DrawInputs(table[table.role == "subject"], measurements, programs, params.question, further)
     write_figure(load_probe(snakemake.wildcards.probe).draw(inputs), snakemake.output)

@@ -5,8 +5,9 @@ from pertprobe.job import device, job
 with job(snakemake):
     from pathlib import Path
 
+    from pertprobe.cards import model_names
     from pertprobe.cells import CellSets
-    from pertprobe.measuring import cells_for, measure_shard, write_measurement
+    from pertprobe.measuring import asked_of, cells_for, measure_shard, write_measurement
     from pertprobe.models import load_model
     from pertprobe.probes.base import MeasureInputs
     from pertprobe.sae import PrincipalComponents, SparseAutoencoder
@@ -17,7 +18,7 @@ with job(snakemake):
     sae = SparseAutoencoder.load(Path(given.sae[0]).parent).to(hardware) if given.get("sae") else None
     pca = PrincipalComponents.load(given.pca).to(hardware) if given.get("pca") else None
     contexts = tuple(CellSets.load(path) for path in given.get("contexts", []))
-    cells = cells_for(model, given.cells)
-    inputs = MeasureInputs(model=model, cells=cells, sae=sae, pca=pca, contexts=contexts, **params.asked)
+    asked = asked_of(params.asked, given, model_names(model))
+    inputs = MeasureInputs(model, cells_for(model, given.cells), sae=sae, pca=pca, contexts=contexts, **asked)
     shard, shards = int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)
     write_measurement(measure_shard(params.probe, inputs, shard, shards, **params.copies), snakemake.output[0])

@@ -6,7 +6,7 @@ with job(snakemake):
     from pertprobe.cards import read_card
     from pertprobe.cells import CellSets
     from pertprobe.derived import derived_models
-    from pertprobe.measuring import measure_derived, write_measurement
+    from pertprobe.measuring import asked_of, measure_derived, write_measurement
     from pertprobe.probes.base import MeasureInputs
 
     given, params = snakemake.input, snakemake.params
@@ -15,5 +15,5 @@ with job(snakemake):
     asked = {name: params[name] for name in ("programs", "panels", "controls", "seed")}
     contexts = tuple(CellSets.load(path) for path in given.contexts)
     models = derived_models(card, cells, given.programs, given.observed, contexts, **asked)
-    inputs = MeasureInputs(model=None, cells=cells, contexts=contexts, **params.asked)
+    inputs = MeasureInputs(None, cells, contexts=contexts, **asked_of(params.asked, given, card))
     write_measurement(measure_derived(snakemake.wildcards.probe, inputs, models), snakemake.output[0])

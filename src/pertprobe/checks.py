@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from pertprobe.models.base import Model
 
 Config = Mapping[str, Any]
+COMPARING = {"regime_agreement": "regimes", "conserved_features": "contexts"}
+"""Probes that ask of pairs alone -> the list of pairs they read."""
+SILENCING = ("knockout", "knockout_linearity", "regulon_recovery")
+"""Probes whose settings name genes to silence, and the perturbation under which they are."""
 
 
 def check_references(config: Config) -> list[str]:
@@ -47,7 +52,7 @@ def check_references(config: Config) -> list[str]:
             for name in names
             if name not in known
         ]
-    return [*faults, *_pair_faults(config)]
+    return [*faults, *_pair_faults(config), *_two_layers(config), *_uncompared(config)]
 
 
 def _probe_references(config: Config) -> list[tuple[str, list[str], Mapping, str]]:
@@ -60,6 +65,25 @@ def _probe_references(config: Config) -> list[tuple[str, list[str], Mapping, str
         if isinstance(settings.get("panels"), list):
             references.append((f"probes.{probe}.panels", settings["panels"], config.get("panels") or {}, "panels"))
     return references
+
+
+def _uncompared(config: Config) -> Iterator[str]:
+    """Yield the probes that compare the models of pairs where there is no such pair."""
+    for probe, kind in COMPARING.items():
+        if probe in (config.get("probes") or {}) and not (config.get("pairs") or {}).get(kind):
+            yield f"probes.{probe}: pairs.{kind} lists no two models to compare. Name two, or leave the probe out"
+
+
+def _two_layers(config: Config) -> Iterator[str]:
+    """Yield the probes that ask for another layer than the sparse autoencoder they are given reads."""
+    for probe, settings in (config.get("probes") or {}).items():
+        sae = (config.get("sae") or {}).get((settings or {}).get("sae"))
+        read = (sae or {}).get("layer", "middle")
+        if sae and "layer" in settings and settings["layer"] != read:
+            yield (
+                f"probes.{probe}.layer: {settings['layer']}, but sae.{settings['sae']} reads layer {read}. Leave the "
+                "layer out, or the autoencoder"
+            )
 
 
 def check_inputs(config: Config) -> dict[str, Any]:
@@ -79,35 +103,72 @@ def check_inputs(config: Config) -> dict[str, Any]:
     notes = {name: _fit(config, name, model, cells, faults) for name, model in models.items()}
     splits = _check_splits(config, faults)
     programs = _check_programs(config, cells, models, faults)
+    regulons = _check_regulons(config, faults)
     faults += [*_layer_faults(config, models), *_knockout_faults(config, models)]
+    _check_saes(config, models, faults)
+    faults += _unknown_perturbations(config, models)
     raise_together(faults)
     return {
         "cells": {name: _cells_summary(config["cells"][name]["path"], found) for name, found in cells.items()},
         "models": {name: _model_summary(model, notes[name]) for name, model in models.items()},
         "programs": programs,
+        "regulons": regulons,
         "splits": splits,
     }
 
 
 def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
-    """Yield the sparse autoencoders whose layer a model does not have."""
-    for name, sae in (config.get("sae") or {}).items():
-        layer = sae.get("layer", "middle")
-        for model in sae["models"]:
-            if layer != "middle" and model in models and layer > models[model].n_layers:
-                yield f"sae.{name}.layer: {layer}, but {model} has the layers 0 to {models[model].n_layers}"
+    """Yield the sparse autoencoders and the probes whose layer a model does not have."""
+    readers = [(f"sae.{name}", sae, sae["models"]) for name, sae in (config.get("sae") or {}).items()]
+    readers += [(f"probes.{name}", each or {}, models) for name, each in (config.get("probes") or {}).items()]
+    for key, settings, names in readers:
+        asked = [("layer", settings.get("layer", "middle")), *(("layers", each) for each in settings.get("layers", []))]
+        for (name, layer), model in product(asked, names):
+            if isinstance(layer, int) and model in models and layer > models[model].n_layers:
+                yield f"{key}.{name}: {layer}, but {model} has the layers 0 to {models[model].n_layers}"
+
+
+def _check_saes(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> None:
+    """Read the autoencoders that were trained elsewhere, and compare their widths with those of their models."""
+    from pertprobe.sae import read_sae, sae_arguments
+    from pertprobe.sae.pool import check_width
+
+    for name, entry in (config.get("sae") or {}).items():
+        if "path" not in entry or _made_by_run(config, entry["path"]):
+            continue
+        sae = None
+        with gathering(faults, f"sae.{name}.path: "):
+            sae = read_sae(**sae_arguments(entry))
+        for model in entry["models"] if sae else ():
+            if model in models and "stages" in models[model].capabilities:
+                with gathering(faults):
+                    check_width(name, sae, model, models[model])
 
 
 def _knockout_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
-    """Yield the names in the settings of knockout that a model does not know."""
-    settings = (config.get("probes") or {}).get("knockout") or {}
-    perturbation, genes = settings.get("perturbation", "control"), settings.get("genes", "all")
-    for name, model in models.items():
-        if perturbation not in ("control", *model.perturbations):
-            near = meant(perturbation, model.perturbations)
-            yield f"probes.knockout.perturbation: '{perturbation}' is no perturbation of {name}.{near}"
-        if isinstance(genes, list) and (missing := [gene for gene in genes if gene not in set(model.genes)]):
-            yield f"probes.knockout.genes: not among the genes of {name}: {listed(missing)}"
+    """Yield the names in the settings of probes that silence genes which a model does not know."""
+    for probe in SILENCING:
+        key, settings = f"probes.{probe}", (config.get("probes") or {}).get(probe) or {}
+        perturbation, genes = settings.get("perturbation", "control"), settings.get("genes", "all")
+        for name, model in models.items():
+            if perturbation not in ("control", *model.perturbations):
+                near = meant(perturbation, model.perturbations)
+                yield f"{key}.perturbation: '{perturbation}' is no perturbation of {name}.{near}"
+            if isinstance(genes, list) and (missing := [gene for gene in genes if gene not in set(model.genes)]):
+                yield f"{key}.genes: not among the genes of {name}: {listed(missing)}"
+
+
+def _unknown_perturbations(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
+    """Yield the perturbations under which probes are to take derivatives and that a model does not know."""
+    probes = config.get("probes") or {}
+    wanted = [("detached_jacobian.at", name) for name in (probes.get("detached_jacobian") or {}).get("at", [])]
+    sensitivity = probes.get("input_sensitivity") or {}
+    wanted += [("input_sensitivity.perturbation", sensitivity.get("perturbation", "control"))]
+    for key, perturbation in wanted:
+        for name, model in models.items():
+            if perturbation not in ("control", *model.perturbations):
+                near = meant(perturbation, model.perturbations)
+                yield f"probes.{key}: '{perturbation}' is no perturbation of {name}.{near}"
 
 
 def control_faults(config: Config) -> Iterator[str]:
@@ -137,8 +198,9 @@ def given_paths(config: Config) -> list[str]:
     """Return the files and folders that the config names and the run does not make itself, each once."""
     named = [entry["path"] for entry in config["cells"].values() if not _made_by_run(config, entry["path"])]
     named += [entry[key] for entry in config["models"].values() for key in ("path", "split") if key in entry]
-    programs = config["programs"].get("gmt", [])
-    return list(dict.fromkeys([*named, *(path for path in programs if not _made_by_run(config, path))]))
+    named += [entry["path"] for entry in (config.get("sae") or {}).values() if "path" in entry]
+    named += [*config["programs"].get("gmt", []), *_regulon_files(config).values()]
+    return list(dict.fromkeys(path for path in named if not _made_by_run(config, path)))
 
 
 def cells_arguments(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,8 +319,41 @@ def _check_programs(
     if not incomplete:
         with gathering(faults, "panels."):
             read_panels(config.get("panels") or {}, programs, perturbations)
+    if len(faults) == before and len(paths) == len(section.get("gmt", [])):
+        faults += _unknown_programs(config, programs)
     files = {path: _hash(path) for path in paths if Path(path).is_file()}
     return {"files": files, "sizes": {name: len(genes) for name, genes in programs.items()}}
+
+
+def _regulon_files(config: Config) -> dict[str, str]:
+    """Return the tables of signed edges that the config names."""
+    return ((config.get("probes") or {}).get("regulon_recovery") or {}).get("regulons") or {}
+
+
+def _check_regulons(config: Config, faults: list[str]) -> dict[str, Any]:
+    """Read the regulons; return name -> hash and counts."""
+    from pertprobe.regulons import read_regulons
+
+    found = {}
+    for name, path in _regulon_files(config).items():
+        if _made_by_run(config, path):
+            continue
+        with gathering(faults, f"probes.regulon_recovery.regulons.{name}: "):
+            edges = read_regulons(path, name)
+            counts = {"n_edges": len(edges.signs), "n_regulators": int(edges.signs.source.nunique())}
+            found[name] = {"sha256": _hash(path), **counts, "notes": list(edges.notes)}
+    return found
+
+
+def _unknown_programs(config: Config, programs: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the programs that probes name features for and nobody defined."""
+    for probe, settings in (config.get("probes") or {}).items():
+        for name in (settings or {}).get("features") or {}:
+            if name not in programs:
+                yield (
+                    f"probes.{probe}.features: program '{name}' is not defined (found: {listed(programs)})."
+                    f"{meant(name, programs)}"
+                )
 
 
 @cache

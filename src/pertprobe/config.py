@@ -59,6 +59,11 @@ def _sentences(error: ValidationError) -> Iterator[str]:
         yield f"{key}: give either {choices}, never both (found {_listed(given) or 'neither'})."
     elif error.validator == "oneOf":
         yield f"{key}: {error.instance!r} is not one of the forms allowed ({_forms(error.validator_value)})."
+    elif error.validator == "dependentRequired":
+        for name, needed in error.validator_value.items():
+            missing = [each for each in needed if each not in error.instance] if name in error.instance else []
+            if missing:
+                yield f"{key}: {name} reads what {_listed(missing)} makes, which is missing. Add it or leave it out."
     elif error.parent is None and "propertyNames" in error.absolute_schema_path:
         yield f"{key}: the name {error.instance!r} may hold only a-z, 0-9 and _."
     else:

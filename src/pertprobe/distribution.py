@@ -14,9 +14,10 @@ from pertprobe.cells import CellSets, describe_cells, read_cells
 from pertprobe.evidence import joined
 from pertprobe.messages import listed
 from pertprobe.probes.base import MeasureInputs
-from pertprobe.probes.knockout import silenced, units
+from pertprobe.probes.knockout import units
 from pertprobe.progress import counted
 from pertprobe.seen import Split
+from pertprobe.silencing import silenced
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model

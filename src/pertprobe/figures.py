@@ -1,7 +1,7 @@
 """How figures look: one palette, one way of writing them, and the shapes that several probes draw."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class DrawInputs:
     programs: Programs
     question: Mapping[str, Any]
     """The part of the config that the probe's test depends on."""
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Further tables that the probe made, by name."""
 
 
 def write_figure(figure: Figure, paths: Iterable[str | Path]) -> None:

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from pertprobe.cards import read_seen, universe
 from pertprobe.cells import CellSets
 from pertprobe.files import atomic
 from pertprobe.probes import load_probe
-from pertprobe.probes.base import MeasureInputs, averaged
+from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, averaged
+from pertprobe.programs import run_programs
 from pertprobe.roles import SUBJECT, role_of
+from pertprobe.sharding import units_of_shard
 
-NOT_EVALUABLE = "not_evaluable"
-"""Attribute of a measurement that could not be made, with the reason."""
 COPIES_NOTE = "copies_note"
 """Attribute of a measurement that says which untrained copies are missing, and why."""
 
@@ -31,11 +32,11 @@ def measure_shard(
     cascade: bool = False,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Measure shard `shard` of `shards`: unit i of the sorted names goes to shard i mod `shards`.
+    """Measure shard `shard` of `shards`: the sorted units are dealt out in blocks (`sharding.units_of_shard`).
 
-    Each unit is computed by itself, with all cell sets, so that its numbers do not depend on the units beside it. The
-    axis `variant` holds the model and its re-drawn copies: `redrawn` of each kind, what is kept declared by the probe's
-    KEEP (inference.md 3); with `cascade` those re-drawn from the output down.
+    Each unit is computed by itself, with all cell sets, or together with others of its block: its numbers are the same
+    for any number of shards. The axis `variant` holds the model and its re-drawn copies: `redrawn` of each kind, what
+    is kept declared by the probe's KEEP (inference.md 3); with `cascade` those re-drawn from the output down.
     """
     import torch  # here, so that gathering and testing start without it
 
@@ -45,11 +46,13 @@ def measure_shard(
     lacking = sorted(module.NEEDS - inputs.model.capabilities)
     if lacking:
         return xr.Dataset(attrs={NOT_EVALUABLE: f"model has no {' and no '.join(lacking)}"})
-    names = sorted(module.units(inputs))[shard::shards]
+    names = units_of_shard(module.units(inputs), shard, shards)
     if not names:
         return xr.Dataset(attrs={"empty": "more shards than units"})
     with torch.no_grad():
         found = {SUBJECT: module.measure(inputs, names)}
+        if NOT_EVALUABLE in found[SUBJECT].attrs:
+            return found[SUBJECT]
         for name, model in copies(inputs.model, redrawn, module.KEEP, seed, cascade=cascade) if redrawn else ():
             asked = replace(inputs, model=model, role=role_of(name)[0], sae=None, pca=None)
             found[name] = module.measure(asked, names)
@@ -70,7 +73,10 @@ def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
     first = next(iter(found.values()))
     common = [name for name in first.data_vars if all(name in each for each in found.values())]
     joined = xr.concat(
-        [each[common] for each in found.values()], pd.Index(list(found), name="variant"), combine_attrs="override"
+        [each[common] for each in found.values()],
+        pd.Index(list(found), name="variant"),
+        join="outer",  # copies may be measured on fewer cell sets
+        combine_attrs="override",
     )
     return joined.assign({name: first[name] for name in first.data_vars if name not in common})
 
@@ -78,11 +84,13 @@ def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
 def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]) -> xr.Dataset:
     """Measure the models planted beside a model (inference.md 10) with its units and cells; `variant` is their kind.
 
-    Raises KeyError for a kind that is no role. Kinds that lack what the probe needs are left out.
+    Raises KeyError for a kind that is no role. Kinds that lack what the probe needs are left out. A probe that has a
+    function `plant` exchanges them for models in which its own score is shifted by the strength d that is wanted.
     """
     import torch
 
     module = load_probe(probe)
+    models = module.plant(inputs, models) if hasattr(module, "plant") else models
     able = {kind: model for kind, model in models.items() if not module.NEEDS - model.capabilities}
     if not able:
         return xr.Dataset(attrs={NOT_EVALUABLE: "no planted model has what the probe needs"})
@@ -91,11 +99,12 @@ def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]
         for kind, model in able.items():
             asked = replace(inputs, model=model, role=kind, sae=None, pca=None)
             found[kind] = module.measure(asked, sorted(module.units(asked)))
-    return variants(found)
+    refused = [each for each in found.values() if NOT_EVALUABLE in each.attrs]
+    return refused[0] if refused else variants(found)
 
 
 def gather(shards: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Join the shards of one model, units sorted by name."""
+    """Join the shards of one model, units sorted by name; what belongs to no unit is that of the shard which has it."""
     filled = [shard for shard in shards if "empty" not in shard.attrs]
     refused = [shard for shard in filled if NOT_EVALUABLE in shard.attrs]
     if refused:
@@ -106,7 +115,8 @@ def gather(shards: Sequence[xr.Dataset]) -> xr.Dataset:
         return filled[0]
     along = [name for name in filled[0].data_vars if "perturbation" in filled[0][name].dims]
     joined = xr.concat([shard[along] for shard in filled], "perturbation", join="exact", combine_attrs="identical")
-    return joined.sortby("perturbation")
+    alone = {name: shard[name] for shard in filled for name in shard.data_vars if name not in along}
+    return joined.sortby("perturbation").assign(alone)
 
 
 def write_measurement(measurement: xr.Dataset, path: str | Path) -> None:
@@ -122,6 +132,19 @@ def read_measurement(path: str | Path) -> xr.Dataset:
     that length when they are written together.
     """
     return xr.load_dataset(path, engine="h5netcdf").drop_encoding()
+
+
+def read_subject(path: str | Path, *names: str) -> xr.Dataset:
+    """Read variables (all, where none is named) of the model itself, without its copies."""
+    with xr.open_dataset(path, engine="h5netcdf") as opened:
+        found = opened[[name for name in opened.data_vars if name in names or not names]]
+        found = found.sel(variant=[SUBJECT]) if "variant" in found.dims else found
+        return found.load().assign_attrs(opened.attrs).drop_encoding()
+
+
+def read_responses(path: str | Path | None) -> pd.DataFrame | None:
+    """Return a model's mean delta_y [perturbation, gene] from its measurement; None where none is given."""
+    return averaged(read_subject(path, "delta_y"), "delta_y").to_pandas() if path else None
 
 
 def write_space(measurement: xr.Dataset, space: Sequence[str], path: str | Path) -> None:
@@ -140,6 +163,21 @@ def write_space(measurement: xr.Dataset, space: Sequence[str], path: str | Path)
     )
     with atomic(path) as temporary:
         adata.write_h5ad(temporary)
+
+
+def asked_of(asked: Mapping[str, Any], files: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a probe is asked, in the words of `MeasureInputs`, with what it depends on read from files.
+
+    Args:
+        asked: what the config says; its `programs`, where they are there, are settings.
+        files: `seen` and, where the probe is given them, `programs` (GMT files of the run) and `responses` (the model's
+            measured delta_y).
+        names: those of the model (its card will do).
+    """
+    found = {**asked, "seen": read_seen(files["seen"]).to_dict(), "responses": read_responses(files.get("responses"))}
+    if "programs" in asked:
+        found["programs"] = run_programs(files.get("programs", []), asked["programs"], universe([names]))
+    return found
 
 
 def cells_for(model: Any, path: str | Path) -> CellSets:

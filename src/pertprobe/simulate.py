@@ -81,6 +81,8 @@ class Simulation:
     """program, context, planted (shared, context_specific, absent, decoy), coherent."""
     panels: pd.DataFrame
     """program, gene, role (member, regulator, target)."""
+    regulons: pd.DataFrame
+    """source, target, sign: the edges of the graph that every context has."""
     effects: pd.DataFrame
     """Noise-free change of log expression [(context, perturbation) x gene] at the mean dose."""
 
@@ -147,19 +149,20 @@ def simulate(
         programs=plan.programs,
         truth=_truth(plan, contexts),
         panels=_panels(plan),
+        regulons=_regulons(plan, genome, len(contexts)),
         effects=pd.concat(effects, keys=contexts, names=["context", "perturbation"]),
     )
 
 
 def write_simulation(simulation: Simulation, directory: str | Path) -> None:
-    """Write cells.h5ad, programs.gmt (members = knocked-down genes), truth.tsv and panels.tsv, each atomically."""
+    """Write cells.h5ad, programs.gmt (members = knocked-down genes), truth, panels and regulons (.tsv), atomically."""
     directory = Path(directory)
     with atomic(directory / "cells.h5ad") as path:
         simulation.cells.write_h5ad(path)
     lines = ["\t".join((name, "planted", *program.members)) for name, program in simulation.programs.items()]
     with atomic(directory / "programs.gmt") as path:
         path.write_text("\n".join(lines) + "\n")
-    for name in ("truth", "panels"):
+    for name in ("truth", "panels", "regulons"):
         with atomic(directory / f"{name}.tsv") as path:
             getattr(simulation, name).to_csv(path, sep="\t", index=False)
 
@@ -311,3 +314,18 @@ def _panels(plan: Layout) -> pd.DataFrame:
         for gene in genes
     ]
     return pd.DataFrame(rows, columns=["program", "gene", "role"])
+
+
+def _regulons(plan: Layout, genome: _Genome, contexts: int) -> pd.DataFrame:
+    """Return the signed edges that every context has: of members those to their program's regulators, or to others."""
+    graph = genome.graph.copy()
+    for program in plan.programs.values():
+        members = plan.index(program.members)
+        coherent = [program.coherent(number) for number in range(contexts)]
+        if len(set(coherent)) == 1:
+            graph[:, members] += (genome.entry if coherent[0] else genome.own)[:, members]
+    np.fill_diagonal(graph, 0)
+    target, source = np.nonzero(graph)
+    genes = np.array(plan.genes)
+    edges = pd.DataFrame({"source": genes[source], "target": genes[target], "sign": np.sign(graph[target, source])})
+    return edges.astype({"sign": int}).sort_values(["source", "target"], ignore_index=True)

@@ -12,7 +12,7 @@ from pertprobe import evidence
 from pertprobe.cards import read_card, read_seen, universe
 from pertprobe.cells import CellSets
 from pertprobe.controls import cascade_statistic, pairs_of_copies, with_controls
-from pertprobe.measuring import COPIES_NOTE, NOT_EVALUABLE, read_measurement
+from pertprobe.measuring import COPIES_NOTE, NOT_EVALUABLE, read_measurement, read_subject
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Subject, TestInputs
 from pertprobe.probes.delta_y import strength
@@ -169,11 +169,10 @@ def read_question(probe: str, model: str, reference: str, files: Any, question: 
 
 
 def _subject(files: Any, prefix: str) -> tuple[Subject, dict[str, Any]]:
-    measurement, delta_y, observed = (
-        read_measurement(getattr(files, prefix + name)) for name in ("measurement", "delta_y", "observed")
-    )
-    seen, card = (getattr(files, prefix + name) for name in ("seen", "card"))
-    return Subject(measurement, strength(delta_y), read_seen(seen), observed), read_card(card)
+    measurement, observed = (read_measurement(getattr(files, prefix + name)) for name in ("measurement", "observed"))
+    delta_y, seen, card = (getattr(files, prefix + name) for name in ("delta_y", "seen", "card"))
+    known = strength(read_subject(delta_y, "delta_y"))
+    return Subject(measurement, known, read_seen(seen), observed), read_card(card)
 
 
 def _gates(paths: Mapping[str, Any], programs: Iterable[str]) -> dict[str, str]:

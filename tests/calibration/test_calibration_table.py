@@ -69,7 +69,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 def test_parts_are_cut_by_seed_and_depend_on_their_own_sizes_alone():
     given = sizes(short=False)
     names = parts.names(given)
-    assert len(names) == len(set(names)) == 60 + sum(not part.by_seed for part in parts.PARTS.values())
+    assert len(names) == len(set(names)) == sum(20 if part.by_seed else 1 for part in parts.PARTS.values())
     assert [name for name in names if name.startswith("trained")] == [f"trained-{i:02d}" for i in range(20)]
     assert "seeds" not in parts.sizes_of("trained-03", given)
     assert parts.sizes_of("power", given) == given["power"]

@@ -128,6 +128,7 @@ def test_what_the_run_makes_itself_is_not_looked_for():
         "cells": {},
         "models": {},
         "programs": {"files": {}, "sizes": {}},
+        "regulons": {},
         "splits": {},
     }
 

@@ -10,12 +10,12 @@ from pertprobe.evidence import write
 from pertprobe.quality import (
     gate,
     medians,
-    split_half_ceiling,
     program_quality,
     quality_table,
     read_program_quality,
     read_quality,
     response_correlation,
+    split_half_ceiling,
 )
 
 PERTURBATIONS, GENES = ["a", "b", "c", "d"], [f"g{i}" for i in range(30)]

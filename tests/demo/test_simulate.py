@@ -143,5 +143,5 @@ def test_what_is_written_is_what_was_drawn(small, small_directory):
     pd.testing.assert_frame_equal(pd.read_csv(small_directory / "truth.tsv", sep="\t"), small.truth)
     pd.testing.assert_frame_equal(pd.read_csv(small_directory / "panels.tsv", sep="\t"), small.panels)
     assert sorted(path.name for path in small_directory.iterdir()) == [
-        "cells.h5ad", "panels.tsv", "programs.gmt", "truth.tsv",
+        "cells.h5ad", "panels.tsv", "programs.gmt", "regulons.tsv", "truth.tsv",
     ]  # fmt: skip

@@ -216,6 +216,24 @@ def test_every_shipped_run_fits_the_preset_published(path):
     assert schema_faults(config, SCHEMA) == []
 
 
+@pytest.mark.parametrize(("probe", "kind"), [("regime_agreement", "regimes"), ("conserved_features", "contexts")])
+def test_a_probe_of_pairs_without_a_pair_is_a_fault(probe, kind):
+    config = changed(f"probes/{probe}", {})
+    assert check_references(config) == [
+        f"probes.{probe}: pairs.{kind} lists no two models to compare. Name two, or leave the probe out"
+    ]
+    config["models"]["other"] = {"path": "elsewhere", "context": "liver" if kind == "regimes" else "lung"}
+    config["cells"]["lung"] = config["cells"]["liver"]
+    config["pairs"] = {kind: [["few", "other"]]}
+    assert check_references(config) == []
+
+
+def test_a_probe_that_tests_what_another_measures_needs_it_beside():
+    assert fault("probes/conserved_features", {}) == (
+        "probes: conserved_features reads what 'sae_features' makes, which is missing. Add it or leave it out."
+    )
+
+
 def test_pairs_that_do_not_compare_what_they_say_are_faults():
     config = changed("models/zero", {"path": "elsewhere", "context": "liver"})
     config["pairs"] = {"contexts": [["few", "zero"]], "regimes": [["few", "zero"], ["few", "few"]]}

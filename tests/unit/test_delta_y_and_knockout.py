@@ -16,6 +16,7 @@ from pertprobe.models.initialise import initial_parameters
 from pertprobe.models.state import StateModel
 from pertprobe.probes import delta_y, knockout
 from pertprobe.probes.base import averaged
+from pertprobe.silencing import silenced
 
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
 MANY = [f"k{i:02d}" for i in range(40)]
@@ -76,7 +77,7 @@ def test_a_gene_that_no_cell_expresses_has_no_shift(value):
 def test_silencing_changes_one_gene_of_a_copy():
     values = cell_sets().values
     before = values.copy()
-    zero, mean = (knockout.silenced(values, 4, value) for value in ("zero", "mean"))
+    zero, mean = (silenced(values, 4, value) for value in ("zero", "mean"))
     np.testing.assert_array_equal(values, before)
     others = np.arange(len(GENES)) != 4
     for edited in (zero, mean):
@@ -120,7 +121,7 @@ def test_genes_can_be_listed_or_all():
     assert knockout.units(listed) == ["g01", "g03", "g05"]
     assert knockout.units(to_measure(MeanShift(), settings=SETTINGS)) == list(GENES)
     wrong = to_measure(MeanShift(), settings={**SETTINGS, "genes": ["g05", "nope"]})
-    with pytest.raises(PertprobeError, match=r"probes.knockout.genes: not among the model's genes: nope\."):
+    with pytest.raises(PertprobeError, match=r"not among the model's genes: nope\."):
         knockout.units(wrong)
 
 

@@ -24,8 +24,8 @@ from pertprobe.distribution import (
     shrunk_covariance,
     training_contexts,
 )
-from pertprobe.probes.knockout import silenced
 from pertprobe.seen import Split
+from pertprobe.silencing import silenced
 
 ALL = {"genes": "all"}
 

@@ -206,8 +206,9 @@ def derived(**more):
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_models_planted_beside_a_model_are_measured_with_its_units(probe):
-    models = derived()
+    models, module = derived(), load_probe(probe)
     found = measure_derived(probe, request_of(probe, None), models)
+    models = module.plant(request_of(probe, None), models) if hasattr(module, "plant") else models
     able = [kind for kind in models if not load_probe(probe).NEEDS - models[kind].capabilities]
     assert found.variant.values.tolist() == able
     assert set(able) <= set(PLANTED)

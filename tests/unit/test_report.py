@@ -37,7 +37,7 @@ def judged(*rows, truth=None):
     return table, verdicts(table, THRESHOLDS, {"knockout": "agreement", "pert_embedding": "coherence"}, truth)
 
 
-def page(tmp_path, *rows, truth=None, card=None):
+def page(tmp_path, *rows, truth=None, card=None, further=None):
     """Write a report of these evidence rows; return its text."""
     table, verdict = judged(*rows, truth=truth)
     reading = readings(verdict, LEVELS, {})
@@ -67,6 +67,9 @@ def page(tmp_path, *rows, truth=None, card=None):
         run="mine", models={"m": {}}, probes=["knockout"], sae=["joint"], thresholds=THRESHOLDS, levels=LEVELS,
         interest={"d": 0.75, "power": 0.9},
     )  # fmt: skip
+    if further is not None:
+        evidence.write(further, tmp_path / "further.tsv")
+        files.tables, params.reported = [tmp_path / "further.tsv"], ["knockout"]
     write_report(files, params, tmp_path / "report.html")
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -94,6 +97,15 @@ def test_the_matrix_comes_first_and_answers_are_in_words(tmp_path):
     assert "a pass needs" in text
     assert "q &lt; 0.05" in text
     assert "0.877" in text
+
+
+def test_a_table_that_a_probe_makes_beside_its_evidence_stands_below_its_figure(tmp_path):
+    table = pd.DataFrame({"program": ["P", NASTY], "share": [0.123456, np.nan]})
+    text = page(tmp_path, asked("P", 0.001), further=table)
+    assert text.index("the figure knockout") < text.index("<th>share</th>") < text.index("tested rows")
+    assert "<td>0.123</td>" in text
+    assert NASTY not in text
+    assert "<th>share</th>" not in page(tmp_path, asked("P", 0.001), further=table.iloc[:0])
 
 
 def test_names_are_escaped(tmp_path):

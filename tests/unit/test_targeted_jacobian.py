@@ -11,12 +11,13 @@ import xarray as xr
 from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
-from pertprobe.errors import PertprobeError
+from pertprobe.measuring import gather, measure_shard
 from pertprobe.models.planted import planted_models
-from pertprobe.probes import targeted_jacobian
-from pertprobe.probes.targeted_jacobian import panel_table, pathway_scores, ranks, where_open
+from pertprobe.probes import panels, targeted_jacobian
+from pertprobe.probes.panels import panel_table, pathway_scores, ranks, where_open
 from pertprobe.programs import Panel
 from pertprobe.statistics import rank_sum_triples
+from pertprobe.testing import Asked, run_test
 
 PATHWAY = [f"p{i}" for i in range(5)]
 OTHERS = [f"q{i:02d}" for i in range(30)]
@@ -183,11 +184,13 @@ def test_a_pair_of_models_is_not_compared():
     assert list(targeted_jacobian.test(inputs)) == []
 
 
+@pytest.mark.parametrize("derivative", ["total", "diagonal"])
 @pytest.mark.parametrize("at", ["mean_cell", "cells"])
-def test_a_measurement_is_the_derivative_of_the_model(at):
+def test_a_measurement_is_the_derivative_of_the_model(at, derivative):
+    """By differences: all cells of a set are moved at once, or each by itself while the others stay."""
     model, cells = random_state(), cell_sets()
     genes = {"panel": {"regulators": list(REGULATORS), "targets": list(TARGETS)}}
-    inputs = to_measure(model, cells, settings={"at": at}, panels=genes)
+    inputs = to_measure(model, cells, settings={"at": at, "derivative": derivative}, panels=genes)
     with torch.no_grad():
         found = targeted_jacobian.measure(inputs, ["x1", "x2"])
     value = found.jacobian.sel(perturbation="x2", feature="g01>g08").to_numpy()
@@ -199,16 +202,25 @@ def test_a_measurement_is_the_derivative_of_the_model(at):
     else:
         assert found.attrs["batch"] == ""
     step = 1e-5 * (torch.arange(len(GENES)) == GENES.index("g01"))
-    above, below = (model.predict(X + sign * step, "x2", labels).mean(-2) for sign in (1, -1))
-    np.testing.assert_allclose(value, ((above - below) / 2e-5)[:, GENES.index("g08")], atol=1e-8)
+    moves = torch.ones(1, 5, 1) if derivative == "total" else torch.eye(5)[..., None]
+    wanted = 0.0
+    for move in moves:
+        above, below = (
+            model.predict(X + sign * step * move, "x2", labels)[..., GENES.index("g08")] for sign in (1, -1)
+        )
+        wanted = wanted + ((above - below) / 2e-5 * move[:, 0]).mean(1).numpy()
+    np.testing.assert_allclose(value, wanted, atol=1e-8)
 
 
-def test_a_panel_without_any_gene_of_the_model_is_an_error_in_words():
-    inputs = to_measure(
-        random_state(), settings={"at": "cells"}, panels={"p": {"regulators": ["z"], "targets": ["g01"]}}
-    )
-    with pytest.raises(PertprobeError, match="no regulator or no target of any panel is among the model's genes"):
-        targeted_jacobian.measure(inputs, ["x1"])
+def test_panels_without_any_gene_of_the_model_are_not_evaluable():
+    panel = {"p": {"regulators": ["z"], "targets": ["g01"]}}
+    inputs = to_measure(random_state(), settings={"at": "cells", "derivative": "total"}, panels=panel)
+    found = gather([measure_shard("targeted_jacobian", inputs, i, 2, redrawn=1) for i in range(2)])
+    asked_of = to_test("targeted_jacobian", subject(found, strength={"x1": 1.0}), PROGRAMS, panels={"p": PANEL})
+    rows = run_test("targeted_jacobian", Asked(asked_of))
+    assert set(rows.program) == set(PROGRAMS)
+    assert not rows.evaluable.any()
+    assert set(rows.reason) == {"no panel has regulators among the model's genes"}
 
 
 def test_ranks_say_where_every_perturbation_stands_on_a_pair():
@@ -244,7 +256,7 @@ def with_relu(cells, kind, at, dtype):
     panels = {"panel": {"program": "P", "regulators": RELU_PANEL.regulators, "targets": RELU_PANEL.targets}}
     models = planted_models(genes=WIDE, perturbations=KNOCKED, control="ctrl", cells=cells, programs={"P": MEMBERS},
                             panels=panels, relu=True, dtype=dtype, d=3.0)  # fmt: skip
-    inputs = to_measure(models[kind], cells, settings={"at": at}, panels=panels, role=kind)
+    inputs = to_measure(models[kind], cells, settings={"at": at, "derivative": "total"}, panels=panels, role=kind)
     with torch.no_grad():
         return targeted_jacobian.measure(inputs, sorted(KNOCKED))
 
@@ -298,7 +310,7 @@ def test_values_that_differ_by_rounding_are_one(seed):
     rng = np.random.default_rng(seed)
     values = rng.choice([-2.0, -1e-9, 0.0, 1e-9, 0.5, 3.0], size=(40, 3)) * (1 + 2e-7 * rng.random((40, 3)))
     values[rng.random((40, 3)) < 0.1] = np.nan
-    found = targeted_jacobian._levelled(values)
+    found = panels._levelled(values)
     np.testing.assert_array_equal(found, np.stack([levelled_slowly(column) for column in values.T], axis=1))
     assert all(len(np.unique(column[~np.isnan(column)])) <= 6 for column in found.T)
 

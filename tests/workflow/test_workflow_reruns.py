@@ -9,8 +9,10 @@ from workflow_project import tiny
 
 JUDGING = Counter(["verdicts", "readings", "draw_verdicts", "report", "run_times"])
 RECHECKING = Counter(["recheck_inputs", "provenance"])
-TESTING = Counter(test=3, compare=2, gather_evidence=1, draw=1)
-"""Of one probe."""
+TESTING = Counter(test=3, gather_evidence=1, draw=1)
+"""Of one probe, its pairs apart."""
+COMPARING = Counter(compare=5)
+"""Of all probes: two have a question about both pairs, knock-out about that of contexts, the Jacobian about none."""
 TESTED = JUDGING + Counter(["draw_controls"])
 """What follows any change of the evidence."""
 DERIVING = Counter(measure_derived=3)
@@ -70,19 +72,19 @@ COPYING = Counter({f"measure_{probe}": 3 for probe in PROBES} | {"gather": 12, "
 @pytest.mark.parametrize("controls", [{"redrawn": 3}, {"cascade": False}], ids=str)
 def test_other_copies_measure_again_what_has_copies_and_no_more(demo, controls):
     plan = demo.plan(tiny() | {"controls": tiny()["controls"] | controls})
-    assert plan.jobs == TESTED + times(4, TESTING) + COPYING + Counter(rank_targeted_jacobian=3)
+    assert plan.jobs == TESTED + times(4, TESTING) + COMPARING + COPYING + Counter(rank_targeted_jacobian=3)
     assert of_probes(plan, "measurements") == set(PROBES)  # not delta_y
     assert not any("derived" in name for name in plan.outputs)
 
 
 def test_a_stronger_planted_effect_measures_the_planted_models_again_and_tests(demo):
     plan = demo.plan(tiny() | {"controls": tiny()["controls"] | {"planted": {"d": 3}}})
-    assert plan.jobs == TESTED + times(4, TESTING + DERIVING)
+    assert plan.jobs == TESTED + times(4, TESTING + DERIVING) + COMPARING
 
 
 def test_without_planted_models_nothing_is_measured(demo):
     plan = demo.plan(tiny() | {"controls": tiny()["controls"] | {"planted": False}})
-    assert plan.jobs == TESTED + times(4, TESTING)
+    assert plan.jobs == TESTED + times(4, TESTING) + COMPARING
 
 
 def test_other_limits_of_programs_measure_no_model_again(demo):
@@ -90,7 +92,7 @@ def test_other_limits_of_programs_measure_no_model_again(demo):
     config["programs"]["min_perturbations"] = 2
     plan = demo.plan(config)
     own = Counter(program_quality=3, evaluability=1, quality_page=1)
-    assert plan.jobs == TESTED + times(4, TESTING + DERIVING) + RECHECKING + own
+    assert plan.jobs == TESTED + times(4, TESTING + DERIVING) + COMPARING + RECHECKING + own
 
 
 def test_changed_targets_of_a_panel_measure_only_the_jacobian_again(demo):
@@ -113,7 +115,7 @@ def test_a_changed_setting_of_one_probe_leaves_the_others_alone(demo):
     config = tiny()
     config["probes"]["knockout"]["value"] = "mean"
     plan = demo.plan(config)
-    assert plan.jobs == TESTED + TESTING + DERIVING + Counter(measure_knockout=3, gather=3, export_space=3)
+    assert plan.jobs == TESTED + TESTING + DERIVING + Counter(compare=1, measure_knockout=3, gather=3, export_space=3)
     assert of_probes(plan, "evidence") == {"knockout"}
 
 
@@ -142,7 +144,9 @@ def test_a_changed_gene_set_file_trains_and_measures_no_model_again(finished):
     path.write_text(path.read_text() + "another\tplanted\tg001\tg004\tg007\n")
     plan = finished.plan(tiny())
     own = Counter(program_quality=3, evaluability=1, quality_page=1)
-    assert plan.jobs == TESTED + times(4, TESTING + DERIVING) + own  # a file that the run made is not checked
+    assert (
+        plan.jobs == TESTED + times(4, TESTING + DERIVING) + COMPARING + own
+    )  # a file that the run made is not checked
 
 
 def test_a_changed_constant_tests_again_only_the_probes_that_use_it(finished):
@@ -151,12 +155,12 @@ def test_a_changed_constant_tests_again_only_the_probes_that_use_it(finished):
     assert "\nTOO_FEW = " in text
     path.write_text(text.replace("\nTOO_FEW = ", "\nTOO_FEW = 1 + "))
     plan = finished.plan(tiny())
-    assert plan.jobs == TESTED + times(3, TESTING)
+    assert plan.jobs == TESTED + times(3, TESTING) + COMPARING
     assert of_probes(plan, "evidence") == {"sae_features", "pert_embedding", "knockout"}
 
 
 def test_a_changed_jacobian_measures_only_the_jacobian_again(finished):
-    changed(finished.folder / "src/pertprobe/jacobian.py", "panel_jacobian")
+    changed(finished.folder / "src/pertprobe/jacobian/panel.py", "panel_jacobian")
     plan = finished.plan(tiny())
     assert plan.jobs == TESTED + TESTING + MEASURING + DERIVING
     assert of_probes(plan, "measurements") == of_probes(plan, "evidence") == {"targeted_jacobian"}
@@ -167,7 +171,7 @@ def test_a_changed_check_checks_again_and_runs_nothing_else(finished):
     assert finished.plan(tiny()).jobs == RECHECKING
 
 
-@pytest.mark.parametrize("module", ["jacobian.py", "statistics/intervals.py", "models/state.py", "digest.py"])
+@pytest.mark.parametrize("module", ["jacobian/panel.py", "statistics/intervals.py", "models/state.py", "digest.py"])
 def test_a_comment_or_a_docstring_reruns_nothing(finished, module):
     path = finished.folder / "src/pertprobe" / module
     text = path.read_text()

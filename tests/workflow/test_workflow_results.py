@@ -40,7 +40,7 @@ TREE = [
     *(f"sae/joint/{name}" for name in OF_AN_SAE),
     *(f"measurements/{probe}/{model}.nc" for probe in (*PROBES, "delta_y") for model in MODELS),
     *(f"measurements/{probe}/derived/{model}.nc" for probe in PROBES for model in MODELS),
-    *(f"evidence/{probe}/{name}.tsv" for probe in PROBES for name in (*MODELS, *PAIRS)),
+    *(f"evidence/{probe}/{name}.tsv" for probe in PROBES for name in (*MODELS, *COMPARED[probe])),
     *(f"evidence/{probe}.tsv" for probe in PROBES),
     *(f"figures/{figure}{suffix}" for figure in FIGURES for suffix in (".svg", ".pdf", ".png")),
     *(f"spaces/{space}/{model}.h5ad" for space in SPACES for model in MODELS),

@@ -10,8 +10,8 @@ from scipy.stats import kstest
 
 from pertprobe.calibration import generators
 from pertprobe.calibration.table import FALSE_POSITIVES, PUBLISHED, at_most, entry, false_positive_bar, frame
+from pertprobe.probes.panels import pathway_scores
 from pertprobe.probes.pert_embedding import within_reach
-from pertprobe.probes.targeted_jacobian import pathway_scores
 from pertprobe.seeding import generator
 from pertprobe.statistics.paired import paired_profile_test
 from pertprobe.statistics.permutation import Test, coherence, mean_score, randomised
@@ -27,6 +27,8 @@ LEVELS = (0.01, 0.05, 0.1)
 NOT_UNIFORM = 0.001
 """Smallest Kolmogorov-Smirnov p of randomised p values."""
 NEIGHBOURS = 5
+ESTIMATED = 0.05
+"""Standard error of cell_diagonal's derivatives, relative to their block."""
 AGREES = 0.4
 """The published threshold on the mean correlation of matched knock-out profiles."""
 SUPER, RANDOMISED = "reported p, super-uniform", "randomised p, Kolmogorov-Smirnov"
@@ -106,7 +108,7 @@ def _coherence(
         return _published(probe, raw, found, sizes, rng)
 
     question = Question(make, _asking(sizes, confounded, said))
-    return frame(_rows(probe, _way(confounded), question, sizes["draws"], sizes, seed, exact=not confounded))
+    return frame(null_rows(probe, way(confounded), question, sizes["draws"], sizes, seed, exact=not confounded))
 
 
 def _asking(
@@ -116,14 +118,15 @@ def _asking(
 
     def ask(made: Similar, rng: Generator, n: int, published: bool) -> Draw:
         """Draw a program of n units and test it."""
-        found = _program(rng, n, made.strength, confounded)
+        found = drawn_program(rng, n, made.strength, confounded)
         test = coherence(made.similarity, found, made.strength, sizes["permutations"], rng, held=made.held)
         return Draw(test, rng.random(), said(made.raw, found, rng) if published and said else None)
 
     return ask
 
 
-def _way(confounded: bool) -> str:
+def way(confounded: bool) -> str:
+    """Return how programs are drawn, in words."""
     return "programs by strength" if confounded else "uniform programs"
 
 
@@ -146,9 +149,9 @@ def nearest_neighbours(sizes: Sizes, seed: int) -> pd.DataFrame:
     return frame(
         row
         for confounded in (False, True)
-        for row in _rows(
+        for row in null_rows(
             probe,
-            _way(confounded),
+            way(confounded),
             Question(make, _asking(sizes, confounded, None)),
             draws,
             sizes,
@@ -183,16 +186,33 @@ def targeted_jacobian_co_expressed(sizes: Sizes, seed: int) -> pd.DataFrame:
     return _rank_scores(settings, sizes, seed)
 
 
-def _rank_scores(settings: Mapping[str, tuple[bool, float]], sizes: Sizes, seed: int) -> pd.DataFrame:
+def cell_diagonal(sizes: Sizes, seed: int) -> pd.DataFrame:
+    """Return the rows of rank scores of derivatives that are known to the error which cell_diagonal asks for."""
+    settings = {
+        "uniform panels, estimated": (False, 0.0),
+        "panels by strength of co-expressed genes, estimated": (True, generators.TOGETHER),
+    }
+    return _rank_scores(settings, sizes, seed, "cell_diagonal", ESTIMATED)
+
+
+def _rank_scores(
+    settings: Mapping[str, tuple[bool, float]],
+    sizes: Sizes,
+    seed: int,
+    probe: str = "targeted_jacobian",
+    error: float = 0.0,
+) -> pd.DataFrame:
     def asking(confounded: bool, together: float) -> Question:
         def make(rng: Generator) -> Scored:
             values, strength = generators.derivatives(rng, by_strength=confounded, together=together)
+            if error:
+                values = np.abs(values + error * np.sqrt((values**2).mean()) * rng.normal(size=values.shape))
             names = [f"p{i}" for i in range(len(values))]
             scores, _ = pathway_scores(pd.DataFrame(values, names, [f"r>t{k}" for k in range(values.shape[1])]))
             return Scored(values, scores.to_numpy(), strength)
 
         def ask(made: Scored, rng: Generator, n: int, published: bool) -> Draw:
-            found = _program(rng, n, made.strength, confounded)
+            found = drawn_program(rng, n, made.strength, confounded)
             test = mean_score(made.scores, found, made.strength, sizes["permutations"], rng)
             others = np.setdiff1d(np.arange(len(made.values)), found)
             said = rank_sum_triples(made.values[found], made.values[others]).p if published else None
@@ -203,8 +223,8 @@ def _rank_scores(settings: Mapping[str, tuple[bool, float]], sizes: Sizes, seed:
     return frame(
         row
         for setting, (confounded, together) in settings.items()
-        for row in _rows(
-            "targeted_jacobian",
+        for row in null_rows(
+            probe,
             setting,
             asking(confounded, together),
             sizes["draws"],
@@ -237,7 +257,9 @@ def knockout(sizes: Sizes, seed: int) -> pd.DataFrame:
     return frame(
         row
         for setting, question in settings.items()
-        for row in _rows("knockout", setting, question, sizes["draws_dear"], sizes, seed, exact=setting.startswith("u"))
+        for row in null_rows(
+            "knockout", setting, question, sizes["draws_dear"], sizes, seed, exact=setting.startswith("u")
+        )
     )
 
 
@@ -245,11 +267,12 @@ def _of_all(rng: Generator, n: int, deciles: np.ndarray) -> np.ndarray:
     return generators.uniform(rng, n, deciles.size)
 
 
-def _program(rng: Generator, n: int, strength: np.ndarray, confounded: bool) -> np.ndarray:
+def drawn_program(rng: Generator, n: int, strength: np.ndarray, confounded: bool) -> np.ndarray:
+    """Draw a program of n units, uniformly or by strength."""
     return generators.by_strength(rng, n, strength) if confounded else generators.uniform(rng, n, strength.size)
 
 
-def _rows(
+def null_rows(
     probe: str, setting: str, question: Question, draws: int, sizes: Sizes, seed: int, *, exact: bool
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of one probe and setting for each number of members; every draw is a world of its own."""
@@ -297,6 +320,8 @@ def _published_entry(probe: str, setting: str, p: np.ndarray) -> dict[str, Any]:
     """Return the row of the published test: without a bound, for it is not ours; `note` says whether it fails."""
     value = float((p < ALPHA).mean())
     fails = value > at_most(p.size, ALPHA)
-    test = {"knockout": "mean r > 0.4", "targeted_jacobian": "rank sum over triples", "sae_features": "random sets"}
+    test = {"knockout": "mean r > 0.4", "targeted_jacobian": "rank sum over triples", "sae_features": "random sets",
+            "output_clustering": "enrichment of clusters",
+            "regulon_recovery": "hypergeometric over edges"}  # fmt: skip
     words = f"{test.get(probe, 'rank sum over pairs')}; {'fails' if fails else 'is not seen to fail'}"
     return entry(PUBLISHED, probe, setting, value, p.size, level=ALPHA, note=words)

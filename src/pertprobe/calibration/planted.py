@@ -45,20 +45,20 @@ def planted(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
     programs' sizes that the model knows nothing of.
     """
     with world(sizes["simulate"], seed) as made:
-        every = {context: _models(made, context, sizes["d"], seed) for context in CONTEXTS}
+        every = {context: models_of(made, context, sizes["d"], seed) for context in CONTEXTS}
         observed = {context: made.observed(context) for context in CONTEXTS}
         rows = [
             row
             for kind in WORDS
             for row in _kind(kind, made, {c: every[c][kind] for c in CONTEXTS}, observed, sizes, seed)
         ]
-        strong = {context: _models(made, context, STRONG, seed)["planted"] for context in CONTEXTS}
+        strong = {context: models_of(made, context, STRONG, seed)["planted"] for context in CONTEXTS}
         for models, d, bar in ((strong, STRONG, FOUND), ({c: every[c]["planted"] for c in CONTEXTS}, sizes["d"], {})):
             rows += _representation(made, models, d, bar, sizes, seed)
     return frame(rows)
 
 
-def _models(made: World, context: str, d: float, seed: int) -> dict[str, Any]:
+def models_of(made: World, context: str, d: float, seed: int, set_term: float = 0.0) -> dict[str, Any]:
     """Return the models of one context; genes without a role are drawn alike for both."""
     cells = [each.values.reshape(-1, len(made.genes)) for each in made.cells.values()]
     expressed = frozenset.intersection(*(expressed_genes(values, made.genes) for values in cells))
@@ -72,6 +72,7 @@ def _models(made: World, context: str, d: float, seed: int) -> dict[str, Any]:
         expressed=expressed,
         d=d,
         seed=seed,
+        set_term=set_term,
     )
 
 
@@ -107,7 +108,7 @@ def _representation(
         (_, conditions), *_ = _conditions(probe)
         passed = passing(_table(probe, found, made.programs, {}, sizes, seed), conditions)
         yield share(FIGURE, probe, f"planted programs, d = {d:g}", passed, seed=seed, **bar)
-        passed = passing(_table(probe, found, _random(made, seed), {}, sizes, seed), conditions)
+        passed = passing(_table(probe, found, random_programs(made, seed), {}, sizes, seed), conditions)
         yield share(FIGURE, probe, f"random programs beside d = {d:g}", passed, seed=seed, **NOMINAL)
 
 
@@ -140,7 +141,7 @@ def _table(
     return family(tables, module.CONTROLLED, module.CONTROLLED)
 
 
-def _random(made: World, seed: int) -> Programs:
+def random_programs(made: World, seed: int) -> Programs:
     """Return random sets of perturbations, as many and as large as the planted programs."""
     sizes = {name: len(members) for name, members in made.programs.items()}
     draws = {f"random_{name}": generator(seed, "calibration", "random", name) for name in sizes}

@@ -45,7 +45,7 @@ def _measured(made: World, context: str, sizes: Mapping[str, Any], seed: int) ->
     sae = train_sae({"fresh": rows}, expansion=4, k=16, seed=seed, steps=sizes["steps"])
     settings = {"knockout": {"genes": made.perturbations}}
     copies = {"redrawn": COPIES, "seed": seed_of(seed, "copies", context)}
-    panels = _panels(made, sizes["programs"])
+    panels = panels_of(made, sizes["programs"])
     return measured(context, model, made, context, tuple(PROBES), settings=settings, panels=panels, sae=sae, **copies)
 
 
@@ -78,7 +78,7 @@ def _probe(
     strength = _knockout_strength(mine) if probe == "knockout" else mine.strength
     for way in WAYS:
         programs = drawn(strength, way, sizes, seed)
-        panels = _panels(made, len(programs)) if probe == "targeted_jacobian" else {}
+        panels = panels_of(made, len(programs)) if probe == "targeted_jacobian" else {}
         asked = question(probe, mine, other if probe == "knockout" else None, programs, sizes, seed, panels=panels)
         table = run_test(probe, Asked(asked))
         yield from _shares(probe, way, table[table.statistic == PROBES[probe].STATISTICS[0]], seed)
@@ -97,7 +97,7 @@ def drawn(strength: pd.Series, way: str, sizes: Mapping[str, Any], seed: int) ->
     )
 
 
-def _panels(made: World, programs: int) -> dict[str, dict[str, Any]]:
+def panels_of(made: World, programs: int) -> dict[str, dict[str, Any]]:
     """Give each random program the regulators and targets of one of the simulated panels."""
     genes = list(made.panels.values())
     return {f"random_{i}": {**genes[i % len(genes)], "program": f"random_{i}"} for i in range(programs)}

@@ -46,7 +46,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sae_features": {},
     "pert_embedding": {"neighbours": 5},
     "targeted_jacobian": {"at": "mean_cell", "derivative": "total", "panels": "all"},
+    "cell_diagonal": {"error": 0.05, "copy_sets": 1, "panels": "all"},
     "knockout": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
+    "regulon_recovery": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
+    "knockout_linearity": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
     "delta_y": {},
 }
 CONDITIONS: dict[str, list[tuple[str, str, Any]]] = {

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pertprobe.models.base import Model
     from pertprobe.sae import PrincipalComponents, SparseAutoencoder
 
+NOT_EVALUABLE = "not_evaluable"
+"""Attribute of a measurement that could not be made, with the reason."""
 NEVER = "never"
 """Status of a perturbation the model was never trained with, whose code is therefore untrained."""
 
@@ -43,11 +45,25 @@ class MeasureInputs:
     """Control cells of every context of the run."""
     role: str = SUBJECT
     """What `model` is to the run: the subject, a re-drawn copy of it, or a model planted beside it."""
+    programs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Program -> its members, for probes whose measurement depends on them."""
+    seen: Mapping[str, str] = field(default_factory=dict)
+    """Perturbation -> here, elsewhere, never or unknown: how the subject has seen it."""
+    seed: int = 0
+    """Of the run, for probes whose measurement draws."""
+    responses: pd.DataFrame | None = None
+    """The subject's mean delta_y [perturbation, gene], for probes that choose perturbations by it."""
 
     @property
     def perturbations(self) -> list[str]:
         """The model's perturbations without the control, sorted."""
         return sorted(set(self.model.perturbations) - {self.model.control})
+
+
+def first_sets(cells: CellSets, n: int) -> CellSets:
+    """Return the first n cell sets, all that untrained copies need: they give a null's mean and spread and no p."""
+    parts = {name: getattr(cells, name) for name in ("values", "batches", "cell_ids")}
+    return replace(cells, **{name: part if part is None else part[:n] for name, part in parts.items()}, hash="")
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,37 @@ class TestInputs:
         """
         who = (self.identity["probe"], self.identity["model"], self.identity["reference"])
         return generator(self.seed, "test", *who, *names)
+
+
+@dataclass(frozen=True)
+class TableInputs:
+    """What a probe makes further tables of: every model of the run."""
+
+    subjects: Mapping[str, Subject]
+    """Model -> what was measured of it, without its copies."""
+    programs: Programs
+    settings: Mapping[str, Any]
+    pairs: Sequence[tuple[str, str]] = ()
+    """Models and references that the probe compares."""
+    features: pd.DataFrame | None = None
+    """Stability over seeds of the features of the sparse autoencoder that was read; None where there is one seed."""
+    min_perturbations: int = 3
+    permutations: int = 9999
+    seed: int = 0
+
+    def random(self, *names: object) -> np.random.Generator:
+        """Return the generator of one draw, seeded by names."""
+        return generator(self.seed, "tables", *names)
+
+
+def stacked(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Return tables below each other with these columns; none of them is a table without rows."""
+    return pd.concat(parts, ignore_index=True)[list(columns)] if parts else pd.DataFrame(columns=list(columns))
+
+
+def itself(measurement: xr.Dataset) -> xr.Dataset:
+    """Return what was measured of the model itself, without an axis for its copies."""
+    return measurement.sel(variant=SUBJECT, drop=True) if "variant" in measurement.dims else measurement
 
 
 def averaged(measurement: xr.Dataset, name: str) -> xr.DataArray:

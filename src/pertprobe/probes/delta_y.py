@@ -1,4 +1,10 @@
-"""delta_y: the mean response to each perturbation less that to the control. A space, and every probe's strength."""
+"""delta_y: the mean response to each perturbation less that to the control. A space, and every probe's strength.
+
+Probes of responses test this measurement; where one is asked it holds untrained copies and planted models too.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -6,6 +12,9 @@ import xarray as xr
 
 from pertprobe.probes.base import MeasureInputs, averaged
 from pertprobe.progress import counted
+
+if TYPE_CHECKING:
+    from pertprobe.models.base import Model
 
 NEEDS = frozenset({"predict"})
 KEEP = ()
@@ -34,6 +43,18 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     values = np.stack(shifts, axis=1)
     coords = {"perturbation": names, "gene": list(genes)}
     return xr.Dataset({"delta_y": xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords)})
+
+
+def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
+    """Return models whose members' responses are alike by d, and the mean shift where it is among those given.
+
+    The other planted models respond through a gate for each program, of which members hold one among many: they are
+    less alike than d says. A mechanism and a lookup respond alike.
+    """
+    from pertprobe.models.gated import gated_models
+
+    kept = {kind: model for kind, model in models.items() if kind == "additive"}
+    return {**gated_models(models["planted"], inputs.cells), **kept}
 
 
 def strength(measurement: xr.Dataset) -> pd.Series:

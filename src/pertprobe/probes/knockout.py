@@ -22,6 +22,7 @@ from pertprobe.statistics.similarity import centred, cosine_similarity, spearman
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
 
     from pertprobe.figures import DrawInputs
 
@@ -48,7 +49,7 @@ def units(inputs: MeasureInputs) -> list[str]:
     if isinstance(wanted, list):
         missing = sorted(set(wanted) - set(inputs.model.genes))
         if missing:
-            raise PertprobeError(f"probes.knockout.genes: not among the model's genes: {', '.join(missing)}.")
+            raise PertprobeError(f"genes to knock out that are not among the model's genes: {', '.join(missing)}.")
         return sorted(wanted)
     genes = np.array(inputs.model.genes)
     if wanted == "all":
@@ -66,28 +67,31 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
     The `perturbation` axis holds the knocked-out genes: a knock-out is an intervention too.
     """
-    import torch  # tests do without it
-
-    model, cells = inputs.model, inputs.cells
-    perturbation = _perturbation(inputs)
-    before = model.predict(cells.values, perturbation, cells.batches).mean(-2)
-    shifts = []
-    for name in counted(names, "knock-outs"):
-        edited = silenced(cells.values, model.genes.index(name), inputs.settings["value"])
-        shifts.append(model.predict(edited, perturbation, cells.batches).mean(-2) - before)
-    values = torch.stack(shifts, dim=1).cpu().numpy()
-    coords = {"perturbation": names, "gene": list(model.output_genes)}
+    values = _shifts(inputs, names).cpu().numpy()
+    coords = {"perturbation": names, "gene": list(inputs.model.output_genes)}
     return xr.Dataset({"shift": xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords)})
 
 
-def silenced(values: np.ndarray, gene: int, value: str) -> np.ndarray:
-    """Return a copy of the cells [n_sets, S, G] with one gene at zero, or at its mean over each set."""
-    edited = values.copy()
-    edited[..., gene] = 0.0 if value == "zero" else values[..., gene].mean(axis=-1, keepdims=True)
-    return edited
+def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
+    """Return the shifts [n_sets, names, G_out]: all at once where the model has stages, else one `predict` for each."""
+    import torch  # tests do without it
+
+    from pertprobe.jacobian import cells_point
+    from pertprobe.silencing import knockout_shifts, silenced
+
+    model, cells, value = inputs.model, inputs.cells, inputs.settings["value"]
+    perturbation, genes = perturbation_of(inputs), [model.genes.index(name) for name in names]
+    if "stages" in model.capabilities:
+        code = model.encode_perturbations([perturbation])[0]
+        point = cells_point(cells.values, model.batch_indices(cells.batches), code)
+        return knockout_shifts(model, code, point, genes, value).swapaxes(0, 1)
+    before = model.predict(cells.values, perturbation, cells.batches).mean(-2)
+    edited = (silenced(cells.values, gene, value) for gene in counted(genes, "knock-outs"))
+    return torch.stack([model.predict(each, perturbation, cells.batches).mean(-2) - before for each in edited], dim=1)
 
 
-def _perturbation(inputs: MeasureInputs) -> str:
+def perturbation_of(inputs: MeasureInputs) -> str:
+    """Return the perturbation under which genes are silenced."""
     wanted = inputs.settings["perturbation"]
     return inputs.model.control if wanted == CONTROL else wanted
 
@@ -150,7 +154,7 @@ def _agreement_rows(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray
         rows = None if inputs.identity.get("role", SUBJECT) == SUBJECT else found
         r = correlations(*sides, left_out=left_out, rows=rows)
         usable = varying(sides[0], left_out) & varying(sides[1], left_out)
-        row = _agreement_row(inputs, r, deciles, CONTROLLED, program, found, usable)
+        row = agreement_row(inputs, r, deciles, CONTROLLED, program, found, usable)
         yield _with_ceiling(inputs, row, ours, theirs, found, left_out)
 
 
@@ -159,7 +163,7 @@ def _all_genes_row(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray)
     genes = ours.perturbation.values
     sides = over_sets(ours), over_sets(theirs)
     deciles, usable = expression_deciles(inputs.cells, genes), varying(sides[0]) & varying(sides[1])
-    row = _agreement_row(inputs, correlations(*sides), deciles, "agreement_all_genes", "", None, usable)
+    row = agreement_row(inputs, correlations(*sides), deciles, "agreement_all_genes", "", None, usable)
     return _with_ceiling(inputs, row, ours, theirs, np.arange(len(genes)), np.array([], dtype=int))
 
 
@@ -196,7 +200,7 @@ def coexpression_profiles(observed: xr.Dataset, genes: Sequence[str]) -> xr.Data
     return table.sel(perturbation=[name for name in genes if name in table.perturbation.values])
 
 
-def _agreement_row(
+def agreement_row(
     inputs: TestInputs,
     r: np.ndarray,
     deciles: np.ndarray,
@@ -205,6 +209,17 @@ def _agreement_row(
     found: np.ndarray | None,
     usable: np.ndarray,
 ) -> dict[str, Any]:
+    """Return the row of one program (`found`: positions of its genes; None = all genes) by `paired_profile_test`.
+
+    Args:
+        inputs: what is tested.
+        r: correlations [n, n] of profile i on one side with profile j on the other.
+        deciles: expression decile of each gene [n].
+        statistic: the row's.
+        program: the row's.
+        found: positions of its genes.
+        usable: which profiles vary on both sides [n].
+    """
     random = inputs.random(statistic, program)
     result = paired_profile_test(r, deciles, inputs.permutations, random, members=found, usable=usable)
     who = {

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
@@ -109,11 +110,13 @@ def consistency_rows(
     theirs: xr.DataArray,
     published: Callable[[xr.DataArray, xr.DataArray], float] | None = None,
     statistic: str = "consistency",
+    strength: pd.Series | None = None,
 ) -> Iterator[Row]:
     """Yield the second-order agreement of two models: Mantel correlation of their similarity matrices.
 
     Second-order, because first-order agreement of models that share an initialisation shows the seed (inference.md 4).
-    Profiles are [perturbation, feature], or [set, perturbation, feature] where cell sets give a noise ceiling.
+    Profiles are [perturbation, feature], or [set, perturbation, feature] where cell sets give a noise ceiling. With
+    `strength` of the perturbations it is held (`statistics.mantel`).
     """
     shared = sorted(set(ours.perturbation.values) & set(theirs.perturbation.values))
     who = {"statistic": statistic, "n": len(shared), "n_background": len(shared)}
@@ -123,7 +126,8 @@ def consistency_rows(
     sides = [each.sel(perturbation=shared) for each in (ours, theirs)]
     means = [each.mean("set") if "set" in each.dims else each for each in sides]
     matrices = [cosine_similarity(centred(each.values)) for each in means]
-    test = mantel(*matrices, inputs.permutations, inputs.random(statistic))
+    held = None if strength is None else strength.reindex(shared).to_numpy()
+    test = mantel(*matrices, inputs.permutations, inputs.random(statistic), strength=held)
     ceiling, note = _consistency_ceiling(inputs, sides, statistic)
     columns = evidence.tested(test, inputs.sharing, note) | ceiling
     yield evidence.row(inputs.identity, **who, **columns, estimate_published=published(*means) if published else np.nan)

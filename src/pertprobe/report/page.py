@@ -43,6 +43,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     readings = _table(files.readings)
     tables = pd.concat([evidence.read(each) for each in files.evidence], ignore_index=True)
     figures = dict(zip(["verdict_matrix", *params.probes], map(inline_svg, files.figures), strict=True))
+    further = dict(zip(getattr(params, "reported", []), map(_further, getattr(files, "tables", [])), strict=True))
     return {
         "run": params.run,
         "matrix": figures.pop("verdict_matrix"),
@@ -55,7 +56,10 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "verdicts": verdicts.to_dict("records"),
         "readings": readings.sort_values("reading", key=_unclear, kind="stable").to_dict("records"),
         "evaluability": _evaluability(files.evaluability),
-        "probes": {name: {"figure": figures[name], "rows": _shown(tables, name)} for name in params.probes},
+        "probes": {
+            name: {"figure": figures[name], "rows": _shown(tables, name), "further": further.get(name, [])}
+            for name in params.probes
+        },
         "columns": SHOWN,
         "models": _models(files, params),
         "sae": {name: _table(each).to_dict("records") for name, each in zip(params.sae, files.sae, strict=True)},
@@ -88,6 +92,11 @@ def number(value: Any) -> str:
 
 def _table(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", keep_default_na=False)
+
+
+def _further(path: str | Path) -> list[dict[str, Any]]:
+    """Return the rows of a table that a probe makes beside its evidence."""
+    return pd.read_csv(path, sep="\t").to_dict("records")
 
 
 def _stability(path: str | Path) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import permutations
-from math import factorial
+from math import factorial, prod
 from typing import Literal
 
 import numpy as np
@@ -10,8 +10,12 @@ import scipy
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from pertprobe.statistics.permutation import Test, summary
-from pertprobe.statistics.sets import Floats, Integers
+from pertprobe.statistics.permutation import SEPARABLE, Test, summary
+from pertprobe.statistics.sets import Floats, Integers, orders_within, strength_blocks
+from pertprobe.statistics.strength import pairs_without_strength
+
+ORDERS = 1000
+"""Orders of all perturbations held at once."""
 
 
 def mantel(
@@ -20,11 +24,17 @@ def mantel(
     m: int,
     rng: Generator,
     correlation: Literal["pearson", "spearman"] = "pearson",
+    strength: ArrayLike | None = None,
 ) -> Test:
     """Correlate two similarity matrices [P, P] of the same perturbations over pairs i < j; permute the labels of one.
 
     One-sided greater; all P! relabellings where there are at most m, the identity among them. A matrix that is constant
     over its pairs has correlation 0.
+
+    With `strength` [P] also the test that holds it: strength can be the common cause of both similarities. What it
+    explains is taken from both (`strength.pairs_without_strength`, of ranks where ranks are correlated), and labels
+    are exchanged among perturbations of like strength only, since residuals may be the larger the stronger a
+    perturbation is. What it explains of the estimate is added to every draw, as in `permutation.with_strength_held`.
 
     Raises:
         ValueError: the matrices have different sizes, or fewer than three perturbations.
@@ -37,7 +47,26 @@ def mantel(
     arrangements = factorial(len(a))
     orders = _orders(len(a), m, rng) if arrangements > m else map(np.array, permutations(range(len(a))))
     null = np.array([_product(a, b, order) for order in orders])
-    return summary(_product(a, b, np.arange(len(a))), null, arrangements, m)
+    test = summary(_product(a, b, np.arange(len(a))), null, arrangements, m)
+    return test if strength is None else _with_strength_held(test, a, b, strength, m, rng)
+
+
+def _with_strength_held(test: Test, a: Floats, b: Floats, strength: ArrayLike, m: int, rng: Generator) -> Test:
+    """Add the test that holds strength to that of the standardised a and b, and let it be used where it can answer."""
+    blocks = strength_blocks(strength)
+    p_min = max(1 / prod(factorial(block.size) for block in blocks), 1 / (m + 1))
+    if len(blocks) < 2 or p_min > SEPARABLE:
+        return test._replace(note="strength not separable")
+    a, b = (_standardised(pairs_without_strength(each, strength), "pearson") for each in (a, b))
+    sizes = np.diff([*range(0, m, ORDERS), m])
+    orders = (order for size in sizes for order in orders_within(blocks, len(a), size, rng))
+    estimate = _product(a, b, np.arange(len(a)))
+    held = summary(estimate, np.array([_product(a, b, order) for order in orders]), np.inf, m)
+    used = {name: getattr(held, name) for name in ("null_sd", "n_permutations", "p_tie")}
+    null_mean = held.null_mean + test.estimate - estimate
+    return test._replace(
+        p_stratified=held.p, p_min_stratified=p_min, p_used="p_stratified", null_mean=null_mean, **used
+    )
 
 
 def _orders(size: int, m: int, rng: Generator) -> Iterator[Integers]:
@@ -58,4 +87,4 @@ def _standardised(similarity: Floats, correlation: str) -> Floats:
 
 def _product(a: Floats, b: Floats, order: Integers) -> float:
     """Return the correlation over pairs with the labels of b permuted (both are standardised and symmetric)."""
-    return float(np.vdot(a, b[order][:, order])) / 2
+    return float(np.vdot(a, b[np.ix_(order, order)])) / 2

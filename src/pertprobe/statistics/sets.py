@@ -1,5 +1,6 @@
 """Sets of units to compare a program with: any units, or units of the members' own effect strength."""
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import comb, exp, inf, log
 from typing import NamedTuple
@@ -132,3 +133,17 @@ def _increasing_sequences(starts: Integers, window: int) -> tuple[Floats, float]
         log_scale += log(total)
         tables[i] = np.cumsum(before / total)
     return tables, log_scale
+
+
+def strength_blocks(strength: ArrayLike) -> list[Integers]:
+    """Return positions of units in blocks of neighbouring strength, as wide as the windows of matched sets."""
+    order = np.argsort(np.asarray(strength), kind="stable")
+    return np.array_split(order, max(1, order.size // max(FEWEST, round(SHARE * order.size))))
+
+
+def orders_within(blocks: Sequence[Integers], size: int, m: int, rng: Generator) -> Integers:
+    """Return orders [m, size] in which only units of one block have changed places."""
+    orders = np.empty((m, size), dtype=np.intp)
+    for block in blocks:
+        orders[:, block] = rng.permuted(np.tile(block, (m, 1)), axis=1)
+    return orders

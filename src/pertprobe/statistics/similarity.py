@@ -13,6 +13,19 @@ def centred(profiles: ArrayLike) -> Floats:
     return profiles - profiles.mean(axis=0)
 
 
+def without_shared(profiles: ArrayLike) -> Floats:
+    """Remove the shared effect of any size: of each of `profiles` [P, F] its part along their mean, then the mean.
+
+    Where perturbations differ in how much they have of what all share, their centred profiles resemble each other by
+    that alone.
+    """
+    profiles = np.asarray(profiles, dtype=np.float64)
+    mean = profiles.mean(axis=0)
+    squared = mean @ mean
+    along = (profiles @ mean / squared)[:, None] * mean if squared > 0 else 0.0
+    return centred(profiles - along)
+
+
 def cosine_similarity(profiles: ArrayLike) -> Floats:
     """Return cosines [P, P] between the rows of `profiles` [P, F].
 

@@ -1,0 +1,17 @@
+"""Say what each program comes from: the backbone, the fine-tune, or neither."""
+
+from pertprobe.job import job
+
+with job(snakemake):
+    import pandas as pd
+
+    from pertprobe import evidence
+    from pertprobe.decomposition import decomposition, mean_r
+    from pertprobe.programs import run_programs
+
+    given, params = snakemake.input, snakemake.params
+    perturbations = pd.read_csv(given.perturbations, sep="\t")
+    programs = run_programs(given.programs, params.programs, set(perturbations.perturbation))
+    rows = evidence.read(given.evidence)
+    table = decomposition(rows, mean_r(perturbations, programs), params.conditions, params.interest)
+    evidence.write(table, snakemake.output[0])

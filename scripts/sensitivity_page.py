@@ -1,0 +1,8 @@
+"""Write the page on input sensitivity."""
+
+from pertprobe.job import job
+
+with job(snakemake):
+    from pertprobe.report.sensitivity_page import write_sensitivity_page
+
+    write_sensitivity_page(snakemake.input, snakemake.params, snakemake.output[0])

@@ -1,0 +1,170 @@
+"""conserved_features calibrated: contexts without common features, power, planted models, and untrained weights."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+
+from pertprobe import evidence
+from pertprobe.calibration import generators
+from pertprobe.calibration.borrowed import asked, power_rows, whole_rows
+from pertprobe.calibration.nulls import Draw, Question, drawn_program, null_rows, way
+from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
+from pertprobe.calibration.planted import FOUND, NOMINAL, models_of, random_programs
+from pertprobe.calibration.power_curves import UNITS
+from pertprobe.calibration.routing import both_nulls
+from pertprobe.calibration.table import frame, share
+from pertprobe.calibration.untrained import COPIES, WAYS, drawn, fresh
+from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measured, passing, world
+from pertprobe.probes import conserved_features as probe
+from pertprobe.programs import Programs
+from pertprobe.seeding import seed_of
+from pertprobe.statistics.conserved import conservation, conserved_features, halves, ranked
+from pertprobe.statistics.permutation import Test
+from pertprobe.statistics.similarity import centred
+from pertprobe.testing import Asked, run_test
+
+NAME, FEATURES = "conserved_features", "conserved_features, all features"
+CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
+"""The default thresholds; a test compares them with those of config/schema.yaml."""
+STRONG = 8.0
+"""Strength at which planted codes must be found: half of a program names, and only the other half is scored."""
+BOUND = 0.5
+SETTINGS = {"conserved": BOUND, "partners": [], "pooled": [*CONTEXTS, "same"]}
+APART = "coherent programs in unrelated features"
+COHERENT = 3.0
+"""Size of what members of a coherent program share in either model, in sd of the noise of one dimension."""
+HALF = "half of the members names features, the other half is scored: weaker than coherence"
+
+Sizes = Mapping[str, Any]
+
+
+class Contexts:
+    """Sparse features of one space in two contexts that agree in their shared direction and in strength alone."""
+
+    def __init__(self, rng: Generator, units: int = generators.UNITS) -> None:
+        """Draw them."""
+        size = rng.lognormal(0, generators.SPREAD, units)
+        basis = rng.normal(size=(generators.NOISE + 1, generators.WIDTH)) / np.sqrt(generators.WIDTH)
+        self.codes = [
+            np.column_stack([rng.normal(size=(units, generators.NOISE)), generators.SHARED * size]) @ basis
+            for _ in range(2)
+        ]
+        strengths = [np.linalg.norm(each, axis=1) for each in self.codes]
+        self.strength = np.sqrt(strengths[0] * strengths[1])
+        self._read = rng.normal(size=(generators.WIDTH, generators.FEATURES)) / np.sqrt(generators.WIDTH)
+
+    def features(self, members: np.ndarray | None = None, pushes: tuple[np.ndarray, ...] = ()) -> list[np.ndarray]:
+        """Return centred features of both contexts, members pushed along a direction of each."""
+        found = []
+        for side, codes in enumerate(self.codes):
+            pushed = codes.copy()
+            if members is not None:
+                pushed[members] += pushes[side]
+            seen = pushed @ self._read / codes.std()
+            found.append(centred(np.logaddexp(0, 4 * (seen - 0.5)) / 4))  # a mean over cells is never quite 0
+        return found
+
+
+def nulls_uniform(sizes: Sizes, seed: int) -> pd.DataFrame:
+    """Return the rows of programs drawn uniformly (inference.md 17 a), of coherent ones, and of all features."""
+
+    def apart(made: Contexts, rng: Generator, n: int, _: bool) -> Draw:
+        found = generators.uniform(rng, n, len(made.strength))
+        pushes = COHERENT * rng.normal(size=(2, generators.WIDTH)) / np.sqrt(generators.WIDTH)
+        return _draw(made.features(found, tuple(pushes)), found, made, rng, sizes)
+
+    rows = [*_nulls(sizes, seed, confounded=False)]
+    rows += null_rows(NAME, APART, Question(Contexts, apart), sizes["draws_dear"], sizes, seed, exact=False)
+    rows += whole_rows(FEATURES, "unrelated contexts", lambda rng: _all(rng, sizes["permutations"], False),
+                       sizes["draws_dear"], seed, held=False)  # fmt: skip
+    return frame(rows)
+
+
+def nulls_confounded(sizes: Sizes, seed: int) -> pd.DataFrame:
+    """Return the rows of programs drawn by strength (b), and of features that follow strength in both contexts."""
+    rows = [*_nulls(sizes, seed, confounded=True)]
+    rows += whole_rows(FEATURES, "contexts that share strength", lambda rng: _all(rng, sizes["permutations"], True),
+                       sizes["draws_dear"], seed, held=True)  # fmt: skip
+    return frame(rows)
+
+
+def _nulls(sizes: Sizes, seed: int, *, confounded: bool) -> Iterator[dict[str, Any]]:
+    def ask(made: Contexts, rng: Generator, n: int, _: bool) -> Draw:
+        found = drawn_program(rng, n, made.strength, confounded)
+        return _draw(made.features(), found, made, rng, sizes)
+
+    words, exact = way(confounded), not confounded
+    yield from null_rows(NAME, words, Question(Contexts, ask), sizes["draws_dear"], sizes, seed, exact=exact)
+
+
+def _draw(both: list[np.ndarray], found: np.ndarray, made: Contexts, rng: Generator, sizes: Sizes) -> Draw:
+    return Draw(conservation(*both, found, made.strength, sizes["permutations"], rng), rng.random(), None)
+
+
+def _all(rng: Generator, permutations: int, alike: bool) -> Test:
+    """Test how many features are conserved between contexts that share nothing, or strength alone."""
+    made = Contexts(rng)
+    x, y = made.features()
+    order = np.arange(len(x)) if alike else rng.permutation(len(x))
+    return conserved_features(x, y[order], made.strength if alike else None, BOUND, permutations, rng).test
+
+
+def power(sizes: Sizes, seed: int) -> pd.DataFrame:
+    """Return the share of planted effects found: scored members' cosine with what the others name is d sd higher."""
+    return frame(power_rows(NAME, _planted_test, sizes, seed, note=HALF))
+
+
+def _planted_test(rng: Generator, n: int, d: float, permutations: int) -> Test:
+    made, members = Contexts(rng, UNITS), generators.uniform(rng, n, UNITS)
+    x, y = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in made.features())
+    naming, scored = halves(members, ranked(UNITS, made.strength))
+    named = x[naming].mean(axis=0) / np.linalg.norm(x[naming].mean(axis=0))
+    y[scored] += d * np.delete(y @ named, members).std(ddof=1) * named
+    return conservation(x, y, members, made.strength, permutations, rng)
+
+
+def planted(sizes: Sizes, seed: int) -> pd.DataFrame:
+    """Return the shares of planted programs, and of random ones, that pass between planted models of two contexts."""
+    with world(sizes["simulate"], seed) as made:
+        rows = [row for d in (sizes["d"], STRONG) for row in _planted_rows(made, d, sizes, seed)]
+    return frame(rows)
+
+
+def _planted_rows(made: World, d: float, sizes: Sizes, seed: int) -> Iterator[dict[str, Any]]:
+    models = {context: models_of(made, context, d, seed)["planted"] for context in CONTEXTS}
+    found = [measured(context, model, made, context, ("sae_features",)) for context, model in models.items()]
+    for words, programs, bar in (
+        ("planted programs, ", made.programs, FOUND if d == STRONG else {}),
+        ("random programs beside ", random_programs(made, seed), NOMINAL),
+    ):
+        passed = _passed(found, programs, sizes, seed)
+        yield share(PLANTED_FIGURE, NAME, f"{words}d = {d:g}", passed, seed=seed, **bar)
+
+
+def _passed(found: list[Measured], programs: Programs, sizes: Sizes, seed: int) -> np.ndarray:
+    inputs = asked(NAME, "sae_features", *found, programs, sizes, seed, settings=SETTINGS)
+    table = evidence.frame(probe.controlled(inputs))
+    conditions = [each for each in CONDITIONS if each[0] != "exceeds_redrawn"]
+    return passing(family([table], probe.CONTROLLED, probe.CONTROLLED), conditions)
+
+
+def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
+    """Return what passes p, exceeds_redrawn and both, of the same fresh weights in two contexts.
+
+    The same, because only models of one initialisation have features that correspond; their copies share seeds too.
+    """
+    with world(sizes["simulate"], seed) as made:
+        model, copies = fresh(made, "both", sizes["hidden"], seed), {"redrawn": COPIES, "seed": seed_of(seed, "copies")}
+        found = [measured(context, model, made, context, ("sae_features",), **copies) for context in CONTEXTS]
+        rows: list[dict[str, Any]] = []
+        for words in WAYS:
+            programs = drawn(found[0].strength, words, sizes, seed)
+            inputs = asked(NAME, "sae_features", *found, programs, sizes, seed, settings=SETTINGS,
+                           shared_initialisation=1.0)  # fmt: skip
+            table = run_test(NAME, Asked(inputs))
+            mine = (table.statistic == probe.CONTROLLED) & (table.role == "subject") & (table.program != "")
+            rows += both_nulls(NAME, table[mine], words, seed)
+    return frame(rows)

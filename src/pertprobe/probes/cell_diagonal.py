@@ -1,0 +1,199 @@
+"""cell_diagonal: targeted_jacobian within one cell, the others held fixed, and how much of it crosses cells."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pertprobe import evidence
+from pertprobe.probes import panels
+from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, TestInputs, by_set, first_sets
+from pertprobe.programs import Panel
+from pertprobe.roles import SUBJECT
+from pertprobe.statistics.shares import share_of_sums
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pertprobe.figures import DrawInputs
+    from pertprobe.jacobian import DiagonalEstimate
+
+NEEDS = frozenset({"stages", "gradient", "gene_space"})
+LEVEL = "causal"
+UNIT = "panel"
+CROSSING = "crossing_share"
+STATISTICS = (*panels.STATISTICS, CROSSING)
+CONTROLLED = panels.PRIMARY
+"""The statistic in which re-drawn copies and planted models are compared with the model."""
+CORRELATIONS = ()
+"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
+FIRST_ORDER = False
+"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
+KEEP = ("encode_perturbations", "encode_cells")
+"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
+
+ANY = 1.0
+"""The error of copies and planted models: the fewest draws. They give a null's mean and spread, and no p."""
+RELIABLE = 0.8
+"""Least reliability of scores from random signs that answers anything."""
+
+
+def units(inputs: MeasureInputs) -> list[str]:
+    """Return what is measured one by one: every perturbation but the control."""
+    return inputs.perturbations
+
+
+def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
+    """Return (1/S) sum_s dY_s[target]/dX_s[regulator], other cells held fixed, and which targets are open (`panels`).
+
+    By random signs over cells to the relative error of the settings. Of the model itself also: halves [half, set,
+    perturbation, feature] of the draws; error, draws [perturbation]; within, across [set, perturbation, panel], squared
+    norms of what of a panel's block stays in a cell and of what crosses cells. Its copies and planted models are
+    measured in the first `copy_sets` sets, by the fewest draws.
+    """
+    from pertprobe.jacobian import cells_point, diagonal_by_signs
+    from pertprobe.models.base import encode_each
+
+    subject, model = inputs.role == SUBJECT, inputs.model
+    genes = panels.measured_genes(inputs, stand_ins=subject)
+    if reason := panels.unmeasured(genes):
+        return xr.Dataset(attrs={NOT_EVALUABLE: reason})
+    cells = inputs.cells if subject else first_sets(inputs.cells, inputs.settings["copy_sets"])
+    codes = encode_each(model, names)
+    point = cells_point(cells.values, model.batch_indices(cells.batches), codes)
+    error = inputs.settings["error"] if subject else ANY
+    found = diagonal_by_signs(model, codes, point, *genes.positions(model), error=error, seed=inputs.seed)
+    values, opened = (each.cpu().numpy().swapaxes(0, 1) for each in (found.values, found.open))
+    measured = panels.dataset(values, opened, names, genes)
+    return measured.assign(_beside(inputs, genes, found, measured)) if subject else measured
+
+
+def _beside(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate", measured: xr.Dataset) -> dict:
+    """Return how well the derivatives are known, and what of each panel's block crosses cells."""
+    halves = np.moveaxis(found.halves.cpu().numpy(), 0, 2)
+    like = measured["jacobian"]
+    spent = {name: ("perturbation", getattr(found, name).cpu().numpy()) for name in ("error", "draws")}
+    both = xr.DataArray(halves.reshape(2, *like.shape), like.coords, ("half", *like.dims))
+    return {"halves": both, **spent, **_norms(inputs, genes, found)}
+
+
+def _norms(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate") -> dict[str, xr.DataArray]:
+    """Return the squared norms of each panel's block within cells and across them [set, perturbation, panel]."""
+    from pertprobe.jacobian import crossing
+
+    norms = []
+    for panel in inputs.panels.values():
+        rows = [i for i, name in enumerate(genes.targets) if name in set(panel["targets"])]
+        columns = [i for i, name in enumerate(genes.regulators) if name in set(panel["regulators"])]
+        norms.append(crossing(*(each.double()[..., rows, :][..., columns] for each in (found.halves, found.total))))
+    dims, coords = ("set", "perturbation", "panel"), {"panel": list(inputs.panels)}
+    return {
+        name: xr.DataArray(np.stack([getattr(each, name).T.cpu().numpy() for each in norms], axis=-1), coords, dims)
+        for name in ("within", "across")
+    }
+
+
+def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Are derivatives within a cell larger under a panel's pathway, and how much of them crosses cells?"""
+    if inputs.reference is not None:
+        return
+    estimated = _estimated(inputs.subject.measurement)
+    for row in panels.rows(inputs, estimated):
+        yield _reliable(inputs, row) if row["evaluable"] else row
+    for name, panel in inputs.panels.items():
+        yield _crossing_row(inputs, name, panel, estimated)
+
+
+def _estimated(measurement: xr.Dataset) -> str:
+    """Say how exact the derivatives are."""
+    error, draws = (measurement[name].values for name in ("error", "draws"))
+    exact = int((draws == 0).sum())
+    if exact == draws.size:
+        return "derivatives exact"
+    size = f"{np.median(error[draws > 0]):.1%} of the block, at most {error.max():.1%}"
+    return f"derivatives by random signs over cells, standard error {size}; {exact} of {draws.size} perturbations exact"
+
+
+def _reliable(inputs: TestInputs, row: dict[str, Any]) -> dict[str, Any]:
+    """Refuse scores that are those of the draws: what signs leave over is no chance between perturbations.
+
+    A perturbation that opens outputs lets other cells' remainders in, so that even a derivative which knows no
+    perturbation would rank those of one pathway alike.
+    """
+    agreement = reliability(inputs.subject.measurement, inputs.panels[row["panel"]], row["statistic"])
+    if agreement >= RELIABLE:
+        return {**row, "reason": evidence.joined(row["reason"], f"reliability of scores {agreement:.2f}")}
+    reason = (
+        f"scores of the two halves of the draws do not agree: reliability {agreement:.2f}, {RELIABLE} needed. Set "
+        "probes.cell_diagonal.error lower, or 0 for exact derivatives"
+    )
+    return {**row, "evaluable": False, "reason": evidence.joined(reason, row["reason"])}
+
+
+def reliability(measurement: xr.Dataset, panel: Panel, statistic: str = panels.PRIMARY) -> float:
+    """Return that of the scores of all draws, from their correlation between the halves (Spearman 1910, Brown 1910).
+
+    1 where both halves have the same scores, as exact derivatives have, also where they are all the same.
+    """
+    each = [
+        panels.scores_of(measurement.assign(jacobian=measurement["halves"].sel(half=half)), panel, statistic)
+        for half in range(2)
+    ]
+    ours, theirs = (scores[each[0].index.intersection(each[1].index)].to_numpy() for scores in each)
+    if np.array_equal(ours, theirs):
+        return 1.0
+    if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+        return 0.0
+    r = float(np.corrcoef(ours, theirs)[0, 1])
+    return 2 * r / (1 + r) if r > 0 else 0.0
+
+
+def _crossing_row(inputs: TestInputs, name: str, panel: Panel, estimated: str) -> dict[str, Any]:
+    """Return the share of a panel's block that crosses cells, under its pathway's perturbations.
+
+    A descriptive row: it has an interval over cell sets, and no null.
+    """
+    within, across = (by_set(inputs.subject.measurement, each).sel(panel=name) for each in ("within", "across"))
+    mine = within.perturbation.isin(list(panel.perturbations)).values
+    who = {"statistic": CROSSING, "program": panel.program, "panel": name}
+    who |= {"n": int(mine.sum()), "n_background": within.sizes["perturbation"]}
+    found = share_of_sums(*(each[:, mine].sum("perturbation") for each in (across, within)))
+    if np.isnan(found.estimate):
+        reason = "the derivatives of the panel are 0" if mine.any() else "no pathway perturbation"
+        return evidence.not_evaluable(inputs.identity, reason, **who)
+    every = share_of_sums(*(each.sum("perturbation") for each in (across, within))).estimate
+    note = f"interval over {within.sizes['set']} cell sets; {every:.2f} over all perturbations"
+    columns = {"estimate": found.estimate, "ci_low": found.low, "ci_high": found.high}
+    return evidence.row(inputs.identity, **who, **columns, reason=evidence.joined(note, estimated))
+
+
+def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield the primary rows alone, as they are asked of re-drawn copies and planted models."""
+    yield from panels.controlled_rows(inputs)
+
+
+def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield the rank score of the observed responses, and of co-expression taken as the Jacobian."""
+    yield from panels.reference_rows(inputs)
+
+
+def draw(inputs: "DrawInputs") -> "Figure":
+    """Draw every perturbation's mean rank on a panel's pairs, and the share of each panel that crosses cells."""
+    rows = inputs.evidence[(inputs.evidence.statistic == CROSSING) & inputs.evidence.evaluable]
+    return panels.draw(inputs, None if rows.empty else partial(_shares, rows))
+
+
+def _shares(rows: Any, axes: "Axes") -> None:
+    from pertprobe.figures import SUBJECT
+
+    places = np.arange(len(rows))[::-1]
+    axes.hlines(places, rows.ci_low.clip(0, 1), rows.ci_high.clip(0, 1), color=SUBJECT, linewidth=1)
+    axes.scatter(rows.estimate, places, s=18, color=SUBJECT, zorder=3)
+    axes.set_yticks(places, [f"{row.panel}, {row.model}" for row in rows.itertuples()])
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.set_xlabel("share of the derivative that crosses cells\n95 % interval over cell sets")
+    axes.set_title("Across cells")

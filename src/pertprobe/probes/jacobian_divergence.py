@@ -1,0 +1,355 @@
+"""jacobian_divergence: does what genes do to genes differ between two contexts more under a program's perturbations?
+
+The whole Jacobian dY/dX under a perturbation is compared between two models. What differs alike under every one belongs
+to the models and to no program: it is taken out of the primary statistic, and its share is reported.
+"""
+
+from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe import evidence
+from pertprobe.probes.base import (
+    NEVER,
+    MeasureInputs,
+    Subject,
+    TableInputs,
+    TestInputs,
+    averaged,
+    by_set,
+    each_program,
+    members,
+    stacked,
+)
+from pertprobe.probes.representation import similarity_rows
+from pertprobe.roles import OBSERVED, SUBJECT
+from pertprobe.seeding import generator
+from pertprobe.statistics.intervals import bootstrap_mean
+from pertprobe.statistics.permutation import mean_score
+from pertprobe.statistics.published import rank_sum_triples
+from pertprobe.statistics.shares import share_of_sums
+from pertprobe.statistics.similarity import centred, cosine_similarity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pertprobe.figures import DrawInputs
+    from pertprobe.models.base import Model
+
+Row = dict[str, Any]
+
+# A cell of multiplicity S stands for S cells only in a set function.
+NEEDS = frozenset({"stages", "gradient", "gene_space", "set_function"})
+LEVEL = "causal"
+UNIT = "perturbation"
+CONTROLLED = "own_divergence"
+"""The statistic in which re-drawn copies and planted models are compared with the model."""
+WHOLE, ALIKE, SHARED, STRENGTH = "divergence", "coherence", "shared_share", "divergence_and_strength"
+STATISTICS = (CONTROLLED, WHOLE, ALIKE, SHARED, STRENGTH)
+CORRELATIONS = ()
+"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
+FIRST_ORDER = False
+"""A shared initialisation makes two models' own numbers agree; it makes no program's differ more than others."""
+KEEP = ("encode_perturbations", "encode_cells")
+"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
+FEWEST = 4
+"""Perturbations that two models must share."""
+ROUNDING = 1e-5
+"""A difference below this share of the Jacobians is none: models compute in float32."""
+MOST = 15
+"""Programs in the figure."""
+PLACED = ["model", "reference", "perturbation", "divergence", "own_divergence", "cosine", "strength"]
+COMPARED = ["model", "reference", "program", "n", "own_divergence", "others", "other_programs", "ratio"]
+
+
+def units(inputs: MeasureInputs) -> list[str]:
+    """Return the perturbations: all with a trained code, or a number of them drawn by name, the same in every model."""
+    known = [name for name in inputs.perturbations if inputs.seen.get(name) != NEVER]
+    wanted = inputs.settings["perturbations"]
+    if wanted == "all" or wanted >= len(known):
+        return known
+    return sorted(sorted(known, key=lambda name: generator(inputs.seed, "divergence", name).random())[:wanted])
+
+
+def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
+    """Return sketches of dY/dX at the mean cell, causal [perturbation, feature], mean over cell sets; float32.
+
+    Between the genes that the model reads and writes and every context of the run measures. Of the model itself also
+    causal_by_set [set, perturbation, feature]. The attribute `basis` tells lists of genes apart.
+    """
+    from pertprobe.sketched import basis, causal_sketches, place  # torch, which tests do without
+
+    genes = shared_genes(inputs)
+    if not genes:
+        return xr.Dataset(attrs={"not_evaluable": "no gene is read, written and measured in every context"})
+    at = place(inputs)
+    values = np.concatenate(
+        [part["causal"].detach().cpu().numpy() for part in causal_sketches(inputs, names, at, genes)]
+    ).astype(np.float32)
+    coords = {"perturbation": names, "feature": np.arange(values.shape[-1])}
+    found = {"causal": xr.DataArray(values.mean(1), coords, tuple(coords))}
+    if inputs.role == SUBJECT:
+        each_set = xr.DataArray(values, dims=("perturbation", "set", "feature"), coords=coords)
+        found["causal_by_set"] = each_set.transpose("set", ...)
+    return xr.Dataset(found, attrs={"basis": basis(genes), "genes": len(genes), "batch": at.batch})
+
+
+def shared_genes(inputs: MeasureInputs) -> list[str]:
+    """Return the genes, sorted, that the model reads and writes and all contexts measure that measure any of them."""
+    genes = set(inputs.model.genes) & set(inputs.model.output_genes)
+    measured = [each for cells in inputs.contexts if (each := genes & set(cells.genes))]
+    return sorted(genes.intersection(*measured))
+
+
+def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
+    """Return the models that differ between contexts alike under every perturbation: nothing is to be found in them.
+
+    No mechanism is planted: every perturbation has one divergence, in which not all programs can stand out at once.
+    """
+    context = inputs.cells.context
+    return {kind: elsewhere(models[kind], context) for kind in ("lookup", "covariation") if kind in models}
+
+
+def elsewhere(model: "Model", context: str, programs: int | None = None) -> "Model":
+    """Return the planted model whose first programs (None: all) act on other genes, drawn by the context's name."""
+    from pertprobe.models.planted import BACKGROUND
+
+    places = generator(model.card["seed"], "divergence", "targets", context).permutation(len(model.output_genes))
+    effects = model.parts.effects.clone()
+    moved = slice(len(effects) - len(BACKGROUND) if programs is None else programs)
+    effects[moved] = effects[moved, places]
+    other = copy(model)
+    other.parts = model.parts._replace(effects=effects)
+    return other
+
+
+class Differences(NamedTuple):
+    """What differs between two models, perturbation by perturbation."""
+
+    names: np.ndarray
+    values: np.ndarray
+    """Differences [P, F] in units of the Jacobians' norms (geometric mean of both)."""
+    cosine: np.ndarray
+    """Of both Jacobians [P]."""
+    strength: np.ndarray
+    """Geometric mean of both models' [P]."""
+
+    @property
+    def whole(self) -> np.ndarray:
+        """Norm of each difference [P]: 1 = as large as the Jacobians."""
+        return np.linalg.norm(self.values, axis=1)
+
+    @property
+    def own(self) -> np.ndarray:
+        """Norm of what each difference has beside the mean over perturbations [P]."""
+        found = np.linalg.norm(centred(self.values), axis=1)
+        return np.where(found < ROUNDING, 0.0, found)
+
+
+def differences(ours: xr.DataArray, theirs: xr.DataArray, sides: tuple[Subject, Subject]) -> Differences:
+    """Compare profiles [perturbation, F] of two models on the perturbations that both have with a trained code.
+
+    Perturbations whose Jacobian is 0 in a model are left out.
+    """
+    names = set(ours.perturbation.values) & set(theirs.perturbation.values)
+    names -= {name for side in sides for name in side.seen.index[side.seen == NEVER]}
+    a, b = (each.sel(perturbation=sorted(names)).values.astype(np.float64) for each in (ours, theirs))
+    norms = [np.linalg.norm(each, axis=1) for each in (a, b)]
+    kept = (norms[0] > 0) & (norms[1] > 0)
+    scale = np.sqrt(norms[0] * norms[1])[kept, None]
+    chosen = np.array(sorted(names))[kept]
+    strength = np.sqrt(np.prod([side.strength.reindex(chosen).to_numpy() for side in sides], axis=0))
+    cosine = (a[kept] * b[kept]).sum(axis=1) / scale[:, 0] ** 2
+    return Differences(chosen, (a[kept] - b[kept]) / scale, cosine, strength)
+
+
+def test(inputs: TestInputs) -> Iterator[Row]:
+    """Do two contexts differ more under a program's perturbations than under others of the same strength?"""
+    if short := _short(inputs):
+        yield from _refused(inputs, short)
+        return
+    found = _of_models(inputs)
+    if found is None or len(found.names) < FEWEST:
+        yield from _refused(inputs, f"{0 if found is None else len(found.names)} shared perturbations, {FEWEST} needed")
+        return
+    notes = [f"share of the difference that all perturbations have: {shared_share(found)[0]:.2f}", reliability(inputs)]
+    yield from _score_rows(inputs, found, CONTROLLED, found.own, notes)
+    yield from _score_rows(inputs, found, WHOLE, found.whole, [])
+    similarity = cosine_similarity(centred(found.values))
+    yield from similarity_rows(inputs, similarity, found.names, found.strength, {"statistic": ALIKE})
+    yield from _overall_rows(inputs, found)
+
+
+def controlled(inputs: TestInputs) -> Iterator[Row]:
+    """Yield the divergence of each program beside what all share: asked of copies and planted models too."""
+    found = None if _short(inputs) else _of_models(inputs)
+    if found is not None and len(found.names) >= FEWEST:
+        yield from _score_rows(inputs, found, CONTROLLED, found.own, [])
+
+
+def references(inputs: TestInputs) -> Iterator[Row]:
+    """Yield the same of the observed responses: do they differ more between the contexts?"""
+    sides = inputs.subject, inputs.reference
+    if _short(inputs) or any(side.observed is None for side in sides):
+        return
+    shifts = [side.observed["delta_y"].astype(np.float64) for side in sides]
+    genes = sorted(set(shifts[0].gene.values) & set(shifts[1].gene.values))
+    found = differences(*(each.sel(gene=genes) for each in shifts), _by_observed(sides, shifts))
+    if len(found.names) >= FEWEST:
+        yield from _score_rows(inputs.as_role(OBSERVED), found, CONTROLLED, found.own, [])
+
+
+def _by_observed(sides: tuple[Subject, Subject], shifts: list[xr.DataArray]) -> tuple[Subject, Subject]:
+    """Return the sides with the strength of their observed responses."""
+    strengths = [pd.Series(np.linalg.norm(each, axis=1), index=each.perturbation.values) for each in shifts]
+    return tuple(replace(side, strength=strength) for side, strength in zip(sides, strengths, strict=True))
+
+
+def _short(inputs: TestInputs) -> str:
+    """Return why this pair, or model, is not asked; "-" where no row is due."""
+    if inputs.reference is None or inputs.comparison != "contexts":
+        return "-"
+    bases = {each.measurement.attrs.get("basis", "") for each in (inputs.subject, inputs.reference)}
+    return "" if len(bases) == 1 else "the models' Jacobians were measured between different genes"
+
+
+def _refused(inputs: TestInputs, reason: str) -> Iterator[Row]:
+    for program in inputs.programs if reason != "-" else ():
+        yield evidence.not_evaluable(inputs.identity, reason, statistic=CONTROLLED, program=program)
+
+
+def _of_models(inputs: TestInputs) -> Differences | None:
+    sides = inputs.subject, inputs.reference
+    if any("causal" not in side.measurement for side in sides):
+        return None
+    return differences(*(averaged(side.measurement, "causal") for side in sides), sides)
+
+
+def _score_rows(
+    inputs: TestInputs, found: Differences, statistic: str, scores: np.ndarray, notes: list[str]
+) -> Iterator[Row]:
+    """Yield one row per program: mean score of its members against others, strength held."""
+    for program, inside, short in each_program(inputs, found.names, inputs.min_perturbations, "shared perturbations"):
+        who = {"statistic": statistic, "program": program, "n": len(inside), "n_background": len(found.names)}
+        if short:
+            yield evidence.not_evaluable(inputs.identity, short, **who)
+            continue
+        test = mean_score(scores, inside, found.strength, inputs.permutations, inputs.random(statistic, program))
+        low, high = bootstrap_mean(scores[inside], inputs.bootstrap, inputs.random("interval", program))
+        columns = evidence.tested(test, inputs.subject.held_out(found.names[inside]), *notes)
+        outside = np.delete(found.whole, inside)
+        said = float(found.whole[inside].mean() / outside.mean()) if outside.mean() > 0 else np.nan
+        p = rank_sum_triples(found.whole[inside], outside).p
+        interval = {"ci_low": low, "ci_high": high}
+        yield evidence.row(inputs.identity, **who, **columns, **interval, estimate_published=said, p_published=p)
+
+
+def shared_share(found: Differences) -> tuple[float, float, float]:
+    """Return the share of all squared differences that their mean explains, with its jackknife interval."""
+    own = found.own**2
+    share = share_of_sums(found.whole**2 - own, own)
+    return share.estimate, share.low, share.high
+
+
+def _overall_rows(inputs: TestInputs, found: Differences) -> Iterator[Row]:
+    """Yield what speaks of all perturbations: the shared share, and how far divergence goes by strength."""
+    from scipy.stats import spearmanr
+
+    n = len(found.names)
+    who = {"n": n, "n_background": n}
+    estimate, low, high = shared_share(found)
+    yield evidence.row(inputs.identity, statistic=SHARED, **who, estimate=estimate, ci_low=low, ci_high=high)
+    flat = np.ptp(found.own) == 0 or np.ptp(found.strength) == 0
+    r = np.nan if flat else float(spearmanr(found.own, found.strength).statistic)
+    yield evidence.row(inputs.identity, statistic=STRENGTH, **who, estimate=r)
+
+
+def reliability(inputs: TestInputs) -> str:
+    """Say how the scores of disjoint cell sets correlate over perturbations; empty where there is one set."""
+    sides = inputs.subject, inputs.reference
+    if any("causal_by_set" not in side.measurement for side in sides):
+        return ""
+    sets = [by_set(side.measurement, "causal_by_set") for side in sides]
+    number = min(each.sizes["set"] for each in sets)
+    if number < 2:
+        return "one cell set: no reliability"
+    scores = [differences(*(each.isel(set=i) for each in sets), sides).own for i in range(number)]
+    if any(np.ptp(each) == 0 for each in scores):
+        return ""
+    r = np.corrcoef(scores)[np.triu_indices(number, 1)].mean()
+    return f"scores of disjoint cell sets correlate {r:.2f}"
+
+
+def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
+    """Return every perturbation's divergence, and each program's beside that of the others.
+
+    perturbations: model, reference, perturbation, divergence and own_divergence (in norms of the Jacobians), cosine of
+    the two Jacobians, strength. programs: model, reference, program, n, mean own_divergence of its members, of all
+    others, of the members of other programs, and the ratio to the latter: 1 where it is no more than any program's.
+    """
+    places, programs = [], []
+    for model, reference in inputs.pairs:
+        sides = inputs.subjects[model], inputs.subjects[reference]
+        bases = {side.measurement.attrs.get("basis", "") for side in sides}
+        if any("causal" not in side.measurement for side in sides) or len(bases) > 1:
+            continue
+        found = differences(*(averaged(side.measurement, "causal") for side in sides), sides)
+        pair = {"model": model, "reference": reference}
+        columns = {"divergence": found.whole, "own_divergence": found.own, "cosine": found.cosine}
+        places.append(pd.DataFrame({**pair, "perturbation": found.names, **columns, "strength": found.strength}))
+        programs.append(_beside_others(inputs, found).assign(**pair))
+    return {"perturbations": stacked(places, PLACED), "programs": stacked(programs, COMPARED)}
+
+
+def _beside_others(inputs: TableInputs, found: Differences) -> pd.DataFrame:
+    """Return each program's mean own divergence beside that of all others, and of members of other programs."""
+    inside = {program: np.isin(found.names, listed) for program, listed in inputs.programs.items()}
+    rows = []
+    for program, mine in inside.items():
+        elsewhere = np.any([each for name, each in inside.items() if name != program] or [~mine], axis=0) & ~mine
+        if mine.sum() < inputs.min_perturbations:
+            continue
+        means = [found.own[chosen].mean() if chosen.any() else np.nan for chosen in (mine, ~mine, elsewhere)]
+        rows.append((program, int(mine.sum()), *means, means[0] / means[2] if means[2] else np.nan))
+    return pd.DataFrame(rows, columns=COMPARED[2:])
+
+
+def draw(inputs: "DrawInputs") -> "Figure":
+    """Draw each program's own divergence beside its null, and every perturbation's against its strength."""
+    from pertprobe.figures import NOTHING_TESTED, bars_with_null, name_of_pair, nothing_to_draw, null_legend, panels
+
+    kept = inputs.evidence[(inputs.evidence.statistic == CONTROLLED) & inputs.evidence.evaluable]
+    if kept.empty:
+        return nothing_to_draw(NOTHING_TESTED)
+    pairs = list(kept.groupby(["model", "reference"], sort=False))
+    rows = min(MOST, max(len(each) for _, each in pairs))
+    figure, axes = panels(2 * len(pairs), 4.2, (1.2 + 0.22 * rows, 2.6), columns=len(pairs))
+    for place, ((model, reference), each) in enumerate(pairs):
+        bars_with_null(axes[place], each.nlargest(MOST, "effect"), "own divergence, in norms of the Jacobians")
+        axes[place].set_title(name_of_pair(each.iloc[0]))
+        table = inputs.tables["perturbations"]
+        mine = table[(table.model == model) & (table.reference == reference)]
+        _scatter(axes[len(pairs) + place], mine, each, inputs.programs)
+    null_legend(figure)
+    return figure
+
+
+def _scatter(axes: "Axes", table: pd.DataFrame, rows: pd.DataFrame, programs: Mapping[str, Any]) -> None:
+    """Draw divergence against strength, the members of the program with the smallest p in colour."""
+    from pertprobe.figures import NULL, SUBJECT
+
+    best = rows.sort_values(["q", "program"]).program.iloc[0]
+    inside = np.zeros(len(table), dtype=bool)
+    inside[members(table.perturbation.to_numpy(), programs[best])] = True
+    for chosen, colour, label in ((~inside, NULL, "others"), (inside, SUBJECT, best)):
+        axes.scatter(table.strength[chosen], table.own_divergence[chosen], s=12, color=colour, label=label)
+    axes.set_xlabel("strength (norm of delta_y, geometric mean of both)")
+    axes.set_ylabel("own divergence")
+    axes.set_title("divergence goes by strength?")
+    axes.legend(fontsize=6)

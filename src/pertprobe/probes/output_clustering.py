@@ -1,0 +1,236 @@
+"""output_clustering: do the perturbations of a program change the output alike, and fall into the same clusters?"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe import evidence
+from pertprobe.probes.base import Subject, TableInputs, TestInputs, averaged, by_set, members, stacked
+from pertprobe.probes.representation import (
+    coherence_rows,
+    consistency_rows,
+    reference_rows,
+    similarity_rows,
+    trained_profiles,
+)
+from pertprobe.statistics.clusters import adjusted_rand, enrichment, rand_test, same_cluster, ward_clusters
+from pertprobe.statistics.multiple import benjamini_hochberg
+from pertprobe.statistics.similarity import centred, cosine_similarity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pertprobe.figures import DrawInputs
+
+MEASURED_BY = "delta_y"
+"""The measurement that is tested: the probe makes none of its own."""
+NEEDS = frozenset({"predict"})
+LEVEL = "representation"
+UNIT = "perturbation"
+STATISTICS = ("coherence", "co_clustering", "consistency", "cluster_agreement")
+CONTROLLED = STATISTICS[0]
+"""The statistic in which re-drawn copies and planted models are compared with the model."""
+CORRELATIONS = ("consistency", "cluster_agreement")
+"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
+FIRST_ORDER = False
+"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
+KEEP = ()
+"""Re-drawn copies keep no stage."""
+FEWEST = 4
+"""Perturbations that two models must share for their clusters to be compared."""
+FEWEST_MAPPED = 5
+"""Perturbations that a map needs."""
+CLUSTERS = ("cluster", "cluster_published")
+"""Columns of clusters: of centred profiles, and as published."""
+RAW = CLUSTERS[1:]
+PLACED = ["model", "perturbation", *CLUSTERS, "umap_1", "umap_2"]
+ENRICHED = ["program", "cluster", "size", "members", "expected", "p", "q"]
+
+
+def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Is each program more coherent in delta_y, and more in one cluster, than perturbations of the same strength?"""
+    if inputs.reference is not None:
+        yield from _pair_rows(inputs)
+        return
+    profiles, number = _profiles(inputs.subject), inputs.settings["clusters"]
+    as_published = clusters(profiles.values, number, raw=True)
+
+    def said(_: np.ndarray, found: np.ndarray, __: np.random.Generator) -> tuple[float, float]:
+        """Return the share of members in the cluster most enriched, and the hypergeometric p over all clusters."""
+        spread = enrichment(as_published, found)
+        return spread.counts[spread.best] / len(found), spread.simes
+
+    yield from coherence_rows(inputs, profiles, said)
+    names = profiles.perturbation.values
+    together = same_cluster(clusters(profiles.values, number))
+    strength = inputs.subject.strength.reindex(names).to_numpy()
+    yield from similarity_rows(inputs, together, names, strength, {"statistic": "co_clustering"})
+
+
+def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield the rows that are asked of re-drawn copies and planted models too."""
+    if inputs.reference is not None:
+        yield from _pair_rows(inputs)
+        return
+    yield from coherence_rows(inputs, _profiles(inputs.subject), adjustments=("centred",))
+
+
+def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield coherence in the observed responses and in co-expression."""
+    if inputs.reference is None:
+        yield from reference_rows(inputs, _profiles(inputs.subject).perturbation.values)
+
+
+def clusters(profiles: np.ndarray, number: int | str, *, raw: bool = False) -> np.ndarray:
+    """Return the cluster [P] of each profile [P, G]: of centred ones, or as published of raw ones (`ward_clusters`).
+
+    Fewer than three profiles are one cluster.
+    """
+    if len(profiles) < 3:
+        return np.zeros(len(profiles), dtype=np.intp)
+    similarity = cosine_similarity(profiles if raw else centred(profiles))
+    return ward_clusters(similarity, number, "cosine" if raw else "chord")
+
+
+def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
+    """Return which cluster each perturbation lies in, and which programs a cluster holds more of than by chance.
+
+    clusters: model, perturbation, cluster, cluster_published (0 is the largest), umap_1, umap_2 (empty where no map is
+    asked for). enrichment: model, adjustment (raw: the published clusters), program, cluster, size, members, expected,
+    p (hypergeometric), q: Benjamini-Hochberg over the programs and clusters of a model.
+    """
+    places, spreads = [], []
+    for model, subject in inputs.subjects.items():
+        if "delta_y" not in subject.measurement:
+            continue
+        profiles = _profiles(subject)
+        names = profiles.perturbation.values
+        found = {name: clusters(profiles.values, inputs.settings["clusters"], raw=name in RAW) for name in CLUSTERS}
+        seed = int(inputs.random("umap", model).integers(2**31))
+        places.append(_places(model, names, found, umap_layout(profiles.values, seed, inputs.settings["umap"])))
+        spreads += [
+            enrichment_table(labels, names, inputs.programs, inputs.min_perturbations).assign(
+                model=model, adjustment="raw" if name in RAW else "centred"
+            )
+            for name, labels in found.items()
+        ]
+    return {
+        "clusters": stacked(places, PLACED),
+        "enrichment": stacked(spreads, ["model", "adjustment", *ENRICHED]),
+    }
+
+
+def _places(model: str, names: np.ndarray, found: Mapping[str, np.ndarray], layout: np.ndarray) -> pd.DataFrame:
+    columns = {"model": model, "perturbation": names, **found, "umap_1": layout[:, 0], "umap_2": layout[:, 1]}
+    return pd.DataFrame(columns)[PLACED]
+
+
+def umap_layout(profiles: np.ndarray, seed: int, wanted: bool = True) -> np.ndarray:
+    """Return a map [P, 2] of profiles [P, G] by centred cosine (McInnes et al. 2018); nan where none can be drawn."""
+    if not wanted or len(profiles) < FEWEST_MAPPED:
+        return np.full((len(profiles), 2), np.nan)
+    from umap import UMAP  # ten seconds of compilation, which nothing else needs
+
+    near = min(15, len(profiles) - 1)
+    return UMAP(n_neighbors=near, metric="cosine", random_state=seed, n_jobs=1).fit_transform(centred(profiles))
+
+
+def enrichment_table(
+    labels: np.ndarray, names: np.ndarray, programs: Mapping[str, Collection[str]], enough: int
+) -> pd.DataFrame:
+    """Return one row per program with enough members and cluster: the columns ENRICHED."""
+    found, sizes = [], np.bincount(labels)
+    for program, listed in programs.items():
+        mine = members(names, listed)
+        if len(mine) < max(enough, 1):
+            continue
+        spread = enrichment(labels, mine)
+        columns = {"program": program, "cluster": np.arange(sizes.size), "size": sizes, "members": spread.counts}
+        found.append(pd.DataFrame({**columns, "expected": len(mine) * sizes / len(names), "p": spread.p, "q": np.nan}))
+    table = stacked(found, ENRICHED)
+    return table.assign(q=benjamini_hochberg(table.p.astype(float)))
+
+
+def _profiles(subject: Subject) -> xr.DataArray:
+    return trained_profiles(subject, averaged(subject.measurement, "delta_y"))
+
+
+def _pair_rows(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    """Yield the second-order agreement of two models: of their similarities, and of their clusters."""
+    sides = [trained_profiles(each, by_set(each.measurement, "delta_y")) for each in (inputs.subject, inputs.reference)]
+    yield from consistency_rows(inputs, *sides)
+    names = sorted(set(sides[0].perturbation.values) & set(sides[1].perturbation.values))
+    who = {"statistic": "cluster_agreement", "n": len(names), "n_background": len(names)}
+    if len(names) < FEWEST:
+        yield evidence.not_evaluable(inputs.identity, f"{len(names)} shared perturbations, {FEWEST} needed", **who)
+        return
+    values, number = [each.sel(perturbation=names).mean("set").values for each in sides], inputs.settings["clusters"]
+    strength = inputs.subject.strength.reindex(names) * inputs.reference.strength.reindex(names)
+    test = rand_test(*(clusters(each, number) for each in values), strength, inputs.permutations, inputs.random("rand"))
+    raw = adjusted_rand(*(clusters(each, number, raw=True) for each in values))
+    yield evidence.row(inputs.identity, **who, **evidence.tested(test, inputs.sharing), estimate_published=raw)
+
+
+def draw(inputs: "DrawInputs") -> "Figure":
+    """Draw each program's coherence beside its null, a map of the perturbations, and the programs of each cluster."""
+    from pertprobe.figures import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+
+    models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (delta_y, centred)")
+    if not models:
+        return nothing_to_draw(NOTHING_TESTED)
+    places, spread = inputs.tables["clusters"], inputs.tables["enrichment"]
+    spread = spread[spread.adjustment == "centred"]
+    shown = {model: _most_enriched(spread[spread.model == model]) for model in models}
+    rows = max(table.program.nunique() for table in shown.values())
+    mapped = bool(places.umap_1.notna().any())
+    heights = [height, *([0.8 * width] if mapped else []), 1.0 + 0.18 * rows]
+    figure, axes = panels(len(heights) * len(models), width, heights, columns=len(models))
+    fill(figure, axes[: len(models)])
+    for place, model in enumerate(models):
+        if mapped:
+            _map(axes[len(models) + place], places[places.model == model], f"{model}: UMAP of delta_y")
+        _enrichment_map(axes[place - len(models)], shown[model], f"{model}: members by cluster")
+    return figure
+
+
+def _most_enriched(spread: pd.DataFrame, most: int = 20) -> pd.DataFrame:
+    """Return the rows of at most `most` programs, those with the smallest p of any cluster."""
+    best = spread.groupby("program").p.min().nsmallest(most)
+    return spread[spread.program.isin(best.index)].assign(best=lambda table: table.program.map(best))
+
+
+def _map(axes: "Axes", places: pd.DataFrame, title: str) -> None:
+    """Draw perturbations on the map, each cluster with its colour and, in its middle, its number."""
+    import matplotlib.pyplot as plt
+
+    colours = plt.get_cmap("tab20")(places.cluster.to_numpy() % 20)
+    axes.scatter(places.umap_1, places.umap_2, s=9, color=colours, linewidth=0)
+    for cluster, (x, y) in places.groupby("cluster")[["umap_1", "umap_2"]].median().iterrows():
+        axes.text(x, y, str(cluster), ha="center", va="center", fontsize=7, fontweight="bold")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel("UMAP 1")
+    axes.set_ylabel("UMAP 2")
+    axes.set_title(title)
+
+
+def _enrichment_map(axes: "Axes", spread: pd.DataFrame, title: str) -> None:
+    """Draw program x cluster: how many members, coloured by p; those with q < 0.05 in bold."""
+    spread = spread.sort_values(["best", "program"], kind="stable")
+    order = list(dict.fromkeys(spread.program))
+    p = spread.pivot(index="program", columns="cluster", values="p").loc[order]
+    axes.imshow(-np.log10(p.to_numpy(dtype=float).clip(1e-6)), aspect="auto", cmap="PuBu", vmin=0, vmax=6)
+    for row in spread[spread.members > 0].itertuples():
+        weight, colour = ("bold", "white") if row.q < 0.05 and row.p < 1e-4 else ("normal", "#333333")
+        weight = "bold" if row.q < 0.05 else weight
+        axes.text(row.cluster, order.index(row.program), row.members, ha="center", va="center", fontsize=6,
+                  weight=weight, color=colour)  # fmt: skip
+    axes.set_yticks(range(len(order)), order, fontsize=6)
+    places = range(0, p.shape[1], 1 + p.shape[1] // 16)
+    axes.set_xticks(places, places, fontsize=6)
+    axes.set_xlabel("cluster, the largest first; bold = enriched, q < 0.05")
+    axes.set_title(title)

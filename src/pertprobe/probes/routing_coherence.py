@@ -1,0 +1,475 @@
+"""routing_coherence: do perturbations that change the output alike reach it by like routes through the model?
+
+The route of a perturbation is the derivative of the mean output with respect to its code. It is the same in a mechanism
+and in a memorised answer (inference.md 9): this probe never shows a mechanism.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe import evidence
+from pertprobe.errors import PertprobeError
+from pertprobe.probes.base import (
+    NEVER,
+    MeasureInputs,
+    Subject,
+    TableInputs,
+    TestInputs,
+    averaged,
+    by_set,
+    members,
+    stacked,
+)
+from pertprobe.probes.representation import RESAMPLES, coherence_rows, consistency_rows, reference_rows
+from pertprobe.roles import SUBJECT
+from pertprobe.seeding import generator
+from pertprobe.statistics.ceiling import noise_ceiling, pair_weights
+from pertprobe.statistics.clusters import same_cluster, ward_clusters
+from pertprobe.statistics.mantel import mantel
+from pertprobe.statistics.multiple import benjamini_hochberg
+from pertprobe.statistics.permutation import Test, mean_score
+from pertprobe.statistics.similarity import centred, cosine_similarity, without_shared
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pertprobe.figures import DrawInputs
+    from pertprobe.models.base import Model
+
+Row = dict[str, Any]
+
+NEEDS = frozenset({"stages", "gradient"})
+LEVEL = "routing"
+UNIT = "perturbation"
+CONTROLLED = "coherence"
+"""The statistic in which re-drawn copies and planted models are compared with the model."""
+CORRELATION, SPEARMAN, ONEHOT, CLUSTERED = "correlation", "correlation_spearman", "correlation_onehot", "same_cluster"
+STATISTICS = (CONTROLLED, CORRELATION, SPEARMAN, ONEHOT, CLUSTERED, "consistency")
+CORRELATIONS = STATISTICS[1:]
+"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
+FIRST_ORDER = False
+"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
+KEEP = ("encode_perturbations", "encode_cells")
+"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
+FEWEST = 4
+"""Perturbations that a correlation of similarities needs."""
+FURTHER = 1999
+"""Draws for what no verdict reads."""
+OF_CONTROLS = 999
+"""Draws for the correlation of a control: the mean of its null is asked."""
+COMPONENTS = 10
+"""Components of the stacked derivatives that are shown and tested."""
+SUMMED = ["model", "adjustment", "n", "pearson", "pearson_se", "spearman", "onehot", "cluster_ratio", "first_share"]
+DECILES = ["model", "adjustment", "decile", "pairs", "delta_y_similarity", "routing_similarity"]
+TESTED = ["model", "component", "share", "program", "n", "shift", "p", "q"]
+RAW = "raw"
+AXES = {"routing": "feature", "delta_y": "gene", "onehot": "entry"}
+"""What is measured of a perturbation -> the name of its axis."""
+
+
+def units(inputs: MeasureInputs) -> list[str]:
+    """Return the perturbations to differentiate under: all with a trained code, or some of each cluster of delta_y.
+
+    Of Ward clusters of the model's own delta_y, as published, one perturbation of each is taken after the other until
+    there are enough: the strongest first, or at random. Clusters that have no more are passed over.
+    """
+    known = [name for name in inputs.perturbations if inputs.seen.get(name) != NEVER]
+    wanted = inputs.settings["perturbations"]
+    if wanted == "all" or wanted >= len(known):
+        return known
+    if inputs.responses is None:
+        raise PertprobeError("routing_coherence: perturbations are chosen by the model's delta_y, which is not given")
+    shifts = inputs.responses.loc[known]
+    clusters = ward_clusters(cosine_similarity(shifts.to_numpy()), inputs.settings["clusters"], "cosine")
+    if inputs.settings["choose"] == "strongest":
+        order = np.argsort(-np.linalg.norm(shifts, axis=1), kind="stable")
+    else:
+        order = generator(inputs.seed, "routing", "chosen").permutation(len(known))
+    turns = pd.Series(clusters[order]).groupby(clusters[order]).cumcount().to_numpy()
+    taken = order[np.lexsort((clusters[order], turns))][:wanted]
+    return sorted(known[each] for each in taken)
+
+
+def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
+    """Return sketches of each perturbation's derivative by its code, and what the same cells answer; float32.
+
+    routing [perturbation, feature] and delta_y [perturbation, gene]: means over cell sets. Of the model itself also
+    routing_by_set, delta_y_by_set [set, ...] and, where its codes are made of features, onehot [perturbation, entry].
+    """
+    from pertprobe.sketched import place, routing_sketches  # torch, which tests do without
+
+    if inputs.settings["at"] == "mean_cell" and "set_function" not in inputs.model.capabilities:
+        return xr.Dataset(
+            attrs={"not_evaluable": "a mean cell stands for others only in a set function: set at: cells"}
+        )
+    at = place(inputs)
+    parts = list(routing_sketches(inputs, names, at))
+    found = {key: np.concatenate([part[key].detach().cpu().numpy() for part in parts]) for key in parts[0]}
+    arrays = {}
+    for key, values in found.items():
+        means = values.mean(1) if values.ndim == 3 else values
+        arrays[key] = _labelled(means, names, AXES[key])
+        if values.ndim == 3 and inputs.role == SUBJECT:
+            arrays[f"{key}_by_set"] = _labelled(values, names, "set", AXES[key]).transpose("set", ...)
+    return xr.Dataset(arrays, attrs={"batch": at.batch})
+
+
+def _labelled(values: np.ndarray, names: list[str], *axes: str) -> xr.DataArray:
+    """Return values [perturbation, *axes] with labels, the other axes numbered."""
+    numbered = {axis: np.arange(size) for axis, size in zip(axes, values.shape[1:], strict=True)}
+    return xr.DataArray(values.astype(np.float32), {"perturbation": names, **numbered}, ("perturbation", *axes))
+
+
+def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
+    """Return models in which members' derivatives by the code are alike by d, one that reads its cells and a lookup.
+
+    The other planted models act through a gate for each program, whose derivative saturates. Both pass alike: the
+    derivative by the code is the same in both.
+    """
+    from pertprobe.models.gated import gated_models
+
+    return gated_models(models["planted"], inputs.cells)
+
+
+def test(inputs: TestInputs) -> Iterator[Row]:
+    """Are a program's routes more alike than those of others as strong, and do like answers come by like routes?"""
+    if inputs.reference is not None:
+        yield from _pair_rows(inputs)
+        return
+    whole = similarities(inputs.subject)
+    said = published(whole)
+    yield from coherence_rows(inputs, whole.profiles, lambda *_: said)
+    yield from overall_rows(inputs, whole)
+
+
+def controlled(inputs: TestInputs) -> Iterator[Row]:
+    """Yield what is asked of re-drawn copies and planted models too: each program's coherence, and the correlation."""
+    if inputs.reference is not None:
+        yield from _pair_rows(inputs)
+        return
+    whole = similarities(inputs.subject)
+    yield from coherence_rows(inputs, whole.profiles, adjustments=("centred",))
+    if len(whole.names) >= FEWEST:
+        yield _correlation_row(inputs, whole, CORRELATION, "centred", min(inputs.permutations, OF_CONTROLS))
+
+
+def references(inputs: TestInputs) -> Iterator[Row]:
+    """Yield coherence in the observed responses and in co-expression."""
+    if inputs.reference is None:
+        yield from reference_rows(inputs, similarities(inputs.subject).names)
+
+
+class Similarities(NamedTuple):
+    """How alike perturbations are: by their routes, and by their answers."""
+
+    profiles: xr.DataArray
+    """Sketched derivatives by the code [perturbation, feature], mean over cell sets."""
+    answers: xr.DataArray
+    """delta_y of the same cells [perturbation, gene]."""
+    names: np.ndarray
+    strength: np.ndarray
+    measurement: xr.Dataset
+
+
+def similarities(subject: Subject) -> Similarities:
+    """Return what was measured of a model under perturbations whose code was trained."""
+    profiles, answers = (averaged(subject.measurement, name) for name in ("routing", "delta_y"))
+    never = subject.seen.index[subject.seen == NEVER]
+    names = profiles.perturbation.values[~np.isin(profiles.perturbation.values, never)]
+    strength = subject.strength.reindex(names).to_numpy()
+    return Similarities(
+        profiles.sel(perturbation=names), answers.sel(perturbation=names), names, strength, subject.measurement
+    )
+
+
+def cosines(profiles: np.ndarray, adjustment: str) -> np.ndarray:
+    """Return cosines [P, P] of profiles [P, F]: as they are, or without the shared effect of any size."""
+    return cosine_similarity(profiles if adjustment == RAW else without_shared(profiles))
+
+
+def upper(similarity: np.ndarray) -> np.ndarray:
+    """Return the pairs i < j of a similarity."""
+    return similarity[np.triu_indices(len(similarity), 1)]
+
+
+def published(whole: Similarities, kind: str = CORRELATION) -> tuple[float, float]:
+    """Return the published r of raw cosines over pairs, and its p, as if pairs were independent; nan below 4."""
+    from scipy.stats import pearsonr, spearmanr
+
+    if len(whole.names) < FEWEST:
+        return np.nan, np.nan
+    sides = [upper(cosines(each, RAW)) for each in (_routes(whole, kind).values, whole.answers.values)]
+    if any(np.ptp(each) == 0 for each in sides):
+        return np.nan, np.nan
+    found = (spearmanr if kind == SPEARMAN else pearsonr)(*sides)
+    return float(found.statistic), float(found.pvalue)
+
+
+def _routes(whole: Similarities, kind: str) -> xr.DataArray:
+    """Return the profiles that a statistic compares: by the code, or by the features that it is made of."""
+    return averaged(whole.measurement, "onehot").sel(perturbation=whole.names) if kind == ONEHOT else whole.profiles
+
+
+def overall_rows(inputs: TestInputs, whole: Similarities) -> Iterator[Row]:
+    """Yield the rows that speak of all perturbations together; their program is empty."""
+    if len(whole.names) < FEWEST:
+        short = f"{len(whole.names)} perturbations, {FEWEST} needed"
+        yield evidence.not_evaluable(inputs.identity, short, statistic=CORRELATION, n=len(whole.names))
+        return
+    yield _with_ceiling(inputs, whole, _correlation_row(inputs, whole, CORRELATION, "centred", inputs.permutations))
+    further = min(inputs.permutations, FURTHER)
+    yield _correlation_row(inputs, whole, CORRELATION, RAW, further)
+    yield _correlation_row(inputs, whole, SPEARMAN, "centred", further)
+    if "onehot" in whole.measurement:
+        yield _correlation_row(inputs, whole, ONEHOT, "centred", further)
+    else:
+        lacking = "the model's codes are not made of features"
+        yield evidence.not_evaluable(inputs.identity, lacking, statistic=ONEHOT, n=len(whole.names))
+    yield _cluster_row(inputs, whole, further)
+
+
+def _correlation_row(inputs: TestInputs, whole: Similarities, kind: str, adjustment: str, m: int) -> Row:
+    """Correlate the similarity of routes with that of answers; permute the labels of one, strength held."""
+    sides = (cosines(each.values, adjustment) for each in (_routes(whole, kind), whole.answers))
+    correlation = "spearman" if kind == SPEARMAN else "pearson"
+    random = inputs.random(kind, adjustment)
+    test = mantel(*sides, m, random, correlation, whole.strength)
+    return _overall(inputs, whole, kind, adjustment, test, published(whole, kind))
+
+
+def _cluster_row(inputs: TestInputs, whole: Similarities, m: int) -> Row:
+    """Correlate the similarity of routes with sharing a cluster of answers; published: the ratio of their means."""
+    number = inputs.settings["clusters"]
+    together = same_cluster(clusters(whole.answers.values, number, "centred"))
+    similarity = cosines(whole.profiles.values, "centred")
+    test = mantel(similarity, together, m, inputs.random(CLUSTERED), strength=whole.strength)
+    return _overall(inputs, whole, CLUSTERED, "centred", test, (cluster_ratio(whole, number), np.nan))
+
+
+def _overall(
+    inputs: TestInputs, whole: Similarities, kind: str, adjustment: str, test: Test, said: tuple[float, float]
+) -> Row:
+    n = len(whole.names)
+    who = {"statistic": kind, "adjustment": adjustment, "n": n, "n_background": n}
+    batch = whole.measurement.attrs.get("batch")
+    notes = [inputs.subject.held_out(whole.names), f"mean cell of batch {batch}" if batch else ""]
+    columns = evidence.tested(test, *notes)
+    return evidence.row(inputs.identity, **who, **columns, estimate_published=said[0], p_published=said[1])
+
+
+def clusters(answers: np.ndarray, number: int, adjustment: str) -> np.ndarray:
+    """Return the Ward cluster [P] of each answer [P, G]; raw: by raw cosines, as published."""
+    distance = "cosine" if adjustment == RAW else "chord"
+    return ward_clusters(cosines(answers, adjustment), min(number, len(answers) - 1), distance)
+
+
+def cluster_ratio(whole: Similarities, number: int) -> float:
+    """Return the published ratio: mean raw cosine of routes within clusters of answers over that between clusters."""
+    together = upper(same_cluster(clusters(whole.answers.values, number, RAW))) > 0
+    similarity = upper(cosines(whole.profiles.values, RAW))
+    if together.all() or not together.any():
+        return np.nan
+    return float(similarity[together].mean() / similarity[~together].mean())
+
+
+def _with_ceiling(inputs: TestInputs, whole: Similarities, row: Row) -> Row:
+    """Add the noise ceiling of the correlation, from routes and answers of disjoint cell sets (inference.md 8)."""
+    if "routing_by_set" not in whole.measurement or whole.measurement.sizes["set"] < 2:
+        return {**row, "reason": evidence.joined(row["reason"], "no noise ceiling: one cell set")}
+    sides = _by_set(whole)
+    pairs = [np.stack([upper(cosines(each, "centred")) for each in side]) for side in sides]
+    resamples = min(inputs.bootstrap, RESAMPLES)
+    weights = pair_weights(len(whole.names), resamples, inputs.random("ceiling", CORRELATION))
+    columns, note = evidence.ceilinged(noise_ceiling(*pairs, weights))
+    return {**row, **columns, "reason": evidence.joined(row["reason"], note)}
+
+
+def _by_set(whole: Similarities) -> list[np.ndarray]:
+    """Return routes and answers with their cell sets apart, [set, perturbation, ...]."""
+    names = [f"{name}_by_set" for name in ("routing", "delta_y")]
+    found = [by_set(whole.measurement, name).sel(perturbation=whole.names) for name in names]
+    return [each.transpose("set", "perturbation", ...).values for each in found]
+
+
+def _pair_rows(inputs: TestInputs) -> Iterator[Row]:
+    """Yield the second-order agreement of two models: do they route the same perturbations alike, strength held?"""
+    sides = [_set_profiles(each) for each in (inputs.subject, inputs.reference)]
+    strength = inputs.subject.strength * inputs.reference.strength
+    yield from consistency_rows(inputs, *sides, strength=strength)
+
+
+def _set_profiles(subject: Subject) -> xr.DataArray:
+    """Return a model's routes without what all share [set, perturbation, feature]; of controls their mean over sets."""
+    whole = similarities(subject)
+    if "routing_by_set" not in whole.measurement or "variant" not in whole.measurement.dims:
+        return whole.profiles.copy(data=without_shared(whole.profiles.values))
+    routes = by_set(whole.measurement, "routing_by_set").sel(perturbation=whole.names)
+    routes = routes.transpose("set", "perturbation", ...)
+    return routes.copy(data=np.stack([without_shared(each) for each in routes.values]))
+
+
+def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
+    """Return what the rows are made of, model by model: few-shot and zero-shot stand side by side.
+
+    summary: model, adjustment, n, pearson, pearson_se (its standard error from cell sets), spearman, onehot,
+    cluster_ratio, first_share (of the stacked derivatives' first component). deciles: model, adjustment, decile of the
+    similarity of answers, pairs, and both mean similarities. components: model, component, share (of the derivatives
+    without their mean), program, n, shift (mean score of the members in sd of all others), p (two-sided, strength held)
+    and q over the programs and components of a model.
+    """
+    summary, deciles, components = [], [], []
+    for model, subject in inputs.subjects.items():
+        if "routing" not in subject.measurement:
+            continue
+        whole = similarities(subject)
+        if len(whole.names) < FEWEST:
+            continue
+        for adjustment in ("centred", RAW):
+            summary.append({"model": model, **summarised(whole, adjustment, inputs.settings["clusters"])})
+            deciles.append(decile_curve(whole, adjustment).assign(model=model, adjustment=adjustment))
+        components.append(_component_table(inputs, model, whole))
+    return {
+        "components": stacked(components, TESTED),
+        "deciles": stacked(deciles, DECILES),
+        "summary": pd.DataFrame(summary, columns=SUMMED),
+    }
+
+
+def summarised(whole: Similarities, adjustment: str, number: int) -> Row:
+    """Return the descriptive figures of one model, as columns of the table `summary`."""
+    from scipy.stats import spearmanr
+
+    answers = upper(cosines(whole.answers.values, adjustment))
+    routes = upper(cosines(whole.profiles.values, adjustment))
+    by_features = "onehot" in whole.measurement
+    onehot = upper(cosines(_routes(whole, ONEHOT).values, adjustment)) if by_features else None
+    return {
+        "adjustment": adjustment,
+        "n": len(whole.names),
+        "pearson": _pearson(routes, answers),
+        "pearson_se": _standard_error(whole, adjustment),
+        "spearman": float(spearmanr(routes, answers).statistic),
+        "onehot": np.nan if onehot is None else _pearson(onehot, answers),
+        "cluster_ratio": cluster_ratio(whole, number) if adjustment == RAW else np.nan,
+        "first_share": float(shares(whole.profiles.values, adjustment)[0]),
+    }
+
+
+def _pearson(first: np.ndarray, second: np.ndarray) -> float:
+    spread = np.ptp(first) > 0 and np.ptp(second) > 0
+    return float(np.corrcoef(first, second)[0, 1]) if spread else np.nan
+
+
+def _standard_error(whole: Similarities, adjustment: str) -> float:
+    """Return the standard error of r from its spread over disjoint cell sets; nan with one set."""
+    if "routing_by_set" not in whole.measurement or whole.measurement.sizes["set"] < 2:
+        return np.nan
+    sides = zip(*_by_set(whole), strict=True)
+    each = [_pearson(*(upper(cosines(values, adjustment)) for values in side)) for side in sides]
+    return float(np.std(each, ddof=1) / np.sqrt(len(each)))
+
+
+def decile_curve(whole: Similarities, adjustment: str) -> pd.DataFrame:
+    """Return the mean similarity of routes in each decile of the similarity of answers, over pairs."""
+    answers, routes = (upper(cosines(each.values, adjustment)) for each in (whole.answers, whole.profiles))
+    decile = pd.Series(answers).rank(method="first").sub(1).mul(10).floordiv(len(answers)).astype(int)
+    table = pd.DataFrame({"decile": decile, "delta_y_similarity": answers, "routing_similarity": routes})
+    means = table.groupby("decile").mean()
+    return means.assign(pairs=decile.value_counts()).reset_index()
+
+
+def shares(profiles: np.ndarray, adjustment: str) -> np.ndarray:
+    """Return the share of the squares of stacked derivatives [P, F] in each component, largest first."""
+    values = np.linalg.svd(profiles if adjustment == RAW else centred(profiles), compute_uv=False) ** 2
+    return values / max(values.sum(), 1e-300)
+
+
+def components(profiles: np.ndarray) -> np.ndarray:
+    """Return the scores [P, k] of perturbations on the components of their derivatives, the mean removed.
+
+    A component's sign means nothing; its largest score is made positive.
+    """
+    left, sizes, _ = np.linalg.svd(centred(profiles), full_matrices=False)
+    k = min(COMPONENTS, int((sizes > 1e-10 * max(sizes[0], 1e-300)).sum()))
+    scores = left[:, :k] * sizes[:k]
+    return scores * np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(k)])
+
+
+def _component_table(inputs: TableInputs, model: str, whole: Similarities) -> pd.DataFrame:
+    """Test every component's scores against every program that has enough members, both tails."""
+    scores, share = components(whole.profiles.values), shares(whole.profiles.values, "centred")
+    found, rows = {name: members(whole.names, listed) for name, listed in inputs.programs.items()}, []
+    enough = {n: each for n, each in found.items() if inputs.min_perturbations <= len(each) <= len(whole.names) - 2}
+    for component in range(scores.shape[1]):
+        for program, inside in enough.items():
+            p, shift = two_sided(
+                scores[:, component], inside, whole.strength, min(inputs.permutations, FURTHER),
+                partial(inputs.random, model, component, program),
+            )  # fmt: skip
+            rows.append((model, component + 1, share[component], program, len(inside), shift, p, np.nan))
+    table = pd.DataFrame(rows, columns=TESTED)
+    return table.assign(q=benjamini_hochberg(table.p.to_numpy(dtype=float)))
+
+
+def two_sided(scores: np.ndarray, inside: np.ndarray, strength: np.ndarray, m: int, random: Any) -> tuple[float, float]:
+    """Return p of members' mean score against matched sets, twice the smaller tail, and their shift in sd of others."""
+    tests = [mean_score(sign * scores, inside, strength, m, random(sign)) for sign in (1, -1)]
+    outside = np.delete(scores, inside)
+    spread = outside.std(ddof=1)
+    shift = (scores[inside].mean() - outside.mean()) / spread if spread > 0 else np.nan
+    return min(1.0, 2 * min(getattr(test, test.p_used) for test in tests)), float(shift)
+
+
+def draw(inputs: "DrawInputs") -> "Figure":
+    """Draw each program's coherence beside its null, routes against answers by decile, and the components' shares."""
+    from pertprobe.figures import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+
+    models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (routing, centred)")
+    if not models:
+        return nothing_to_draw(NOTHING_TESTED)
+    figure, axes = panels(3 * len(models), width, (height, 2.2, 2.2), columns=len(models))
+    fill(figure, axes[: len(models)])
+    for place, model in enumerate(models):
+        mine = {name: table[table.model == model] for name, table in inputs.tables.items()}
+        _curve(axes[len(models) + place], mine["deciles"], mine["summary"], model)
+        _shares(axes[2 * len(models) + place], mine["components"], model)
+    return figure
+
+
+def _curve(axes: "Axes", deciles: pd.DataFrame, summary: pd.DataFrame, model: str) -> None:
+    """Draw the decile curve of raw and of centred similarities, with r and its standard error from cell sets."""
+    from pertprobe.figures import NULL, SUBJECT
+
+    for adjustment, colour in ((RAW, NULL), ("centred", SUBJECT)):
+        curve = deciles[deciles.adjustment == adjustment]
+        said = summary[summary.adjustment == adjustment].iloc[0]
+        error = f" +- {said.pearson_se:.3f}" if said.pearson_se == said.pearson_se else ""
+        words = "published, raw" if adjustment == RAW else "shared effect removed"
+        label = f"{words}: r = {said.pearson:.2f}{error}"
+        axes.plot(curve.delta_y_similarity, curve.routing_similarity, "o-", color=colour, markersize=3, label=label)
+    axes.set_xlabel("cosine of delta_y, mean of a decile of pairs")
+    axes.set_ylabel("cosine of dY/dcode")
+    axes.set_title(f"{model}: like routes to like answers")
+    axes.set_ylim(top=axes.get_ylim()[1] + 0.3 * np.ptp(axes.get_ylim()))
+    axes.legend(fontsize=6, loc="upper left")
+
+
+def _shares(axes: "Axes", components: pd.DataFrame, model: str) -> None:
+    """Draw the share of each component, named by the program whose members it moves most, where q < 0.05."""
+    from pertprobe.figures import SUBJECT
+
+    each = components.drop_duplicates("component")
+    axes.bar(each.component, each.share, color=SUBJECT)
+    for row in components[components.q < 0.05].sort_values("q").drop_duplicates("component").itertuples():
+        axes.annotate(row.program, (row.component, row.share), (0, 2), textcoords="offset points", fontsize=6,
+                      rotation=60, ha="left")  # fmt: skip
+    axes.set_ylim(top=1.5 * each.share.max() if len(each) else 1)
+    axes.set_xlabel("component; named: program with q < 0.05")
+    axes.set_ylabel("share of squares")
+    axes.set_title(f"{model}: components of routing")

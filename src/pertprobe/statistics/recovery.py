@@ -1,0 +1,139 @@
+"""How well do scores of edges recover known ones: average precision, early precision and signs, ties and all.
+
+Every function scores regulator i's known targets by the profile of gene j, for all i and j: what i's own profile does
+is read beside what other genes' profiles do for the same targets. Candidates of (i, j) are all genes of the universe
+but i and j themselves: a gene's own output answers to its knock-out whatever the model knows.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import hypergeom
+
+from pertprobe.statistics.sets import Floats, Integers
+
+Bools = NDArray[np.bool_]
+
+
+class _Ranked(NamedTuple):
+    """The candidates of one profile, best first, for each regulator [n, U]."""
+
+    known: Bools
+    """Which are known targets."""
+    open: Bools
+    """Which are candidates at all."""
+    ends: Integers
+    """Place of the last of those tied with each [U]."""
+    starts: Integers
+    """Place of the first [U]."""
+
+
+def average_precision(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Floats:
+    """Return AUPRC [n, n]: the average precision at which profile j finds the known targets of regulator i.
+
+    Mean over known targets of the precision among all candidates that score at least as much: ties share one threshold,
+    as in scikit-learn. nan where no known target is a candidate.
+
+    Args:
+        edges: known targets of each regulator, bool [n, U].
+        scores: of each gene's profile, larger = rather an edge [n, U].
+        own: place of each gene in the universe [n], -1 where it is not in it.
+    """
+
+    def one(ranked: _Ranked) -> Floats:
+        found, seen = (np.cumsum(each, axis=1)[:, ranked.ends] for each in (ranked.known, ranked.open))
+        precision = np.divide(found, seen, out=np.zeros(found.shape), where=seen > 0)
+        return _ratio((precision * ranked.known).sum(axis=1), ranked.known.sum(axis=1))
+
+    return _columns([one(ranked) for ranked in _each_profile(edges, scores, own)])
+
+
+def early_precision_ratio(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Floats:
+    """Return the early-precision ratio [n, n] of BEELINE (Pratapa et al. 2020): 1 = no better than chance.
+
+    Share of known targets among the k candidates that score highest, k = number of known targets, over their share
+    among all candidates. Of candidates tied at the k-th place as many are expected as their share gives. nan where no
+    known target is a candidate.
+    """
+
+    def one(ranked: _Ranked) -> Floats:
+        k, n = ranked.known.sum(axis=1), ranked.open.sum(axis=1)
+        return _ratio(_expected_hits(ranked, k), k**2 / np.maximum(n, 1))
+
+    return _columns([one(ranked) for ranked in _each_profile(edges, scores, own)])
+
+
+def _expected_hits(ranked: _Ranked, k: Integers) -> Floats:
+    """Return how many known targets are expected among the first k candidates [n], ties in random order."""
+    found, seen = (np.pad(np.cumsum(each, axis=1), ((0, 0), (1, 0))) for each in (ranked.known, ranked.open))
+    at = np.array([np.searchsorted(row[1:], wanted) for row, wanted in zip(seen, k, strict=True)], dtype=np.intp)
+    at = np.minimum(at, ranked.known.shape[1] - 1)
+    rows, first, last = np.arange(len(k)), ranked.starts[at], ranked.ends[at] + 1
+    above, until = (each[rows, first] for each in (found, seen))
+    tied_known, tied = found[rows, last] - above, seen[rows, last] - until
+    return above + (k - until) * _ratio(tied_known, tied, empty=0.0)
+
+
+def sign_agreement(signs: ArrayLike, predicted: ArrayLike, own: ArrayLike) -> Floats:
+    """Return the share [n, n] of regulator i's signed targets whose sign profile j predicts; none predicted = a half.
+
+    Args:
+        signs: of known edges [n, U], 0 where there is none or its sign is not known.
+        predicted: signed profile of each gene [n, U], positive = activation.
+        own: place of each gene in the universe [n], -1 where it is not in it.
+    """
+    signs, predicted, own = np.sign(np.asarray(signs, dtype=float)), np.sign(predicted), np.asarray(own)
+    signs = signs * ~_marks(own, signs.shape[1])
+    hits, asked = signs @ predicted.T, np.abs(signs).sum(axis=1, keepdims=True) * np.ones(len(own))
+    inside = np.flatnonzero(own >= 0)
+    hits[:, inside] -= signs[:, own[inside]] * predicted[inside, own[inside]]
+    asked[:, inside] -= np.abs(signs[:, own[inside]])
+    return (1 + np.divide(hits, asked, out=np.full(hits.shape, np.nan), where=asked > 0)) / 2
+
+
+def pooled_early_precision(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> tuple[float, float]:
+    """Return the published ratio and p: all edges ranked together, pairs as replicates (BEELINE).
+
+    The k edges that score highest of all regulators' candidates, k = number of known ones; p of as many known edges or
+    more among them by the hypergeometric distribution. Of edges tied at the k-th place the share of known ones is
+    expected. nan without known edges.
+    """
+    edges, scores = np.asarray(edges, dtype=bool), np.asarray(scores, dtype=np.float64)
+    asked = ~_marks(np.asarray(own), edges.shape[1])
+    known, values = edges[asked], scores[asked]
+    k, n = int(known.sum()), known.size
+    if not k:
+        return np.nan, np.nan
+    cut = np.partition(values, n - k)[n - k]
+    above, tied = values > cut, values == cut
+    hits = known[above].sum() + (k - above.sum()) * known[tied].mean()
+    return float(hits / k / (k / n)), float(hypergeom.sf(np.floor(hits + 1e-9) - 1, n, k, k))
+
+
+def _each_profile(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Iterator[_Ranked]:
+    """Yield, for each profile j, its candidates in order, those of every regulator."""
+    edges, scores, own = np.asarray(edges, dtype=bool), np.asarray(scores, dtype=np.float64), np.asarray(own)
+    itself = _marks(own, edges.shape[1])
+    for j, profile in enumerate(scores):
+        order = np.argsort(-profile, kind="stable")
+        ordered = profile[order]
+        new = np.r_[True, ordered[1:] != ordered[:-1]]
+        group, first = np.cumsum(new) - 1, np.flatnonzero(new)
+        last = np.r_[first[1:], len(ordered)] - 1
+        kept = ~itself[:, order] & ~itself[j, order]
+        yield _Ranked(edges[:, order] & kept, kept, last[group], first[group])
+
+
+def _columns(columns: list[Floats]) -> Floats:
+    return np.stack(columns, axis=1) if columns else np.zeros((0, 0))
+
+
+def _marks(places: ArrayLike, width: int) -> Bools:
+    return np.asarray(places)[:, None] == np.arange(width)
+
+
+def _ratio(above: ArrayLike, below: ArrayLike, empty: float = np.nan) -> Floats:
+    above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    return np.divide(above, below, out=np.full(above.shape, empty), where=below > 0)

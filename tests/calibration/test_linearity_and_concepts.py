@@ -1,0 +1,29 @@
+"""The calibration of knockout_linearity and concept_alignment: their thresholds are the default ones."""
+
+import numpy as np
+import pytest
+import yaml
+from calibration_sizes import SCHEMA
+
+from pertprobe.calibration import concepts, linearity
+from pertprobe.calibration.generators import dense
+
+
+@pytest.mark.parametrize("module", [linearity, concepts])
+def test_conditions_and_settings_are_the_default_ones(module):
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]
+    assert [tuple(each) for each in schema["thresholds"]["properties"][module.NAME]["default"]] == module.CONDITIONS
+
+
+def test_concepts_are_calibrated_with_the_default_settings_but_few_slow_refits():
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["probes"]["properties"]["concept_alignment"]["properties"]
+    assert {name: each["default"] for name, each in schema.items()} == {**concepts.SETTINGS, "outcome_refits": 99}
+
+
+def test_a_direction_that_outputs_read_is_found_and_another_is_not():
+    rng = np.random.default_rng(0)
+    states, strength = dense(rng)
+    states[:10, 0] += 10
+    reads, other = (np.eye(states.shape[1])[[column]] for column in (0, 1))
+    assert concepts.aligned(concepts.Layer(states, strength, reads), np.arange(10), 99, rng).p == 0.01
+    assert concepts.aligned(concepts.Layer(states, strength, other), np.arange(10), 99, rng).p > 0.01

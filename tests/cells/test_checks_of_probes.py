@@ -1,0 +1,120 @@
+"""Faults in what probes and autoencoders are given, found before any job and named by their keys."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pertprobe.checks import check_inputs, check_references, given_paths
+from pertprobe.errors import Faults
+
+
+@pytest.fixture
+def config(shared_path):
+    source = {
+        "path": str(shared_path("data/papalexi_thp1_mini_mit.h5ad")),
+        "context_column": "cell_context",
+        "context": "rep_1",
+        "perturbation_column": "perturbation",
+        "batch_column": "batch",
+        "control": "non-targeting",
+        "space": "X",
+        "genes": "var",
+        "set_size": 32,
+        "n_sets": 3,
+    }
+    return {
+        "run": "papalexi",
+        "cells": {"rep_1": source},
+        "models": {"fewshot": {"path": str(shared_path("state/papalexi_fewshot_rep_1")), "context": "rep_1"}},
+        "programs": {"lists": {"ifn": ["STAT1", "JAK2", "IFNGR1"]}},
+        "sae": {"joint": {"models": ["fewshot"]}},
+        "probes": {"activation_patching": {}},
+    }
+
+
+def faults(config):
+    with pytest.raises(Faults) as error:
+        check_inputs(config)
+    return error.value.messages
+
+
+def autoencoder(tmp_path, width):
+    shapes = {"W_enc": (width, 9), "b_enc": (9,), "W_dec": (9, width), "b_dec": (width,)}
+    save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, tmp_path / "sae.safetensors")
+    return str(tmp_path / "sae.safetensors")
+
+
+def test_a_layer_that_no_model_has_is_named(config):
+    config["probes"]["activation_patching"] = {"layer": 99}
+    (said,) = faults(config)
+    assert said.startswith("probes.activation_patching.layer: 99, but fewshot has the layers 0 to ")
+
+
+def test_a_probe_cannot_read_another_layer_than_its_autoencoder(config):
+    config["sae"]["joint"]["layer"] = 1
+    config["probes"]["activation_patching"] = {"sae": "joint", "layer": 2}
+    assert check_references(config) == [
+        "probes.activation_patching.layer: 2, but sae.joint reads layer 1. Leave the layer out, or the autoencoder"
+    ]
+    config["probes"]["activation_patching"]["layer"] = 1
+    assert check_references(config) == []
+
+
+def test_an_autoencoder_that_nobody_defined_is_named(config):
+    config["probes"]["activation_patching"] = {"sae": "joined"}
+    (said,) = check_references(config)
+    assert said.startswith("probes.activation_patching.sae: 'joined' is not under sae (found: joint).")
+
+
+def test_features_of_programs_that_nobody_defined_are_named(config):
+    config["probes"]["activation_patching"] = {"sae": "joint", "features": {"ifng": [1069]}}
+    assert faults(config) == (
+        "probes.activation_patching.features: program 'ifng' is not defined (found: ifn). Did you mean 'ifn'?",
+    )
+
+
+def test_an_autoencoder_of_the_wrong_width_is_named_with_both_widths(config, tmp_path):
+    config["sae"]["joint"] |= {"path": autoencoder(tmp_path, 7), "kind": "relu_l1"}
+    (said,) = faults(config)
+    assert "sae.joint: its input is 7 wide, the hidden states of fewshot " in said
+    width = int(said.split("fewshot ")[1].split(".")[0])
+    config["sae"]["joint"]["path"] = autoencoder(tmp_path, width)
+    check_inputs(config)
+
+
+def test_an_autoencoder_that_cannot_be_read_is_named(config, tmp_path):
+    config["sae"]["joint"]["path"] = str(tmp_path)
+    (said,) = faults(config)
+    assert said.startswith("sae.joint.path: sae: ")
+    assert "cfg.json is missing" in said
+
+
+def test_regulons_are_read_by_the_gate(config, tmp_path):
+    good, bad = tmp_path / "good.tsv", tmp_path / "bad.tsv"
+    good.write_text("source\ttarget\tsign\nSTAT1\tIRF1\t1\n")
+    bad.write_text("x\ty\n1\t2\n")
+    config["probes"] = {"regulon_recovery": {"regulons": {"one": str(good), "two": str(bad)}}}
+    (said,) = faults(config)
+    assert said.startswith("probes.regulon_recovery.regulons.two: ")
+    assert "no column for source, target, sign" in said
+    del config["probes"]["regulon_recovery"]["regulons"]["two"]
+    found = check_inputs(config)["regulons"]["one"]
+    assert (found["n_edges"], found["n_regulators"], len(found["sha256"])) == (1, 1, 64)
+
+
+def test_genes_and_perturbations_of_regulon_recovery_are_checked(config, tmp_path):
+    (tmp_path / "a.tsv").write_text("source\ttarget\tsign\nSTAT1\tIRF1\t1\n")
+    config["probes"] = {"regulon_recovery": {"regulons": {"a": str(tmp_path / "a.tsv")}, "perturbation": "STAT9",
+                                             "genes": ["NOGENE", "NEITHER", "NOR"]}}  # fmt: skip
+    said = "\n".join(faults(config))
+    assert "probes.regulon_recovery.perturbation: 'STAT9' is no perturbation of fewshot" in said
+    assert "probes.regulon_recovery.genes: not among the genes of fewshot: NOGENE" in said
+
+
+def test_files_of_autoencoders_and_regulons_are_given_paths(config):
+    config["sae"]["joint"]["path"] = "weights.safetensors"
+    config["probes"] = {"regulon_recovery": {"regulons": {"a": "a.tsv"}}}
+    assert given_paths(config)[-2:] == ["weights.safetensors", "a.tsv"]
+    config |= {"simulate": {}}
+    config["probes"]["regulon_recovery"]["regulons"]["a"] = "<results>/simulated/regulons.tsv"
+    assert "<results>/simulated/regulons.tsv" not in given_paths(config)

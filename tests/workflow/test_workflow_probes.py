@@ -1,0 +1,61 @@
+"""Every further probe, put into the config of a run that is finished."""
+
+import pandas as pd
+import pytest
+from workflow_project import tiny
+
+FURTHER = {
+    "output_clustering": {"umap": False},
+    "conserved_features": {},
+    "concept_alignment": {"refits": 39, "outcome_refits": 19},
+    "routing_coherence": {},
+    "activation_patching": {"sae": "joint", "random": 1},
+    "detached_jacobian": {},
+    "cell_diagonal": {"cells": 2},
+    "knockout_linearity": {"genes": 10},
+    "regulon_recovery": {"genes": 10, "regulons": {"simulated": "<results>/simulated/regulons.tsv"}},
+    "regime_agreement": {},
+    "jacobian_divergence": {},
+    "input_sensitivity": {"draws": 2},
+}
+DESCRIBED = {"input_sensitivity"}
+"""Probes that are not judged."""
+
+
+def more():
+    """Return the tiny config with every probe, and the thresholds of the schema for those that are new."""
+    config = tiny()
+    return config | {"probes": config["probes"] | FURTHER}
+
+
+@pytest.fixture(scope="module")
+def every(demo, tmp_path_factory):
+    """Return a copy of the finished tiny demo in which every probe has run."""
+    project = demo.copy(tmp_path_factory.mktemp("every") / "project")
+    project.finish("--cores", "2", config=more())
+    return project
+
+
+@pytest.mark.parametrize("probe", FURTHER)
+def test_every_probe_has_a_row_for_every_program_and_a_reason_where_it_has_no_answer(every, probe):
+    table = pd.read_csv(every.results / f"evidence/{probe}.tsv", sep="\t", keep_default_na=False)
+    asked = table[(table.role == "subject") & (table.program != "")]
+    assert set(asked.program) == {f"program_{n}" for n in range(1, 5)}
+    assert (asked.reason[~asked.evaluable] != "").all()
+
+
+@pytest.mark.parametrize("probe", FURTHER)
+def test_every_probe_has_its_figure(every, probe):
+    assert all((every.results / f"figures/{probe}{suffix}").stat().st_size for suffix in (".svg", ".pdf", ".png"))
+
+
+def test_every_probe_that_is_judged_has_verdicts_and_the_report_shows_it(every):
+    verdicts = pd.read_csv(every.results / "verdicts.tsv", sep="\t", keep_default_na=False)
+    assert set(FURTHER) - DESCRIBED <= set(verdicts.probe)
+    page = (every.results / "report.html").read_text()
+    assert [probe for probe in FURTHER if probe not in page] == []
+
+
+def test_no_log_has_a_traceback(every):
+    logs = every.results.glob("logs/**/*.log")
+    assert [path.name for path in logs if "Traceback" in path.read_text()] == []
