@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test calibration calibration-short install lint lock benchmark clean
+.PHONY: demo demo-every test calibration calibration-short install lint lock benchmark clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
+
+demo-every: install  ## the demo with every probe
+	$(BIN)/snakemake --cores $(CORES) --configfile config/every_probe.yaml
 
 test: install  ## run every test
 	$(BIN)/python -m pytest
