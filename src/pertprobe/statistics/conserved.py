@@ -40,8 +40,9 @@ def conserved_features(
     """Correlate each feature of one model with itself in another, and count those above a bound.
 
     The null relabels the perturbations of one model for all features at once, so that what features share stays: among
-    all perturbations (p), and among those of like strength (p_stratified), since features that only follow strength are
-    alike in any two models whose strengths are.
+    all perturbations (p), and with strength held (p_stratified), since features that only follow strength are alike in
+    any two models whose strengths are. Held: what polynomials in strength's rank explain of each feature's ranks stays
+    in place, and the rest is exchanged among perturbations of like strength.
 
     Args:
         x: [P, F] of one model.
@@ -65,7 +66,10 @@ def conserved_features(
     test = summary(share, null, inf, m)
     blocks = [] if strength is None else strength_blocks(strength)
     if len(blocks) > 1:
-        null, reached = _null(x, y, orders_within(blocks, len(x), m, rng), own, bound)
+        rest = [_without_strength(side, strength) for side in (x, y)]
+        explained = own - (rest[0] * rest[1]).sum(axis=0)
+        orders = orders_within(blocks, len(x), m, rng)
+        null, reached = _null(*rest, orders, own - explained, bound - explained)
         test = holding(test, null)
     r, p = np.full((2, n_features), np.nan)
     r[kept], p[kept] = own, (reached + 1) / (m + 1)
@@ -87,7 +91,7 @@ def _levelled(values: Floats) -> Floats:
     return np.where(flat, 0.0, values)
 
 
-def _null(x: Floats, y: Floats, orders: Integers, own: Floats, bound: float) -> tuple[Floats, Integers]:
+def _null(x: Floats, y: Floats, orders: Integers, own: Floats, bound: float | Floats) -> tuple[Floats, Integers]:
     """Return the share above the bound of each draw [m], and how many draws reach each feature's own r [F]."""
     shares, reached = np.empty(len(orders)), np.zeros(x.shape[1], dtype=np.intp)
     for start in range(0, len(orders), rows := max(1, BATCH // x.size)):
@@ -147,10 +151,10 @@ def conservation(
     return test._replace(unit_sd=_rise(x, y, members, rank))
 
 
-def _without_strength(directions: Floats, strength: ArrayLike) -> Floats:
-    """Return profiles [P, F] less what strength explains of each feature: least squares on polynomials in its rank."""
+def _without_strength(features: Floats, strength: ArrayLike) -> Floats:
+    """Return features [P, F] less what strength explains of each: least squares on polynomials in its rank."""
     basis = strength_basis(strength)
-    return directions - basis @ (basis.T @ directions)
+    return features - basis @ (basis.T @ features)
 
 
 def ranked(n_units: int, strength: ArrayLike | None) -> Integers:
