@@ -161,6 +161,10 @@ def coherence_figure(inputs: DrawInputs, label: str) -> Figure:
     return figure
 
 
+MOST = 18
+"""Columns that one row of the verdict matrix holds."""
+
+
 def verdict_matrix(verdicts: pd.DataFrame, models: Sequence[str], levels: Mapping[str, Sequence[str]]) -> Figure:
     """Draw program x (probe, model): what passed, failed, or could not be asked.
 
@@ -170,16 +174,16 @@ def verdict_matrix(verdicts: pd.DataFrame, models: Sequence[str], levels: Mappin
     shown = verdicts[verdicts.program.isin(asked)]
     if shown.empty:
         return nothing_to_draw(NOTHING_TESTED)
-    columns = _columns(shown, models, levels)
+    bands = _bands(_columns(shown, models, levels))
     programs = sorted(
         shown.program.unique(), key=lambda name: (-(shown[shown.program == name].verdict == "pass").sum(), name)
     )
-    figure, axes = plt.subplots(figsize=(2.6 + 0.5 * len(columns), 1.9 + 0.26 * len(programs)), layout="constrained")
-    for x, (probe, name) in enumerate(columns):
-        mine = shown[(shown.probe == probe) & (shown.apply(name_of_pair, axis=1) == name)]
-        for y, program in enumerate(programs):
-            _cell(axes, x, y, list(mine[mine.program == program].verdict))
-    _frame(axes, columns, programs)
+    width, height = 2.6 + 0.5 * max(map(len, bands)), 1.5 + 0.26 * len(programs)
+    figure, rows = plt.subplots(
+        len(bands), figsize=(width, 0.4 + height * len(bands)), layout="constrained", squeeze=False
+    )
+    for axes, columns in zip(rows[:, 0], bands, strict=True):
+        _band(axes, columns, programs, shown, max(map(len, bands)))
     left_out = verdicts.program.nunique() - len(programs)
     note = f"; {left_out} programs that no probe could evaluate are not shown" if left_out else ""
     handles = [Patch(color=colour, label=verdict) for verdict, colour in COLOURS.items()]
@@ -195,10 +199,33 @@ def _columns(shown: pd.DataFrame, models: Sequence[str], levels: Mapping[str, Se
         found,
         key=lambda each: (
             order.index(each[0]) if each[0] in order else len(order),
+            each[0],  # probes of no level one after the other
             rank.get(each[1].split(" vs ")[0], 0),
             each[1],
         ),
     )
+
+
+def _bands(columns: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """Return the columns in rows of at most MOST, or of one probe; a probe is never divided."""
+    bands: list[list[tuple[str, str]]] = [[]]
+    for probe in dict.fromkeys(probe for probe, _ in columns):
+        mine = [each for each in columns if each[0] == probe]
+        if bands[-1] and len(bands[-1]) + len(mine) > MOST:
+            bands.append([])
+        bands[-1] += mine
+    return bands
+
+
+def _band(axes: Axes, columns: list[tuple[str, str]], programs: list[str], shown: pd.DataFrame, width: int) -> None:
+    """Draw some columns of the matrix on axes that are `width` columns wide."""
+    names = shown.apply(name_of_pair, axis=1)
+    for x, (probe, name) in enumerate(columns):
+        mine = shown[(shown.probe == probe) & (names == name)]
+        for y, program in enumerate(programs):
+            _cell(axes, x, y, list(mine[mine.program == program].verdict))
+    _frame(axes, columns, programs)
+    axes.set_xlim(-0.5, width - 0.5)
 
 
 def _cell(axes: Axes, x: int, y: int, answers: list[str]) -> None:

@@ -46,7 +46,7 @@ class Contexts:
 
     def __init__(self, rng: Generator, units: int = generators.UNITS) -> None:
         """Draw them."""
-        size = rng.lognormal(0, generators.SPREAD, units)
+        self.size = size = rng.lognormal(0, generators.SPREAD, units)
         basis = rng.normal(size=(generators.NOISE + 1, generators.WIDTH)) / np.sqrt(generators.WIDTH)
         self.codes = [
             np.column_stack([rng.normal(size=(units, generators.NOISE)), generators.SHARED * size]) @ basis
@@ -105,11 +105,14 @@ def _draw(both: list[np.ndarray], found: np.ndarray, made: Contexts, rng: Genera
 
 
 def _all(rng: Generator, permutations: int, alike: bool) -> Test:
-    """Test how many features are conserved between contexts that share nothing, or strength alone."""
+    """Test how many features are conserved between contexts that share nothing, or what strength tells alone.
+
+    Strength is the size of the shared effect itself: what of it a norm does not tell would be conserved, and be no null.
+    """
     made = Contexts(rng)
     x, y = made.features()
     order = np.arange(len(x)) if alike else rng.permutation(len(x))
-    return conserved_features(x, y[order], made.strength if alike else None, BOUND, permutations, rng).test
+    return conserved_features(x, y[order], made.size if alike else None, BOUND, permutations, rng).test
 
 
 def power(sizes: Sizes, seed: int) -> pd.DataFrame:
