@@ -107,7 +107,7 @@ def _draw(both: list[np.ndarray], found: np.ndarray, made: Contexts, rng: Genera
 def _all(rng: Generator, permutations: int, alike: bool) -> Test:
     """Test how many features are conserved between contexts that share nothing, or what strength tells alone.
 
-    Strength is the size of the shared effect itself: what of it a norm does not tell would be conserved, and be no null.
+    Strength is the size of the shared effect itself: what a norm does not tell of it would be conserved, and no null.
     """
     made = Contexts(rng)
     x, y = made.features()
