@@ -153,6 +153,17 @@ def test_without_an_error_the_diagonal_is_exact():
     assert found.draws.tolist() == [0] * 3
 
 
+def test_one_draw_is_the_first_of_the_first_half(model):
+    found = estimated(model, float("inf"), seed=0)
+    point, codes, r = at(model), codes_of(model), correlation(24)
+    asked = block(between(model, point), codes[0], TARGETS, REGULATORS, 1.0)
+    wanted = (one(asked, codes, signed(point, signs(point, 0, 0, 0))) - r * exact(model, "total")) / (1 - r)
+    close(found.values, wanted, 1e-12)
+    assert torch.equal(found.halves[:, 0], found.halves[:, 1])
+    assert found.error.isnan().all()
+    assert found.draws.tolist() == [1] * 3
+
+
 def test_more_draws_than_cells_are_not_made_but_the_exact_derivative(model):
     found = estimated(model, 1e-3, seed=0)
     close(found.values, exact(model), 1e-12)

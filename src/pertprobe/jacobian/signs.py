@@ -1,5 +1,6 @@
 """The diagonal derivative by random signs over cells: unbiased, to an error that is asked for."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ class DiagonalEstimate(NamedTuple):
     """Means of two independent halves of the draws [P, 2, n_sets, T, R]; both are the exact derivative where that was
     computed. Their mean is the estimate; their inner product estimates a squared norm without bias."""
     error: Tensor
-    """Frobenius standard error of the block over its norm, all sets together [P]; 0 where exact."""
+    """Frobenius standard error of the block over its norm, all sets together [P]; 0 where exact, nan of one draw."""
     draws: Tensor
     """Draws used for each perturbation, both halves together [P]; 0 where exact."""
     total: Tensor
@@ -62,7 +63,8 @@ def diagonal_by_signs(
 
     Draws come in two halves. How many the one takes is settled by the first PILOT draws of the other, so that no mean
     depends on when it was stopped: the estimate stays unbiased. Where more than S draws were needed the exact
-    derivative is computed (S passes), and always where `error` is 0.
+    derivative is computed (S passes), and always where `error` is 0. Where it is infinite one draw is made, as both
+    halves, and its error is nan: not known.
 
     Signs are drawn by seed, half and number, the same for every perturbation. Entries, linear averages and norms from
     the halves are unbiased; |J| and ranks are not: compare those of the two halves.
@@ -92,6 +94,13 @@ def _batch(asked: Block, codes: Tensor, whole: Tensor, error: float, seed: int) 
     cells = asked.at.point.X.shape[-2]
     if error <= 0 or cells == 1:
         return _exact(asked, codes)
+    if math.isinf(error):
+        drawn = _drawing(asked, codes, whole, seed, half=0)(0)
+        return (
+            torch.stack([drawn, drawn], dim=1),
+            drawn.new_full((len(codes),), math.nan),
+            drawn.new_ones(len(codes)).long(),
+        )
     pilots = [_pilot(asked, codes, whole, seed, half) for half in range(2)]
     wanted = torch.stack([_needed(other, error) for other in reversed(pilots)])
     exact = wanted.sum(0) > cells
@@ -124,13 +133,19 @@ def correlation(cells: int) -> float:
     return (cells % 2 - cells) / (cells * (cells - 1))
 
 
-def _pilot(asked: Block, codes: Tensor, whole: Tensor, seed: int, half: int) -> _Half:
+def _drawing(asked: Block, codes: Tensor, whole: Tensor, seed: int, half: int) -> Callable[[int], Tensor]:
+    """Return what makes a draw, given its number [B, n_sets, T, R]."""
     point, r = asked.at.point, correlation(asked.at.point.X.shape[-2])
 
     def draw(number: int) -> Tensor:
         passed = one(asked, codes, signed(point, signs(point, seed, half, number)))
         return (passed - r * whole) / (1 - r)
 
+    return draw
+
+
+def _pilot(asked: Block, codes: Tensor, whole: Tensor, seed: int, half: int) -> _Half:
+    draw = _drawing(asked, codes, whole, seed, half)
     drawn = torch.stack([draw(number) for number in range(PILOT)])
     return _Half(drawn.mean(0), drawn.var(0).flatten(1).sum(1), draw)
 

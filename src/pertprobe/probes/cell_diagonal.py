@@ -1,5 +1,6 @@
 """cell_diagonal: targeted_jacobian within one cell, the others held fixed, and how much of it crosses cells."""
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,8 @@ FIRST_ORDER = False
 KEEP = ("encode_perturbations", "encode_cells")
 """Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
 
-ANY = 1.0
-"""The error of copies and planted models: the fewest draws. They give a null's mean and spread, and no p."""
+ANY = math.inf
+"""The error of copies and planted models: one draw of signs. They give a null's mean and spread, and no p."""
 RELIABLE = 0.8
 """Least reliability of scores from random signs that answers anything."""
 
@@ -52,7 +53,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     By random signs over cells to the relative error of the settings. Of the model itself also: halves [half, set,
     perturbation, feature] of the draws; error, draws [perturbation]; within, across [set, perturbation, panel], squared
     norms of what of a panel's block stays in a cell and of what crosses cells. Its copies and planted models are
-    measured in the first `copy_sets` sets, by the fewest draws.
+    measured in the first `copy_sets` sets, by one draw.
     """
     from pertprobe.jacobian import cells_point, diagonal_by_signs
     from pertprobe.models.base import encode_each
