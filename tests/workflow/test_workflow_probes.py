@@ -11,7 +11,7 @@ FURTHER = {
     "routing_coherence": {},
     "activation_patching": {"sae": "joint", "random": 1},
     "detached_jacobian": {},
-    "cell_diagonal": {"cells": 2},
+    "cell_diagonal": {"error": 0.3},
     "knockout_linearity": {"genes": 10},
     "regulon_recovery": {"genes": 10, "regulons": {"simulated": "<results>/simulated/regulons.tsv"}},
     "regime_agreement": {},
