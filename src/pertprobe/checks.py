@@ -104,9 +104,8 @@ def check_inputs(config: Config) -> dict[str, Any]:
     splits = _check_splits(config, faults)
     programs = _check_programs(config, cells, models, faults)
     regulons = _check_regulons(config, faults)
-    faults += [*_layer_faults(config, models), *_knockout_faults(config, models)]
+    faults += [*_layer_faults(config, models), *_unknown_genes(config, models), *_unknown_perturbations(config, models)]
     _check_saes(config, models, faults)
-    faults += _unknown_perturbations(config, models)
     raise_together(faults)
     return {
         "cells": {name: _cells_summary(config["cells"][name]["path"], found) for name, found in cells.items()},
@@ -145,30 +144,26 @@ def _check_saes(config: Config, models: Mapping[str, "Model"], faults: list[str]
                     check_width(name, sae, model, models[model])
 
 
-def _knockout_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
-    """Yield the names in the settings of probes that silence genes which a model does not know."""
+def _unknown_genes(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
+    """Yield the genes that probes are to silence and that a model does not know."""
+    probes = config.get("probes") or {}
     for probe in SILENCING:
-        key, settings = f"probes.{probe}", (config.get("probes") or {}).get(probe) or {}
-        perturbation, genes = settings.get("perturbation", "control"), settings.get("genes", "all")
+        genes = (probes.get(probe) or {}).get("genes", "all")
         for name, model in models.items():
-            if perturbation not in ("control", *model.perturbations):
-                near = meant(perturbation, model.perturbations)
-                yield f"{key}.perturbation: '{perturbation}' is no perturbation of {name}.{near}"
             if isinstance(genes, list) and (missing := [gene for gene in genes if gene not in set(model.genes)]):
-                yield f"{key}.genes: not among the genes of {name}: {listed(missing)}"
+                yield f"probes.{probe}.genes: not among the genes of {name}: {listed(missing)}"
 
 
 def _unknown_perturbations(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
-    """Yield the perturbations under which probes are to take derivatives and that a model does not know."""
+    """Yield the perturbations under which probes silence genes or take derivatives and that a model does not know."""
     probes = config.get("probes") or {}
     wanted = [("detached_jacobian.at", name) for name in (probes.get("detached_jacobian") or {}).get("at", [])]
-    sensitivity = probes.get("input_sensitivity") or {}
-    wanted += [("input_sensitivity.perturbation", sensitivity.get("perturbation", "control"))]
-    for key, perturbation in wanted:
-        for name, model in models.items():
-            if perturbation not in ("control", *model.perturbations):
-                near = meant(perturbation, model.perturbations)
-                yield f"probes.{key}: '{perturbation}' is no perturbation of {name}.{near}"
+    for probe in (*SILENCING, "input_sensitivity"):
+        wanted.append((f"{probe}.perturbation", (probes.get(probe) or {}).get("perturbation", "control")))
+    for (key, perturbation), (name, model) in product(wanted, models.items()):
+        if perturbation not in ("control", *model.perturbations):
+            near = meant(perturbation, model.perturbations)
+            yield f"probes.{key}: '{perturbation}' is no perturbation of {name}.{near}"
 
 
 def control_faults(config: Config) -> Iterator[str]:

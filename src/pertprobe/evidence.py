@@ -151,7 +151,7 @@ def with_q(table: pd.DataFrame, primary: str, controlled: str) -> pd.DataFrame:
     are compared by. q_published is the same of the published p over the programs of each model (inference.md 16).
     """
     asked = table.evaluable & (table.adjustment == "centred")
-    used = table.p.where(table.p_used != "p_stratified", table.p_stratified)
+    used = used_p(table)
     q, published = (pd.Series(np.nan, index=table.index) for _ in range(2))
     families = [("subject", {primary}), *((role, {primary, controlled}) for role in CONTROLS)]
     for role, statistics in families:
@@ -161,6 +161,11 @@ def with_q(table: pd.DataFrame, primary: str, controlled: str) -> pd.DataFrame:
     for _, rows in table[subject].groupby(["model", "reference"]):
         published[rows.index] = benjamini_hochberg(rows.p_published.to_numpy())
     return table.assign(q=q, q_published=published)
+
+
+def used_p(table: pd.DataFrame) -> pd.Series:
+    """Return the p of each row that a verdict uses: the stratified one where `p_used` says so."""
+    return table.p.where(table.p_used != "p_stratified", table.p_stratified)
 
 
 def write(table: pd.DataFrame, path: str | Path) -> None:

@@ -159,8 +159,12 @@ def _answer(role: str, row: Mapping[str, Any] | None, conditions: Sequence[Condi
 
     The conditions on the architecture null and on co-expression are the model's own: planted models have neither.
     """
-    asked = [condition for condition in conditions if condition[0] not in OWN]
-    return "absent" if row is None else CONTROL_WORDS[role].get(_plainly(row, asked), "absent")
+    return "absent" if row is None else CONTROL_WORDS[role].get(_plainly(row, of_planted(conditions)), "absent")
+
+
+def of_planted(conditions: Sequence[Condition]) -> list[Condition]:
+    """Return the conditions that planted models can be asked: those on columns that they have."""
+    return [condition for condition in conditions if condition[0] not in OWN]
 
 
 def _plainly(row: Mapping[str, Any], conditions: Sequence[Condition]) -> str:

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from pertprobe.calibration.nulls import ALPHA, used
-from pertprobe.calibration.power_curves import EFFECTS, MEMBERS, UNITS
-from pertprobe.calibration.table import FALSE_POSITIVES, POWER, entry, false_positive_bar
+from pertprobe.calibration.table import FALSE_POSITIVES, entry, false_positive_bar
 from pertprobe.calibration.world import Measured, question
 from pertprobe.probes.base import TestInputs
 from pertprobe.programs import Programs
@@ -37,15 +36,3 @@ def whole_rows(
     p = np.array([used(test) if held else test.p for test in tests])
     bound = false_positive_bar(draws)
     yield entry(FALSE_POSITIVES, probe, setting, (p < ALPHA).mean(), draws, sense="at most", bound=bound, level=ALPHA)
-
-
-def power_rows(
-    probe: str, ask: Callable[[Generator, int, float, int], Test], sizes: Sizes, seed: int, note: str = ""
-) -> Iterator[dict[str, Any]]:
-    """Yield how often members shifted by d are found, by their number; without a bound."""
-    for members in MEMBERS:
-        for d in EFFECTS:
-            rng = generator(seed, "calibration", "power", probe, members, d)
-            tests = [ask(rng, members, d, sizes["permutations"]) for _ in range(sizes["draws"])]
-            found = np.array([used(test) < ALPHA for test in tests])
-            yield entry(POWER, probe, f"{members} of {UNITS}, d = {d:g}", found.mean(), len(found), note=note)

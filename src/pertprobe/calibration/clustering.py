@@ -1,7 +1,7 @@
 """output_clustering calibrated: responses without programs, power, planted models, and untrained weights."""
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,13 @@ from numpy.random import Generator
 
 from pertprobe import evidence
 from pertprobe.calibration import generators
-from pertprobe.calibration.borrowed import asked, power_rows, whole_rows
-from pertprobe.calibration.nulls import Draw, Question, drawn_program, null_rows, way
+from pertprobe.calibration.borrowed import asked, whole_rows
+from pertprobe.calibration.nulls import coherence_nulls, program_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import FOUND, NOMINAL, STRONG, models_of, random_programs
-from pertprobe.calibration.power_curves import UNITS, WHY
-from pertprobe.calibration.routing import both_nulls
+from pertprobe.calibration.power_curves import UNITS, WHY, power_rows
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.untrained import COPIES, WAYS, drawn, fresh
+from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh
 from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measured, passing, world
 from pertprobe.models.gated import gated_models
 from pertprobe.probes import output_clustering as probe
@@ -27,6 +26,7 @@ from pertprobe.statistics.clusters import enrichment, rand_test, same_cluster, w
 from pertprobe.statistics.permutation import Test, coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
 from pertprobe.testing import Asked, run_test
+from pertprobe.verdict import of_planted
 
 NAME, TOGETHER, AGREEMENT = "output_clustering", "output_clustering, one cluster", "output_clustering, two models"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0.1), ("exceeds_redrawn", "==", True)]
@@ -40,7 +40,10 @@ Sizes = Mapping[str, Any]
 
 
 class Responses:
-    """Responses that share one direction, the more the stronger, and are otherwise unrelated."""
+    """Responses that share one direction, the more the stronger, and are otherwise unrelated; used as a `Similar`."""
+
+    held = None
+    """Strength is a trend that is removed."""
 
     def __init__(self, rng: Generator, units: int = generators.UNITS) -> None:
         """Draw them."""
@@ -62,40 +65,31 @@ class Responses:
         return ward_clusters(cosine_similarity(self.values), NUMBER, "cosine")
 
 
-def nulls_uniform(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), and of unrelated models."""
-    return _nulls(sizes, seed, confounded=False)
+def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
+    """Return the rows of programs drawn uniformly (inference.md 17 a), and of unrelated models.
 
+    Where `confounded`, of programs drawn by strength (b), and of models that share their strengths.
+    """
 
-def nulls_confounded(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn by strength (b), and of models that share their strengths."""
-    return _nulls(sizes, seed, confounded=True)
+    def test_clusters(made: Responses, found: np.ndarray, rng: Generator) -> Test:
+        """Test whether a program's pairs share a cluster."""
+        return coherence(same_cluster(made.clusters), found, made.strength, sizes["permutations"], rng)
 
+    def said(made: Responses, found: np.ndarray, _: Generator) -> float:
+        """Ask the published test."""
+        return enrichment(made.published, found).simes
 
-def _nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    def ask(made: Responses, rng: Generator, n: int, published: bool) -> Draw:
-        found = drawn_program(rng, n, made.strength, confounded)
-        test = coherence(made.similarity, found, made.strength, sizes["permutations"], rng)
-        return Draw(test, rng.random(), enrichment(made.published, found).simes if published else None)
-
-    def ask_clusters(made: Responses, rng: Generator, n: int, _: bool) -> Draw:
-        found = drawn_program(rng, n, made.strength, confounded)
-        test = coherence(same_cluster(made.clusters), found, made.strength, sizes["permutations"], rng)
-        return Draw(test, rng.random(), None)
-
-    words, exact = way(confounded), not confounded
-    rows = [*null_rows(NAME, words, Question(Responses, ask), sizes["draws"], sizes, seed, exact=exact)]
+    rows = [*coherence_nulls(NAME, Responses, sizes, seed, confounded=confounded, said=said)]
     # Not exact: p of whether pairs share a cluster are few numbers, and ties break where strength is held.
-    rows += null_rows(TOGETHER, words, Question(Responses, ask_clusters), sizes["draws_dear"], sizes, seed, exact=False)
+    few = {"draws": "draws_dear", "exact": False}
+    rows += program_nulls(TOGETHER, Responses, test_clusters, sizes, seed, confounded=confounded, **few)
     setting = "models that share strength" if confounded else "unrelated models"
-    rows += whole_rows(
-        AGREEMENT, setting, lambda rng: _two_models(rng, sizes["permutations"], confounded), sizes["draws_dear"], seed,
-        held=confounded,
-    )  # fmt: skip
+    draw = partial(_two_models, sizes["permutations"], confounded)
+    rows += whole_rows(AGREEMENT, setting, draw, sizes["draws_dear"], seed, held=confounded)
     return frame(rows)
 
 
-def _two_models(rng: Generator, permutations: int, confounded: bool) -> Test:
+def _two_models(permutations: int, confounded: bool, rng: Generator) -> Test:
     """Test the clusters of two models that have nothing in common, or only which perturbations are strong."""
     first, second = Responses(rng), Responses(rng)
     places = np.argsort(np.argsort(first.strength)) if confounded else np.arange(len(first.strength))
@@ -148,8 +142,7 @@ def _planted_rows(made: World, d: float, sizes: Sizes, seed: int) -> Iterator[di
 def _passed(found: list[Measured], programs: Programs, sizes: Sizes, seed: int) -> np.ndarray:
     questions = [asked(NAME, "delta_y", each, None, programs, sizes, seed, settings=SETTINGS) for each in found]
     tables = [evidence.frame(probe.controlled(each)) for each in questions]
-    conditions = [each for each in CONDITIONS if each[0] != "exceeds_redrawn"]
-    return passing(family(tables, probe.CONTROLLED, probe.CONTROLLED), conditions)
+    return passing(family(tables, probe.CONTROLLED, probe.CONTROLLED), of_planted(CONDITIONS))
 
 
 def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -163,7 +156,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         for words in WAYS:
             programs = drawn(found.strength, words, sizes, seed)
             inputs = asked(NAME, "delta_y", found, None, programs, sizes, seed, settings=SETTINGS)
-            table = run_test(NAME, Asked(inputs))
-            mine = (table.statistic == probe.CONTROLLED) & (table.role == "subject") & (table.adjustment == "centred")
-            rows += both_nulls(NAME, table[mine], words, seed)
+            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), probe.CONTROLLED, words, seed)
     return frame(rows)

@@ -1,6 +1,7 @@
 """conserved_features calibrated: contexts without common features, power, planted models, and untrained weights."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,13 @@ from numpy.random import Generator
 
 from pertprobe import evidence
 from pertprobe.calibration import generators
-from pertprobe.calibration.borrowed import asked, power_rows, whole_rows
-from pertprobe.calibration.nulls import Draw, Question, drawn_program, null_rows, way
+from pertprobe.calibration.borrowed import asked, whole_rows
+from pertprobe.calibration.nulls import program_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import FOUND, NOMINAL, models_of, random_programs
-from pertprobe.calibration.power_curves import UNITS
-from pertprobe.calibration.routing import both_nulls
+from pertprobe.calibration.power_curves import UNITS, power_rows
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.untrained import COPIES, WAYS, drawn, fresh
+from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh
 from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measured, passing, world
 from pertprobe.probes import conserved_features as probe
 from pertprobe.programs import Programs
@@ -25,6 +25,7 @@ from pertprobe.statistics.conserved import conservation, conserved_features, hal
 from pertprobe.statistics.permutation import Test
 from pertprobe.statistics.similarity import centred
 from pertprobe.testing import Asked, run_test
+from pertprobe.verdict import of_planted
 
 NAME, FEATURES = "conserved_features", "conserved_features, all features"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
@@ -68,43 +69,33 @@ class Contexts:
         return found
 
 
-def nulls_uniform(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), of coherent ones, and of all features."""
+def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
+    """Return the rows of programs drawn uniformly (inference.md 17 a), of coherent ones, and of all features.
 
-    def apart(made: Contexts, rng: Generator, n: int, _: bool) -> Draw:
-        found = generators.uniform(rng, n, len(made.strength))
+    Where `confounded`, of programs drawn by strength (b), and of features that follow strength in both contexts.
+    """
+
+    def test(made: Contexts, found: np.ndarray, rng: Generator) -> Test:
+        """Test a program as the probe does."""
+        return conservation(*made.features(), found, made.strength, sizes["permutations"], rng)
+
+    def test_coherent(made: Contexts, found: np.ndarray, rng: Generator) -> Test:
+        """Test a program that is coherent in either context by itself."""
         pushes = COHERENT * rng.normal(size=(2, generators.WIDTH)) / np.sqrt(generators.WIDTH)
-        return _draw(made.features(found, tuple(pushes)), found, made, rng, sizes)
+        return conservation(*made.features(found, tuple(pushes)), found, made.strength, sizes["permutations"], rng)
 
-    rows = [*_nulls(sizes, seed, confounded=False)]
-    rows += null_rows(NAME, APART, Question(Contexts, apart), sizes["draws_dear"], sizes, seed, exact=False)
-    rows += whole_rows(FEATURES, "unrelated contexts", lambda rng: _all(rng, sizes["permutations"], False),
-                       sizes["draws_dear"], seed, held=False)  # fmt: skip
+    few = {"draws": "draws_dear"}
+    rows = [*program_nulls(NAME, Contexts, test, sizes, seed, confounded=confounded, **few)]
+    if not confounded:
+        apart = {"confounded": False, "words": APART, "exact": False, **few}
+        rows += program_nulls(NAME, Contexts, test_coherent, sizes, seed, **apart)
+    setting = "contexts that share strength" if confounded else "unrelated contexts"
+    draw = partial(_all, sizes["permutations"], confounded)
+    rows += whole_rows(FEATURES, setting, draw, sizes["draws_dear"], seed, held=confounded)
     return frame(rows)
 
 
-def nulls_confounded(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn by strength (b), and of features that follow strength in both contexts."""
-    rows = [*_nulls(sizes, seed, confounded=True)]
-    rows += whole_rows(FEATURES, "contexts that share strength", lambda rng: _all(rng, sizes["permutations"], True),
-                       sizes["draws_dear"], seed, held=True)  # fmt: skip
-    return frame(rows)
-
-
-def _nulls(sizes: Sizes, seed: int, *, confounded: bool) -> Iterator[dict[str, Any]]:
-    def ask(made: Contexts, rng: Generator, n: int, _: bool) -> Draw:
-        found = drawn_program(rng, n, made.strength, confounded)
-        return _draw(made.features(), found, made, rng, sizes)
-
-    words, exact = way(confounded), not confounded
-    yield from null_rows(NAME, words, Question(Contexts, ask), sizes["draws_dear"], sizes, seed, exact=exact)
-
-
-def _draw(both: list[np.ndarray], found: np.ndarray, made: Contexts, rng: Generator, sizes: Sizes) -> Draw:
-    return Draw(conservation(*both, found, made.strength, sizes["permutations"], rng), rng.random(), None)
-
-
-def _all(rng: Generator, permutations: int, alike: bool) -> Test:
+def _all(permutations: int, alike: bool, rng: Generator) -> Test:
     """Test how many features are conserved between contexts that share nothing, or what strength tells alone.
 
     Strength is the size of the shared effect itself: what a norm does not tell of it would be conserved, and no null.
@@ -150,8 +141,7 @@ def _planted_rows(made: World, d: float, sizes: Sizes, seed: int) -> Iterator[di
 def _passed(found: list[Measured], programs: Programs, sizes: Sizes, seed: int) -> np.ndarray:
     inputs = asked(NAME, "sae_features", *found, programs, sizes, seed, settings=SETTINGS)
     table = evidence.frame(probe.controlled(inputs))
-    conditions = [each for each in CONDITIONS if each[0] != "exceeds_redrawn"]
-    return passing(family([table], probe.CONTROLLED, probe.CONTROLLED), conditions)
+    return passing(family([table], probe.CONTROLLED, probe.CONTROLLED), of_planted(CONDITIONS))
 
 
 def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -167,7 +157,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
             programs = drawn(found[0].strength, words, sizes, seed)
             inputs = asked(NAME, "sae_features", *found, programs, sizes, seed, settings=SETTINGS,
                            shared_initialisation=1.0)  # fmt: skip
-            table = run_test(NAME, Asked(inputs))
-            mine = (table.statistic == probe.CONTROLLED) & (table.role == "subject") & (table.program != "")
-            rows += both_nulls(NAME, table[mine], words, seed)
+            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), probe.CONTROLLED, words, seed)
     return frame(rows)

@@ -12,14 +12,13 @@ import pandas as pd
 from pertprobe import evidence
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import FOUND, NOMINAL, WORDS, models_of
-from pertprobe.calibration.routing import both_nulls
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.untrained import COPIES, WAYS, drawn, fresh, panels_of
+from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh, panels_of
 from pertprobe.calibration.world import CONTEXTS, Measured, World, measured, passing, question, world
 from pertprobe.probes import cell_diagonal as probe
 from pertprobe.seeding import seed_of
 from pertprobe.testing import Asked, run_test
-from pertprobe.verdict import OWN
+from pertprobe.verdict import of_planted
 
 NAME = "cell_diagonal"
 CONDITIONS = [
@@ -58,7 +57,7 @@ def _planted_rows(
         tables.append(table)
     table = evidence.with_q(pd.concat(tables, ignore_index=True), probe.CONTROLLED, probe.CONTROLLED)
     mine = table[(table.statistic == probe.CONTROLLED) & (table.panel != "")]
-    passed = passing(mine, [each for each in CONDITIONS if each[0] not in OWN])
+    passed = passing(mine, of_planted(CONDITIONS))
     yield share(PLANTED_FIGURE, NAME, WORDS[kind], passed, seed=seed, **(FOUND if kind == "planted" else NOMINAL))
     words = f"{WORDS[kind]}, crossing share within {CLOSE:g}"
     yield share(PLANTED_FIGURE, NAME, words, np.array(right), seed=seed, **FOUND)
@@ -94,5 +93,4 @@ def _untrained_rows(
 ) -> Iterator[dict[str, Any]]:
     programs = drawn(found.strength, words, sizes, seed)
     table = run_test(NAME, Asked(question(NAME, found, None, programs, sizes, seed, panels=panels)))
-    mine = table[(table.role == "subject") & (table.statistic == probe.CONTROLLED) & (table.panel != "")]
-    yield from both_nulls(NAME, mine, words, seed)
+    yield from both_nulls(NAME, table, probe.CONTROLLED, words, seed)

@@ -1,7 +1,7 @@
 """jacobian_divergence calibrated: differences of all perturbations, power, planted models, and untrained weights."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,23 +9,22 @@ from numpy.random import Generator
 
 from pertprobe import evidence
 from pertprobe.calibration import generators
-from pertprobe.calibration.nulls import ALPHA, Draw, Question, drawn_program, null_rows, used, way
+from pertprobe.calibration.nulls import program_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import FOUND, NOMINAL, WORDS, models_of
-from pertprobe.calibration.power_curves import ASKED, EFFECTS, MEMBERS, UNITS
-from pertprobe.calibration.routing import both_nulls, inputs_of, question_of, strength_of
-from pertprobe.calibration.table import POWER, at_least, entry, frame, share
-from pertprobe.calibration.untrained import COPIES, WAYS, drawn, fresh
-from pertprobe.calibration.world import CONTEXTS, World, passing, world
+from pertprobe.calibration.power_curves import UNITS, power_rows
+from pertprobe.calibration.table import frame, share
+from pertprobe.calibration.untrained import WAYS, both_nulls, drawn, fresh, with_copies
+from pertprobe.calibration.world import CONTEXTS, World, inputs_of, passing, question_of, strength_of, world
 from pertprobe.measuring import measure_shard
 from pertprobe.probes import jacobian_divergence as probe
 from pertprobe.probes.base import MeasureInputs, Subject
 from pertprobe.programs import Programs
-from pertprobe.seeding import generator, seed_of
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.published import rank_sum_triples
 from pertprobe.statistics.similarity import centred
 from pertprobe.testing import Asked, run_test
+from pertprobe.verdict import of_planted
 
 NAME = "jacobian_divergence"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
@@ -37,50 +36,43 @@ GENERAL = 2.0
 Sizes = Mapping[str, Any]
 
 
-def nulls_uniform(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a)."""
-    return _nulls(sizes, seed, confounded=False)
+class Differences(NamedTuple):
+    """How much perturbations differ between two contexts."""
+
+    own: np.ndarray
+    """Divergence beside what all share [units]."""
+    strength: np.ndarray
 
 
-def nulls_confounded(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn by strength, where strong perturbations differ more (b)."""
-    return _nulls(sizes, seed, confounded=True)
-
-
-def scores(rng: Generator, units: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw own divergences that grow with strength, beside a difference that all share, and strength."""
+def differences(rng: Generator, units: int = generators.UNITS) -> Differences:
+    """Draw own divergences that grow with strength, beside a difference that all share."""
     strength = rng.lognormal(0, generators.SPREAD, units)
     own = np.sqrt(strength)[:, None] * rng.normal(size=(units, generators.WIDTH))
     differ = own + GENERAL * rng.normal(size=generators.WIDTH)
-    return np.linalg.norm(centred(differ), axis=1), strength
+    return Differences(np.linalg.norm(centred(differ), axis=1), strength)
 
 
-def _nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    def ask(made: tuple[np.ndarray, np.ndarray], rng: Generator, n: int, published: bool) -> Draw:
-        own, strength = made
-        members = drawn_program(rng, n, strength, confounded)
-        said = rank_sum_triples(own[members], np.delete(own, members)).p if published else None
-        return Draw(mean_score(own, members, strength, sizes["permutations"], rng), rng.random(), said)
+def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
+    """Return the rows of programs drawn uniformly (inference.md 17 a), or by strength, which differ more (b)."""
 
-    question = Question(lambda rng: scores(rng, generators.UNITS), ask)
-    return frame(null_rows(NAME, way(confounded), question, sizes["draws"], sizes, seed, exact=not confounded))
+    def test(made: Differences, members: np.ndarray, rng: Generator) -> Test:
+        """Test a program as the probe does."""
+        return mean_score(made.own, members, made.strength, sizes["permutations"], rng)
+
+    def said(made: Differences, members: np.ndarray, _: Generator) -> float:
+        """Ask the published test."""
+        return rank_sum_triples(made.own[members], np.delete(made.own, members)).p
+
+    return frame(program_nulls(NAME, differences, test, sizes, seed, confounded=confounded, said=said))
 
 
 def power(sizes: Sizes, seed: int) -> pd.DataFrame:
     """Return the share of planted effects found; d is the shift of members' own divergence in sd of all others'."""
-    rows = []
-    for n in MEMBERS:
-        for d in EFFECTS:
-            rng = generator(seed, "calibration", "power", NAME, n, d)
-            tests = [_planted_test(rng, n, d, sizes["permutations"]) for _ in range(sizes["draws"])]
-            found = np.array([used(test) < ALPHA for test in tests])
-            bar = {"sense": "at least", "bound": at_least(len(found), 0.95), "level": 0.95} if (n, d) == ASKED else {}
-            rows.append(entry(POWER, NAME, f"{n} of {UNITS}, d = {d:g}", found.mean(), len(found), **bar))
-    return frame(rows)
+    return frame(power_rows(NAME, _planted_test, sizes, seed, must=True))
 
 
 def _planted_test(rng: Generator, n: int, d: float, permutations: int) -> Test:
-    own, strength = scores(rng, UNITS)
+    own, strength = differences(rng, UNITS)
     own[:n] += d * own[n:].std(ddof=1)
     return mean_score(own, np.arange(n), strength, permutations, rng)
 
@@ -108,7 +100,7 @@ def _planted_rows(
         sides.append(Subject(found, strength_of(inputs), pd.Series(dtype=object)))
     table = evidence.frame(probe.controlled(_question(sides, inputs, made.programs, sizes, seed)))
     family = evidence.with_q(table, probe.CONTROLLED, probe.CONTROLLED)
-    passed = passing(family, [each for each in CONDITIONS if each[0] != "exceeds_redrawn"])
+    passed = passing(family, of_planted(CONDITIONS))
     differs = family.program == next(iter(made.programs))
     found = FOUND if kind == "planted" else NOMINAL
     yield share(PLANTED_FIGURE, NAME, f"{WORDS[kind]}, acts elsewhere", passed[differs], seed=seed, **found)
@@ -116,7 +108,7 @@ def _planted_rows(
 
 
 def _question(sides: list[Subject], inputs: MeasureInputs, programs: Programs, sizes: Sizes, seed: int) -> Any:
-    return question_of(NAME, CONTEXTS[0], sides[0], inputs, programs, sizes, seed, reference=sides[1])
+    return question_of(NAME, CONTEXTS[0], sides[0], inputs, programs, sizes, seed, sides[1])
 
 
 def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -125,13 +117,11 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         sides, inputs = [], None
         for context in CONTEXTS:
             inputs = inputs_of(made, context, fresh(made, context, sizes["hidden"], seed), SETTINGS, seed)
-            found = measure_shard(NAME, inputs, 0, 1, redrawn=COPIES, seed=seed_of(seed, "copies", context))
-            sides.append(Subject(found, strength_of(inputs), pd.Series(dtype=object)))
+            sides.append(Subject(with_copies(NAME, inputs, seed), strength_of(inputs), pd.Series(dtype=object)))
         strength = np.sqrt(sides[0].strength * sides[1].strength)
         rows: list[dict[str, Any]] = []
         for words in WAYS:
             programs = drawn(strength, words, sizes, seed)
             table = run_test(NAME, Asked(_question(sides, inputs, programs, sizes, seed)))
-            mine = table[(table.statistic == probe.CONTROLLED) & (table.role == "subject")]
-            rows += both_nulls(NAME, mine, words, seed)
+            rows += both_nulls(NAME, table, probe.CONTROLLED, words, seed)
     return frame(rows)

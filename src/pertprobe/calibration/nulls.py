@@ -1,6 +1,7 @@
 """False positives: each probe's own test on worlds without signal, the published test beside it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from pertprobe.calibration.table import FALSE_POSITIVES, PUBLISHED, at_most, ent
 from pertprobe.probes.panels import pathway_scores
 from pertprobe.probes.pert_embedding import within_reach
 from pertprobe.seeding import generator
-from pertprobe.statistics.paired import paired_profile_test
+from pertprobe.statistics.paired import PairedTest, paired_profile_test
 from pertprobe.statistics.permutation import Test, coherence, mean_score, randomised
 from pertprobe.statistics.published import random_sets_p, rank_sum_pairs, rank_sum_triples
 from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
@@ -31,6 +32,7 @@ ESTIMATED = 0.05
 """Standard error of cell_diagonal's derivatives, relative to their block."""
 AGREES = 0.4
 """The published threshold on the mean correlation of matched knock-out profiles."""
+HIGH = "highly expressed programs"
 SUPER, RANDOMISED = "reported p, super-uniform", "randomised p, Kolmogorov-Smirnov"
 
 Sizes = Mapping[str, Any]
@@ -63,24 +65,54 @@ class Question(NamedTuple):
     """Given a world, a generator, a number of members, and whether the published test is asked too."""
 
 
-def pert_embedding_uniform(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly from dense codes (inference.md 17 a)."""
-    return _coherence("pert_embedding", generators.dense, sizes, seed, confounded=False)
+def way(confounded: bool) -> str:
+    """Return how programs are drawn, in words."""
+    return "programs by strength" if confounded else "uniform programs"
 
 
-def pert_embedding_confounded(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn by strength from dense codes (b)."""
-    return _coherence("pert_embedding", generators.dense, sizes, seed, confounded=True)
+def drawn_program(rng: Generator, n: int, strength: np.ndarray, confounded: bool) -> np.ndarray:
+    """Draw a program of n units, uniformly or by strength."""
+    return generators.by_strength(rng, n, strength) if confounded else generators.uniform(rng, n, strength.size)
 
 
-def sae_features_uniform(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly from sparse features (a)."""
-    return _coherence("sae_features", generators.sparse, sizes, seed, confounded=False)
+def program_nulls(
+    probe: str,
+    make: Callable[[Generator], Any],
+    test: Callable[[Any, np.ndarray, Generator], Test],
+    sizes: Sizes,
+    seed: int,
+    *,
+    confounded: bool,
+    words: str = "",
+    by: str = "strength",
+    draws: str = "draws",
+    exact: bool = True,
+    said: Callable[[Any, np.ndarray, Generator], float] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a test of programs drawn uniformly or, where `confounded`, by strength.
 
+    Args:
+        probe: whose rows they are.
+        make: draws a world without signal.
+        test: given a world, the members of a program and a generator.
+        sizes: of the part.
+        seed: of the calibration.
+        confounded: draw programs by strength; their p is bounded, not uniform.
+        words: how programs are drawn; empty = as `way` says.
+        by: name of the world's strengths.
+        draws: name of the size that says how many worlds.
+        exact: whether p of uniform programs is uniform.
+        said: returns the p of the published test, where there is one.
+    """
 
-def sae_features_confounded(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn by strength from sparse features (b)."""
-    return _coherence("sae_features", generators.sparse, sizes, seed, confounded=True)
+    def ask(made: Any, rng: Generator, n: int, published: bool) -> Draw:
+        """Draw a program of n units and test it."""
+        found = drawn_program(rng, n, getattr(made, by), confounded)
+        tested = test(made, found, rng)
+        return Draw(tested, rng.random(), said(made, found, rng) if published and said else None)
+
+    exact = exact and not confounded
+    yield from null_rows(probe, words or way(confounded), Question(make, ask), sizes[draws], sizes, seed, exact=exact)
 
 
 class Similar(NamedTuple):
@@ -88,77 +120,69 @@ class Similar(NamedTuple):
 
     similarity: np.ndarray
     """Centred cosines, or who is near whom [units, units]."""
-    raw: np.ndarray
-    """Cosines before the shared effect is removed."""
     strength: np.ndarray
+    raw: np.ndarray | None = None
+    """Cosines before the shared effect is removed, for a published test."""
     held: np.ndarray | None = None
     """What of the similarity strength does not explain, where it is not a trend that is removed."""
 
 
-def _coherence(
-    probe: str, world: Callable[[Generator], generators.Profiles], sizes: Sizes, seed: int, *, confounded: bool
-) -> pd.DataFrame:
-    def make(rng: Generator) -> Similar:
-        """Draw a representation."""
-        values, strength = world(rng)
-        return Similar(cosine_similarity(centred(values)), cosine_similarity(values), strength)
+def coherence_nulls(
+    probe: str, make: Callable[[Generator], Similar], sizes: Sizes, seed: int, **how: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the coherence test; `how` as `program_nulls` takes it."""
 
-    def said(raw: np.ndarray, found: np.ndarray, rng: Generator) -> float:
+    def test(made: Similar, found: np.ndarray, rng: Generator) -> Test:
+        """Test the coherence of a program."""
+        return coherence(made.similarity, found, made.strength, sizes["permutations"], rng, held=made.held)
+
+    yield from program_nulls(probe, make, test, sizes, seed, **how)
+
+
+def pert_embedding(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
+    """Return the rows of dense codes, of programs drawn uniformly (inference.md 17 a) or by strength (b)."""
+
+    def said(made: Similar, found: np.ndarray, _: Generator) -> float:
         """Ask the published test."""
-        return _published(probe, raw, found, sizes, rng)
+        return rank_sum_pairs(made.raw, found).p
 
-    question = Question(make, _asking(sizes, confounded, said))
-    return frame(null_rows(probe, way(confounded), question, sizes["draws"], sizes, seed, exact=not confounded))
-
-
-def _asking(
-    sizes: Sizes, confounded: bool, said: Callable[[np.ndarray, np.ndarray, Generator], float] | None
-) -> Callable[[Similar, Generator, int, bool], Draw]:
-    """Return what draws a program and asks the coherence test of it, and the published one where there is one."""
-
-    def ask(made: Similar, rng: Generator, n: int, published: bool) -> Draw:
-        """Draw a program of n units and test it."""
-        found = drawn_program(rng, n, made.strength, confounded)
-        test = coherence(made.similarity, found, made.strength, sizes["permutations"], rng, held=made.held)
-        return Draw(test, rng.random(), said(made.raw, found, rng) if published and said else None)
-
-    return ask
+    make = partial(_similar, generators.dense)
+    return frame(coherence_nulls("pert_embedding", make, sizes, seed, confounded=confounded, said=said))
 
 
-def way(confounded: bool) -> str:
-    """Return how programs are drawn, in words."""
-    return "programs by strength" if confounded else "uniform programs"
+def sae_features(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
+    """Return the rows of sparse features, of programs drawn uniformly (a) or by strength (b)."""
+
+    def said(made: Similar, found: np.ndarray, rng: Generator) -> float:
+        """Ask the published test."""
+        return random_sets_p(made.raw, found, rng, sizes["permutations"]).p
+
+    make = partial(_similar, generators.sparse)
+    return frame(coherence_nulls("sae_features", make, sizes, seed, confounded=confounded, said=said))
 
 
-def _published(probe: str, raw: np.ndarray, found: np.ndarray, sizes: Sizes, rng: Generator) -> float:
-    if probe == "pert_embedding":
-        return rank_sum_pairs(raw, found).p
-    return random_sets_p(raw, found, rng, sizes["permutations"]).p
+def _similar(world: Callable[[Generator], generators.Profiles], rng: Generator) -> Similar:
+    """Draw a representation."""
+    values, strength = world(rng)
+    return Similar(cosine_similarity(centred(values)), strength, cosine_similarity(values))
 
 
 def nearest_neighbours(sizes: Sizes, seed: int) -> pd.DataFrame:
     """Return the rows of the share of nearest neighbours within a program, in dense codes."""
-
-    def make(rng: Generator) -> Similar:
-        values, strength = generators.dense(rng)
-        similarity = cosine_similarity(centred(values))
-        held = within_reach(pairs_without_strength(similarity, strength), NEIGHBOURS)
-        return Similar(within_reach(similarity, NEIGHBOURS), similarity, strength, held)
-
-    probe, draws = "pert_embedding, neighbours", sizes["draws_dear"]
+    name = "pert_embedding, neighbours"
     return frame(
         row
         for confounded in (False, True)
-        for row in null_rows(
-            probe,
-            way(confounded),
-            Question(make, _asking(sizes, confounded, None)),
-            draws,
-            sizes,
-            seed,
-            exact=not confounded,
-        )
+        for row in coherence_nulls(name, _near, sizes, seed, confounded=confounded, draws="draws_dear")
     )
+
+
+def _near(rng: Generator) -> Similar:
+    """Draw who is near whom among dense codes."""
+    values, strength = generators.dense(rng)
+    similarity = cosine_similarity(centred(values))
+    held = within_reach(pairs_without_strength(similarity, strength), NEIGHBOURS)
+    return Similar(within_reach(similarity, NEIGHBOURS), strength, held=held)
 
 
 class Scored(NamedTuple):
@@ -202,74 +226,87 @@ def _rank_scores(
     probe: str = "targeted_jacobian",
     error: float = 0.0,
 ) -> pd.DataFrame:
-    def asking(confounded: bool, together: float) -> Question:
-        def make(rng: Generator) -> Scored:
-            values, strength = generators.derivatives(rng, by_strength=confounded, together=together)
-            if error:
-                values = np.abs(values + error * np.sqrt((values**2).mean()) * rng.normal(size=values.shape))
-            names = [f"p{i}" for i in range(len(values))]
-            scores, _ = pathway_scores(pd.DataFrame(values, names, [f"r>t{k}" for k in range(values.shape[1])]))
-            return Scored(values, scores.to_numpy(), strength)
+    """Return the rows of settings: words -> whether panels are by strength, and how much their pairs vary together."""
 
-        def ask(made: Scored, rng: Generator, n: int, published: bool) -> Draw:
-            found = drawn_program(rng, n, made.strength, confounded)
-            test = mean_score(made.scores, found, made.strength, sizes["permutations"], rng)
-            others = np.setdiff1d(np.arange(len(made.values)), found)
-            said = rank_sum_triples(made.values[found], made.values[others]).p if published else None
-            return Draw(test, rng.random(), said)
+    def test(made: Scored, found: np.ndarray, rng: Generator) -> Test:
+        """Test the rank scores of a panel."""
+        return mean_score(made.scores, found, made.strength, sizes["permutations"], rng)
 
-        return Question(make, ask)
+    rows: list[dict[str, Any]] = []
+    for words, (confounded, together) in settings.items():
+        make = partial(_scored, confounded, together, error)
+        rows += program_nulls(probe, make, test, sizes, seed, confounded=confounded, words=words, said=_triples)
+    return frame(rows)
 
-    return frame(
-        row
-        for setting, (confounded, together) in settings.items()
-        for row in null_rows(
-            probe,
-            setting,
-            asking(confounded, together),
-            sizes["draws"],
-            sizes,
-            seed,
-            exact=not confounded,
-        )
-    )
+
+def _scored(by_strength: bool, together: float, error: float, rng: Generator) -> Scored:
+    """Draw a panel whose derivatives are known to an error, relative to their block."""
+    values, strength = generators.derivatives(rng, by_strength=by_strength, together=together)
+    if error:
+        values = np.abs(values + error * np.sqrt((values**2).mean()) * rng.normal(size=values.shape))
+    names = [f"p{i}" for i in range(len(values))]
+    scores, _ = pathway_scores(pd.DataFrame(values, names, [f"r>t{k}" for k in range(values.shape[1])]))
+    return Scored(values, scores.to_numpy(), strength)
+
+
+def _triples(made: Scored, found: np.ndarray, _: Generator) -> float:
+    """Ask the published test of a panel."""
+    others = np.setdiff1d(np.arange(len(made.values)), found)
+    return rank_sum_triples(made.values[found], made.values[others]).p
+
+
+class Agreements(NamedTuple):
+    """Profiles of knocked-out genes in two contexts that agree in nothing but what all genes share."""
+
+    r: np.ndarray
+    """Correlation of profile i in one context with profile j in the other [genes, genes]."""
+    deciles: np.ndarray
+    """Of expression."""
+
+
+def agreements(rng: Generator, genes: int = generators.KNOCKED) -> Agreements:
+    """Draw profiles of knocked-out genes and correlate them."""
+    ours, theirs, deciles = generators.knockouts(rng, genes)
+    own = np.full(genes, -1)
+    return Agreements(spearman_matrix(ours, theirs, own, own), deciles)
 
 
 def knockout(sizes: Sizes, seed: int) -> pd.DataFrame:
     """Return the rows of knock-out profiles that share one profile (d)."""
 
-    def make(rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-        ours, theirs, deciles = generators.knockouts(rng)
-        own = np.full(len(deciles), -1)
-        return spearman_matrix(ours, theirs, own, own), deciles
+    def said(made: Agreements, found: np.ndarray, result: PairedTest) -> float:
+        """Return 0 where the published threshold is exceeded, else 1."""
+        return float(result.matched <= AGREES)
 
-    def asking(confounded: bool) -> Question:
-        draw = generators.of_one_decile if confounded else _of_all
-
-        def ask(made: tuple[np.ndarray, np.ndarray], rng: Generator, n: int, published: bool) -> Draw:
-            r, deciles = made
-            result = paired_profile_test(r, deciles, sizes["permutations"], rng, members=draw(rng, n, deciles))
-            return Draw(result.test, rng.random(), float(result.matched <= AGREES) if published else None)
-
-        return Question(make, ask)
-
-    settings = {"uniform programs": asking(False), "highly expressed programs": asking(True)}
     return frame(
-        row
-        for setting, question in settings.items()
-        for row in null_rows(
-            "knockout", setting, question, sizes["draws_dear"], sizes, seed, exact=setting.startswith("u")
-        )
+        row for high in (False, True) for row in paired_nulls("knockout", agreements, sizes, seed, high=high, said=said)
     )
 
 
-def _of_all(rng: Generator, n: int, deciles: np.ndarray) -> np.ndarray:
-    return generators.uniform(rng, n, deciles.size)
+def paired_nulls(
+    probe: str,
+    make: Callable[[Generator], Any],
+    sizes: Sizes,
+    seed: int,
+    *,
+    high: bool,
+    words: str = "",
+    said: Callable[[Any, np.ndarray, PairedTest], float] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the test against genes of like expression, in worlds that have what `Agreements` has.
 
+    Programs are drawn uniformly or, where `high`, of highly expressed genes; `words` say so where it is not enough.
+    """
 
-def drawn_program(rng: Generator, n: int, strength: np.ndarray, confounded: bool) -> np.ndarray:
-    """Draw a program of n units, uniformly or by strength."""
-    return generators.by_strength(rng, n, strength) if confounded else generators.uniform(rng, n, strength.size)
+    def ask(made: Agreements, rng: Generator, n: int, published: bool) -> Draw:
+        """Draw a program of n genes and test it."""
+        deciles = made.deciles
+        found = generators.of_one_decile(rng, n, deciles) if high else generators.uniform(rng, n, deciles.size)
+        result = paired_profile_test(made.r, deciles, sizes["permutations"], rng, members=found)
+        return Draw(result.test, rng.random(), said(made, found, result) if published and said else None)
+
+    words = words or (HIGH if high else way(False))
+    yield from null_rows(probe, words, Question(make, ask), sizes["draws_dear"], sizes, seed, exact=not high)
 
 
 def null_rows(

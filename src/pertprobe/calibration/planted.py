@@ -25,7 +25,7 @@ from pertprobe.models.planting import expressed_genes
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator
 from pertprobe.simulate import CONTROL
-from pertprobe.verdict import OWN
+from pertprobe.verdict import of_planted
 
 FIGURE = "planted models"
 CAUSAL = ("targeted_jacobian", "knockout")
@@ -114,7 +114,7 @@ def _representation(
 
 def _conditions(probe: str) -> list[tuple[str, Sequence[tuple[str, str, Any]]]]:
     """Return the conditions that planted models can be asked, and for knock-out those with co-expression."""
-    plain = [each for each in CONDITIONS[probe] if each[0] not in OWN]
+    plain = of_planted(CONDITIONS[probe])
     if probe != "knockout":
         return [("", plain)]
     return [("", plain), (", exceeding co-expression", [*plain, ("exceeds_coexpression", "==", True)])]
@@ -141,13 +141,28 @@ def _table(
     return family(tables, module.CONTROLLED, module.CONTROLLED)
 
 
-def random_programs(made: World, seed: int) -> Programs:
-    """Return random sets of perturbations, as many and as large as the planted programs."""
-    sizes = {name: len(members) for name, members in made.programs.items()}
-    draws = {f"random_{name}": generator(seed, "calibration", "random", name) for name in sizes}
+def random_programs(made: World, seed: int, *what: str) -> Programs:
+    """Return random sets of perturbations, as many and as large as the planted programs; `what` names the draw."""
+    draws = {name: generator(seed, "calibration", "random", *what, name) for name in made.programs}
     return Programs(
         {
-            name: rng.choice(made.perturbations, size, replace=False).tolist()
-            for (name, rng), size in zip(draws.items(), sizes.values(), strict=True)
+            f"random_{name}": rng.choice(made.perturbations, len(made.programs[name]), replace=False).tolist()
+            for name, rng in draws.items()
         }
     )
+
+
+def beside_random(
+    probe: str, table: pd.DataFrame, statistic: str, conditions: Sequence[tuple[str, str, Any]], random: Programs,
+    bar: Mapping[str, Any], settings: tuple[str, str], seed: int,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Yield the share of planted programs that pass, which has the bar, and that of random ones.
+
+    Both are families of their own for q, judged by the conditions that planted models can be asked; `settings` are
+    their words.
+    """
+    table = table[table.program != ""].reset_index(drop=True)
+    at_random = table.program.isin(list(random))
+    for words, mine, each in zip(settings, (~at_random, at_random), (bar, NOMINAL), strict=True):
+        family = evidence.with_q(table[mine], statistic, statistic)
+        yield share(FIGURE, probe, words, passing(family, of_planted(conditions)), seed=seed, **each)

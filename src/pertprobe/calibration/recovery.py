@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,25 +11,23 @@ from numpy.random import Generator
 
 from pertprobe import evidence
 from pertprobe.calibration import generators
-from pertprobe.calibration.borrowed import power_rows
-from pertprobe.calibration.nulls import ALPHA, Draw, Question, null_rows
+from pertprobe.calibration.nulls import HIGH, paired_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import FOUND, NOMINAL, WORDS, models_of
-from pertprobe.calibration.power_curves import UNITS
+from pertprobe.calibration.power_curves import UNITS, power_rows
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.untrained import COPIES, WAYS, drawn, fresh
-from pertprobe.calibration.untrained import FIGURE as UNTRAINED_FIGURE
+from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh
 from pertprobe.calibration.world import CONTEXTS, SETTINGS, Measured, World, measured, passing, question, world
 from pertprobe.probes import regulon_recovery as probe
 from pertprobe.probes.base import MeasureInputs, TestInputs
 from pertprobe.programs import Programs
 from pertprobe.regulons import read_regulons
 from pertprobe.seeding import seed_of
-from pertprobe.statistics.paired import paired_profile_test
+from pertprobe.statistics.paired import PairedTest, paired_profile_test
 from pertprobe.statistics.permutation import Test
 from pertprobe.statistics.recovery import average_precision, pooled_early_precision
 from pertprobe.testing import Asked, run_test
-from pertprobe.verdict import OWN
+from pertprobe.verdict import of_planted
 
 NAME = "regulon_recovery"
 CONDITIONS = [
@@ -59,27 +58,18 @@ class Edges(NamedTuple):
     """Of expression."""
 
 
-def nulls_uniform(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs of any regulators, whose targets are drawn from all outputs alike."""
-    return _nulls(sizes, seed, hubs=False)
+def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
+    """Return the rows of programs of any regulators, whose targets are drawn from all outputs alike.
 
+    Where `confounded`, of highly expressed regulators, whose targets answer to whatever is silenced.
+    """
 
-def nulls_confounded(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of highly expressed regulators, whose targets answer to whatever is silenced."""
-    return _nulls(sizes, seed, hubs=True)
+    def said(made: Edges, found: np.ndarray, _: PairedTest) -> float:
+        """Ask the published test."""
+        return pooled_early_precision(made.known[found], made.profiles[found], np.full(len(found), -1))[1]
 
-
-def _nulls(sizes: Sizes, seed: int, *, hubs: bool) -> pd.DataFrame:
-    def ask(made: Edges, rng: Generator, n: int, published: bool) -> Draw:
-        draw = generators.of_one_decile(rng, n, made.deciles) if hubs else generators.uniform(rng, n, len(made.r))
-        test = paired_profile_test(made.r, made.deciles, sizes["permutations"], rng, members=draw).test
-        nowhere = np.full(len(draw), -1)
-        said = pooled_early_precision(made.known[draw], made.profiles[draw], nowhere)[1] if published else None
-        return Draw(test, rng.random(), said)
-
-    words = "highly expressed programs, targets that answer to all" if hubs else "uniform programs"
-    made = Question(lambda rng: edges(rng, hubs=hubs), ask)
-    return frame(null_rows(NAME, words, made, sizes["draws_dear"], sizes, seed, exact=not hubs))
+    words, make = f"{HIGH}, targets that answer to all" if confounded else "", partial(edges, hubs=confounded)
+    return frame(paired_nulls(NAME, make, sizes, seed, high=confounded, words=words, said=said))
 
 
 def edges(rng: Generator, *, hubs: bool, genes: int = generators.KNOCKED) -> Edges:
@@ -129,7 +119,7 @@ def planted(sizes: Sizes, seed: int) -> pd.DataFrame:
 
 def _planted_row(kind: str, table: pd.DataFrame, seed: int) -> dict[str, Any]:
     family = evidence.with_q(table[table.program != ""], probe.CONTROLLED, probe.CONTROLLED)
-    passed = passing(family, [each for each in CONDITIONS if each[0] not in OWN])
+    passed = passing(family, of_planted(CONDITIONS))
     return share(PLANTED_FIGURE, NAME, WORDS[kind], passed, seed=seed, **(FOUND if kind == "planted" else NOMINAL))
 
 
@@ -149,14 +139,7 @@ def _untrained_rows(made: World, found: Measured, words: str, sizes: Sizes, seed
     regulators = sorted(set(many.index[many >= TARGETS[0]]) & set(shift.index))
     strength = pd.Series(np.linalg.norm(shift.loc[regulators], axis=1), index=regulators)
     asked = _question(made, found, drawn(strength, words, sizes, seed), sizes, seed)
-    table = run_test(NAME, Asked(asked))
-    own = (table.statistic == probe.CONTROLLED) & (table.role == "subject") & (table.program != "")
-    rows = table[own & table.evaluable]
-    low, largest = rows.p.to_numpy() < ALPHA, rows.exceeds_redrawn.fillna(False).to_numpy(dtype=bool)
-    yield share(UNTRAINED_FIGURE, NAME, f"{words}, p < 0.05", low, seed=seed)
-    note = f"{1 / (2 * COPIES + 1):.3f} by chance"
-    yield share(UNTRAINED_FIGURE, NAME, f"{words}, exceeds_redrawn", largest, seed=seed, note=note)
-    yield share(UNTRAINED_FIGURE, NAME, f"{words}, both", low & largest, seed=seed, sense="at most", level=ALPHA)
+    yield from both_nulls(NAME, run_test(NAME, Asked(asked)), probe.CONTROLLED, words, seed)
 
 
 def _measured(

@@ -11,14 +11,13 @@ from numpy.random import Generator
 
 from pertprobe import evidence
 from pertprobe.calibration import generators
-from pertprobe.calibration.borrowed import asked, power_rows, whole_rows
-from pertprobe.calibration.nulls import Draw, Question, drawn_program, null_rows, way
+from pertprobe.calibration.borrowed import asked, whole_rows
+from pertprobe.calibration.nulls import program_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import FOUND, NOMINAL, models_of
-from pertprobe.calibration.power_curves import UNITS
-from pertprobe.calibration.routing import both_nulls
+from pertprobe.calibration.power_curves import UNITS, power_rows
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.untrained import COPIES, WAYS, drawn, fresh
+from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh
 from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measured, passing, world
 from pertprobe.probes import regime_agreement as probe
 from pertprobe.probes.delta_y import strength
@@ -27,6 +26,7 @@ from pertprobe.statistics.crossed import crossed_test, pearson_matrix
 from pertprobe.statistics.permutation import Test, coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
 from pertprobe.testing import Asked, run_test
+from pertprobe.verdict import of_planted
 
 NAME, GAINED, ALL = "regime_agreement", "regime_agreement, gained", "regime_agreement, all perturbations"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
@@ -50,41 +50,37 @@ class Regimes:
         self.gained = np.subtract(*(cosine_similarity(side) for side in both))
 
     @property
+    def first(self) -> np.ndarray:
+        """Strength in the first model."""
+        return self.strengths[0]
+
+    @property
     def strength(self) -> np.ndarray:
         """Geometric mean of both models' strengths."""
         return np.sqrt(self.strengths[0] * self.strengths[1])
 
 
-def nulls_uniform(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a)."""
-    return _nulls(sizes, seed, confounded=False)
+def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
+    """Return the rows of programs drawn uniformly (inference.md 17 a) or by strength (b)."""
 
+    def test(made: Regimes, found: np.ndarray, rng: Generator) -> Test:
+        """Test the agreement of a program."""
+        return crossed_test(made.r, *made.strengths, sizes["permutations"], rng, members=found).test
 
-def nulls_confounded(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn by strength (b)."""
-    return _nulls(sizes, seed, confounded=True)
+    def test_gained(made: Regimes, found: np.ndarray, rng: Generator) -> Test:
+        """Test the coherence that one model has over the other."""
+        return coherence(made.gained, found, made.strength, sizes["permutations"], rng)
 
-
-def _nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    def ask(made: Regimes, rng: Generator, n: int, _: bool) -> Draw:
-        found = drawn_program(rng, n, made.strengths[0], confounded)
-        test = crossed_test(made.r, *made.strengths, sizes["permutations"], rng, members=found).test
-        return Draw(test, rng.random(), None)
-
-    def ask_gained(made: Regimes, rng: Generator, n: int, _: bool) -> Draw:
-        found = drawn_program(rng, n, made.strength, confounded)
-        return Draw(coherence(made.gained, found, made.strength, sizes["permutations"], rng), rng.random(), None)
-
-    words, exact, draws = way(confounded), not confounded, sizes["draws_dear"]
-    rows = [*null_rows(NAME, words, Question(Regimes, ask), draws, sizes, seed, exact=exact)]
-    rows += null_rows(GAINED, words, Question(Regimes, ask_gained), draws, sizes, seed, exact=exact)
+    how = {"confounded": confounded, "draws": "draws_dear"}
+    rows = [*program_nulls(NAME, Regimes, test, sizes, seed, by="first", **how)]
+    rows += program_nulls(GAINED, Regimes, test_gained, sizes, seed, **how)
     if confounded:
-        ask_all = partial(_all, permutations=sizes["permutations"])
-        rows += whole_rows(ALL, "sizes that agree", ask_all, draws, seed, held=False)
+        draw = partial(_all, sizes["permutations"])
+        rows += whole_rows(ALL, "sizes that agree", draw, sizes["draws_dear"], seed, held=False)
     return frame(rows)
 
 
-def _all(rng: Generator, permutations: int) -> Test:
+def _all(permutations: int, rng: Generator) -> Test:
     made = Regimes(rng)
     return crossed_test(made.r, *made.strengths, permutations, rng).test
 
@@ -126,8 +122,7 @@ def _renamed(found: Measured, seed: int) -> Measured:
 def _passed(made: World, pair: tuple[Measured, Measured], sizes: Sizes, seed: int) -> np.ndarray:
     inputs = asked(NAME, "delta_y", *pair, made.programs, sizes, seed, settings=SETTINGS, comparison="regimes")
     table = evidence.frame(probe.controlled(inputs.as_role("subject")))
-    conditions = [each for each in CONDITIONS if each[0] != "exceeds_redrawn"]
-    return passing(family([table], probe.CONTROLLED, probe.CONTROLLED), conditions)
+    return passing(family([table], probe.CONTROLLED, probe.CONTROLLED), of_planted(CONDITIONS))
 
 
 def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -142,7 +137,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         for words in WAYS:
             programs = drawn(found[0].strength, words, sizes, seed)
             inputs = asked(NAME, "delta_y", *found, programs, sizes, seed, settings=SETTINGS, comparison="regimes")
-            table = run_test(NAME, Asked(inputs))
-            mine = (table.statistic == probe.CONTROLLED) & (table.role == "subject") & (table.adjustment == "centred")
-            rows += both_nulls(NAME, table[mine], words, seed)
+            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), probe.CONTROLLED, words, seed)
     return frame(rows)

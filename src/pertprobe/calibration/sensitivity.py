@@ -10,19 +10,19 @@ from numpy.random import Generator
 
 from pertprobe import evidence
 from pertprobe.calibration import generators
-from pertprobe.calibration.nulls import ALPHA, Draw, Question, drawn_program, null_rows, used, way
+from pertprobe.calibration.nulls import ALPHA, HIGH, drawn_program, program_nulls, way
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import NOMINAL, STRONG, WORDS, models_of
-from pertprobe.calibration.power_curves import ASKED, EFFECTS, MEMBERS, UNITS
-from pertprobe.calibration.routing import both_nulls, inputs_of, question_of
-from pertprobe.calibration.table import POWER, at_least, entry, frame, share
-from pertprobe.calibration.untrained import COPIES, fresh
-from pertprobe.calibration.world import CONTEXTS, World, world
+from pertprobe.calibration.power_curves import UNITS, power_rows
+from pertprobe.calibration.table import frame, share
+from pertprobe.calibration.untrained import both_nulls, fresh, with_copies
+from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of, world
+from pertprobe.evidence import used_p
 from pertprobe.measuring import measure_shard
 from pertprobe.probes import input_sensitivity as probe
 from pertprobe.probes.base import Subject
 from pertprobe.programs import Programs
-from pertprobe.seeding import generator, seed_of
+from pertprobe.seeding import generator
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.ranks import mid_ranks
 from pertprobe.testing import Asked, run_test
@@ -44,48 +44,34 @@ class Genes(NamedTuple):
     """Mean expression."""
 
 
-def genes(rng: Generator, units: int) -> Genes:
+def genes(rng: Generator, units: int = generators.UNITS) -> Genes:
     """Draw genes whose gradients grow with their expression, as models learn most of these, and differ by chance."""
     expression = rng.lognormal(0, generators.SPREAD, units)
     gradient = expression * rng.lognormal(0, generators.SPREAD, units)
     return Genes(mid_ranks(gradient[:, None], np.zeros((units, 1)))[:, 0], expression)
 
 
-def nulls_uniform(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a)."""
-    return _nulls(sizes, seed, confounded=False)
+def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
+    """Return the rows of programs drawn uniformly (inference.md 17 a), or of highly expressed genes.
+
+    The output answers to these more (c).
+    """
+
+    def test(made: Genes, members: np.ndarray, rng: Generator) -> Test:
+        """Test a program as the probe does."""
+        return mean_score(made.ranks, members, made.expression, sizes["permutations"], rng)
+
+    words = _way(confounded)
+    return frame(program_nulls(NAME, genes, test, sizes, seed, confounded=confounded, words=words, by="expression"))
 
 
-def nulls_confounded(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of programs of highly expressed genes, which the output answers to more (c)."""
-    return _nulls(sizes, seed, confounded=True)
-
-
-def _nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    def make(rng: Generator) -> Genes:
-        return genes(rng, generators.UNITS)
-
-    def ask(made: Genes, rng: Generator, n: int, published: bool) -> Draw:
-        found = drawn_program(rng, n, made.expression, confounded)
-        test = mean_score(made.ranks, found, made.expression, sizes["permutations"], rng)
-        return Draw(test, rng.random(), None)
-
-    words = "highly expressed programs" if confounded else way(confounded)
-    return frame(null_rows(NAME, words, Question(make, ask), sizes["draws"], sizes, seed, exact=not confounded))
+def _way(confounded: bool) -> str:
+    return HIGH if confounded else way(confounded)
 
 
 def power(sizes: Sizes, seed: int) -> pd.DataFrame:
     """Return the share of planted effects found; d is the shift of members in sd of all others' ranks."""
-    rows = []
-    for n in MEMBERS:
-        for d in EFFECTS:
-            rng = generator(seed, "calibration", "power", NAME, n, d)
-            tests = [_shifted_test(rng, n, d, sizes["permutations"]) for _ in range(sizes["draws"])]
-            found = np.array([used(test) < ALPHA for test in tests])
-            must = (n, d) == ASKED
-            bar = {"sense": "at least", "bound": at_least(len(found), 0.95), "level": 0.95} if must else {}
-            rows.append(entry(POWER, NAME, f"{n} of {UNITS}, d = {d:g}", found.mean(), len(found), **bar))
-    return frame(rows)
+    return frame(power_rows(NAME, _shifted_test, sizes, seed, must=True))
 
 
 def _shifted_test(rng: Generator, n: int, d: float, permutations: int) -> Test:
@@ -131,24 +117,19 @@ def _regulators_found(made: World, context: str, model: Any, sizes: Sizes, seed:
         measured = measure_shard(NAME, replace(inputs, role="planted"), 0, 1).sel(variant="subject", drop=True)
         subject = Subject(measured, pd.Series(strengths), pd.Series(dtype=object))
         asked = question_of(NAME, context, subject, inputs, Programs({name: panel["regulators"]}), sizes, seed)
-        passed += (_used(evidence.frame(probe.controlled(asked))) < ALPHA).tolist()
+        passed += (used_p(evidence.frame(probe.controlled(asked))) < ALPHA).tolist()
     return passed
-
-
-def _used(rows: pd.DataFrame) -> pd.Series:
-    return rows.p.where(rows.p_used != "p_stratified", rows.p_stratified)
 
 
 def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
     """Return what passes p, exceeds_redrawn and both, of fresh weights scored as if they were the model."""
     with world(sizes["simulate"], seed) as made:
-        rows = [row for context in CONTEXTS[:1] for row in _untrained_rows(made, context, sizes, seed)]
-    return frame(rows)
+        return frame(_untrained_rows(made, CONTEXTS[0], sizes, seed))
 
 
 def _untrained_rows(made: World, context: str, sizes: Sizes, seed: int) -> Iterator[dict[str, Any]]:
     inputs = inputs_of(made, context, fresh(made, context, sizes["hidden"], seed), SETTINGS, seed)
-    found = measure_shard(NAME, inputs, 0, 1, redrawn=COPIES, seed=seed_of(seed, "copies", context))
+    subject = Subject(with_copies(NAME, inputs, seed), pd.Series(dtype=float), pd.Series(dtype=object))
     expression = inputs.cells.values.mean(axis=(0, 1), dtype=np.float64)
     for confounded in (False, True):
         rng = generator(seed, "calibration", "untrained", NAME, confounded)
@@ -156,7 +137,5 @@ def _untrained_rows(made: World, context: str, sizes: Sizes, seed: int) -> Itera
             f"random_{i}": drawn_program(rng, GENES, expression + 1e-3, confounded) for i in range(sizes["programs"])
         }
         programs = Programs({name: [inputs.cells.genes[j] for j in each] for name, each in sets.items()})
-        subject = Subject(found, pd.Series(dtype=float), pd.Series(dtype=object))
         table = run_test(NAME, Asked(question_of(NAME, context, subject, inputs, programs, sizes, seed)))
-        mine = table[(table.role == "subject") & (table.statistic == probe.CONTROLLED)]
-        yield from both_nulls(NAME, mine, "highly expressed programs" if confounded else way(confounded), seed)
+        yield from both_nulls(NAME, table, probe.CONTROLLED, _way(confounded), seed)

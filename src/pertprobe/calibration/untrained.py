@@ -1,19 +1,36 @@
 """Untrained weights scored as if they were the model: what passes through both nulls, strength and architecture?"""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+import xarray as xr
 
 from pertprobe.calibration.nulls import ALPHA
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.world import CONTEXTS, PROBES, Measured, World, measured, question, world
+from pertprobe.calibration.world import (
+    CONTEXTS,
+    PROBES,
+    Measured,
+    World,
+    inputs_of,
+    measured,
+    question,
+    question_of,
+    strength_of,
+    world,
+)
+from pertprobe.evidence import used_p
+from pertprobe.measuring import measure_shard
 from pertprobe.models.architecture import StateArchitecture
 from pertprobe.models.initialise import initial_parameters
 from pertprobe.models.state import StateModel
+from pertprobe.probes.base import MeasureInputs, Subject
 from pertprobe.programs import Programs
+from pertprobe.roles import SUBJECT
 from pertprobe.sae import train_sae
 from pertprobe.sae.activations import sampled_activations
 from pertprobe.seeding import generator, seed_of
@@ -24,6 +41,8 @@ FIGURE = "untrained weights as the model"
 WAYS = ("uniform programs", "programs by strength")
 COPIES = 5
 """Of each of two kinds, the default of a run."""
+BY_CHANCE = f"{1 / (2 * COPIES + 1):.3f} by chance"
+"""How often fresh weights exceed as many others as there are copies."""
 
 
 def untrained(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
@@ -80,8 +99,7 @@ def _probe(
         programs = drawn(strength, way, sizes, seed)
         panels = panels_of(made, len(programs)) if probe == "targeted_jacobian" else {}
         asked = question(probe, mine, other if probe == "knockout" else None, programs, sizes, seed, panels=panels)
-        table = run_test(probe, Asked(asked))
-        yield from _shares(probe, way, table[table.statistic == PROBES[probe].STATISTICS[0]], seed)
+        yield from both_nulls(probe, run_test(probe, Asked(asked)), PROBES[probe].STATISTICS[0], way, seed)
 
 
 def drawn(strength: pd.Series, way: str, sizes: Mapping[str, Any], seed: int) -> Programs:
@@ -109,13 +127,45 @@ def _knockout_strength(mine: Measured) -> pd.Series:
     return pd.Series(np.linalg.norm(shift.values, axis=1), index=shift.perturbation.values)
 
 
-def _shares(probe: str, way: str, table: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
+def both_nulls(probe: str, table: pd.DataFrame, statistic: str, way: str, seed: int) -> Iterator[dict[str, Any]]:
     """Yield the share of programs that pass the permutation null, the architecture null, and both."""
-    rows = table[(table.role == "subject") & (table.adjustment == "centred") & (table.program != "") & table.evaluable]
-    low = rows.p.where(rows.p_used != "p_stratified", rows.p_stratified).to_numpy() < ALPHA
-    largest = rows.exceeds_redrawn.fillna(False).to_numpy(dtype=bool)
-    chance = 1 / (2 * COPIES + 1)
+    rows = of_programs(table, statistic)
+    low, largest = used_p(rows).to_numpy() < ALPHA, exceeding(rows)
     yield share(FIGURE, probe, f"{way}, p < 0.05", low, seed=seed)
-    note = f"{chance:.3f} by chance"
-    yield share(FIGURE, probe, f"{way}, exceeds_redrawn", largest, seed=seed, note=note)
+    yield share(FIGURE, probe, f"{way}, exceeds_redrawn", largest, seed=seed, note=BY_CHANCE)
     yield share(FIGURE, probe, f"{way}, both", low & largest, seed=seed, sense="at most", level=ALPHA)
+
+
+def of_programs(table: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    """Return the model's own rows of a statistic that say something of a program."""
+    mine = (table.role == SUBJECT) & (table.adjustment == "centred") & (table.program != "")
+    return table[mine & (table.statistic == statistic) & table.evaluable]
+
+
+def exceeding(rows: pd.DataFrame) -> np.ndarray:
+    """Return which rows exceed those of every re-drawn copy [rows]; what has no copies does not."""
+    return rows.exceeds_redrawn.fillna(False).to_numpy(dtype=bool)
+
+
+def fresh_tables(
+    probe: str, made: World, settings: Mapping[str, Any], sizes: Mapping[str, Any], seed: int, *,
+    by_program: bool = False, **more: Any,
+) -> Iterator[tuple[str, pd.DataFrame]]:  # fmt: skip
+    """Yield how programs are drawn, and what a probe says of them in fresh weights of the first context.
+
+    `by_program`: its measurement depends on the programs; `more` replaces what it is measured with.
+    """
+    context = CONTEXTS[0]
+    inputs = inputs_of(made, context, fresh(made, context, sizes["hidden"], seed), settings, seed, **more)
+    strength = strength_of(inputs)
+    found = None if by_program else with_copies(probe, inputs, seed)
+    for way in WAYS:
+        programs = drawn(strength, way, sizes, seed)
+        measurement = with_copies(probe, replace(inputs, programs=programs), seed) if by_program else found
+        subject = Subject(measurement, strength, pd.Series(dtype=object))
+        yield way, run_test(probe, Asked(question_of(probe, context, subject, inputs, programs, sizes, seed)))
+
+
+def with_copies(probe: str, inputs: MeasureInputs, seed: int) -> xr.Dataset:
+    """Measure a probe in fresh weights and in their copies."""
+    return measure_shard(probe, inputs, 0, 1, redrawn=COPIES, seed=seed_of(seed, "copies", inputs.cells.context))

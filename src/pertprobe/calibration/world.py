@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pertprobe.observed import observe
 from pertprobe.probes import delta_y, knockout, pert_embedding, sae_features, targeted_jacobian
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
 from pertprobe.programs import Programs, read_panels
+from pertprobe.roles import SUBJECT
 from pertprobe.simulate import CONTROL, Simulation, simulate, write_simulation
 from pertprobe.verdict import PASS, judge
 
@@ -200,6 +201,34 @@ def question(
         bootstrap=99,  # of intervals, which no condition reads
         seed=seed,
     )
+
+
+def inputs_of(
+    made: World, context: str, model: Any, settings: Mapping[str, Any], seed: int, **more: Any
+) -> MeasureInputs:
+    """Return what a model of the world is measured with in one context; `more` replaces what the inputs hold."""
+    given = {"contexts": tuple(made.cells.values()), "seed": seed, **more}
+    return MeasureInputs(model, made.cells[context], settings, **given)
+
+
+def strength_of(inputs: MeasureInputs) -> pd.Series:
+    """Return the strength of every perturbation in the model, as if it were the subject."""
+    return delta_y.strength(measure_shard("delta_y", replace(inputs, role=SUBJECT), 0, 1))
+
+
+def question_of(
+    name: str, context: str, subject: Subject, inputs: MeasureInputs, programs: Programs, sizes: Mapping[str, Any],
+    seed: int, reference: Subject | None = None,
+) -> TestInputs:  # fmt: skip
+    """Return what a probe is asked of a model, or of it and another context's.
+
+    Where `question` is asked of what `measured` measured, this one is asked of one probe's own measurement.
+    """
+    identity = {"probe": name, "model": context, "reference": "other" if reference else "", "context": context}
+    return TestInputs(
+        {**identity, "regime": "unknown"}, subject, reference, programs, {}, inputs.cells, inputs.settings,
+        comparison="contexts" if reference else "", permutations=sizes["permutations"], bootstrap=99, seed=seed,
+    )  # fmt: skip
 
 
 def passing(table: pd.DataFrame, conditions: Sequence[tuple[str, str, Any]]) -> np.ndarray:

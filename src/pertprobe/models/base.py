@@ -118,6 +118,24 @@ class Model(Protocol):
         ...
 
 
+class StraightBlocks:
+    """Stages of a model whose blocks hand their input on: the code is added once, and every layer is the same."""
+
+    n_layers: int
+
+    def mix(self, pert: Tensor, encoded: Encoded, edit: Edit | None = None) -> Mixed:
+        """Add the code [..., H] to every cell; blocks hand their input on."""
+        edit = edit or (lambda _, states: states)
+        layers = [edit(0, encoded.tokens + pert[..., None, :])]
+        for layer in range(1, self.n_layers + 1):
+            layers.append(edit(layer, layers[-1]))
+        return Mixed(layers[-1], tuple(layers))
+
+    def resume(self, layer: int, states: Tensor) -> Mixed:
+        """Return what `mix` gives from the states [..., S, H] of a layer on."""
+        return Mixed(states, (states,) * (self.n_layers + 1 - layer))
+
+
 def encode_each(model: Model, names: Sequence[str]) -> Tensor:
     """Return the codes [P, H] of perturbations, each encoded by itself.
 

@@ -15,9 +15,8 @@ from torch import Tensor
 from pertprobe.cells import CellSets
 from pertprobe.models.base import Capability, Encoded, Mixed
 from pertprobe.models.planted import PlantedModel
-from pertprobe.models.planting import EFFECT
+from pertprobe.models.planting import orthonormal_readout
 from pertprobe.models.routed import RoutedModel
-from pertprobe.seeding import generator
 
 WIDEST = 0.5
 """Largest deviation of a gate from that of the control, which is 1: gates stay positive."""
@@ -105,9 +104,7 @@ def gated_models(base: PlantedModel, cells: CellSets) -> dict[Literal["planted",
     others = [row for row, name in enumerate(base.perturbations) if name != base.control]
     opened = np.log1p(WIDEST * places / np.abs(places[others]).max())
     codes = {base.perturbations[row]: opened[row] for row in others}
-    width = places.shape[1]
-    drawn = generator(base.card["seed"], "planted", "readout").normal(size=(max(width, len(base.genes)), width))
-    readout = EFFECT * np.linalg.qr(drawn)[0].T[:, : len(base.genes)]
+    readout = orthonormal_readout(places.shape[1], len(base.genes), base.card["seed"])
     total = cells.for_genes(base.genes).values.mean((0, 1), dtype=np.float64).sum()
     u = np.full(len(base.genes), 1 / max(total, 1e-300))
     names: dict[str, Any] = {"genes": base.genes, "control": base.control, "set_size": base.set_size}

@@ -13,7 +13,7 @@ from torch import Tensor
 from pertprobe.cells import CellSets
 from pertprobe.errors import PertprobeError
 from pertprobe.models import planting
-from pertprobe.models.base import Capability, Edit, Encoded, Mixed
+from pertprobe.models.base import Capability, Encoded, Mixed, StraightBlocks
 
 Kind = Literal["planted", "lookup", "covariation"]
 
@@ -44,7 +44,7 @@ class Parts(NamedTuple):
     """beta B [G, G_out], which takes (mean of the other cells - X_s); all zeros without a set term."""
 
 
-class PlantedModel:
+class PlantedModel(StraightBlocks):
     """Implements `pertprobe.models.base.Model` with every stage.
 
     Y_s = X_s linear + sum_P g(k, P) e_P w_P + (mean of the other cells - X_s) crossing, through a ReLU if `relu`. The
@@ -137,18 +137,6 @@ class PlantedModel:
         if self.crosses:
             residual = residual + (_others(X, multiplicity) - X) @ self.parts.crossing
         return Encoded(residual, F.pad(features, (0, self.parts.codes.shape[1] - features.shape[-1])), multiplicity)
-
-    def mix(self, pert: Tensor, encoded: Encoded, edit: Edit | None = None) -> Mixed:
-        """Add the code [..., H] to every cell; blocks hand their input on."""
-        edit = edit or (lambda _, states: states)
-        layers = [edit(0, encoded.tokens + pert[..., None, :])]
-        for layer in range(1, self.n_layers + 1):
-            layers.append(edit(layer, layers[-1]))
-        return Mixed(layers[-1], tuple(layers))
-
-    def resume(self, layer: int, states: Tensor) -> Mixed:
-        """Return what `mix` gives from the states [..., S, H] of a layer on: blocks hand them on."""
-        return Mixed(states, (states,) * (self.n_layers + 1 - layer))
 
     def decode(self, mixed: Mixed, encoded: Encoded, X: Tensor | None) -> Tensor:
         """Return the output [..., S, G_out]; X itself is not read again."""

@@ -68,6 +68,17 @@ def loadings(members: NDArray[np.bool_], d: float) -> Floats:
     return np.sqrt(squared)
 
 
+def loaded_codes(names: Sequence[str], members: NDArray[np.bool_], d: float, seed: int) -> Floats:
+    """Return codes [P, NOISE + programs]: noise and, for members, the loading on each program's own direction."""
+    return np.column_stack([noise_codes(names, seed), members * loadings(members, d)])
+
+
+def orthonormal_readout(width: int, genes: int, seed: int) -> Floats:
+    """Return a random readout [width, genes] whose rows are EFFECT long and orthogonal, as far as there are genes."""
+    drawn = generator(seed, "planted", "readout").normal(size=(max(width, genes), width))
+    return EFFECT * np.linalg.qr(drawn)[0].T[:, :genes]
+
+
 def _expected(members: NDArray[np.bool_], squared: Floats) -> tuple[Floats, Floats]:
     """Return the expected shift of members and sd of others [programs] under squared loadings [programs]."""
     P, inside = len(members), members.astype(float)

@@ -13,8 +13,8 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from pertprobe.models.additive import AdditiveModel
-from pertprobe.models.base import Capability, Edit, Encoded, Mixed
-from pertprobe.models.planting import EFFECT, Floats, loadings, membership, noise_codes
+from pertprobe.models.base import Capability, Encoded, Mixed, StraightBlocks
+from pertprobe.models.planting import EFFECT, NOISE, Floats, loaded_codes, membership, noise_codes, orthonormal_readout
 from pertprobe.naming import contrast
 from pertprobe.seeding import generator
 
@@ -22,7 +22,7 @@ LONGEST = 100.0
 """Loading beyond which no effect grows."""
 
 
-class RoutedModel(AdditiveModel):
+class RoutedModel(StraightBlocks, AdditiveModel):
     """Y_s = X_s + r_k R: implements `pertprobe.models.base.Model` with every stage; the hidden states are the code."""
 
     n_layers = 2
@@ -59,18 +59,6 @@ class RoutedModel(AdditiveModel):
         """Return the cells as residual; their place in the hidden states is zero [..., S, D]."""
         return Encoded(X, X.new_zeros(*X.shape[:-1], len(self.readout)), multiplicity)
 
-    def mix(self, pert: Tensor, encoded: Encoded, edit: Edit | None = None) -> Mixed:
-        """Add the code [..., D] to every cell; blocks hand their input on."""
-        edit = edit or (lambda _, states: states)
-        layers = [edit(0, encoded.tokens + pert[..., None, :])]
-        for layer in range(1, self.n_layers + 1):
-            layers.append(edit(layer, layers[-1]))
-        return Mixed(layers[-1], tuple(layers))
-
-    def resume(self, layer: int, states: Tensor) -> Mixed:
-        """Return what `mix` gives from the states [..., S, D] of a layer on."""
-        return Mixed(states, (states,) * (self.n_layers + 1 - layer))
-
     def decode(self, mixed: Mixed, encoded: Encoded, X: Tensor | None = None) -> Tensor:
         """Return the output [..., S, G]."""
         return encoded.residual + mixed.h @ self.readout
@@ -104,9 +92,7 @@ def routed_model(
     """
     inside, named = (membership(perturbations, {p: sets[p] for p in programs}) for sets in (programs, namers))
     codes = placed(noise_codes(perturbations, seed), inside, named, d)
-    width = codes.shape[1]
-    drawn = generator(seed, "planted", "readout").normal(size=(max(width, len(genes)), width))
-    readout = EFFECT * np.linalg.qr(drawn)[0].T[:, : len(genes)]
+    readout = orthonormal_readout(codes.shape[1], len(genes), seed)
     return RoutedModel(
         dict(zip(perturbations, codes, strict=True)), readout, genes=genes, control=control, set_size=set_size
     )
@@ -165,13 +151,10 @@ def concept_model(
         seed: of all draws, each by names.
         set_size: cells a set.
     """
-    inside = membership(perturbations, programs)
-    noise = noise_codes(perturbations, seed)
-    codes = np.concatenate([noise, inside * loadings(inside, d)], axis=1)
-    width = noise.shape[1]
-    drawn = generator(seed, "planted", "concept").normal(size=(width, len(genes)))
+    codes = loaded_codes(perturbations, membership(perturbations, programs), d, seed)
+    drawn = generator(seed, "planted", "concept").normal(size=(NOISE, len(genes)))
     own = membership(genes, {program: outputs[program] for program in programs}).T.astype(float)
-    readout = np.concatenate([EFFECT / 2 * drawn / np.sqrt(width), EFFECT * own])
+    readout = np.concatenate([EFFECT / 2 * drawn / np.sqrt(NOISE), EFFECT * own])
     return RoutedModel(
         dict(zip(perturbations, codes, strict=True)), readout, genes=genes, control=control, set_size=set_size
     )

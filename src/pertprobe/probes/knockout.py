@@ -141,21 +141,30 @@ def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
 
 
 def _agreement_rows(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray) -> Iterator[dict[str, Any]]:
-    genes, outputs = ours.perturbation.values, ours.gene.values
-    deciles = expression_deciles(inputs.cells, genes)
-    sides = over_sets(ours), over_sets(theirs)
-    for program, found, short in each_program(inputs, genes, inputs.min_genes, "knocked-out genes"):
-        who = {"statistic": CONTROLLED, "program": program, "unit": UNIT, "n": len(found)}
-        if short:
-            yield evidence.not_evaluable(inputs.identity, short, **who)
-            continue
-        left_out = members(outputs, inputs.programs[program])
-        # Of copies and references only the program's own rows are needed: the others tell the spread of the subject's.
-        rows = None if inputs.identity.get("role", SUBJECT) == SUBJECT else found
-        r = correlations(*sides, left_out=left_out, rows=rows)
-        usable = varying(sides[0], left_out) & varying(sides[1], left_out)
-        row = agreement_row(inputs, r, deciles, CONTROLLED, program, found, usable)
+    for row, found, left_out in program_agreements(inputs, over_sets(ours), over_sets(theirs)):
         yield _with_ceiling(inputs, row, ours, theirs, found, left_out)
+
+
+def program_agreements(
+    inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray
+) -> Iterator[tuple[dict[str, Any], np.ndarray, np.ndarray]]:
+    """Yield each program's agreement of profile i of `ours` with i, against j of `theirs` [perturbation, gene].
+
+    With the positions of its genes, and those of the outputs that are left out as its own.
+    """
+    genes, outputs = ours.perturbation.values, ours.gene.values
+    deciles = expression_deciles(inputs.cells, genes) if len(genes) else np.array([], dtype=int)
+    # Of copies and references only the program's own rows are needed: the others tell the spread of the subject's.
+    whole = inputs.identity.get("role", SUBJECT) == SUBJECT
+    for program, found, short in each_program(inputs, genes, inputs.min_genes, "knocked-out genes"):
+        left_out = members(outputs, inputs.programs[program])
+        if short:
+            who = {"statistic": CONTROLLED, "program": program, "unit": UNIT, "n": len(found)}
+            yield evidence.not_evaluable(inputs.identity, short, **who), found, left_out
+            continue
+        r = correlations(ours, theirs, left_out=left_out, rows=None if whole else found)
+        usable = varying(ours, left_out) & varying(theirs, left_out)
+        yield agreement_row(inputs, r, deciles, CONTROLLED, program, found, usable), found, left_out
 
 
 def _all_genes_row(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray) -> dict[str, Any]:

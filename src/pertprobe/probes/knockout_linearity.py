@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.probes.base import MeasureInputs, TableInputs, TestInputs, averaged, each_program, members, stacked
+from pertprobe.probes.base import MeasureInputs, TableInputs, TestInputs, averaged, each_program, stacked
 from pertprobe.probes.knockout import (
     agreement_row,
     coexpression_profiles,
@@ -16,6 +16,7 @@ from pertprobe.probes.knockout import (
     expression_deciles,
     own_outputs,
     perturbation_of,
+    program_agreements,
     shared,
     units,
     varying,
@@ -128,19 +129,8 @@ def _profiles(inputs: TestInputs) -> tuple[xr.DataArray, xr.DataArray]:
 
 def _agreement_rows(inputs: TestInputs, shift: xr.DataArray, predicted: xr.DataArray) -> Iterator[Row]:
     """Yield for each program the agreement of profile i of `shift` with i, against j of `predicted`."""
-    genes, outputs = shift.perturbation.values, shift.gene.values
-    deciles = expression_deciles(inputs.cells, genes) if len(genes) else np.array([], dtype=int)
-    for program, found, short in each_program(inputs, genes, inputs.min_genes, "knocked-out genes"):
-        who = {"statistic": CONTROLLED, "program": program, "unit": UNIT, "n": len(found)}
-        if short:
-            yield evidence.not_evaluable(inputs.identity, short, **who)
-            continue
-        left_out = members(outputs, inputs.programs[program])
-        # Of copies and references only the program's own rows are needed: the others tell the spread of the subject's.
-        rows = None if inputs.identity.get("role", SUBJECT) == SUBJECT else found
-        r = correlations(shift, predicted, left_out=left_out, rows=rows)
-        usable = varying(shift, left_out) & varying(predicted, left_out)
-        yield _without_published(agreement_row(inputs, r, deciles, CONTROLLED, program, found, usable))
+    for row, *_ in program_agreements(inputs, shift, predicted):
+        yield _without_published(row)
 
 
 def _without_published(row: Row) -> Row:
