@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import jvp, vjp, vmap
+from torch.func import vjp, vmap
 
+from pertprobe.forward import jvp
 from pertprobe.jacobian import Factors, Point, respond
 from pertprobe.jacobian.between import between
 from pertprobe.jacobian.passes import push, total

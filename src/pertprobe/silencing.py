@@ -6,8 +6,9 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import jvp, vmap
+from torch.func import vmap
 
+from pertprobe.forward import jvp
 from pertprobe.jacobian.between import Between, between, directions, hidden
 from pertprobe.jacobian.chunks import LIVE, MEMORY_GB, batch_limit, footprint, in_batches
 from pertprobe.jacobian.points import Point, shares

@@ -2,8 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vmap
+from torch.func import vmap
 
+from pertprobe.forward import jvp
 from pertprobe.patching import CHUNK, Runs
 
 DIRECTIONS = 64

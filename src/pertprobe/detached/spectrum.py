@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, svds
 from torch import Tensor
-from torch.func import jvp, vjp, vmap
+from torch.func import vjp, vmap
 from torch.linalg import svdvals
 
+from pertprobe.forward import jvp
 from pertprobe.jacobian import Point, Singular
 from pertprobe.models.affine import AffineMap
 from pertprobe.models.base import Model

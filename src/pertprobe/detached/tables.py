@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import mannwhitneyu, rankdata
+from scipy.stats import mannwhitneyu
 
 from pertprobe.statistics.multiple import benjamini_hochberg
+from pertprobe.statistics.ranks import average_ranks
 
 TOP = 5
 """Genes by which a singular vector is named."""
@@ -65,7 +66,7 @@ def _of_map(
 def _programs(
     sizes: np.ndarray, genes: np.ndarray, programs: Mapping[str, Sequence[str]], min_genes: int
 ) -> Iterator[dict[str, Any]]:
-    scores = (rankdata(sizes) - 0.5) / len(sizes)
+    scores = (average_ranks(sizes) - 0.5) / len(sizes)
     for program, listed in programs.items():
         inside = np.isin(genes, list(listed))
         if min_genes <= inside.sum() < len(genes):

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vjp, vmap
+from torch.func import vjp, vmap
 
 from pertprobe.errors import PertprobeError
+from pertprobe.forward import jvp
 from pertprobe.jacobian.between import Between, encode, hidden, read
 from pertprobe.jacobian.points import Point, shares
 

@@ -1,0 +1,40 @@
+"""Forward-mode derivatives: torch's own, spared the seconds that torch takes to load a compiler nobody asked for."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from types import FunctionType
+from typing import Any
+
+import torch
+
+
+def jvp(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Return the value of a function and its derivative along the tangents, as `torch.func.jvp` does."""
+    _mark_as_not_compiled()
+    return torch.func.jvp(function, primals, tangents)
+
+
+@cache
+def _mark_as_not_compiled() -> None:
+    """Say of torch's Python references what torch would import its compiler to say: that they are not compiled.
+
+    In forward mode the sum of something with a constant goes through such a reference. On its first call torch imports
+    `torch._dynamo`, which takes longer than torch itself, only to mark the function; what carries the mark already is
+    called as it is. Where a version of torch has another mark, this one does nothing.
+    """
+    waiting, seen = list(vars(torch._refs).values()), set()
+    while waiting:
+        reference = waiting.pop()
+        if isinstance(reference, FunctionType) and reference not in seen:
+            seen.add(reference)
+            reference.__dict__.setdefault("__dynamo_disable", reference)
+            waiting.extend(_wrapped(reference))
+
+
+def _wrapped(function: FunctionType) -> Iterator[Any]:
+    """Yield what a decorator wrapped: the names that a function holds on to."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not yet filled
+            continue
