@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import h5py
 import numpy as np
 import pandas as pd
-import scipy
 
 from pertprobe.cell_file import CellFile, Node, by_columns, chunks, group_means, group_sums, take
 from pertprobe.errors import PertprobeError
 from pertprobe.files import atomic
 from pertprobe.messages import gathering, listed, meant, raise_together
 from pertprobe.seeding import generator
+from pertprobe.statistics.ranks import average_ranks
 
 Normalisation = Literal["log1p", "counts", "none"]
 
@@ -107,20 +108,26 @@ class CellSets:
     @classmethod
     def load(cls, path: str | Path) -> "CellSets":
         """Read what `write` wrote and verify its hash; raises `PertprobeError`."""
-        from anndata import read_h5ad
-
         CellFile(path).close()
-        cells = read_h5ad(path)
-        if not {"context", "hash"} <= set(cells.uns) or not {"set", "position"} <= set(cells.obs):
-            raise PertprobeError(
-                f"{path} holds no cell sets written by pertprobe (obs: set, position; uns: context, hash)"
-            )
-        shape = tuple(cells.obs[["set", "position"]].max() + 1)
-        batches = cells.obs["batch"].to_numpy().astype(str).reshape(shape) if "batch" in cells.obs else None
-        ids = cells.obs_names.to_numpy().astype(str).reshape(shape)
-        notes = tuple(str(note) for note in cells.uns["notes"])
-        values = cells.X.reshape(*shape, cells.n_vars)
-        return cls(values, tuple(cells.var_names), batches, ids, cells.uns["context"], cells.uns["hash"], notes)
+        with h5py.File(path) as file:
+            obs, uns = file["obs"], file.get("uns", {})
+            if not {"context", "hash"} <= set(uns) or not {"set", "position"} <= set(obs):
+                raise PertprobeError(
+                    f"{path} holds no cell sets written by pertprobe (obs: set, position; uns: context, hash)"
+                )
+            shape = tuple(_stored(obs[name]).max() + 1 for name in ("set", "position"))
+            batches = _stored(obs["batch"]).reshape(shape) if "batch" in obs else None
+            ids, genes = (_stored(frame[frame.attrs["_index"]]) for frame in (obs, file["var"]))
+            context, digest = (uns[name].asstr()[()] for name in ("context", "hash"))
+            values = _stored(file["X"]).reshape(*shape, len(genes))
+            return cls(values, tuple(genes), batches, ids.reshape(shape), context, digest, tuple(_stored(uns["notes"])))
+
+
+def _stored(node: h5py.Dataset | h5py.Group) -> np.ndarray:
+    """Return an array as `CellSets.write` left it; anndata takes longer to load than a job takes to read it."""
+    if isinstance(node, h5py.Group):
+        return _stored(node["categories"])[node["codes"][:]]
+    return node.asstr()[:].astype(str) if h5py.check_string_dtype(node.dtype) else node[:]
 
 
 @dataclass(frozen=True)
@@ -507,7 +514,7 @@ def _borrowed_name_faults(file: CellFile, plan: _Plan, source: CellSource) -> li
     for node, names in ((plan.node, plan.names), (x, x_names)):
         place = {name: i for i, name in enumerate(names)}
         values = take(node, plan.controls.index.to_numpy()[:64], np.array([place[name] for name in shared], int))
-        ranks.append(scipy.stats.rankdata(values, axis=1))
+        ranks.append(average_ranks(values, axis=1))
     varied = [(a, b) for a, b in zip(*ranks, strict=True) if len(shared) > 1 and np.ptp(a) and np.ptp(b)]
     agreement = [np.corrcoef(a, b)[0, 1] for a, b in varied]
     if not agreement or np.mean(agreement) >= SAME_GENES:

@@ -58,7 +58,9 @@ class DrawInputs:
 
 
 def write_figure(figure: Figure, paths: Iterable[str | Path]) -> None:
-    """Write a figure in the formats its paths name; no date goes into it."""
+    """Write a figure in the formats its paths name; no date goes into it. It is laid out once, for all of them."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     for path in paths:
         with atomic(path) as temporary:
             metadata = UNDATED.get(temporary.suffix)

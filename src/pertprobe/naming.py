@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from pertprobe.seeding import generator
+from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import Floats
 
 NEAREST = 10
@@ -61,7 +61,7 @@ def matched_features(chosen: Sequence[int], frequency: Floats, size: Floats, dra
     """
     alive = np.flatnonzero(frequency > 0)
     left = np.setdiff1d(alive, chosen)
-    ranks = np.stack([rankdata(frequency), rankdata(size)])
+    ranks = np.stack([average_ranks(frequency), average_ranks(size)])
     sets: list[list[int]] = []
     while len(sets) < draws and len(left) >= len(chosen):
         one = []

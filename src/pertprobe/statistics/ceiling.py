@@ -11,11 +11,11 @@ from math import nan, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
-import scipy
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from pertprobe.statistics.intervals import TOO_FEW, jackknife, percentiles
+from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import Floats
 
 BATCH = 2_000_000
@@ -82,7 +82,7 @@ def noise_ceiling(
     x, y = (np.asarray(side, dtype=np.float64) for side in (x, y))
     _check(x, y)
     profiles = np.concatenate([x, y])
-    profiles = scipy.stats.rankdata(profiles, axis=1) if correlation == "spearman" else profiles
+    profiles = average_ranks(profiles, axis=1) if correlation == "spearman" else profiles
     profiles = profiles - profiles.mean(axis=1, keepdims=True)
     found = _Parts(*(each[0] for each in _parts(profiles, np.ones((1, profiles.shape[1])), len(x))))
     if weights is None:

@@ -5,12 +5,12 @@ from math import inf, nan
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from pertprobe.statistics.held import holding
 from pertprobe.statistics.permutation import Test, permutation_test, summary
+from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import Floats, Integers, orders_within, strength_blocks
 from pertprobe.statistics.strength import strength_basis
 
@@ -78,7 +78,7 @@ def conserved_features(
 
 def _standardised_ranks(values: Floats) -> Floats:
     """Return mid-ranks over perturbations, of mean 0 and length 1 [P, F]; nan for a feature that does not vary."""
-    ranks = scipy.stats.rankdata(_levelled(values), axis=0)
+    ranks = average_ranks(_levelled(values))
     ranks -= ranks.mean(axis=0)
     length = np.linalg.norm(ranks, axis=0)
     return np.divide(ranks, length, out=np.full(ranks.shape, np.nan), where=length > 0)

@@ -3,9 +3,9 @@
 from math import nan, sqrt
 
 import numpy as np
-import scipy
 from numpy.random import Generator
 from numpy.typing import ArrayLike
+from scipy.special import stdtrit
 
 from pertprobe.statistics.sets import Floats
 
@@ -59,5 +59,5 @@ def jackknife(left_one_out: Floats, level: float) -> tuple[float, float]:
     if size < 2 or np.isnan(left_one_out).any():
         return nan, nan
     centre = left_one_out.mean()
-    half = scipy.stats.t.ppf((1 + level) / 2, size - 1) * sqrt((size - 1) / size * ((left_one_out - centre) ** 2).sum())
+    half = stdtrit(size - 1, (1 + level) / 2) * sqrt((size - 1) / size * ((left_one_out - centre) ** 2).sum())
     return float(centre - half), float(centre + half)

@@ -6,11 +6,11 @@ from math import factorial, prod
 from typing import Literal
 
 import numpy as np
-import scipy
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from pertprobe.statistics.permutation import SEPARABLE, Test, summary
+from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import Floats, Integers, orders_within, strength_blocks
 from pertprobe.statistics.strength import pairs_without_strength
 
@@ -76,7 +76,7 @@ def _orders(size: int, m: int, rng: Generator) -> Iterator[Integers]:
 def _standardised(similarity: Floats, correlation: str) -> Floats:
     """Return values (or their ranks) over pairs with mean 0 and sum of squares 1, symmetric, with diagonal 0."""
     upper = np.triu_indices(len(similarity), 1)
-    values = scipy.stats.rankdata(similarity[upper]) if correlation == "spearman" else similarity[upper]
+    values = average_ranks(similarity[upper]) if correlation == "spearman" else similarity[upper]
     values = values - values.mean()
     norm = np.linalg.norm(values)
     spread = norm > 1e-12 * np.abs(similarity[upper]).max(initial=0.0)

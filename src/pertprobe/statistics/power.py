@@ -1,7 +1,7 @@
 """Power of a permutation test against members that stand out by d standard deviations of the per-unit score."""
 
 import numpy as np
-import scipy
+from scipy.special import ndtr, ndtri
 
 
 def power(unit_sd: float, null_sd: float, alpha: float, d: float = 1.0) -> float:
@@ -15,7 +15,7 @@ def power(unit_sd: float, null_sd: float, alpha: float, d: float = 1.0) -> float
         return np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = np.float64(d) * unit_sd / null_sd
-    return float(scipy.stats.norm.cdf(shift - scipy.stats.norm.isf(alpha)))
+    return float(ndtr(shift + ndtri(alpha)))
 
 
 def smallest_effect(unit_sd: float, null_sd: float, alpha: float, power: float = 0.8) -> float:
@@ -25,4 +25,4 @@ def smallest_effect(unit_sd: float, null_sd: float, alpha: float, power: float =
     """
     if not unit_sd > 0:
         return np.nan
-    return float((scipy.stats.norm.isf(alpha) + scipy.stats.norm.ppf(power)) * null_sd / unit_sd)
+    return float((ndtri(power) - ndtri(alpha)) * null_sd / unit_sd)

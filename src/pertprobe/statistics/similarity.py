@@ -1,9 +1,9 @@
 """Similarity of profiles: cosine after the shared effect is removed, rank correlation without own outputs."""
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 
+from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import Floats
 
 
@@ -61,7 +61,7 @@ def spearman_matrix(
     keep = np.setdiff1d(np.arange(a.shape[1]), [] if left_out is None else left_out)
     a_outputs, b_outputs = _positions(a_outputs, keep), _positions(b_outputs, keep)
     a, b = a[:, keep], b[:, keep]
-    b_ranks = _ranks_without(b, scipy.stats.rankdata(b, axis=1), b_outputs)
+    b_ranks = _ranks_without(b, average_ranks(b, axis=1), b_outputs)
     return np.stack([_row(a[i], a_outputs[i], b, b_ranks, b_outputs) for i in range(len(a))])
 
 
@@ -76,7 +76,7 @@ def _row(a: Floats, output: int, b: Floats, b_ranks: Floats, b_outputs: np.ndarr
     own = np.full(len(b), output)
     repeated = np.where(b_outputs == output, -1, b_outputs)  # an output both have leaves only once
     tiled = np.broadcast_to(a, b.shape)
-    a_ranks = _ranks_without(tiled, scipy.stats.rankdata(a)[None], own)
+    a_ranks = _ranks_without(tiled, average_ranks(a)[None], own)
     a_ranks = _ranks_without(tiled, a_ranks, repeated)
     b_ranks = _ranks_without(b, b_ranks, np.where(b_outputs == output, -1, own))
     gone = _marks(own, b.shape) | _marks(b_outputs, b.shape)

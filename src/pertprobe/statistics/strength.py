@@ -7,9 +7,9 @@ does not know which units are members.
 """
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 
+from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import Floats
 
 DEGREE = 3
@@ -25,7 +25,7 @@ def strength_basis(strength: ArrayLike, linear: bool = False) -> Floats:
     strength = np.asarray(strength, dtype=np.float64)
     if not np.isfinite(strength).all():
         raise ValueError("strength must be finite for every unit")
-    ranks = (scipy.stats.rankdata(strength) - 0.5) / max(strength.size, 1)
+    ranks = (average_ranks(strength) - 0.5) / max(strength.size, 1)
     columns = np.polynomial.legendre.legvander(2 * ranks - 1, DEGREE)
     if linear:
         columns = np.column_stack([columns, strength / max(np.abs(strength).max(initial=0.0), 1e-300)])
