@@ -137,9 +137,17 @@ def test_a_planted_concept_is_found_and_random_programs_are_not():
     rows = rows_of(found, statistic="alignment").set_index("program")
     assert (rows.p[list(PROGRAMS)] <= 0.01).all()
     assert (rows.estimate[list(PROGRAMS)] > 0.5).all()
-    assert (rows.p[list(random)] > 0.01).all()
+    assert not (rows.p[list(random)] <= 0.01).any()
     assert set(found.statistic) == set(concept_alignment.STATISTICS)
     assert (rows_of(found, statistic="outcome_agreement").n_permutations == 39).all()
+
+
+def test_a_program_that_no_direction_tells_apart_is_not_evaluable():
+    found = measured(concept())
+    found["cav_accuracy"].loc[{"program": "Q"}] = 0.5
+    rows = rows_of(asked(found), statistic="alignment").set_index("program")
+    assert rows.evaluable.to_dict() == {"P": True, "Q": False}
+    assert rows.reason["Q"] == "no direction tells members from negatives: cross-validated accuracy 0.50"
 
 
 def test_every_program_has_a_row_and_its_reason():

@@ -48,6 +48,8 @@ UNIT = "perturbation"
 STATISTICS = ("alignment", "alignment_first", "cav_accuracy", "outcome_agreement", "mlp_alignment", "mlp_first")
 CONTROLLED = STATISTICS[0]
 """The statistic in which re-drawn copies and planted models are compared with the model."""
+EVEN = 0.5
+"""Balanced accuracy of a classifier that can tell nothing."""
 CORRELATIONS = (CONTROLLED,)
 """Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
 FIRST_ORDER = False
@@ -289,10 +291,19 @@ def controlled(inputs: TestInputs) -> Iterator[Row]:
         who = {"statistic": CONTROLLED, "program": program, "n": len(found), "n_background": len(names)}
         if not short and program not in own.program.values:
             short = "no gene of the program, and no target of its panels, is an output of the model"
-        if short:
+        if short := short or _indistinct(own, program):
             yield evidence.not_evaluable(inputs.identity, short, **who)
             continue
         yield _row(inputs, CONTROLLED, program, own[CONTROLLED].sel(program=program, layer=own.attrs["layer"]))
+
+
+def _indistinct(own: xr.Dataset, program: str) -> str:
+    """Say that no direction of the layer sets a program apart, where none does: what cannot be told is no concept."""
+    if "cav_accuracy" not in own:  # copies and planted models: only their alignment is measured
+        return ""
+    found = float(own.cav_accuracy.sel(program=program, layer=own.attrs["layer"])[0])
+    told = found > EVEN or not np.isfinite(found)
+    return "" if told else f"no direction tells members from negatives: cross-validated accuracy {found:.2f}"
 
 
 def references(inputs: TestInputs) -> Iterator[Row]:
