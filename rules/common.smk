@@ -197,8 +197,8 @@ def measurement_of(which):
 
 
 def responses_of(wildcards):
-    """Return the model's delta_y for a probe that chooses perturbations by it; of any other probe nothing."""
-    return f"{RESULTS}/measurements/delta_y/{wildcards.model}.nc" if wildcards.probe in BY_RESPONSE else []
+    """Return the delta_y of all models for a probe that chooses perturbations by it; of any other probe nothing."""
+    return every("measurements/delta_y/{model}.nc", model=MODELS) if wildcards.probe in BY_RESPONSE else []
 
 
 def copies_for(probe):

@@ -22,27 +22,29 @@ rule gather:
             "measuring:gather",
             "measuring:read_measurement",
             "measuring:write_measurement",
+            "files:copy",
         ),
     script:
         "../scripts/gather.py"
 
 
-# The models planted beside a model: closed forms with its genes, perturbations, programs and cells.
+# The models planted beside each model: closed forms with its genes, perturbations, programs and cells. They are
+# measured in less time than torch takes to load: one job for all models.
 rule measure_derived:
     input:
-        names="<results>/models/{model}/names.json",
-        seen="<results>/models/{model}/perturbations.tsv",
-        observed="<results>/models/{model}/observed.nc",
-        cells=cells_of,
+        names=every("models/{model}/names.json", model=MODELS),
+        seen=every("models/{model}/perturbations.tsv", model=MODELS),
+        observed=every("models/{model}/observed.nc", model=MODELS),
+        cells=list(map(cells_of_model, MODELS)),
         contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
         programs=program_files(),
         responses=responses_of,
     output:
-        "<results>/measurements/{probe}/derived/{model}.nc",
+        every("measurements/{{probe}}/derived/{model}.nc", model=MODELS),
     log:
-        "<results>/logs/measure_derived/{probe}/{model}.log",
+        "<results>/logs/measure_derived/{probe}.log",
     benchmark:
-        "<results>/benchmarks/measure_derived/{probe}/{model}.tsv"
+        "<results>/benchmarks/measure_derived/{probe}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:

@@ -1,8 +1,13 @@
-"""Join the shards of one probe and model."""
+"""Join the shards of one probe and model; one shard is the whole."""
 
 from pertprobe.job import job
 
 with job(snakemake):
-    from pertprobe.measuring import gather, read_measurement, write_measurement
+    from pertprobe.files import copy
 
-    write_measurement(gather([read_measurement(path) for path in snakemake.input]), snakemake.output[0])
+    if len(snakemake.input) == 1:
+        copy(snakemake.input[0], snakemake.output[0])
+    else:
+        from pertprobe.measuring import gather, read_measurement, write_measurement
+
+        write_measurement(gather([read_measurement(path) for path in snakemake.input]), snakemake.output[0])

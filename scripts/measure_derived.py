@@ -1,4 +1,4 @@
-"""Measure the models planted beside a model."""
+"""Measure the models planted beside each model."""
 
 from pertprobe.job import job
 
@@ -10,10 +10,13 @@ with job(snakemake):
     from pertprobe.probes.base import MeasureInputs
 
     given, params = snakemake.input, snakemake.params
-    card = read_card(given.names)
-    cells = CellSets.load(given.cells).for_genes(card["genes"])
-    asked = {name: params[name] for name in ("programs", "panels", "controls", "seed")}
     contexts = tuple(CellSets.load(path) for path in given.contexts)
-    models = derived_models(card, cells, given.programs, given.observed, contexts, **asked)
-    inputs = MeasureInputs(None, cells, contexts=contexts, **asked_of(params.asked, given, card))
-    write_measurement(measure_derived(snakemake.wildcards.probe, inputs, models), snakemake.output[0])
+    asked = {name: params[name] for name in ("programs", "panels", "controls", "seed")}
+    own = {name: given[name] for name in ("names", "seen", "observed", "cells", "responses") if given[name]}
+    for i, output in enumerate(snakemake.output):
+        files = {name: paths[i] for name, paths in own.items()} | {"programs": given.programs}
+        card = read_card(files["names"])
+        cells = CellSets.load(files["cells"]).for_genes(card["genes"])
+        models = derived_models(card, cells, given.programs, files["observed"], contexts, **asked)
+        inputs = MeasureInputs(None, cells, contexts=contexts, **asked_of(params.asked, files, card))
+        write_measurement(measure_derived(snakemake.wildcards.probe, inputs, models), output)

@@ -34,6 +34,12 @@ def atomic(target: str | Path) -> Iterator[Path]:
         shutil.rmtree(holder, ignore_errors=True)
 
 
+def copy(source: str | Path, target: str | Path) -> None:
+    """Copy a file, all or nothing."""
+    with atomic(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
 def write_json(value: Any, path: str | Path) -> None:
     """Write a value as JSON, keys sorted, all or nothing."""
     with atomic(path) as temporary:

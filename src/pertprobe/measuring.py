@@ -46,7 +46,10 @@ def measure_shard(
     lacking = sorted(module.NEEDS - inputs.model.capabilities)
     if lacking:
         return xr.Dataset(attrs={NOT_EVALUABLE: f"model has no {' and no '.join(lacking)}"})
-    names = units_of_shard(module.units(inputs), shard, shards)
+    units = list(module.units(inputs))
+    if not units:
+        return xr.Dataset(attrs={NOT_EVALUABLE: "nothing to measure"})
+    names = units_of_shard(units, shard, shards)
     if not names:
         return xr.Dataset(attrs={"empty": "more shards than units"})
     with torch.no_grad():
@@ -109,8 +112,6 @@ def gather(shards: Sequence[xr.Dataset]) -> xr.Dataset:
     refused = [shard for shard in filled if NOT_EVALUABLE in shard.attrs]
     if refused:
         return refused[0]
-    if not filled:
-        return xr.Dataset(attrs={NOT_EVALUABLE: "nothing to measure"})
     if "perturbation" not in filled[0].dims:
         return filled[0]
     along = [name for name in filled[0].data_vars if "perturbation" in filled[0][name].dims]

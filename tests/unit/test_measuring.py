@@ -248,8 +248,17 @@ def test_more_shards_than_units_are_empty_and_do_no_harm(wide_model):
     xr.testing.assert_identical(gather(shards), measure_shard("delta_y", inputs, 0, 1))
 
 
-def test_nothing_to_measure_is_not_evaluable():
-    assert "nothing to measure" in gather([xr.Dataset(attrs={"empty": "more shards than units"})]).attrs[NOT_EVALUABLE]
+def test_nothing_to_measure_is_not_evaluable(monkeypatch, wide_model):
+    monkeypatch.setattr("pertprobe.probes.delta_y.units", lambda inputs: [])
+    assert (
+        measure_shard("delta_y", request_of("delta_y", wide_model), 0, 1).attrs[NOT_EVALUABLE] == "nothing to measure"
+    )
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_one_shard_is_the_whole(probe, wide_model):
+    shard = measure_shard(probe, request_of(probe, wide_model), 0, 1)
+    xr.testing.assert_identical(gather([shard]), shard)
 
 
 @pytest.mark.parametrize("probe", PROBES)

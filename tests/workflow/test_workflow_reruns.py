@@ -15,8 +15,8 @@ COMPARING = Counter(compare=5)
 """Of all probes: two have a question about both pairs, knock-out about that of contexts, the Jacobian about none."""
 TESTED = JUDGING + Counter(["draw_controls"])
 """What follows any change of the evidence."""
-DERIVING = Counter(measure_derived=3)
-"""Of one probe: the models planted beside each model."""
+DERIVING = Counter(measure_derived=1)
+"""Of one probe: the models planted beside all models."""
 MEASURING = Counter(measure_targeted_jacobian=3, gather=3, rank_targeted_jacobian=3)
 PROBES = ("sae_features", "pert_embedding", "targeted_jacobian", "knockout")
 
