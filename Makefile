@@ -5,16 +5,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo demo-every test calibration calibration-short install lint lock benchmark clean
+.PHONY: demo test calibration calibration-short install lint lock benchmark clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
 
-demo-every: install  ## the demo with every probe
-	$(BIN)/snakemake --cores $(CORES) --configfile config/every_probe.yaml
-
 test: install  ## run every test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadgroup
 
 calibration: install  ## false positives, power, planted and untrained models: is the instrument right? results/calibration
 	$(BIN)/snakemake --cores $(CORES) -- calibration
