@@ -16,7 +16,6 @@ rule verdicts:
     params:
         thresholds=config["thresholds"],
         interest=config["power"],
-        representation=config["levels"]["representation"],
         code=code("verdict:verdicts", "verdict:planted_truth", *declared(*config["probes"])),
     script:
         "../scripts/verdicts.py"

@@ -14,6 +14,6 @@ with job(snakemake):
     probes = {name: load_probe(name) for name in tables.probe.unique()}
     primary = {name: probe.STATISTICS[0] for name, probe in probes.items()}
     controlled = {name: probe.CONTROLLED for name, probe in probes.items()}
-    truth = planted_truth(snakemake.input.get("truth"), snakemake.params.representation)
+    truth = planted_truth(snakemake.input.get("truth"))
     table = verdicts(tables, thresholds, primary, truth, controlled=controlled, interest=snakemake.params.interest)
     evidence.write(table, snakemake.output[0])

@@ -99,7 +99,7 @@ def verdicts(
     evidence: pd.DataFrame,
     thresholds: Mapping[str, Sequence[Condition]],
     primary: Mapping[str, str],
-    truth: Mapping[tuple[str, str, str], str] | None = None,
+    truth: Mapping[tuple[str, str], str] | None = None,
     *,
     controlled: Mapping[str, str] | None = None,
     interest: Mapping[str, float] | None = None,
@@ -107,7 +107,7 @@ def verdicts(
     """Return one verdict per subject row of each probe's primary statistic, its controls beside it.
 
     `thresholds` holds the conditions per probe, `primary` its primary statistic, `controlled` the one that its planted
-    models have; `truth` maps (probe, program, context) to what was planted in simulated data. `interest` holds `d`, the
+    models have; `truth` maps (program, context) to what was planted in simulated data. `interest` holds `d`, the
     smallest effect of interest in sd of the per-unit score, and `power`, the chance with which it must be found before
     its absence is a fail.
     """
@@ -144,7 +144,7 @@ def _verdict(
         **judged._asdict(),
         **{f"{role}_control": answer for role, answer in controls.items()},
         "conditions": "; ".join(_shown(row, condition) for condition in conditions),
-        "planted": truth.get((row["probe"], row["program"], row["context"]), ""),
+        "planted": truth.get((row["program"], row["context"]), ""),
     }
 
 
@@ -271,15 +271,15 @@ def _shown(row: Mapping[str, Any], condition: Condition) -> str:
     return f"{column} {text} {sign} {value}"
 
 
-def planted_truth(path: str | Path | None, probes: Sequence[str]) -> dict[tuple[str, str, str], str]:
-    """Read what a simulation planted, for the probes of the representation: (probe, program, context) -> words.
+def planted_truth(path: str | Path | None) -> dict[tuple[str, str], str]:
+    """Read what a simulation planted in the cells: (program, context) -> words.
 
     Empty for real cells, which have no truth file.
     """
     if not path:
         return {}
     table = pd.read_csv(path, sep="\t", keep_default_na=False)
-    return {(probe, row.program, row.context): row.planted for probe in probes for row in table.itertuples()}
+    return {(row.program, row.context): row.planted for row in table.itertuples()}
 
 
 def readings(

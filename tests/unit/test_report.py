@@ -37,10 +37,10 @@ def judged(*rows, truth=None):
     return table, verdicts(table, THRESHOLDS, {"knockout": "agreement", "pert_embedding": "coherence"}, truth)
 
 
-def page(tmp_path, *rows, truth=None, card=None, further=None):
+def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS):
     """Write a report of these evidence rows; return its text."""
     table, verdict = judged(*rows, truth=truth)
-    reading = readings(verdict, LEVELS, {})
+    reading = readings(verdict, levels, {})
     for name, each in (("verdicts", verdict), ("readings", reading)):
         evidence.write(each, tmp_path / f"{name}.tsv")
     evidence.write(table, tmp_path / "knockout.tsv")
@@ -55,7 +55,7 @@ def page(tmp_path, *rows, truth=None, card=None, further=None):
     card = card or {**known, **full, **related, "warnings": ["mind the <gap>"]}
     (tmp_path / "card.json").write_text(json.dumps({**known, **card}))
     evidence.write(pd.DataFrame({"model": ["m"], "explained": [0.87654]}), tmp_path / "sae.tsv")
-    write_figure(verdict_matrix(verdict, ["m"], LEVELS), [tmp_path / "verdict_matrix.svg"])
+    write_figure(verdict_matrix(verdict, ["m"], levels), [tmp_path / "verdict_matrix.svg"])
     for name in ("knockout", "controls", "cascade"):
         write_figure(nothing_to_draw(f"the figure {name}"), [tmp_path / f"{name}.svg"])
     paths = {name: tmp_path / f"{name}.tsv" for name in ("verdicts", "readings", "evaluability")}
@@ -64,7 +64,7 @@ def page(tmp_path, *rows, truth=None, card=None, further=None):
     paths |= {name: tmp_path / f"{name}.svg" for name in ("controls", "cascade")}
     files = SimpleNamespace(**paths, **{key: [tmp_path / each for each in value] for key, value in lists.items()})
     params = SimpleNamespace(
-        run="mine", models={"m": {}}, probes=["knockout"], sae=["joint"], thresholds=THRESHOLDS, levels=LEVELS,
+        run="mine", models={"m": {}}, probes=["knockout"], sae=["joint"], thresholds=THRESHOLDS, levels=levels,
         interest={"d": 0.75, "power": 0.9},
     )  # fmt: skip
     if further is not None:
@@ -160,8 +160,9 @@ def test_the_page_is_the_same_every_time(tmp_path):
 
 
 def test_known_truth_is_compared_in_words(tmp_path):
-    truth = {("knockout", "P", "line_a"): "shared", ("knockout", "Q", "line_a"): "decoy"}
-    text = page(tmp_path, asked("P", 0.001), asked("Q", 0.5), truth=truth)
+    truth = {("P", "line_a"): "shared", ("Q", "line_a"): "decoy"}
+    levels = {"representation": ["knockout"], "causal": []}
+    text = page(tmp_path, asked("P", 0.001), asked("Q", 0.5), truth=truth, levels=levels)
     assert "1 of 1 rows with a planted effect here, 0 of 1 rows of decoys" in text
     assert "Truth is known here" not in page(tmp_path, asked("P", 0.001))
 
@@ -202,7 +203,7 @@ def test_long_lists_are_cut_and_counted():
 
 
 def test_no_truth_no_sentence():
-    assert agreement_with_truth(judged(asked("P", 0.001))[1]) == ""
+    assert agreement_with_truth(judged(asked("P", 0.001))[1], ["one"]) == ""
 
 
 def test_numbers_have_three_digits_and_gaps_are_empty():

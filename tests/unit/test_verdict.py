@@ -271,13 +271,13 @@ def test_verdicts_know_no_probe_by_name():
     assert [name for name in names if name in source] == []
 
 
-def test_planted_truth_stands_beside_representation_probes_only(tmp_path):
+def test_planted_truth_stands_beside_every_probe(tmp_path):
     (tmp_path / "truth.tsv").write_text("program\tcontext\tplanted\nP\tc\tshared\nP\td\tabsent\n")
-    truth = planted_truth(tmp_path / "truth.tsv", ["one"])
+    truth = planted_truth(tmp_path / "truth.tsv")
     table = judged(evidence_row(), evidence_row(probe="two"), evidence_row(context="d", model="n"), truth=truth)
     found = {(row.probe, row.model): row.planted for row in table.itertuples()}
-    assert found == {("one", "m"): "shared", ("two", "m"): "", ("one", "n"): "absent"}
-    assert planted_truth([], ["one"]) == {}
+    assert found == {("one", "m"): "shared", ("two", "m"): "shared", ("one", "n"): "absent"}
+    assert planted_truth([]) == {}
 
 
 def test_a_level_needs_two_evaluable_probes():

@@ -52,7 +52,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "control_answers": words.control_answers(verdicts),
         "found": list(words.found(verdicts, readings)),
         "not_evaluable": list(words.not_evaluable(verdicts)),
-        "truth": words.agreement_with_truth(verdicts),
+        "truth": words.agreement_with_truth(verdicts, params.levels["representation"]),
         "verdicts": verdicts.to_dict("records"),
         "readings": readings.sort_values("reading", key=_unclear, kind="stable").to_dict("records"),
         "evaluability": _evaluability(files.evaluability),

@@ -1,6 +1,6 @@
 """What was found and what was not evaluable, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -69,9 +69,13 @@ def control_answers(verdicts: pd.DataFrame) -> list[dict[str, object]]:
     return rows
 
 
-def agreement_with_truth(verdicts: pd.DataFrame) -> str:
-    """Say how verdicts compare with what was planted; empty for real cells."""
-    answered = verdicts[(verdicts.planted != "") & verdicts.verdict.isin([PASS, FAIL])]
+def agreement_with_truth(verdicts: pd.DataFrame, representation: Sequence[str]) -> str:
+    """Say how verdicts compare with what was planted; empty for real cells.
+
+    Of the probes of the representation: what is in the cells a trained model holds, but need not route as the cells do.
+    """
+    known = verdicts[(verdicts.planted != "") & verdicts.probe.isin(representation)]
+    answered = known[known.verdict.isin([PASS, FAIL])]
     if answered.empty:
         return ""
     kinds = {"with a planted effect here": ["shared", "context_specific"], "of decoys": ["decoy"],
