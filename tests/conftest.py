@@ -29,6 +29,7 @@ def shared_path_fixture():
     return shared_path
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Keep together what shares fixtures when several processes run the tests; the workflow first: it takes longest."""
     items.sort(key=lambda item: item.path.parent.name != "workflow")
