@@ -5,13 +5,20 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test calibration calibration-short install lint lock benchmark clean
+.PHONY: demo test test-workflow test-others calibration calibration-short install lint lock benchmark clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
 
+# The workflow's tests wait for its jobs most of the time: the others run beside them.
 test: install  ## run every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadgroup
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-workflow test-others
+
+test-workflow: install  ## those that run Snakemake
+	$(BIN)/python -m pytest tests/workflow
+
+test-others: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/workflow
 
 calibration: install  ## false positives, power, planted and untrained models: is the instrument right? results/calibration
 	$(BIN)/snakemake --cores $(CORES) -- calibration

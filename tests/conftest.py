@@ -8,8 +8,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("PERTPROBE_SHARED") or ROOT.parent / "shared").resolve()
 REASON = "the shared folder is absent"
-TOGETHER = {"calibration", "demo", "workflow"}
-"""Folders whose files share fixtures that are dear; elsewhere each file has its own."""
 
 
 def shared_path(*parts):
@@ -27,15 +25,6 @@ def shared_path(*parts):
 @pytest.fixture(name="shared_path", scope="session")
 def shared_path_fixture():
     return shared_path
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Keep together what shares fixtures when several processes run the tests; the workflow first: it takes longest."""
-    items.sort(key=lambda item: item.path.parent.name != "workflow")
-    for item in items:
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(str(folder if folder.name in TOGETHER else item.path)))
 
 
 def pytest_terminal_summary(terminalreporter):
