@@ -60,3 +60,6 @@ rule detached_jacobian:
         "<results>/evidence/detached_jacobian.tsv",
         multiext("<results>/figures/detached_jacobian", ".svg", ".pdf", ".png"),
         tables_of("detached_jacobian"),
+
+
+REPORTED["detached_jacobian"] = f"{RESULTS}/tables/detached_jacobian/maps.tsv"

@@ -58,3 +58,6 @@ rule jacobian_divergence:
         "<results>/evidence/jacobian_divergence.tsv",
         multiext("<results>/figures/jacobian_divergence", ".svg", ".pdf", ".png"),
         tables_of("jacobian_divergence"),
+
+
+REPORTED["jacobian_divergence"] = f"{RESULTS}/tables/jacobian_divergence/programs.tsv"

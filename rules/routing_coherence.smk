@@ -58,3 +58,6 @@ rule routing_coherence:
         "<results>/evidence/routing_coherence.tsv",
         multiext("<results>/figures/routing_coherence", ".svg", ".pdf", ".png"),
         tables_of("routing_coherence"),
+
+
+REPORTED["routing_coherence"] = f"{RESULTS}/tables/routing_coherence/summary.tsv"
