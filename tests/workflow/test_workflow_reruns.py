@@ -126,7 +126,8 @@ def test_another_model_measures_nothing_of_the_others_again(demo):
     measured = {name for name in outputs if name.startswith(("measurements", "trained", "sae", "spaces"))}
     measured |= {name for name in outputs if name.startswith("models") and not name.endswith("card.json")}
     assert measured
-    assert [name for name in measured if "another" not in name] == []
+    again = [name for name in measured if "another" not in name]
+    assert [name for name in again if "/derived/" not in name] == []  # planted models of all are one job
 
 
 def test_more_permutations_measure_nothing_again(demo):

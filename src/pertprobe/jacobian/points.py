@@ -75,5 +75,5 @@ def check_multiplicity(model: Model, code: Tensor, point: Point) -> None:
     if error > TOLERANCE:
         raise PertprobeError(
             f"The mean cell with multiplicity {copies} gives another output than {copies} copies of it (relative error "
-            f"{error:.2g}): the model is no set function. Set at: cells for targeted_jacobian."
+            f"{error:.2g}): the model is no set function. Set at: cells for the probe."
         )
