@@ -19,6 +19,7 @@ with job(snakemake):
     pca = PrincipalComponents.load(given.pca).to(hardware) if given.get("pca") else None
     contexts = tuple(CellSets.load(path) for path in given.get("contexts", []))
     asked = asked_of(params.asked, given, model_names(model))
-    inputs = MeasureInputs(model, cells_for(model, given.cells), sae=sae, pca=pca, contexts=contexts, **asked)
+    memory = {"memory_gb": snakemake.config["memory_gb"]}
+    inputs = MeasureInputs(model, cells_for(model, given.cells), sae=sae, pca=pca, contexts=contexts, **asked, **memory)
     shard, shards = int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)
     write_measurement(measure_shard(params.probe, inputs, shard, shards, **params.copies), snakemake.output[0])

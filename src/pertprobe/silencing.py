@@ -10,9 +10,10 @@ from torch.func import vmap
 
 from pertprobe.forward import jvp
 from pertprobe.jacobian.between import Between, between, directions, hidden
-from pertprobe.jacobian.chunks import LIVE, MEMORY_GB, batch_limit, footprint, in_batches
+from pertprobe.jacobian.chunks import LIVE, batch_limit, footprint, in_batches
 from pertprobe.jacobian.points import Point, shares
 from pertprobe.models.base import Model
+from pertprobe.sharding import MEMORY_GB
 
 Value = Literal["zero", "mean"]
 """What a silenced gene is set to: zero, or its mean over each set."""

@@ -24,7 +24,7 @@ from pertprobe.jacobian import (
     routing_jacobian,
 )
 from pertprobe.jacobian.points import shares
-from pertprobe.models.base import Model, encode_each
+from pertprobe.models.base import encode_each
 from pertprobe.probes.base import MeasureInputs
 from pertprobe.progress import counted
 from pertprobe.roles import SUBJECT
@@ -108,7 +108,7 @@ def routing_sketches(inputs: MeasureInputs, names: Sequence[str], at: Place) -> 
     quiet = _mean_response(inputs, at.point, model.encode_perturbations([model.control]))
     for block in _blocks(names):
         codes = encode_each(model, block)
-        J = routing_jacobian(model, codes, at.point)
+        J = routing_jacobian(model, codes, at.point, memory_gb=inputs.memory_gb)
         sketch = drawn(J[0, 0].numel(), size, seed, "routing")
         found = {"routing": sketch.of(J.flatten(2)), "delta_y": _mean_response(inputs, at.point, codes) - quiet}
         if by_features:
@@ -144,7 +144,7 @@ def causal_sketches(
     rows, columns = ([listed.index(name) for name in genes] for listed in (model.output_genes, model.genes))
     sketch = drawn(len(genes) ** 2, inputs.settings["sketch"], inputs.seed, "causal", basis(genes))
     for block in _blocks(names):
-        rows_of = _rows_of(model, encode_each(model, block), at.point, columns)
+        rows_of = _rows_of(inputs, encode_each(model, block), at.point, columns)
         chunk = max(1, ENTRIES // (len(block) * len(at.point.X) * len(columns)))
         total = 0.0
         for start in range(0, len(rows), chunk):
@@ -153,11 +153,14 @@ def causal_sketches(
         yield {"causal": total}
 
 
-def _rows_of(model: Model, codes: Tensor, point: Point, columns: Sequence[int]) -> Callable[[Sequence[int]], Tensor]:
+def _rows_of(
+    inputs: MeasureInputs, codes: Tensor, point: Point, columns: Sequence[int]
+) -> Callable[[Sequence[int]], Tensor]:
     """Return what gives some rows of the Jacobians, at some columns [P, n_sets, rows, columns]."""
+    model, memory = inputs.model, {"memory_gb": inputs.memory_gb}
     if not hasattr(model, "narrow"):
-        return lambda rows: panel_jacobian(model, codes, point, rows, columns).values
-    cores = jacobian_cores(model, codes, point)
+        return lambda rows: panel_jacobian(model, codes, point, rows, columns, **memory).values
+    cores = jacobian_cores(model, codes, point, **memory)
     return lambda rows: cores.outputs(rows).entries(range(len(rows)), columns)
 
 

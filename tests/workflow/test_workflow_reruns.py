@@ -44,6 +44,10 @@ def test_without_a_change_there_is_nothing_to_do(demo):
     assert demo.plan(tiny()).jobs == Counter()
 
 
+def test_another_budget_of_memory_makes_nothing_again(demo):
+    assert demo.plan(tiny() | {"memory_gb": 0.5}).jobs == Counter()
+
+
 def test_a_changed_threshold_only_judges_again(demo):
     config = tiny()
     config["thresholds"]["sae_features"][1][2] = 0.2

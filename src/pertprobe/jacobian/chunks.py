@@ -12,8 +12,6 @@ from pertprobe.jacobian.between import Between, hidden
 from pertprobe.progress import counted
 from pertprobe.sharding import BLOCK
 
-MEMORY_GB = 1.0
-"""Memory that a call may use beside its result, where it is not told."""
 BATCH = {"cpu": BLOCK, "cuda": 4096}
 """Device -> most perturbations in one batch. On a CPU the last batch is padded, and a padded perturbation is work for
 nothing; a GPU is kept busy by large batches alone."""

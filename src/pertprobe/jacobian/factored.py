@@ -7,12 +7,13 @@ from torch import Tensor
 
 from pertprobe.errors import PertprobeError
 from pertprobe.jacobian.between import Between, between
-from pertprobe.jacobian.chunks import MEMORY_GB, chunks, in_batches
+from pertprobe.jacobian.chunks import chunks, in_batches
 from pertprobe.jacobian.factors import Core, Factors
 from pertprobe.jacobian.panel import share_open
 from pertprobe.jacobian.passes import Ask, each_cell, pull, push, total
 from pertprobe.jacobian.points import Derivative, Point, shares
 from pertprobe.models.base import Model
+from pertprobe.sharding import MEMORY_GB
 
 
 def jacobian_factors(

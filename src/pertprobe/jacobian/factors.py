@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pertprobe.jacobian.chunks import MEMORY_GB
+from pertprobe.sharding import MEMORY_GB
 
 
 class Singular(NamedTuple):

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from pertprobe.jacobian.between import Between, between, directions, hidden
-from pertprobe.jacobian.chunks import MEMORY_GB, Chunks, chunks, in_batches
+from pertprobe.jacobian.chunks import Chunks, chunks, in_batches
 from pertprobe.jacobian.passes import Ask, each_cell, pull, push, total
 from pertprobe.jacobian.points import Derivative, Point, shares
 from pertprobe.models.base import Model
+from pertprobe.sharding import MEMORY_GB
 
 
 class PanelJacobian(NamedTuple):

@@ -7,10 +7,11 @@ from torch.func import jacrev, vmap
 
 from pertprobe.errors import PertprobeError
 from pertprobe.jacobian.between import between
-from pertprobe.jacobian.chunks import MEMORY_GB, chunks, in_batches
+from pertprobe.jacobian.chunks import chunks, in_batches
 from pertprobe.jacobian.passes import push_code
 from pertprobe.jacobian.points import Point
 from pertprobe.models.base import Model
+from pertprobe.sharding import MEMORY_GB
 
 
 def routing_jacobian(

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from pertprobe.jacobian.between import between
-from pertprobe.jacobian.chunks import MEMORY_GB, in_batches
+from pertprobe.jacobian.chunks import in_batches
 from pertprobe.jacobian.panel import Block, added, block, one, share_open
 from pertprobe.jacobian.passes import check_single, each_cell, signed, total
 from pertprobe.jacobian.points import Point
 from pertprobe.models.base import Model
 from pertprobe.seeding import generator
+from pertprobe.sharding import MEMORY_GB
 
 PILOT = 2
 """Draws of a half before the number of the other half's is settled."""

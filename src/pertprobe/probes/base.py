@@ -12,6 +12,7 @@ from pertprobe.cells import CellSets
 from pertprobe.programs import Panel, Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
+from pertprobe.sharding import MEMORY_GB
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
@@ -53,6 +54,8 @@ class MeasureInputs:
     """Of the run, for probes whose measurement draws."""
     responses: pd.DataFrame | None = None
     """The subject's mean delta_y [perturbation, gene], for probes that choose perturbations by it."""
+    memory_gb: float = MEMORY_GB
+    """What derivatives and batches of knock-outs may use beside their result."""
 
     @property
     def perturbations(self) -> list[str]:

@@ -66,7 +66,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     codes = encode_each(model, names)
     point = cells_point(cells.values, model.batch_indices(cells.batches), codes)
     error = inputs.settings["error"] if subject else ANY
-    found = diagonal_by_signs(model, codes, point, *genes.positions(model), error=error, seed=inputs.seed)
+    drawn = {"error": error, "seed": inputs.seed, "memory_gb": inputs.memory_gb}
+    found = diagonal_by_signs(model, codes, point, *genes.positions(model), **drawn)
     values, opened = (each.cpu().numpy().swapaxes(0, 1) for each in (found.values, found.open))
     measured = panels.dataset(values, opened, names, genes)
     return measured.assign(_beside(inputs, genes, found, measured)) if subject else measured

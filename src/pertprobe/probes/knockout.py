@@ -84,7 +84,7 @@ def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
     if "stages" in model.capabilities:
         code = model.encode_perturbations([perturbation])[0]
         point = cells_point(cells.values, model.batch_indices(cells.batches), code)
-        return knockout_shifts(model, code, point, genes, value).swapaxes(0, 1)
+        return knockout_shifts(model, code, point, genes, value, memory_gb=inputs.memory_gb).swapaxes(0, 1)
     before = model.predict(cells.values, perturbation, cells.batches).mean(-2)
     edited = (silenced(cells.values, gene, value) for gene in counted(genes, "knock-outs"))
     return torch.stack([model.predict(each, perturbation, cells.batches).mean(-2) - before for each in edited], dim=1)

@@ -94,7 +94,8 @@ def _jacobian(inputs: MeasureInputs, names: Sequence[str]) -> np.ndarray:
     code = model.encode_perturbations([knockout.perturbation_of(inputs)])
     point, outputs = place(inputs).point, range(len(model.output_genes))
     blocks = [genes[start : start + BLOCK] for start in range(0, len(genes), BLOCK)]
-    found = [panel_jacobian(model, code, point, outputs, block).values[0] for block in blocks]
+    memory = {"memory_gb": inputs.memory_gb}
+    found = [panel_jacobian(model, code, point, outputs, block, **memory).values[0] for block in blocks]
     return torch.cat(found, dim=-1).mT.detach().cpu().numpy().astype(np.float32)
 
 

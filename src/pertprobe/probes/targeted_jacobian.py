@@ -48,7 +48,9 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
         return xr.Dataset(attrs={NOT_EVALUABLE: reason})
     point, label = _point(inputs)
     codes = encode_each(inputs.model, names)
-    found = panel_jacobian(inputs.model, codes, point, *genes.positions(inputs.model), inputs.settings["derivative"])
+    places = genes.positions(inputs.model)
+    asked = (inputs.model, codes, point, *places, inputs.settings["derivative"])
+    found = panel_jacobian(*asked, memory_gb=inputs.memory_gb)
     values, opened = (each.detach().cpu().numpy().swapaxes(0, 1) for each in found)
     return panels.dataset(values, opened, names, genes, label)
 
