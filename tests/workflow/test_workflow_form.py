@@ -96,6 +96,16 @@ def test_the_conda_environment_equals_the_lock():
     assert (ROOT / "envs/pertprobe.yaml").read_text() == made
 
 
+def test_the_conda_environment_takes_the_versions_of_its_own_python():
+    """Where the lock has two, one for Python before 3.12 and one from it on."""
+    twice = dict(re.findall(r"^([a-z0-9-]+)==(\S+) ; python_full_version < '3.12'", LOCK, re.MULTILINE))
+    pinned = dict(re.findall(r"^  - ([a-z0-9-]+)=([^=\s]+)$", (ROOT / "envs/pertprobe.yaml").read_text(), re.MULTILINE))
+    assert pinned["python"] == "3.11"
+    both = twice.keys() & pinned.keys()
+    assert {"numpy", "zarr"} <= both
+    assert {name: pinned[name] for name in both} == {name: twice[name] for name in both}
+
+
 def test_every_direct_dependency_is_locked_except_torch():
     wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
     names = {re.match("[a-z0-9-]+", requirement).group() for requirement in wanted}
