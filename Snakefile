@@ -32,6 +32,7 @@ for probe in config["probes"]:
 include: "rules/verdicts.smk"
 include: "rules/figures.smk"
 include: "rules/calibration.smk"
+include: "rules/atlas.smk"
 
 
 rule all:

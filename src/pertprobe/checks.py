@@ -44,6 +44,7 @@ def check_references(config: Config) -> list[str]:
             for pair in pairs
         ),
         *((f"sae.{name}.models", sae["models"], models, "models") for name, sae in (config.get("sae") or {}).items()),
+        ("atlas.models", _of_atlas(config, "models"), models, "models"),
         *_probe_references(config),
     ]
     for key, names, known, section in named:
@@ -160,10 +161,19 @@ def _unknown_perturbations(config: Config, models: Mapping[str, "Model"]) -> Ite
     wanted = [("detached_jacobian.at", name) for name in (probes.get("detached_jacobian") or {}).get("at", [])]
     for probe in (*SILENCING, "input_sensitivity"):
         wanted.append((f"{probe}.perturbation", (probes.get(probe) or {}).get("perturbation", "control")))
-    for (key, perturbation), (name, model) in product(wanted, models.items()):
-        if perturbation not in ("control", *model.perturbations):
-            near = meant(perturbation, model.perturbations)
-            yield f"probes.{key}: '{perturbation}' is no perturbation of {name}.{near}"
+    each = [(f"probes.{key}", perturbation, name) for (key, perturbation), name in product(wanted, models)]
+    of_atlas = [name for name in _of_atlas(config, "models") or models if name in models]
+    each += [("atlas.perturbations", *pair) for pair in product(_of_atlas(config, "perturbations"), of_atlas)]
+    for key, perturbation, name in each:
+        if perturbation not in ("control", *models[name].perturbations):
+            near = meant(perturbation, models[name].perturbations)
+            yield f"{key}: '{perturbation}' is no perturbation of {name}.{near}"
+
+
+def _of_atlas(config: Config, key: str) -> list[str]:
+    """Return the names that the atlas lists; none where it asks for all."""
+    found = (config.get("atlas") or {}).get(key, "all")
+    return [] if found == "all" else found
 
 
 def control_faults(config: Config) -> Iterator[str]:

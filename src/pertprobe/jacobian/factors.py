@@ -102,6 +102,14 @@ class Core(NamedTuple):
         """Return the Jacobians as two factors; the left one is [..., G_out, K]."""
         return Factors(self.open[..., None] * (self.output_weight @ self.core), self.input_weight)
 
+    def entries(self, targets: Sequence[int], regulators: Sequence[int]) -> Tensor:
+        """Return some entries [..., targets, regulators], multiplied out from the side that takes fewer products."""
+        targets, regulators, (D, K) = list(targets), list(regulators), self.core.shape[-2:]
+        rows, columns = self.output_weight[targets], self.input_weight[:, regulators]
+        by_rows, by_columns = len(targets) * K * (D + len(regulators)), len(regulators) * D * (K + len(targets))
+        found = (rows @ self.core) @ columns if by_rows <= by_columns else rows @ (self.core @ columns)
+        return self.open[..., targets, None] * found
+
     def outputs(self, targets: Sequence[int]) -> Factors:
         """Return the Jacobians of some outputs alone, as two factors."""
         chosen = list(targets)

@@ -1,0 +1,60 @@
+# Every perturbation x every gene pair at the mean cell, as factors: a target of its own, `snakemake atlas`.
+
+ATLAS = config["atlas"]
+ASKED_OF_ATLAS = {
+    "perturbations": None if ATLAS["perturbations"] == "all" else ATLAS["perturbations"],
+    "derivative": ATLAS["derivative"],
+    "dtype": ATLAS["dtype"],
+}
+WRITING_ATLAS = (
+    "atlas.writing:write_atlas",
+    "measuring:cells_for",
+    "models:load_model",
+)
+
+
+rule atlas:
+    input:
+        every("atlas/{model}.zarr", model=MODELS if ATLAS["models"] == "all" else ATLAS["models"]),
+
+
+rule write_atlas:
+    input:
+        model=model_directory,
+        seen="<results>/models/{model}/perturbations.tsv",
+        cells=cells_of,
+    output:
+        temp(directory("<results>/atlas/shards/{model}/{shard}-of-{shards}.zarr")),
+    log:
+        "<results>/logs/write_atlas/{model}/{shard}-of-{shards}.log",
+    benchmark:
+        "<results>/benchmarks/write_atlas/{model}/{shard}-of-{shards}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        asked=ASKED_OF_ATLAS,
+        loading=lambda wildcards: loading(wildcards.model),
+        code=code(*WRITING_ATLAS),
+    script:
+        "../scripts/atlas.py"
+
+
+rule join_atlas:
+    input:
+        every("atlas/shards/{{model}}/{shard}-of-{shards}.zarr", shard=range(SHARDS), shards=SHARDS),
+    output:
+        directory("<results>/atlas/{model}.zarr"),
+    log:
+        "<results>/logs/join_atlas/{model}.log",
+    benchmark:
+        "<results>/benchmarks/join_atlas/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
+        asked=ASKED_OF_ATLAS,
+        loading=lambda wildcards: loading(wildcards.model),
+        written=code(*WRITING_ATLAS),
+        code=code("atlas.writing:join_atlases"),
+    script:
+        "../scripts/join_atlas.py"
