@@ -118,3 +118,17 @@ def test_files_of_autoencoders_and_regulons_are_given_paths(config):
     config |= {"simulate": {}}
     config["probes"]["regulon_recovery"]["regulons"]["a"] = "<results>/simulated/regulons.tsv"
     assert "<results>/simulated/regulons.tsv" not in given_paths(config)
+
+
+def test_names_that_the_atlas_lists_and_nothing_has_are_named(config):
+    config["atlas"] = {"models": ["fewshoot"], "perturbations": ["control", "STAT1"]}
+    assert check_references(config) == [
+        "atlas.models: 'fewshoot' is not under models (found: fewshot). Did you mean 'fewshot'?"
+    ]
+    config["atlas"] = {"models": ["fewshot"], "perturbations": ["control", "STAT1", "stat2", "x"]}
+    assert faults(config) == (
+        "atlas.perturbations: 'stat2' is no perturbation of fewshot. Did you mean 'STAT2'?",
+        "atlas.perturbations: 'x' is no perturbation of fewshot.",
+    )
+    config["atlas"] = {"models": "all", "perturbations": "all"}
+    check_inputs(config)

@@ -42,6 +42,8 @@ def formed(request):
 
 def test_entries_and_rows_are_those_of_the_matrix(formed):
     jacobians, whole = formed
+    for targets, regulators in ((TARGETS, REGULATORS), (range(len(GENES)), [4]), ([4], range(len(GENES)))):
+        close(jacobians.entries(targets, regulators), whole[:, list(targets)][..., list(regulators)])
     close(jacobians.outputs(TARGETS).rows(range(3)), whole[:, TARGETS])
     factors = jacobians.outputs(range(len(GENES)))
     close(factors.rows(TARGETS), whole[:, TARGETS])
