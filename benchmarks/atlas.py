@@ -37,7 +37,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     model = published_model(given.device)
-    write_atlas(model, cells_of(model), Path(tempfile.mkdtemp()) / "warm.zarr", model.perturbations[:8])
+    with tempfile.TemporaryDirectory() as folder:  # warms up
+        write_atlas(model, cells_of(model), Path(folder) / "atlas.zarr", model.perturbations[:8])
     print(json.dumps({**vars(given), **measured(model, given)}, indent=2))
 
 
