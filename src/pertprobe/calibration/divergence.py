@@ -11,7 +11,7 @@ from pertprobe import evidence
 from pertprobe.calibration import generators
 from pertprobe.calibration.nulls import program_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
-from pertprobe.calibration.planted import FOUND, NOMINAL, WORDS, models_of
+from pertprobe.calibration.planted import FOUND, NOMINAL, STRONG, WORDS, models_of
 from pertprobe.calibration.power_curves import UNITS, power_rows
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.untrained import WAYS, both_nulls, drawn, fresh, with_copies
@@ -84,17 +84,16 @@ def planted(sizes: Sizes, seed: int) -> pd.DataFrame:
     be found in them.
     """
     with world(sizes["simulate"], seed) as made:
-        every = {context: models_of(made, context, sizes["d"], seed) for context in CONTEXTS}
-        rows = [row for kind in WORDS for row in _planted_rows(made, kind, every, sizes, seed)]
+        rows = [
+            row for d in (sizes["d"], STRONG) for kind in WORDS for row in _planted_rows(made, kind, d, sizes, seed)
+        ]
     return frame(rows)
 
 
-def _planted_rows(
-    made: World, kind: str, every: Mapping[str, Any], sizes: Sizes, seed: int
-) -> Iterator[dict[str, Any]]:
+def _planted_rows(made: World, kind: str, d: float, sizes: Sizes, seed: int) -> Iterator[dict[str, Any]]:
     sides, inputs = [], None
     for context in CONTEXTS:
-        model = probe.elsewhere(every[context][kind], context, programs=1)
+        model = probe.elsewhere(models_of(made, context, d, seed)[kind], context, programs=1)
         inputs = inputs_of(made, context, model, SETTINGS, seed)
         found = measure_shard(NAME, inputs, 0, 1).sel(variant="subject", drop=True)
         sides.append(Subject(found, strength_of(inputs), pd.Series(dtype=object)))
@@ -102,9 +101,10 @@ def _planted_rows(
     family = evidence.with_q(table, probe.CONTROLLED, probe.CONTROLLED)
     passed = passing(family, of_planted(CONDITIONS))
     differs = family.program == next(iter(made.programs))
-    found = FOUND if kind == "planted" else NOMINAL
-    yield share(PLANTED_FIGURE, NAME, f"{WORDS[kind]}, acts elsewhere", passed[differs], seed=seed, **found)
-    yield share(PLANTED_FIGURE, NAME, f"{WORDS[kind]}, acts alike", passed[~differs], seed=seed, **NOMINAL)
+    mechanism = FOUND if d == STRONG else {}
+    bar = mechanism if kind == "planted" else NOMINAL
+    for words, rows, bound in (("elsewhere", passed[differs], bar), ("alike", passed[~differs], NOMINAL)):
+        yield share(PLANTED_FIGURE, NAME, f"{WORDS[kind]}, acts {words}, d = {d:g}", rows, seed=seed, **bound)
 
 
 def _question(sides: list[Subject], inputs: MeasureInputs, programs: Programs, sizes: Sizes, seed: int) -> Any:
