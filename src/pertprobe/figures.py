@@ -145,6 +145,7 @@ def coherence_columns(inputs: DrawInputs, label: str, most: int = 20) -> tuple[l
     longest = max((len(name) for each in shown.values() for name in each.program), default=0)
 
     def fill(figure: Figure, axes: Sequence[Axes]) -> None:
+        """Draw each model's rows on axes of its own."""
         for each, model in zip(axes, models, strict=True):
             bars_with_null(each, shown[model], label)
             each.set_title(model)

@@ -136,6 +136,7 @@ def along(directions: Tensor) -> Part:
     """Return the patches that replace the component along each of K directions of length 1 [K, H]."""
 
     def part(receiver: Tensor, giver: Tensor) -> Tensor:
+        """Return the patches of a layer's states."""
         components = (receiver - giver) @ directions.T
         return components.movedim(-1, 0)[..., None] * directions[:, None, None, :]
 
@@ -146,6 +147,7 @@ def of_features(sae: "SparseAutoencoder", features: Sequence[Sequence[int]]) -> 
     """Return the patches that replace the activations of K sets of features, each written by its own direction."""
 
     def part(receiver: Tensor, giver: Tensor) -> Tensor:
+        """Return the patches of a layer's states."""
         moved = sae.encode(receiver) - sae.encode(giver)
         return torch.stack([moved[..., list(each)] @ sae.W_dec[list(each)] for each in features])
 

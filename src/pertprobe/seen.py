@@ -115,11 +115,13 @@ def seen_status(
     elsewhere = [other for other in all_contexts if other != context]
 
     def trained(name: str, where: str) -> bool | None:
+        """Say whether a perturbation was trained in a context; None where that is not known."""
         if split is None or name in (measured or {}).get(where, (name,)):
             return split.trained(name, where) if split else None
         return False
 
     def status(name: str) -> Seen:
+        """Say where a perturbation was seen."""
         here, others = trained(name, context), [trained(name, other) for other in elsewhere]
         if here is None:
             return "unknown"

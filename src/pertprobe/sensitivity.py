@@ -136,6 +136,7 @@ def spectral_norm(
     """
 
     def run(X: Tensor) -> Tensor:
+        """Return the output of these cells."""
         return respond(model, code, point, X)
 
     _, pull_back = vjp(run, point.X)
@@ -179,6 +180,7 @@ def shifted_mean(model: Model, code: Tensor, point: Point, shifts: Sequence[Tens
     beside = (model.cell_positions.start or 0, -(model.cell_positions.stop or 0))
 
     def edit(layer: int, states: Tensor) -> Tensor:
+        """Add the shift of a layer to its states."""
         if shifts[layer] is None:
             return states
         moved = shifts[layer][..., None, :].expand(*point.X.shape[:-1], -1)

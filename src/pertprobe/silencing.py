@@ -48,6 +48,7 @@ def knockout_shifts(
         before = _mean_output(at, code[None], at.projected)
 
     def moved(lost: Tensor, along: Tensor) -> Tensor:
+        """Return how far the mean output moves where cells lose this."""
         projected = at.projected - share * lost[..., None] * along[:, None, None]
         return _mean_output(at, code.expand(len(lost), -1), projected) - before
 
@@ -65,6 +66,7 @@ def knockout_predictions(
     at = between(model, point)
 
     def one(lost: Tensor, along: Tensor) -> Tensor:
+        """Return the derivative along what one gene's silencing takes from the cells."""
         tangent = -lost[..., None] * along
         return jvp(lambda projected: _mean_output(at, code[None], projected)[0], (at.projected,), (tangent,))[1]
 

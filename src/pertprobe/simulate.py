@@ -106,6 +106,7 @@ def layout(genes: int, perturbations: int, programs: int, contexts: int = 2) -> 
     names = tuple(f"g{number:0{max(3, len(str(genes)))}d}" for number in range(1, genes + 1))
 
     def program(number: int) -> Program:
+        """Return the program of this number."""
         measured = names[perturbations + number * n_measured :][:n_measured]
         quarter, later = programs // 4, number - (programs - 2 * (programs // 4))
         kind: Kind = "shared" if later < 0 else "context_specific" if later < quarter else "decoy"

@@ -79,6 +79,7 @@ def regrouped(cells: CellSets, size: int | None) -> CellSets:
     number = n_sets * current // size
 
     def cut(values: np.ndarray | None) -> np.ndarray | None:
+        """Return what belongs to cells, in sets of the size asked for."""
         if values is None:
             return None
         flat = values.reshape(n_sets * current, *values.shape[2:])[: number * size]

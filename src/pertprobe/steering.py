@@ -19,6 +19,7 @@ def layer_jacobian(runs: Runs) -> Tensor:
     cells, states = _of_cells(runs), runs.control_states
 
     def one(direction: Tensor) -> Tensor:
+        """Return the derivative along one direction."""
         pushed = (cells * direction).expand_as(states)
         return jvp(lambda given: runs.response(given, runs.model.control), (states,), (pushed,))[1]
 

@@ -88,6 +88,7 @@ def measure(units: int, sizes: Sequence[int], permutations: int, seed: int, thre
     sets = {f"set {i}": rng.choice(units, min(size, units // 2), replace=False) for i, size in enumerate(sizes)}
 
     def seconds(held: np.ndarray | None) -> np.ndarray:
+        """Return wall and processor seconds of all tests, strength held by `held` where it is given [2]."""
         started = np.array([time.perf_counter(), time.process_time()])
         coherence_many(similarity, sets, held, permutations, lambda name: generator(seed, name), threads=threads)
         return np.array([time.perf_counter(), time.process_time()]) - started

@@ -164,6 +164,7 @@ def measured(
     genes = {key: {part: each[part] for part in ("regulators", "targets")} for key, each in (panels or {}).items()}
 
     def measure(probe: str, copies: int, **more: Any) -> xr.Dataset:
+        """Measure one probe, with so many copies of each kind; `more` is what it alone is given."""
         asked = {**SETTINGS[probe], **(settings or {}).get(probe, {})}
         inputs = MeasureInputs(
             model, cells, asked, panels=genes, contexts=tuple(each for each in world.cells.values()), **more

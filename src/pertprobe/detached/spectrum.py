@@ -82,9 +82,11 @@ def shift_operator(frozen: AffineMap) -> LinearOperator:
     outputs, pull_back = vjp(lambda shift: frozen.from_cells(shift.expand_as(frozen.X)).mean(-2), frozen.X[0])
 
     def forward(shift: np.ndarray) -> np.ndarray:
+        """Return the map of one shift of all cells."""
         return frozen.from_cells(_tensor(shift, frozen.X).expand_as(frozen.X)).mean(-2).cpu().numpy()
 
     def backward(output: np.ndarray) -> np.ndarray:
+        """Return the transposed map of one output."""
         return pull_back(_tensor(output, frozen.X))[0].cpu().numpy()
 
     shape = (len(outputs), frozen.X.shape[-1])
@@ -117,6 +119,7 @@ def layer_jacobian(model: Model, code: Tensor, point: Point, layer: int) -> Tens
     nothing = torch.zeros_like(code)
 
     def response(shift: Tensor) -> Tensor:
+        """Return the mean output after one shift of all cells at this layer."""
         return shifted_mean(model, code, point, [shift if i == layer else None for i in range(model.n_layers + 1)])
 
     along = torch.eye(len(code)).to(code)

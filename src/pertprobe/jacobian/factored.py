@@ -33,6 +33,7 @@ def jacobian_factors(
     along = torch.eye(width).to(at.projected)
 
     def work(codes: Tensor) -> tuple[Tensor]:
+        """Return the left factors of a batch."""
         asks = _asks(point, derivative)
         return (
             sum(push(at, codes, ask, along, lambda h: at.narrow.expand(h, None), sizes.directions) for ask in asks),
@@ -59,6 +60,7 @@ def jacobian_cores(
     sizes = chunks(at, codes[0], min(D, K), memory_gb, reverse=reverse, result=2 * len(point.X) * D * K)
 
     def work(codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the cores and masks of a batch."""
         (ask,) = _asks(point, derivative)
         return _core(at, codes, ask, sizes.directions, reverse=reverse), _mask(at, codes)
 

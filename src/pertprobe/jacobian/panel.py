@@ -69,6 +69,7 @@ def cell_jacobians(
     asked = block(between(model, point), codes[0], targets, regulators, memory_gb)
 
     def work(codes: Tensor) -> tuple[Tensor]:
+        """Return the derivatives of a batch, cell by cell."""
         whole = [Ask(ask.into, ask.into) for ask in each_cell(point)]
         return (torch.stack([one(asked, codes, ask) for ask in whole], dim=2),)
 
@@ -86,6 +87,7 @@ def explicit_jacobian(
 
 def _block_jacobian(asked: Block, codes: Tensor, derivative: Derivative) -> PanelJacobian:
     def work(codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the derivatives of a batch, and what is open."""
         asks = [total(asked.at.point)] if derivative == "total" else each_cell(asked.at.point)
         return added(asked, codes, asks), share_open(asked.at, codes, asked.targets)
 

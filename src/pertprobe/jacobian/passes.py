@@ -67,6 +67,7 @@ def push(at: Between, codes: Tensor, ask: Ask, along: Tensor, reader: Reader, ch
     """Return the derivative along directions [R, K] of what cells are read as: [P, n_sets, O, R]; forward mode."""
 
     def one(direction: Tensor) -> Tensor:
+        """Return the derivative along one direction."""
         tangent = ask.into[..., None] * direction
         _, moved = jvp(lambda projected: reader(hidden(at, codes, projected)), (at.projected,), (tangent,))
         return (ask.out[..., None] * moved).sum(-2)
@@ -79,7 +80,10 @@ def push_code(at: Between, codes: Tensor, reader: Reader, chunk: int) -> Tensor:
     encoded, weight = encode(at, at.projected, len(codes)), shares(at.point)[..., None]
 
     def one(direction: Tensor) -> Tensor:
+        """Return the derivative along one direction of the code."""
+
         def mean(codes: Tensor) -> Tensor:
+            """Return the mean output under codes."""
             return (weight * reader(read(at, codes, encoded, at.projected))).sum(-2)
 
         return jvp(mean, (codes,), (direction.expand_as(codes),))[1]
@@ -93,6 +97,7 @@ def pull(at: Between, codes: Tensor, ask: Ask, outputs: int, reader: Reader, chu
     found, back = vjp(lambda each: reader(hidden(at, codes, each)), projected)
 
     def one(output: Tensor) -> Tensor:
+        """Return the derivative of one output."""
         seed = (ask.out[..., None] * output).expand_as(found)
         return (ask.into[..., None] * back(seed)[0]).sum(-2)
 

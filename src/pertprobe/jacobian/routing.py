@@ -31,6 +31,7 @@ def routing_jacobian(
     sizes = chunks(at, codes[0], width, memory_gb, reverse=False, result=2 * len(point.X) * outputs * width)
 
     def work(codes: Tensor) -> tuple[Tensor]:
+        """Return the derivatives of a batch."""
         return (push_code(at, codes, lambda state: at.narrow.expand(state, targets), sizes.directions),)
 
     return in_batches(codes, sizes.perturbations, work)[0]

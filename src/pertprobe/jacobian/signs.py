@@ -74,6 +74,7 @@ def diagonal_by_signs(
     asked = block(between(model, point), codes[0], targets, regulators, memory_gb)
 
     def work(codes: Tensor) -> tuple[Tensor, ...]:
+        """Return the estimates of a batch, its total derivative, and what is open."""
         whole = one(asked, codes, total(point))
         return *_batch(asked, codes, whole, error, seed), whole, share_open(asked.at, codes, targets)
 
@@ -139,6 +140,7 @@ def _drawing(asked: Block, codes: Tensor, whole: Tensor, seed: int, half: int) -
     point, r = asked.at.point, correlation(asked.at.point.X.shape[-2])
 
     def draw(number: int) -> Tensor:
+        """Return the estimate of the draw of this number."""
         passed = one(asked, codes, signed(point, signs(point, seed, half, number)))
         return (passed - r * whole) / (1 - r)
 

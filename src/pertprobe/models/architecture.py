@@ -308,6 +308,7 @@ def _backbone(options: Mapping[str, Any], hidden_dim: int) -> dict[str, Any]:
     llama = options.get("transformer_backbone_key", "GPT2") == "llama"
 
     def read(default: float, *names: str) -> Any:
+        """Return the first of these options that is set, or the default."""
         return next((kwargs[name] for name in names if kwargs.get(name)), default)
 
     heads = int(read(32 if llama else 12, "num_attention_heads", "n_head"))

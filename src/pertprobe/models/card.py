@@ -68,6 +68,7 @@ def equivariance_error(model: "StateModel") -> float:
     pert = model.encode_perturbations([model.control])[0]
 
     def respond(X: Tensor, batch: Tensor) -> Tensor:
+        """Return the output under the control."""
         encoded = model.encode_cells(X, batch)
         return model.project_out(model.decode_hidden(model.mix(pert, encoded), encoded), X)
 

@@ -199,6 +199,7 @@ def weights(wired: Mapping[str, Wiring], genes: Sequence[str], output_genes: Seq
     u, w = np.zeros((len(genes), len(wired))), np.zeros((len(wired), len(output_genes)))
 
     def drawn(*names: str) -> float:
+        """Draw one weight by its names."""
         return generator(seed, "planted", "weight", *names).uniform(0.5, 1.5)
 
     for k, (program, wire) in enumerate(wired.items()):

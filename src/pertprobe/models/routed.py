@@ -109,6 +109,7 @@ def placed(noise: Floats, inside: NDArray[np.bool_], named: NDArray[np.bool_], d
         column = noise.shape[1] + k
 
         def missing(length: float, k: int = k, column: int = column) -> float:
+            """Return how far a loading of this length shifts members beyond d."""
             codes[:, column] = length * inside[:, k]
             return _shift(codes, inside[:, k], named[:, k]) - d
 

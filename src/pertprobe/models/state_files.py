@@ -76,6 +76,7 @@ class _NamesAndTensors(pickle.Unpickler):
     """Knows the few globals that State's dictionaries of names, numbers and tensors need."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return one of the globals that are allowed; raises UnpicklingError for any other."""
         allowed = {
             "numpy._core.multiarray.scalar": _scalar,
             "numpy.dtype": np.dtype,

@@ -64,6 +64,7 @@ def coherence_many(
         nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
 
         def test(name: str) -> Test:
+            """Test one set of members."""
             found = _uniform_test(similarity, members[name], nulls[members[name].size], m, sums)
             if strength is None:
                 return found
@@ -88,6 +89,7 @@ def _uniform_nulls(similarity: Floats, sizes: set[int], m: int, rng: Generator, 
     drawn = np.empty((len(sampled), m))
 
     def fill(start: int, own: Generator) -> None:
+        """Fill in the nulls of one batch of orders."""
         orders = random_orders(min(BATCH, m - start), sampled[-1], len(similarity), own)
         drawn[:, start : start + BATCH] = prefix_pair_means(similarity, orders, sampled)
 

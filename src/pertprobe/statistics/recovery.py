@@ -43,6 +43,7 @@ def average_precision(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Fl
     """
 
     def one(ranked: _Ranked) -> Floats:
+        """Return the precision averaged over the known edges of one profile, against each regulator."""
         found, seen = (np.cumsum(each, axis=1)[:, ranked.ends] for each in (ranked.known, ranked.open))
         precision = np.divide(found, seen, out=np.zeros(found.shape), where=seen > 0)
         return _ratio((precision * ranked.known).sum(axis=1), ranked.known.sum(axis=1))
@@ -59,6 +60,7 @@ def early_precision_ratio(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -
     """
 
     def one(ranked: _Ranked) -> Floats:
+        """Return the ratio of one profile, against each regulator."""
         k, n = ranked.known.sum(axis=1), ranked.open.sum(axis=1)
         return _ratio(_expected_hits(ranked, k), k**2 / np.maximum(n, 1))
 
