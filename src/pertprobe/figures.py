@@ -177,16 +177,16 @@ def verdict_matrix(verdicts: pd.DataFrame, models: Sequence[str], levels: Mappin
     shown = verdicts[verdicts.program.isin(asked)]
     if shown.empty:
         return nothing_to_draw(NOTHING_TESTED)
+    shown = shown.assign(name=shown.apply(name_of_pair, axis=1))
     bands = _bands(_columns(shown, models, levels))
     programs = sorted(
         shown.program.unique(), key=lambda name: (-(shown[shown.program == name].verdict == "pass").sum(), name)
     )
-    width, height = 2.6 + 0.5 * max(map(len, bands)), 1.5 + 0.26 * len(programs)
-    figure, rows = plt.subplots(
-        len(bands), figsize=(width, 0.4 + height * len(bands)), layout="constrained", squeeze=False
-    )
+    widest, height = max(map(len, bands)), 1.5 + 0.26 * len(programs)
+    size = 2.6 + 0.5 * widest, 0.4 + height * len(bands)
+    figure, rows = plt.subplots(len(bands), figsize=size, layout="constrained", squeeze=False)
     for axes, columns in zip(rows[:, 0], bands, strict=True):
-        _band(axes, columns, programs, shown, max(map(len, bands)))
+        _band(axes, columns, programs, shown, widest)
     left_out = verdicts.program.nunique() - len(programs)
     note = f"; {left_out} programs that no probe could evaluate are not shown" if left_out else ""
     handles = [Patch(color=colour, label=verdict) for verdict, colour in COLOURS.items()]
@@ -196,7 +196,7 @@ def verdict_matrix(verdicts: pd.DataFrame, models: Sequence[str], levels: Mappin
 
 def _columns(shown: pd.DataFrame, models: Sequence[str], levels: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     order = [probe for probes in levels.values() for probe in probes]
-    found = {(row.probe, name_of_pair(row)) for row in shown.itertuples()}
+    found = set(zip(shown.probe, shown.name, strict=True))
     rank = {model: position for position, model in enumerate(models)}
     return sorted(
         found,
@@ -222,9 +222,8 @@ def _bands(columns: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
 
 def _band(axes: Axes, columns: list[tuple[str, str]], programs: list[str], shown: pd.DataFrame, width: int) -> None:
     """Draw some columns of the matrix on axes that are `width` columns wide."""
-    names = shown.apply(name_of_pair, axis=1)
     for x, (probe, name) in enumerate(columns):
-        mine = shown[(shown.probe == probe) & (names == name)]
+        mine = shown[(shown.probe == probe) & (shown.name == name)]
         for y, program in enumerate(programs):
             _cell(axes, x, y, list(mine[mine.program == program].verdict))
     _frame(axes, columns, programs)

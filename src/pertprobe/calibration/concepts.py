@@ -24,6 +24,7 @@ from pertprobe.probes import concept_alignment as probe
 from pertprobe.probes.base import Subject
 from pertprobe.programs import Programs
 from pertprobe.statistics.permutation import Test, summary
+from pertprobe.statistics.ranks import average_ranks
 
 NAME = "concept_alignment"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
@@ -52,7 +53,7 @@ class Layer(NamedTuple):
 
 def aligned(layer: Layer, members: np.ndarray, refits: int, rng: Generator) -> Test:
     """Test the alignment of a program's direction as the probe does."""
-    ranks = pd.Series(layer.strength).rank().to_numpy()
+    ranks = average_ranks(layer.strength)
     negatives = concepts.hard_negatives(np.abs(ranks[:, None] - ranks), members, SETTINGS["negatives_each"])
     pool = np.union1d(members, negatives)
     labels = concepts.permuted_labels(np.isin(pool, members), refits, rng)

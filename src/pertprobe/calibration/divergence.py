@@ -84,16 +84,24 @@ def planted(sizes: Sizes, seed: int) -> pd.DataFrame:
     be found in them.
     """
     with world(sizes["simulate"], seed) as made:
-        rows = [
-            row for d in (sizes["d"], STRONG) for kind in WORDS for row in _planted_rows(made, kind, d, sizes, seed)
-        ]
+        rows = [row for d in (sizes["d"], STRONG) for row in _planted_rows(made, d, sizes, seed)]
     return frame(rows)
 
 
-def _planted_rows(made: World, kind: str, d: float, sizes: Sizes, seed: int) -> Iterator[dict[str, Any]]:
+def _planted_rows(made: World, d: float, sizes: Sizes, seed: int) -> Iterator[dict[str, Any]]:
+    every = {context: models_of(made, context, d, seed) for context in CONTEXTS}
+    for kind in WORDS:
+        bar = NOMINAL if kind != "planted" else FOUND if d == STRONG else {}
+        yield from _rows_of(made, kind, every, f"d = {d:g}", bar, sizes, seed)
+
+
+def _rows_of(
+    made: World, kind: str, every: Mapping[str, Any], words: str, bar: Mapping[str, Any], sizes: Sizes, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Yield how many programs pass in one kind of models; `bar`: the bound of those that act elsewhere."""
     sides, inputs = [], None
     for context in CONTEXTS:
-        model = probe.elsewhere(models_of(made, context, d, seed)[kind], context, programs=1)
+        model = probe.elsewhere(every[context][kind], context, programs=1)
         inputs = inputs_of(made, context, model, SETTINGS, seed)
         found = measure_shard(NAME, inputs, 0, 1).sel(variant="subject", drop=True)
         sides.append(Subject(found, strength_of(inputs), pd.Series(dtype=object)))
@@ -101,10 +109,8 @@ def _planted_rows(made: World, kind: str, d: float, sizes: Sizes, seed: int) -> 
     family = evidence.with_q(table, probe.CONTROLLED, probe.CONTROLLED)
     passed = passing(family, of_planted(CONDITIONS))
     differs = family.program == next(iter(made.programs))
-    mechanism = FOUND if d == STRONG else {}
-    bar = mechanism if kind == "planted" else NOMINAL
-    for words, rows, bound in (("elsewhere", passed[differs], bar), ("alike", passed[~differs], NOMINAL)):
-        yield share(PLANTED_FIGURE, NAME, f"{WORDS[kind]}, acts {words}, d = {d:g}", rows, seed=seed, **bound)
+    for place, rows, bound in (("elsewhere", passed[differs], bar), ("alike", passed[~differs], NOMINAL)):
+        yield share(PLANTED_FIGURE, NAME, f"{WORDS[kind]}, acts {place}, {words}", rows, seed=seed, **bound)
 
 
 def _question(sides: list[Subject], inputs: MeasureInputs, programs: Programs, sizes: Sizes, seed: int) -> Any:

@@ -7,7 +7,6 @@ from math import comb, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
@@ -30,6 +29,7 @@ from pertprobe.progress import counted
 from pertprobe.roles import REDRAWN, SUBJECT
 from pertprobe.seeding import generator, seed_of
 from pertprobe.statistics.permutation import summary
+from pertprobe.statistics.ranks import average_ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,7 +202,7 @@ def _pool(inputs: MeasureInputs, known: Sequence[str], layer: Layer, asked: Row)
     """Return the hard negatives of a program: of like strength, or whose delta_y is most like a member's."""
     members = np.flatnonzero(np.isin(known, asked["members"]))
     if inputs.settings["negatives"] == "strength":
-        ranks = pd.Series(np.linalg.norm(layer.responses, axis=1)).rank().to_numpy()
+        ranks = average_ranks(np.linalg.norm(layer.responses, axis=1))
         distance = np.abs(ranks[:, None] - ranks)
     else:
         centred = layer.responses - layer.responses.mean(axis=0)
@@ -270,9 +270,10 @@ def test(inputs: TestInputs) -> Iterator[Row]:
     """Is the direction of a program's members nearer to what its outputs read than directions of permuted labels?"""
     if inputs.reference is not None:
         return
-    yield from controlled(inputs)
+    alignments = list(controlled(inputs))
+    yield from alignments
     own = _own(inputs)
-    for program in _programs(inputs):
+    for program in [row["program"] for row in alignments if row["evaluable"]]:
         mine = own.sel(program=program)
         for name in STATISTICS[1:]:
             yield _row(inputs, name, program, mine[name].sel(layer=own.attrs["layer"]))
@@ -325,11 +326,6 @@ def _own(inputs: TestInputs) -> xr.Dataset:
     """Return what was measured of the model itself, without its copies."""
     measurement = inputs.subject.measurement
     return measurement.sel(variant=SUBJECT, drop=True) if "variant" in measurement.dims else measurement
-
-
-def _programs(inputs: TestInputs) -> list[str]:
-    """Return the programs of the alignment's evaluable rows."""
-    return [row["program"] for row in controlled(inputs) if row["evaluable"]]
 
 
 def _row(inputs: TestInputs, statistic: str, program: str, values: xr.DataArray) -> Row:
