@@ -129,10 +129,15 @@ def sizes_of(name: str, sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
     return {key: value for key, value in section.items() if key != "seeds"}
 
 
+def asked_of(name: str) -> dict[str, Any]:
+    """Return what else a job's function is asked: another answer belongs to it, though its code is the same."""
+    confounded = PARTS[name.partition("-")[0]].confounded
+    return {} if confounded is None else {"confounded": confounded}
+
+
 def run(name: str, sizes: Mapping[str, Any], seed: int) -> "pd.DataFrame":
     """Return the rows of one job: `sizes` are its own (`sizes_of`), `seed` that of the calibration."""
     key, _, number = name.partition("-")
     part = PARTS[key]
     function = getattr(import_module(f"pertprobe.calibration.{part.module}"), part.function)
-    asked = {} if part.confounded is None else {"confounded": part.confounded}
-    return function(sizes, int(number) if number else seed, **asked)
+    return function(sizes, int(number) if number else seed, **asked_of(name))
