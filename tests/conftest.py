@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("PERTPROBE_SHARED") or ROOT.parent / "shared").resolve()
 REASON = "the shared folder is absent"
-TOGETHER = {"calibration", "demo", "workflow"}
+TOGETHER = {"calibration", "cluster", "demo", "workflow"}
 """Folders whose files share fixtures that are dear; elsewhere each file has its own."""
 
 
