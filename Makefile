@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test test-workflow test-others calibration calibration-short install lint lock benchmark clean
+.PHONY: demo test test-workflow test-others calibration calibration-short cluster cluster-test install lint lock benchmark clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
@@ -25,6 +25,12 @@ calibration: install  ## false positives, power, planted and untrained models: i
 
 calibration-short: install  ## the same with the sizes of CI
 	$(BIN)/snakemake --cores $(CORES) --configfile config/calibration_short.yaml -- calibration
+
+cluster: install  ## the executors of profiles/slurm and profiles/kubernetes, beside what is locked
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-cluster.lock
+
+cluster-test: cluster  ## the tiny demo through a Slurm of one node, installed on this machine (Debian, as root)
+	PERTPROBE_CLUSTER=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster tests/workflow/test_workflow_profiles.py -rs
 
 install: $(INSTALLED)
 
@@ -46,6 +52,10 @@ lock: install  ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev \
 	    --no-emit-package torch pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra cluster \
+	    --constraint requirements.lock --no-emit-package torch pyproject.toml -o requirements-cluster.lock \
+	    $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock)
+	sed -i '/^# /d' requirements-cluster.lock
 	$(BIN)/python envs/from_lock.py
 
 benchmark: install  ## time and memory of the demo, a rerun and a dry run, into benchmarks/

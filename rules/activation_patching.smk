@@ -28,6 +28,10 @@ rule measure_activation_patching:
         "<results>/benchmarks/measure_activation_patching/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="activation_patching",
         asked=ASKED["activation_patching"],

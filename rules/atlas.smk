@@ -18,7 +18,7 @@ rule atlas:
         every("atlas/{model}.zarr", model=MODELS if ATLAS["models"] == "all" else ATLAS["models"]),
 
 
-rule write_atlas:
+rule measure_atlas:
     input:
         model=model_directory,
         seen="<results>/models/{model}/perturbations.tsv",
@@ -26,11 +26,15 @@ rule write_atlas:
     output:
         temp(directory("<results>/atlas/shards/{model}/{shard}-of-{shards}.zarr")),
     log:
-        "<results>/logs/write_atlas/{model}/{shard}-of-{shards}.log",
+        "<results>/logs/measure_atlas/{model}/{shard}-of-{shards}.log",
     benchmark:
-        "<results>/benchmarks/write_atlas/{model}/{shard}-of-{shards}.tsv"
+        "<results>/benchmarks/measure_atlas/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         asked=ASKED_OF_ATLAS,
         loading=lambda wildcards: loading(wildcards.model),

@@ -21,6 +21,10 @@ rule measure_cell_diagonal:
         "<results>/benchmarks/measure_cell_diagonal/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="cell_diagonal",
         asked=ASKED["cell_diagonal"],

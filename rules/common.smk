@@ -87,6 +87,11 @@ wildcard_constraints:
     shards=r"\d+",
 
 
+def growing(amount):
+    """Return a resource that grows with each attempt, since what was too little once is too little again."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def model_directory(wildcards):
     """Return the directory of a model, given or trained by this run."""
     return directory_of(wildcards.model)

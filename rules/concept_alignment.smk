@@ -25,6 +25,10 @@ rule measure_concept_alignment:
         "<results>/benchmarks/measure_concept_alignment/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="concept_alignment",
         asked=ASKED["concept_alignment"],

@@ -21,6 +21,10 @@ rule measure_detached_jacobian:
         "<results>/benchmarks/measure_detached_jacobian/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="detached_jacobian",
         asked=ASKED["detached_jacobian"],

@@ -21,6 +21,10 @@ rule measure_input_sensitivity:
         "<results>/benchmarks/measure_input_sensitivity/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="input_sensitivity",
         asked=ASKED["input_sensitivity"],

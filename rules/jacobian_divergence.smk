@@ -19,6 +19,10 @@ rule measure_jacobian_divergence:
         "<results>/benchmarks/measure_jacobian_divergence/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="jacobian_divergence",
         asked=ASKED["jacobian_divergence"],

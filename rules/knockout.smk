@@ -19,6 +19,10 @@ rule measure_knockout:
         "<results>/benchmarks/measure_knockout/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="knockout",
         asked=ASKED["knockout"],

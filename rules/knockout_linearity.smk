@@ -18,6 +18,10 @@ rule measure_knockout_linearity:
         "<results>/benchmarks/measure_knockout_linearity/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="knockout_linearity",
         asked=ASKED["knockout_linearity"],

@@ -89,6 +89,10 @@ rule measure_delta_y:
         "<results>/benchmarks/measure_delta_y/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="delta_y",
         asked=ASKED["delta_y"],

@@ -17,6 +17,10 @@ rule measure_pert_embedding:
         "<results>/benchmarks/measure_pert_embedding/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="pert_embedding",
         asked=ASKED["pert_embedding"],

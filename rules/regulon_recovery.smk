@@ -22,6 +22,10 @@ rule measure_regulon_recovery:
         "<results>/benchmarks/measure_regulon_recovery/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="regulon_recovery",
         asked=ASKED["regulon_recovery"],

@@ -19,6 +19,10 @@ rule measure_routing_coherence:
         "<results>/benchmarks/measure_routing_coherence/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="routing_coherence",
         asked=ASKED["routing_coherence"],

@@ -25,6 +25,10 @@ rule measure_sae_features:
         "<results>/benchmarks/measure_sae_features/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="sae_features",
         asked=ASKED["sae_features"],

@@ -21,6 +21,10 @@ rule measure_targeted_jacobian:
         "<results>/benchmarks/measure_targeted_jacobian/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         probe="targeted_jacobian",
         asked=ASKED["targeted_jacobian"],

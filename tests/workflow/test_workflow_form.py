@@ -25,7 +25,9 @@ def rules():
 
 RULES = rules()
 LOCK = (ROOT / "requirements.lock").read_text()
-PINNED = dict(re.findall(r"^([a-z0-9-]+)==((?:.*\\\n)*.*)", LOCK, re.MULTILINE))
+PIN = re.compile(r"^([a-z0-9-]+)==((?:.*\\\n)*.*)", re.MULTILINE)
+PINNED = dict(PIN.findall(LOCK))
+CLUSTER = dict(PIN.findall((ROOT / "requirements-cluster.lock").read_text()))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -36,8 +38,8 @@ def tool(*arguments):
 def test_the_rules_of_the_design_are_found():
     assert {"check_inputs", "simulate", "cells", "train", "card", "gather", "test", "verdicts", "report"} <= set(RULES)
     assert {"measure_derived", "observe", "quality", "program_quality", "draw_controls", "calibrate"} <= set(RULES)
-    # Of a space, of thirteen probes (three more test what another measured), and of controls.
-    assert len([name for name in RULES if name.startswith("measure_")]) == 15
+    # Of a space, of thirteen probes (three more test what another measured), of controls, and of the atlas.
+    assert len([name for name in RULES if name.startswith("measure_")]) == 16
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -57,6 +59,13 @@ def test_every_rule_depends_on_the_code_it_runs(rule):
     text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     body = next(body for _, name, body in RULE.findall(text) if name == rule)
     assert ("code=" in body) != (rule == "check_inputs")  # the gate, which must not run again
+
+
+@pytest.mark.parametrize("rule", [name for name in RULES if name.startswith("measure_") and name != "measure_derived"])
+def test_every_measurement_asks_for_a_gpu_and_for_memory_and_time_that_grow(rule):
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    body = next(body for _, name, body in RULE.findall(text) if name == rule)
+    assert re.search(r"resources:\n +gpu=1,\n +mem_mb=growing\(\d+\),\n +runtime=growing\(\d+\),\n", body)
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.stem)
@@ -112,8 +121,14 @@ def test_every_direct_dependency_is_locked_except_torch():
     assert names - PINNED.keys() == {"torch"}
 
 
+def test_the_executors_of_clusters_are_locked_beside_the_rest_and_change_none_of_it():
+    wanted = {re.match("[a-z0-9-]+", each).group() for each in PROJECT["optional-dependencies"]["cluster"]}
+    assert wanted <= CLUSTER.keys()
+    assert CLUSTER.keys() & PINNED.keys() == set()
+
+
 def test_everything_locked_has_hashes():
-    assert [name for name, body in PINNED.items() if "--hash=sha256:" not in body] == []
+    assert [name for name, body in (PINNED | CLUSTER).items() if "--hash=sha256:" not in body] == []
 
 
 def test_the_lock_holds_no_torch_no_cuda_and_no_address():
