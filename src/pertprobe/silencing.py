@@ -17,9 +17,9 @@ from pertprobe.sharding import MEMORY_GB
 
 Value = Literal["zero", "mean"]
 """What a silenced gene is set to: zero, or its mean over each set."""
-Work = Callable[[Tensor, Tensor], Tensor]
-"""Given what cells lose of some genes [B, n_sets, S] and the genes' directions [B, K], returns numbers of the sets'
-mean outputs [B, n_sets, G_out]."""
+Work = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Given the numbers of codes [B], what cells lose of a gene under each [B, n_sets, S], and the genes' directions
+[B, K], returns numbers of the sets' mean outputs [B, n_sets, G_out]."""
 
 
 def silenced(values: np.ndarray, gene: int, value: Value) -> np.ndarray:
@@ -31,32 +31,33 @@ def silenced(values: np.ndarray, gene: int, value: Value) -> np.ndarray:
 
 def knockout_shifts(
     model: Model,
-    code: Tensor,
+    codes: Tensor,
     point: Point,
     genes: Sequence[int],
     value: Value,
     share: float = 1.0,
     memory_gb: float = MEMORY_GB,
 ) -> Tensor:
-    """Return how the mean output of each set moves when a gene is silenced [genes, n_sets, G_out], under a code [H].
+    """Return how each set's mean output moves when a gene is silenced [P, genes, n_sets, G_out], under codes [P, H].
 
     Silencing a gene moves what the model reads of a cell along that gene's column of the first Linear alone: an update
     of rank one in place of the whole product. `share`: how much of what they lose cells lose, 0.5 = half a knock-out.
     """
     at = between(model, point)
+    size = _at_once(at, codes[0], memory_gb)
     with torch.no_grad():
-        before = _mean_output(at, code[None], at.projected)
+        (before,) = in_batches(codes, min(size, len(codes)), lambda each: (_mean_output(at, each, at.projected),))
 
-    def moved(lost: Tensor, along: Tensor) -> Tensor:
+    def moved(rows: Tensor, lost: Tensor, along: Tensor) -> Tensor:
         """Return how far the mean output moves where cells lose this."""
         projected = at.projected - share * lost[..., None] * along[:, None, None]
-        return _mean_output(at, code.expand(len(lost), -1), projected) - before
+        return _mean_output(at, codes[rows], projected) - before[rows]
 
-    return _each_gene(at, code, genes, value, moved, memory_gb)
+    return _each_gene(at, len(codes), genes, value, moved, size)
 
 
 def knockout_predictions(
-    model: Model, code: Tensor, point: Point, genes: Sequence[int], value: Value, memory_gb: float = MEMORY_GB
+    model: Model, codes: Tensor, point: Point, genes: Sequence[int], value: Value, memory_gb: float = MEMORY_GB
 ) -> Tensor:
     """Return the same to first order: the derivative at the cells along what they lose, - sum_s dY/dX_s lost_s.
 
@@ -65,12 +66,16 @@ def knockout_predictions(
     """
     at = between(model, point)
 
-    def one(lost: Tensor, along: Tensor) -> Tensor:
+    def one(code: Tensor, lost: Tensor, along: Tensor) -> Tensor:
         """Return the derivative along what one gene's silencing takes from the cells."""
         tangent = -lost[..., None] * along
         return jvp(lambda projected: _mean_output(at, code[None], projected)[0], (at.projected,), (tangent,))[1]
 
-    return _each_gene(at, code, genes, value, vmap(one), memory_gb)
+    def foretold(rows: Tensor, lost: Tensor, along: Tensor) -> Tensor:
+        """Return the derivatives of a batch."""
+        return vmap(one)(codes[rows], lost, along)
+
+    return _each_gene(at, len(codes), genes, value, foretold, _at_once(at, codes[0], memory_gb))
 
 
 def mean_lost(values: np.ndarray, genes: Sequence[int], value: Value) -> np.ndarray:
@@ -84,18 +89,32 @@ def _lost(X: Tensor, genes: Sequence[int], value: Value) -> Tensor:
     return expressed if value == "zero" else expressed - expressed.mean(-1, keepdim=True)
 
 
-def _each_gene(at: Between, code: Tensor, genes: Sequence[int], value: Value, work: Work, memory_gb: float) -> Tensor:
-    """Return what `work` makes of each gene [genes, n_sets, G_out], in batches of one shape (`chunks.in_batches`).
+def _at_once(at: Between, code: Tensor, memory_gb: float) -> int:
+    """Return how many silenced genes are run at once."""
+    return max(1, min(batch_limit(code), int(memory_gb * 1e9 // (LIVE * footprint(at, code).largest))))
 
-    A gene that no cell loses anything of moves nothing, and is not run.
+
+def _each_gene(at: Between, codes: int, genes: Sequence[int], value: Value, work: Work, size: int) -> Tensor:
+    """Return what `work` makes of each gene under each of so many codes [codes, genes, n_sets, G_out], `size` at once.
+
+    Batches have one shape (`chunks.in_batches`), and go through the genes of one code after the other. A gene that no
+    cell loses anything of moves nothing, and is not run.
     """
     lost, along = _lost(at.point.X, genes, value), directions(at, genes)
     moved = lost.flatten(1).any(1).nonzero().squeeze(1)
-    found = torch.zeros(len(genes), len(lost[0]), at.outputs, dtype=lost.dtype, device=lost.device)
-    size = max(1, min(batch_limit(code), int(memory_gb * 1e9 // (LIVE * footprint(at, code).largest))))
-    if len(moved):
-        with torch.no_grad():
-            (found[moved],) = in_batches(moved, size, lambda rows: (work(lost[rows], along[rows]),))
+    found = torch.zeros(codes, len(genes), len(lost[0]), at.outputs, dtype=lost.dtype, device=lost.device)
+    if not len(moved):
+        return found
+    pairs = torch.cartesian_prod(torch.arange(codes, device=lost.device), moved)
+
+    def batch(rows: Tensor) -> tuple[Tensor]:
+        """Return the numbers of some pairs of a code and a gene."""
+        code, gene = rows.T
+        return (work(code, lost[gene], along[gene]),)
+
+    with torch.no_grad():
+        (ran,) = in_batches(pairs, size, batch)
+    found[:, moved] = ran.unflatten(0, (codes, len(moved)))
     return found
 
 

@@ -82,9 +82,9 @@ def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
     model, cells, value = inputs.model, inputs.cells, inputs.settings["value"]
     perturbation, genes = perturbation_of(inputs), [model.genes.index(name) for name in names]
     if "stages" in model.capabilities:
-        code = model.encode_perturbations([perturbation])[0]
-        point = cells_point(cells.values, model.batch_indices(cells.batches), code)
-        return knockout_shifts(model, code, point, genes, value, memory_gb=inputs.memory_gb).swapaxes(0, 1)
+        codes = model.encode_perturbations([perturbation])
+        point = cells_point(cells.values, model.batch_indices(cells.batches), codes)
+        return knockout_shifts(model, codes, point, genes, value, memory_gb=inputs.memory_gb)[0].swapaxes(0, 1)
     before = model.predict(cells.values, perturbation, cells.batches).mean(-2)
     edited = (silenced(cells.values, gene, value) for gene in counted(genes, "knock-outs"))
     return torch.stack([model.predict(each, perturbation, cells.batches).mean(-2) - before for each in edited], dim=1)

@@ -66,14 +66,14 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
     values, batches = _cells(inputs)
-    code = model.encode_perturbations([perturbation_of(inputs)])[0]
-    asked = model, code, cells_point(values, model.batch_indices(batches), code), genes, inputs.settings["value"]
+    codes = model.encode_perturbations([perturbation_of(inputs)])
+    asked = model, codes, cells_point(values, model.batch_indices(batches), codes), genes, inputs.settings["value"]
     memory = {"memory_gb": inputs.memory_gb}
     found = {"shift": knockout_shifts(*asked, **memory), "predicted": knockout_predictions(*asked, **memory)}
     if inputs.role == SUBJECT:
         found["half"] = knockout_shifts(*asked, share=0.5, **memory)
     coords = {"set": np.arange(len(values)), "perturbation": names, "gene": list(model.output_genes)}
-    arrays = {name: each.swapaxes(0, 1).cpu().numpy().astype(np.float32) for name, each in found.items()}
+    arrays = {name: each[0].swapaxes(0, 1).cpu().numpy().astype(np.float32) for name, each in found.items()}
     dataset = xr.Dataset({name: (("set", "perturbation", "gene"), each) for name, each in arrays.items()}, coords)
     if inputs.role == SUBJECT:
         dataset["lost"] = ("set", "perturbation"), mean_lost(values, genes, inputs.settings["value"]).T
