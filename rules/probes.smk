@@ -18,12 +18,7 @@ rule gather:
         copies=lambda wildcards: copies_for(wildcards.probe),
         loading=lambda wildcards: loading(wildcards.model),
         measured=lambda wildcards: measuring_code(wildcards.probe),
-        code=code(
-            "measuring:gather",
-            "measuring:read_measurement",
-            "measuring:write_measurement",
-            "files:copy",
-        ),
+        code=code("joining:join_shards", "files:copy"),
     script:
         "../scripts/gather.py"
 

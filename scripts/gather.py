@@ -8,6 +8,6 @@ with job(snakemake):
     if len(snakemake.input) == 1:
         copy(snakemake.input[0], snakemake.output[0])
     else:
-        from pertprobe.measuring import gather, read_measurement, write_measurement
+        from pertprobe.joining import join_shards
 
-        write_measurement(gather([read_measurement(path) for path in snakemake.input]), snakemake.output[0])
+        join_shards(snakemake.input, snakemake.output[0])

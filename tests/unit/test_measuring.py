@@ -336,12 +336,3 @@ def test_probes_are_described_by_what_they_declare():
     }
     assert {each["level"] for each in known.values()} == {"representation", "causal"}
     assert known["targeted_jacobian"]["needs"] == {"stages", "gradient", "gene_space", "set_function"}
-
-
-def test_names_longer_than_those_of_the_first_shard_are_not_cut(tmp_path):
-    names = [["ab", "c"], ["a much longer name", "d"]]
-    for shard, each in enumerate(names):
-        values = xr.DataArray([1.0, 2.0], dims="perturbation", coords={"perturbation": each})
-        write_measurement(xr.Dataset({"values": values}), tmp_path / f"{shard}.nc")
-    write_measurement(gather([read_measurement(tmp_path / f"{i}.nc") for i in (0, 1)]), tmp_path / "all.nc")
-    assert read_measurement(tmp_path / "all.nc").perturbation.values.tolist() == sorted(names[0] + names[1])
