@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test test-workflow test-others calibration calibration-short cluster cluster-test install lint lock benchmark clean
+.PHONY: demo test test-workflow test-others calibration calibration-short cluster cluster-test install lint lock benchmarks benchmark-demo clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
@@ -58,7 +58,10 @@ lock: install  ## resolve requirements.lock anew from pyproject.toml
 	sed -i '/^# /d' requirements-cluster.lock
 	$(BIN)/python envs/from_lock.py
 
-benchmark: install  ## time and memory of the demo, a rerun and a dry run, into benchmarks/
+benchmarks: install  ## speed and memory at the published size, beside what people do today, into benchmarks/table.*
+	$(BIN)/python benchmarks/suite.py
+
+benchmark-demo: install  ## time and memory of the demo, a rerun and a dry run, into benchmarks/demo.*
 	$(BIN)/python benchmarks/demo.py
 
 clean:

@@ -151,7 +151,7 @@ def table(found: dict[str, object], where: dict[str, object]) -> str:
     again = ", ".join(f"{rule} ({jobs})" if jobs > 1 else rule for rule, jobs in Counter(found["rerun_rules"]).items())
     rerun = f"The demo is {found['demo_jobs']} jobs; the changed threshold ran {again}."
     return "\n".join(["# The demo, measured", "", *lines, "", rerun, "", f"Machine: {told}.", "",
-                      "Made by `make benchmark` (benchmarks/demo.py)."]) + "\n"  # fmt: skip
+                      "Made by `make benchmark-demo` (benchmarks/demo.py)."]) + "\n"  # fmt: skip
 
 
 def main() -> int:

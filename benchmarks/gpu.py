@@ -149,10 +149,10 @@ def clock() -> Iterator[Callable[[], float]]:
 def works(bench: Bench, perturbations: int) -> Iterator[dict[str, Any]]:
     """Yield the rows of every work, its operations beside it."""
     every, routed = bench.codes[:perturbations], bench.codes[1 : 1 + ROUTED]
-    direction, spread = backbone_operations(), 2.0 * CELLS * HIDDEN * GENES
-    panel_passes = min(len(TARGETS), len(REGULATORS)) * CELLS * direction * len(routed)
-    yield timed("atlas at the mean cell", bench.atlas, every, HIDDEN * direction * len(every))
-    yield timed("dY/dpert_repr, S = 64", bench.routing, routed, len(routed) * HIDDEN * (CELLS * direction + spread))
+    single, together, spread = backbone_operations(), backbone_operations(CELLS), 2.0 * CELLS * HIDDEN * GENES
+    panel_passes = min(len(TARGETS), len(REGULATORS)) * together * len(routed)
+    yield timed("atlas at the mean cell", bench.atlas, every, HIDDEN * single * len(every))
+    yield timed("dY/dpert_repr, S = 64", bench.routing, routed, len(routed) * HIDDEN * (together + spread))
     for point, cells, where in ((bench.mean, 1, "at the mean cell"), (bench.cells, CELLS, "S = 64")):
         yield shared_out(bench, f"2,000 knock-outs, {where}", point, GENES * forward_operations(cells))
     yield timed("cell_diagonal of a panel, exact", lambda codes: bench.diagonal(codes, 0), routed, CELLS * panel_passes)
