@@ -19,7 +19,8 @@ def rows() -> list[Row]:
     # Each direction of the code is pushed through the backbone of every cell, then through the last Linear.
     width = ARCHITECTURE.hidden_dim
     operations = width * (backbone_operations(CELLS) + 2.0 * CELLS * width * GENES)
-    spent, floor = against_floor(lambda: routing_jacobian(model, code, cells), operations)
+    with torch.no_grad():  # as jobs measure
+        spent, floor = against_floor(lambda: routing_jacobian(model, code, cells), operations)
     peak, found = peak_mb(), routing_jacobian(model, code, cells)[0, 0]
 
     def mean_output(pert: Tensor) -> Tensor:

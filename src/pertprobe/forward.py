@@ -1,17 +1,29 @@
 """Forward-mode derivatives: torch's own, spared the seconds that torch takes to load a compiler nobody asked for."""
 
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from functools import cache
 from types import FunctionType
 from typing import Any
 
 import torch
 
+_INSIDE: ContextVar[bool] = ContextVar("inside", default=False)
+
 
 def jvp(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
     """Return the value of a function and its derivative along the tangents, as `torch.func.jvp` does."""
     _mark_as_not_compiled()
-    return torch.func.jvp(function, primals, tangents)
+    outside = _INSIDE.set(True)
+    try:
+        return torch.func.jvp(function, primals, tangents)
+    finally:
+        _INSIDE.reset(outside)
+
+
+def in_forward_mode() -> bool:
+    """Return whether a function is being run by `jvp`: what knows its own derivative may then give it."""
+    return _INSIDE.get()
 
 
 @cache

@@ -17,7 +17,7 @@ BATCH = {"cpu": BLOCK, "cuda": 4096}
 nothing; a GPU is kept busy by large batches alone."""
 LIVE = 8
 """Tensors of the largest size that are alive at once while one direction is pushed or pulled through a block."""
-CACHED = 12e6
+CACHED = 24e6
 """Bytes of the largest tensor above which a CPU waits for its memory."""
 
 

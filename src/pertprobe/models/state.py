@@ -13,11 +13,12 @@ from torch import Tensor
 
 from pertprobe.errors import Faults, PertprobeError
 from pertprobe.models.architecture import StateArchitecture
-from pertprobe.models.backbone import final_norm, layer_norm, linear, run_backbone
+from pertprobe.models.backbone import final_norm, run_backbone
 from pertprobe.models.base import Capability, Edit, Encoded, Mixed, Narrow
 from pertprobe.models.card import describe
 from pertprobe.models.frozen import StateMap, freeze
 from pertprobe.models.initialise import initial_parameters
+from pertprobe.models.layers import layer_norm, linear
 from pertprobe.models.primitives import LIVE, Live
 from pertprobe.models.state_files import StateFiles, clean_state_dict, read_state_directory
 
