@@ -17,6 +17,8 @@ import pandas as pd
 import torch
 from measure import COLUMNS, THREADS, Row, machine, row_of
 
+from pertprobe.allocation import keep_freed_memory
+
 HERE = Path(__file__).resolve().parent
 WORKS = ("routing", "panel", "atlas", "diagonal", "knockouts", "permutations", "reading", "growth", "overhead")
 NUMBERS = {"seconds": 2, "ratio": 1, "floor_ratio": 2, "peak_mb": 0, "value": 2}
@@ -32,6 +34,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.work:
         torch.set_num_threads(THREADS)
+        keep_freed_memory()  # as jobs do
         given.into.write_text(json.dumps([row.entry() for row in import_module(f"works.{given.work}").rows()]))
         return 0
     rows = [row for work in given.only or WORKS for row in measured(work)]

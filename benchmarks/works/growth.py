@@ -12,6 +12,7 @@ from published import control_cells, points, published_model
 from pertprobe.jacobian import panel_jacobian
 from pertprobe.joining import join_shards
 from pertprobe.measuring import write_measurement
+from pertprobe.sharding import dealt
 from pertprobe.silencing import knockout_shifts
 
 LINEAR, FLAT = 1.1, 0.1
@@ -36,11 +37,12 @@ def rows() -> list[Row]:
 
 
 def _grown(work, sizes, function) -> list[Row]:
-    function(sizes[0])  # warms up
     spent, peaks = [], []
-    for n in sizes:
-        spent.append(seconds(lambda n=n: function(n), 3))
-        peaks.append(peak_mb())
+    with torch.no_grad(), dealt(sizes[-1]):  # as jobs measure
+        function(sizes[0])  # warms up
+        for n in sizes:
+            spent.append(seconds(lambda n=n: function(n), 3))
+            peaks.append(peak_mb())
     told = ", ".join(f"{n:,}: {s:.2f} s, {mb:,.0f} MB" for n, s, mb in zip(sizes, spent, peaks, strict=True))
     return [
         Row(f"growth of {work}: seconds", value=exponent(sizes, spent), unit="exponent",

@@ -1,8 +1,10 @@
 """200 knock-outs at 64 cells, beside one prediction after the other."""
 
+import torch
 from measure import Row, against_floor, peak_mb, seconds
 from published import CELLS, control_cells, forward_operations, points, published_model
 
+from pertprobe.sharding import dealt
 from pertprobe.silencing import knockout_shifts, silenced
 
 GENES = 200
@@ -17,7 +19,8 @@ def rows() -> list[Row]:
     codes = model.encode_perturbations([model.control])
     expressed = [gene for gene in range(values.shape[-1]) if values[..., gene].any()][:GENES]
     operations = GENES * forward_operations(CELLS)
-    spent, floor = against_floor(lambda: knockout_shifts(model, codes, cells, expressed, "zero"), operations)
+    with torch.no_grad(), dealt(len(model.genes)):  # as jobs measure
+        spent, floor = against_floor(lambda: knockout_shifts(model, codes, cells, expressed, "zero"), operations)
     peak = peak_mb()
 
     def one_by_one() -> None:

@@ -5,6 +5,7 @@ from measure import Row, peak_mb, seconds
 from published import CELLS, PERTURBATIONS, control_cells, points, published_model
 
 from pertprobe.jacobian import panel_jacobian, respond
+from pertprobe.sharding import dealt
 from pertprobe.statistics.ranks import average_ranks
 
 TARGETS, REGULATORS = range(5, 12), range(20, 24)
@@ -25,7 +26,8 @@ def rows() -> list[Row]:
 
     def panel(codes: torch.Tensor, targets: range, regulators: range) -> torch.Tensor:
         """Return the total derivative at the mean cell."""
-        return panel_jacobian(model, codes, mean, targets, regulators).values[:, 0]
+        with torch.no_grad(), dealt(len(codes)):  # as jobs measure
+            return panel_jacobian(model, codes, mean, targets, regulators).values[:, 0]
 
     def published() -> None:
         """Do what was published: a panel of a few perturbations, and the ranks of one pair."""

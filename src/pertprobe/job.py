@@ -1,4 +1,4 @@
-"""What every script of the workflow shares: its log, one thread, and errors in words."""
+"""What every script of the workflow shares: its log, one thread, kept memory, and errors in words."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pertprobe.allocation import keep_freed_memory
 from pertprobe.errors import PertprobeError
 
 
@@ -21,6 +22,7 @@ def job(snakemake: Any) -> Iterator[None]:
     _redirect(Path(snakemake.log[0]))
     for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
+    keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:
         yield

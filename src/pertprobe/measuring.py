@@ -16,7 +16,7 @@ from pertprobe.probes import load_probe
 from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, averaged
 from pertprobe.programs import run_programs
 from pertprobe.roles import SUBJECT, role_of
-from pertprobe.sharding import units_of_shard
+from pertprobe.sharding import dealt, units_of_shard
 
 COPIES_NOTE = "copies_note"
 """Attribute of a measurement that says which untrained copies are missing, and why."""
@@ -52,7 +52,7 @@ def measure_shard(
     names = units_of_shard(units, shard, shards)
     if not names:
         return xr.Dataset(attrs={"empty": "more shards than units"})
-    with torch.no_grad():
+    with torch.no_grad(), dealt(len(units)):
         found = {SUBJECT: module.measure(inputs, names)}
         if NOT_EVALUABLE in found[SUBJECT].attrs:
             return found[SUBJECT]

@@ -10,7 +10,7 @@ from torch.func import vmap
 
 from pertprobe.forward import jvp
 from pertprobe.jacobian.between import Between, between, directions, hidden
-from pertprobe.jacobian.chunks import LIVE, batch_limit, footprint, in_batches
+from pertprobe.jacobian.chunks import batch_limit, chunks, in_batches
 from pertprobe.jacobian.points import Point, shares
 from pertprobe.models.base import Model
 from pertprobe.sharding import MEMORY_GB
@@ -91,21 +91,19 @@ def _lost(X: Tensor, genes: Sequence[int], value: Value) -> Tensor:
 
 def _at_once(at: Between, code: Tensor, memory_gb: float) -> int:
     """Return how many silenced genes are run at once."""
-    return max(1, min(batch_limit(code), int(memory_gb * 1e9 // (LIVE * footprint(at, code).largest))))
+    return chunks(at, code, 1, memory_gb, reverse=False).perturbations
 
 
 def _each_gene(at: Between, codes: int, genes: Sequence[int], value: Value, work: Work, size: int) -> Tensor:
     """Return what `work` makes of each gene under each of so many codes [codes, genes, n_sets, G_out], `size` at once.
 
-    Batches have one shape (`chunks.in_batches`), and go through the genes of one code after the other. A gene that no
-    cell loses anything of moves nothing, and is not run.
+    Batches lie within blocks of genes, which are the same for any number of shards (`chunks.in_batches`). A gene that
+    no cell loses anything of moves nothing, and is not run.
     """
     lost, along = _lost(at.point.X, genes, value), directions(at, genes)
-    moved = lost.flatten(1).any(1).nonzero().squeeze(1)
-    found = torch.zeros(codes, len(genes), len(lost[0]), at.outputs, dtype=lost.dtype, device=lost.device)
-    if not len(moved):
-        return found
-    pairs = torch.cartesian_prod(torch.arange(codes, device=lost.device), moved)
+    moved = lost.flatten(1).any(1)
+    found = torch.zeros(codes * len(genes), len(lost[0]), at.outputs, dtype=lost.dtype, device=lost.device)
+    pairs = torch.cartesian_prod(torch.arange(codes), torch.arange(len(genes))).to(lost.device)
 
     def batch(rows: Tensor) -> tuple[Tensor]:
         """Return the numbers of some pairs of a code and a gene."""
@@ -113,9 +111,12 @@ def _each_gene(at: Between, codes: int, genes: Sequence[int], value: Value, work
         return (work(code, lost[gene], along[gene]),)
 
     with torch.no_grad():
-        (ran,) = in_batches(pairs, size, batch)
-    found[:, moved] = ran.unflatten(0, (codes, len(moved)))
-    return found
+        for start in range(0, len(pairs), batch_limit(lost)):
+            block = torch.arange(start, min(start + batch_limit(lost), len(pairs)), device=lost.device)
+            block = block[moved[pairs[block, 1]]]
+            if len(block):
+                (found[block],) = in_batches(pairs[block], size, batch)
+    return found.unflatten(0, (codes, len(genes)))
 
 
 def _mean_output(at: Between, codes: Tensor, projected: Tensor) -> Tensor:

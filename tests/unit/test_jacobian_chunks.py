@@ -14,8 +14,8 @@ from pertprobe.jacobian import (
     routing_jacobian,
 )
 from pertprobe.jacobian.between import between
-from pertprobe.jacobian.chunks import BATCH, CACHED, Chunks, chunks, footprint, in_batches, power_of_2
-from pertprobe.sharding import units_of_shard
+from pertprobe.jacobian.chunks import CACHED, Chunks, chunks, footprint, in_batches, next_power_of_2, power_of_2
+from pertprobe.sharding import BLOCK, MANY, WIDE_BLOCK, block, block_of, dealt, units_of_shard
 
 ASKED = {
     "panel": lambda m, c, p, gb: panel_jacobian(m, c, p, [1, 5, 8, 11], [0, 5], memory_gb=gb).values,
@@ -66,7 +66,7 @@ def test_batches_lie_within_blocks():
     names = [f"{i:03d}" for i in range(100)]
     found = [units_of_shard(reversed(names), shard, 3) for shard in range(3)]
     assert sorted(name for each in found for name in each) == names
-    for size in (power_of_2(n) for n in range(1, BATCH["cpu"] + 1)):
+    for size in (power_of_2(n) for n in range(1, BLOCK + 1)):
         whole = {tuple(names[start : start + size]) for start in range(0, 100, size)}
         cut = {tuple(each[start : start + size]) for each in found for start in range(0, len(each), size)}
         assert cut == whole
@@ -77,7 +77,29 @@ def test_powers_of_2(n, power):
     assert power_of_2(n) == power
 
 
-def test_every_batch_has_one_shape_and_nothing_of_the_padding_is_returned():
+@pytest.mark.parametrize(("n", "power"), [(0, 1), (1, 1), (2, 2), (3, 4), (7, 8), (8, 8), (9, 16)])
+def test_next_powers_of_2(n, power):
+    assert next_power_of_2(n) == power
+
+
+def test_many_units_stay_together_in_larger_blocks_and_are_all_dealt():
+    names = [f"{i:04d}" for i in range(MANY + 100)]
+    shards = [units_of_shard(names, shard, 3) for shard in range(3)]
+    assert sorted(name for each in shards for name in each) == names
+    assert shards[1][:WIDE_BLOCK] == names[WIDE_BLOCK : 2 * WIDE_BLOCK]
+
+
+def test_a_job_knows_how_its_units_were_dealt_and_nothing_else_does():
+    assert (block_of(MANY - 1), block_of(MANY)) == (BLOCK, WIDE_BLOCK)
+    with dealt(MANY):
+        assert block() == WIDE_BLOCK
+    assert block() == BLOCK
+    with pytest.raises(ValueError, match="on purpose"), dealt(MANY):
+        raise ValueError("on purpose")
+    assert block() == BLOCK
+
+
+def test_every_full_batch_has_one_shape_and_nothing_of_the_padding_is_returned():
     seen = []
 
     def work(codes):
@@ -85,8 +107,8 @@ def test_every_batch_has_one_shape_and_nothing_of_the_padding_is_returned():
         return codes.sum(1), codes
 
     codes = torch.arange(14.0).reshape(7, 2)
-    sums, same = in_batches(codes, 3, work)
-    assert seen == [(3, 2)] * 3
+    sums, same = in_batches(codes, 4, work)
+    assert seen == [(4, 2), (4, 2)]
     assert torch.equal(sums, codes.sum(1))
     assert torch.equal(same, codes)
 

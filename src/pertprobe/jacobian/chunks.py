@@ -10,15 +10,14 @@ from torch.utils._pytree import tree_leaves
 
 from pertprobe.jacobian.between import Between, hidden
 from pertprobe.progress import counted
-from pertprobe.sharding import BLOCK
+from pertprobe.sharding import block
 
-BATCH = {"cpu": BLOCK, "cuda": 4096}
-"""Device -> most perturbations in one batch. On a CPU the last batch is padded, and a padded perturbation is work for
-nothing; a GPU is kept busy by large batches alone."""
+GPU_BATCH = 4096
+"""Most perturbations in one batch on a GPU, which only large ones keep busy."""
 LIVE = 8
 """Tensors of the largest size that are alive at once while one direction is pushed or pulled through a block."""
-CACHED = 24e6
-"""Bytes of the largest tensor above which a CPU waits for its memory."""
+CACHED = 48e6
+"""Bytes of the largest tensor of one pass, above which a CPU gains no more; below, weights are read for few rows."""
 
 
 class Chunks(NamedTuple):
@@ -78,8 +77,8 @@ def chunks(at: Between, code: Tensor, wanted: int, memory_gb: float, *, reverse:
 
 
 def batch_limit(like: Tensor) -> int:
-    """Return the most perturbations in one batch on a tensor's device."""
-    return BATCH.get(like.device.type, BATCH["cpu"])
+    """Return the most perturbations in one batch on a tensor's device: on a CPU those that any job has together."""
+    return GPU_BATCH if like.is_cuda else block()
 
 
 def power_of_2(n: int) -> int:
@@ -87,17 +86,23 @@ def power_of_2(n: int) -> int:
     return 1 << max(n, 1).bit_length() - 1
 
 
-def in_batches(codes: Tensor, size: int, work: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """Return what `work` makes of codes [P, ...], joined along its first axis; it is given `size` of them each time.
+def next_power_of_2(n: int) -> int:
+    """Return the smallest power of 2 that is at least n, at least 1."""
+    return 1 << (max(n, 1) - 1).bit_length()
 
-    The last batch is padded with its last code, so that every batch has one shape. The last bit of a matrix product
-    depends on the rows that share it and on their places. A shard's perturbations are whole blocks of the sorted names
-    (`sharding.py`), and a batch lies within one block: who shares it is the same for any number of shards, and so are
-    tables. On a GPU nothing is padded, and numbers agree to rounding.
+
+def in_batches(codes: Tensor, size: int, work: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Return what `work` makes of codes [P, ...], joined along its first axis; it is given `size` of them at once.
+
+    The last bit of a matrix product depends on the rows that share it and on their places. A shard's perturbations are
+    whole blocks of the sorted names (`sharding.py`), and a batch lies within one block: who shares it is the same for
+    any number of shards, and so are tables. A batch that is not full, the last of all, is padded with its last code to
+    the next power of 2. On a GPU nothing is padded, and numbers agree to rounding.
     """
-    found, size = [], min(size, len(codes)) if codes.is_cuda else size
+    found = []
     for start in counted(range(0, len(codes), size), f"Jacobians, batches of {size} perturbations"):
         batch = codes[start : start + size]
-        padded = torch.cat([batch, batch[-1:].expand(size - len(batch), *batch.shape[1:])])
+        full = len(batch) if codes.is_cuda else min(size, next_power_of_2(len(batch)))
+        padded = torch.cat([batch, batch[-1:].expand(full - len(batch), *batch.shape[1:])])
         found.append(tuple(each[: len(batch)] for each in work(padded)))
     return tuple(torch.cat(each) for each in zip(*found, strict=True))
