@@ -55,15 +55,15 @@ def points(model: StateModel, values: np.ndarray) -> tuple[Point, Point]:
     return mean_cell_point(values, None, like), cells_point(values, None, like)
 
 
-def forward_operations(cells: int = 1) -> float:
+def forward_operations(cells: int = 1, architecture: StateArchitecture = ARCHITECTURE) -> float:
     """Return the multiplications and additions of one forward pass of a set of so many cells."""
-    a = ARCHITECTURE
-    return backbone_operations(cells) + 2.0 * cells * a.hidden_dim * (a.input_dim + a.output_dim)
+    a = architecture
+    return backbone_operations(cells, a) + 2.0 * cells * a.hidden_dim * (a.input_dim + a.output_dim)
 
 
-def backbone_operations(cells: int = 1) -> float:
+def backbone_operations(cells: int = 1, architecture: StateArchitecture = ARCHITECTURE) -> float:
     """Return the same of the backbone alone, which is what one direction of a derivative is pushed through."""
-    a = ARCHITECTURE
+    a = architecture
     heads = a.n_heads * a.head_dim
     block = 4 * a.hidden_dim * heads + 3 * a.hidden_dim * a.intermediate_dim + 2 * cells * heads
     return 2.0 * cells * a.n_layers * block

@@ -123,7 +123,7 @@ def shift_factors(model: Model, code: Tensor, point: Point) -> Factors:
     """
     at = between(model, point)
     along = torch.eye(at.projected.shape[-1]).to(at.projected)
-    left = push(at, code[None], total(point), along, lambda hidden: at.narrow.expand(hidden, None), CHUNK)
+    left = push(at, code[None], total(point), along, lambda hidden: at.narrow.expand(hidden, None), CHUNK).derivative
     return Factors(left[0], at.narrow.input_weight)
 
 

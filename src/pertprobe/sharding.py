@@ -5,18 +5,25 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 BLOCK = 8
-"""Units that stay together. Probes may compute them in batches of this many, or of a power of 2 that is smaller: who
-shares a batch with whom is then the same for any number of shards, and with it the last bit of every number."""
-WIDE_BLOCK, MANY = 64, 512
-"""The same where there are so many units: a batch reads all weights of a model, and few jobs are lost."""
+"""Units that stay together, at least. Probes may compute them in batches of this many, or of a power of 2 that is
+smaller: who shares a batch with whom is then the same for any number of shards, and with it the last bit of every
+number."""
+WIDEST, BLOCKS = 128, 12
+"""Many units stay together in larger blocks, since every batch reads all weights of a model: at most this many, and at
+least so many blocks, each of which can be a job."""
 MEMORY_GB = 1.0
 """Memory that a derivative or a batch of knock-outs may use beside its result, where it is not told."""
 _DEALT: ContextVar[int] = ContextVar("dealt", default=BLOCK)
 
 
 def block_of(n_units: int) -> int:
-    """Return how many of so many units stay together."""
-    return BLOCK if n_units < MANY else WIDE_BLOCK
+    """Return how many of so many units stay together, a power of 2."""
+    return max(BLOCK, min(WIDEST, power_of_2(n_units // BLOCKS)))
+
+
+def power_of_2(n: int) -> int:
+    """Return the largest power of 2 that is at most n, at least 1."""
+    return 1 << max(n, 1).bit_length() - 1
 
 
 def units_of_shard(units: Iterable[str], shard: int, shards: int) -> list[str]:

@@ -14,8 +14,8 @@ from pertprobe.jacobian import (
     routing_jacobian,
 )
 from pertprobe.jacobian.between import between
-from pertprobe.jacobian.chunks import CACHED, Chunks, chunks, footprint, in_batches, next_power_of_2, power_of_2
-from pertprobe.sharding import BLOCK, MANY, WIDE_BLOCK, block, block_of, dealt, units_of_shard
+from pertprobe.jacobian.chunks import CACHED, Chunks, chunks, footprint, in_batches, next_power_of_2
+from pertprobe.sharding import BLOCK, WIDEST, block, block_of, dealt, power_of_2, units_of_shard
 
 ASKED = {
     "panel": lambda m, c, p, gb: panel_jacobian(m, c, p, [1, 5, 8, 11], [0, 5], memory_gb=gb).values,
@@ -82,19 +82,21 @@ def test_next_powers_of_2(n, power):
     assert next_power_of_2(n) == power
 
 
-def test_many_units_stay_together_in_larger_blocks_and_are_all_dealt():
-    names = [f"{i:04d}" for i in range(MANY + 100)]
+@pytest.mark.parametrize(("n", "size"), [(1, 8), (80, 8), (225, 16), (512, 32), (2024, 128), (18_000, WIDEST)])
+def test_many_units_stay_together_in_larger_blocks_and_leave_a_dozen_jobs(n, size):
+    assert block_of(n) == size
+    assert n / size >= 12 or size == BLOCK
+    names = [f"{i:05d}" for i in range(n)]
     shards = [units_of_shard(names, shard, 3) for shard in range(3)]
     assert sorted(name for each in shards for name in each) == names
-    assert shards[1][:WIDE_BLOCK] == names[WIDE_BLOCK : 2 * WIDE_BLOCK]
+    assert shards[1][:size] == names[size : 2 * size]
 
 
 def test_a_job_knows_how_its_units_were_dealt_and_nothing_else_does():
-    assert (block_of(MANY - 1), block_of(MANY)) == (BLOCK, WIDE_BLOCK)
-    with dealt(MANY):
-        assert block() == WIDE_BLOCK
+    with dealt(2024):
+        assert block() == WIDEST
     assert block() == BLOCK
-    with pytest.raises(ValueError, match="on purpose"), dealt(MANY):
+    with pytest.raises(ValueError, match="on purpose"), dealt(2024):
         raise ValueError("on purpose")
     assert block() == BLOCK
 

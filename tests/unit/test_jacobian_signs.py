@@ -83,7 +83,7 @@ def test_the_mean_over_all_draws_that_there_are_is_the_diagonal(cells):
     point, codes, r = at(model, given), codes_of(model), correlation(cells)
     asked, whole = block(between(model, point), codes[0], TARGETS, REGULATORS, 1.0), exact(model, "total", given)
     rows = [torch.tensor([row]).double() for row in itertools.product((1, -1), repeat=cells) if sum(row) == cells % 2]
-    drawn = [(one(asked, codes, signed(point, row)) - r * whole) / (1 - r) for row in rows]
+    drawn = [(one(asked, codes, signed(point, row)).derivative - r * whole) / (1 - r) for row in rows]
     close(torch.stack(drawn).mean(0), exact(model, cells=given), 1e-12)
 
 
@@ -157,7 +157,7 @@ def test_one_draw_is_the_first_of_the_first_half(model):
     found = estimated(model, float("inf"), seed=0)
     point, codes, r = at(model), codes_of(model), correlation(24)
     asked = block(between(model, point), codes[0], TARGETS, REGULATORS, 1.0)
-    wanted = (one(asked, codes, signed(point, signs(point, 0, 0, 0))) - r * exact(model, "total")) / (1 - r)
+    wanted = (one(asked, codes, signed(point, signs(point, 0, 0, 0))).derivative - r * exact(model, "total")) / (1 - r)
     close(found.values, wanted, 1e-12)
     assert torch.equal(found.halves[:, 0], found.halves[:, 1])
     assert found.error.isnan().all()

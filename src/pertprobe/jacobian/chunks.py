@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from pertprobe.jacobian.between import Between, hidden
 from pertprobe.progress import counted
-from pertprobe.sharding import block
+from pertprobe.sharding import block, power_of_2
 
 GPU_BATCH = 4096
 """Most perturbations in one batch on a GPU, which only large ones keep busy."""
@@ -73,17 +73,13 @@ def chunks(at: Between, code: Tensor, wanted: int, memory_gb: float, *, reverse:
     fast = int(CACHED // size.largest) if code.device.type == "cpu" else wanted * batch_limit(code)
     together = max(1, min(wanted, fast, int((budget - kept) // (LIVE * size.largest))))
     held = int(budget // (kept + together * LIVE * size.largest))
+    # A batch of a power of 2 lies within one block.
     return Chunks(power_of_2(min(batch_limit(code), fast // together, held)), together)
 
 
 def batch_limit(like: Tensor) -> int:
     """Return the most perturbations in one batch on a tensor's device: on a CPU those that any job has together."""
     return GPU_BATCH if like.is_cuda else block()
-
-
-def power_of_2(n: int) -> int:
-    """Return the largest power of 2 that is at most n, at least 1: each batch of so many lies within one block."""
-    return 1 << max(n, 1).bit_length() - 1
 
 
 def next_power_of_2(n: int) -> int:

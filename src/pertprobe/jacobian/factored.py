@@ -10,7 +10,7 @@ from pertprobe.jacobian.between import Between, between
 from pertprobe.jacobian.chunks import chunks, in_batches
 from pertprobe.jacobian.factors import Core, Factors
 from pertprobe.jacobian.panel import share_open
-from pertprobe.jacobian.passes import Ask, each_cell, pull, push, total
+from pertprobe.jacobian.passes import Ask, Passed, each_cell, pull, push, total
 from pertprobe.jacobian.points import Derivative, Point, shares
 from pertprobe.models.base import Model
 from pertprobe.sharding import MEMORY_GB
@@ -36,7 +36,10 @@ def jacobian_factors(
         """Return the left factors of a batch."""
         asks = _asks(point, derivative)
         return (
-            sum(push(at, codes, ask, along, lambda h: at.narrow.expand(h, None), sizes.directions) for ask in asks),
+            sum(
+                push(at, codes, ask, along, lambda h: at.narrow.expand(h, None), sizes.directions).derivative
+                for ask in asks
+            ),
         )
 
     return Factors(in_batches(codes, sizes.perturbations, work)[0], at.narrow.input_weight)
@@ -62,7 +65,8 @@ def jacobian_cores(
     def work(codes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cores and masks of a batch."""
         (ask,) = _asks(point, derivative)
-        return _core(at, codes, ask, sizes.directions, reverse=reverse), _mask(at, codes)
+        state, core = _core(at, codes, ask, sizes.directions, reverse=reverse)
+        return core, _mask(at, state)
 
     core, mask = in_batches(codes, sizes.perturbations, work)
     return Core(core, mask, at.narrow.output_weight, at.narrow.input_weight)
@@ -81,14 +85,15 @@ def _asks(point: Point, derivative: Derivative) -> Iterable[Ask]:
     return [total(point)] if derivative == "total" else each_cell(point)
 
 
-def _core(at: Between, codes: Tensor, ask: Ask, chunk: int, *, reverse: bool) -> Tensor:
+def _core(at: Between, codes: Tensor, ask: Ask, chunk: int, *, reverse: bool) -> Passed:
     if reverse:
         return pull(at, codes, ask, at.narrow.output_weight.shape[-1], lambda hidden: hidden, chunk)
     along = torch.eye(at.projected.shape[-1]).to(at.projected)
     return push(at, codes, ask, along, lambda hidden: hidden, chunk)
 
 
-def _mask(at: Between, codes: Tensor) -> Tensor:
-    """Return which outputs are open at the one cell that counts [P, n_sets, G_out]."""
-    found = share_open(at, codes)
+def _mask(at: Between, state: Tensor) -> Tensor:
+    """Return which outputs are open at the one cell that counts [P, n_sets, G_out], by what the last Linear reads."""
+    with torch.no_grad():
+        found = share_open(at, at.narrow.expand(state, None))
     return found > 0 if at.narrow.relu else torch.ones_like(found, dtype=torch.bool)

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pertprobe.jacobian.between import Between, between, directions, hidden
+from pertprobe.jacobian.between import Between, between, directions
 from pertprobe.jacobian.chunks import Chunks, chunks, in_batches
-from pertprobe.jacobian.passes import Ask, each_cell, pull, push, total
+from pertprobe.jacobian.passes import Ask, Passed, each_cell, pull, push, total
 from pertprobe.jacobian.points import Derivative, Point, shares
 from pertprobe.models.base import Model
 from pertprobe.sharding import MEMORY_GB
@@ -71,7 +71,7 @@ def cell_jacobians(
     def work(codes: Tensor) -> tuple[Tensor]:
         """Return the derivatives of a batch, cell by cell."""
         whole = [Ask(ask.into, ask.into) for ask in each_cell(point)]
-        return (torch.stack([one(asked, codes, ask) for ask in whole], dim=2),)
+        return (torch.stack([one(asked, codes, ask).derivative for ask in whole], dim=2),)
 
     return in_batches(codes, asked.chunks.perturbations, work)[0]
 
@@ -89,7 +89,8 @@ def _block_jacobian(asked: Block, codes: Tensor, derivative: Derivative) -> Pane
     def work(codes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the derivatives of a batch, and what is open."""
         asks = [total(asked.at.point)] if derivative == "total" else each_cell(asked.at.point)
-        return added(asked, codes, asks), share_open(asked.at, codes, asked.targets)
+        found = added(asked, codes, asks)
+        return found.derivative, share_open(asked.at, found.value)
 
     return PanelJacobian(*in_batches(codes, asked.chunks.perturbations, work))
 
@@ -101,29 +102,29 @@ def block(at: Between, code: Tensor, targets: Sequence[int], regulators: Sequenc
     return Block(at, targets, regulators, chunks(at, code, fewest, memory_gb, reverse=not forward, result=numbers))
 
 
-def one(asked: Block, codes: Tensor, ask: Ask) -> Tensor:
-    """Return one pass of a block under a batch of codes [P, n_sets, T, R]."""
+def one(asked: Block, codes: Tensor, ask: Ask) -> Passed:
+    """Return one pass under a batch of codes: outputs [P, n_sets, cells, T], derivatives [P, n_sets, T, R]."""
     at, rows = asked.at, asked.targets
     along = directions(at, asked.regulators)
     reader: Callable[[Tensor], Tensor] = lambda state: at.narrow.expand(state, rows)  # noqa: E731
     if asked.forward:
         return push(at, codes, ask, along, reader, asked.chunks.directions)
-    return pull(at, codes, ask, len(rows), reader, asked.chunks.directions) @ along.T
+    value, pulled = pull(at, codes, ask, len(rows), reader, asked.chunks.directions)
+    return Passed(value, pulled @ along.T)
 
 
-def added(asked: Block, codes: Tensor, asks: Iterable[Ask]) -> Tensor:
-    """Return the sum of several passes [P, n_sets, T, R]."""
-    found = None
-    for ask in asks:
-        found = one(asked, codes, ask) if found is None else found + one(asked, codes, ask)
-    return found
+def added(asked: Block, codes: Tensor, asks: Iterable[Ask]) -> Passed:
+    """Return the sum of several passes; at least one is asked for."""
+    passes = (one(asked, codes, ask) for ask in asks)
+    value, derivative = next(passes)
+    for each in passes:
+        derivative = derivative + each.derivative
+    return Passed(value, derivative)
 
 
-def share_open(at: Between, codes: Tensor, targets: Sequence[int] | None = None) -> Tensor:
-    """Return the share of cells whose output for each target (None: for each output) is not exactly 0 [P, n_sets, T].
+def share_open(at: Between, outputs: Tensor) -> Tensor:
+    """Return the share of cells whose output [P, n_sets, cells, T] is not exactly 0, for each target [P, n_sets, T].
 
     A closed ReLU gives exactly 0; without one an output may be negative and its derivative stands.
     """
-    with torch.no_grad():
-        outputs = at.narrow.expand(hidden(at, codes), targets)
-        return (shares(at.point)[..., None] * (outputs != 0)).sum(-2)
+    return (shares(at.point)[..., None] * (outputs != 0)).sum(-2)

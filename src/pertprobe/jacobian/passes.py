@@ -63,16 +63,26 @@ def signed(point: Point, signs: Tensor) -> Ask:
     return Ask(signs, signs * shares(point))
 
 
-def push(at: Between, codes: Tensor, ask: Ask, along: Tensor, reader: Reader, chunk: int) -> Tensor:
-    """Return the derivative along directions [R, K] of what cells are read as: [P, n_sets, O, R]; forward mode."""
+class Passed(NamedTuple):
+    """What one pass gives."""
 
-    def one(direction: Tensor) -> Tensor:
-        """Return the derivative along one direction."""
+    value: Tensor
+    """What each cell is read as [P, n_sets, cells, O]."""
+    derivative: Tensor
+    """[P, n_sets, O, R]."""
+
+
+def push(at: Between, codes: Tensor, ask: Ask, along: Tensor, reader: Reader, chunk: int) -> Passed:
+    """Return the derivative along directions [R, K] of what cells are read as; forward mode."""
+
+    def one(direction: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the value, and its derivative along one direction."""
         tangent = ask.into[..., None] * direction
-        _, moved = jvp(lambda projected: reader(hidden(at, codes, projected)), (at.projected,), (tangent,))
-        return (ask.out[..., None] * moved).sum(-2)
+        value, moved = jvp(lambda projected: reader(hidden(at, codes, projected)), (at.projected,), (tangent,))
+        return value, (ask.out[..., None] * moved).sum(-2)
 
-    return vmap(one, out_dims=-1, chunk_size=chunk)(along)
+    values, parts = zip(*(vmap(one, out_dims=(None, -1))(some) for some in along.split(chunk)), strict=True)
+    return Passed(values[0], torch.cat(parts, dim=-1))
 
 
 def push_code(at: Between, codes: Tensor, reader: Reader, chunk: int) -> Tensor:
@@ -91,8 +101,8 @@ def push_code(at: Between, codes: Tensor, reader: Reader, chunk: int) -> Tensor:
     return vmap(one, out_dims=-1, chunk_size=chunk)(torch.eye(codes.shape[-1]).to(codes))
 
 
-def pull(at: Between, codes: Tensor, ask: Ask, outputs: int, reader: Reader, chunk: int) -> Tensor:
-    """Return the derivative of `outputs` outputs by what is read of cells: [P, n_sets, O, K]; reverse mode."""
+def pull(at: Between, codes: Tensor, ask: Ask, outputs: int, reader: Reader, chunk: int) -> Passed:
+    """Return the derivative of `outputs` outputs by what is read of cells [P, n_sets, O, K]; reverse mode."""
     projected = at.projected.expand(len(codes), *at.projected.shape)
     found, back = vjp(lambda each: reader(hidden(at, codes, each)), projected)
 
@@ -101,4 +111,4 @@ def pull(at: Between, codes: Tensor, ask: Ask, outputs: int, reader: Reader, chu
         seed = (ask.out[..., None] * output).expand_as(found)
         return (ask.into[..., None] * back(seed)[0]).sum(-2)
 
-    return vmap(one, out_dims=-2, chunk_size=chunk)(torch.eye(outputs).to(found))
+    return Passed(found.detach(), vmap(one, out_dims=-2, chunk_size=chunk)(torch.eye(outputs).to(found)))

@@ -75,8 +75,8 @@ def diagonal_by_signs(
 
     def work(codes: Tensor) -> tuple[Tensor, ...]:
         """Return the estimates of a batch, its total derivative, and what is open."""
-        whole = one(asked, codes, total(point))
-        return *_batch(asked, codes, whole, error, seed), whole, share_open(asked.at, codes, targets)
+        outputs, whole = one(asked, codes, total(point))
+        return *_batch(asked, codes, whole, error, seed), whole, share_open(asked.at, outputs)
 
     return DiagonalEstimate(*in_batches(codes, asked.chunks.perturbations, work))
 
@@ -117,7 +117,7 @@ def _batch(asked: Block, codes: Tensor, whole: Tensor, error: float, seed: int) 
 
 
 def _exact(asked: Block, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    values = added(asked, codes, each_cell(asked.at.point))
+    values = added(asked, codes, each_cell(asked.at.point)).derivative
     none = values.new_zeros(len(codes))
     return torch.stack([values, values], dim=1), none, none.long()
 
@@ -141,7 +141,7 @@ def _drawing(asked: Block, codes: Tensor, whole: Tensor, seed: int, half: int) -
 
     def draw(number: int) -> Tensor:
         """Return the estimate of the draw of this number."""
-        passed = one(asked, codes, signed(point, signs(point, seed, half, number)))
+        passed = one(asked, codes, signed(point, signs(point, seed, half, number))).derivative
         return (passed - r * whole) / (1 - r)
 
     return draw
