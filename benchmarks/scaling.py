@@ -48,7 +48,7 @@ def costs() -> list[Cost]:
         Cost("atlas at the mean cell", cores, every * width * backbone_operations(1, LARGE), atlas, False),
         Cost("dY/dpert_repr at S = 64, one set, kept as sketches", codes, every * pushed, every * SKETCH * FLOAT, True),
         Cost("every gene knocked out under the control", knocked, GENES * sets * forward, GENES * sets * output, True),
-        Cost("the same under every perturbation, one set", knocked, GENES * every * forward, GENES * every * output, False),
+        Cost("all under every perturbation, one set", knocked, every * GENES * forward, every * GENES * output, False),
     ]  # fmt: skip
 
 
