@@ -105,7 +105,8 @@ def exponent(sizes: list[int], found: list[float]) -> float:
 def machine() -> str:
     """Return what numbers depend on, in words."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    gpu = "a GPU that stood idle" if torch.cuda.is_available() else "no GPU"
     return (
-        f"{THREADS} of {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()} {platform.machine()}, no GPU, "
+        f"{THREADS} of {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()} {platform.machine()}, {gpu}, "
         f"Python {platform.python_version()}, torch {torch.__version__}"
     )

@@ -73,9 +73,9 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
 def markdown(rows: Sequence[Row]) -> str:
     """Return the table for people."""
     head = ["work", "against", "seconds", "times as fast", "over the floor", "peak MB", "bound", "holds"]
-    lines = [" | ".join(head), "|".join(["---"] * len(head))]
-    lines += [" | ".join(cells(row)) for row in rows]
-    return "\n".join([*(f"| {line} |" for line in lines), "", f"Machine: {machine()}.", "",
+    lines = [f"| {' | '.join(line)} |" for line in (head, *map(cells, rows))]
+    lines.insert(1, "|" + "---|" * len(head))
+    return "\n".join([*lines, "", f"Machine: {machine()}.", "",
                       "Made by `make benchmarks` (benchmarks/suite.py)."]) + "\n"  # fmt: skip
 
 

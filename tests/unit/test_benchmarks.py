@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import subprocess
 import sys
 from pathlib import Path
 
@@ -85,3 +86,10 @@ def test_everything_that_is_bounded_is_in_the_table():
     for word in ("dY/dpert_repr", "targeted panel", "atlas", "cell_diagonal", "200 knock-outs", "permutations",
                  "1,000,000", "growth", "workflow itself"):  # fmt: skip
         assert word in works
+
+
+def test_the_page_on_scaling_shows_what_the_measured_rates_say():
+    said = subprocess.check_output([sys.executable, FOLDER / "scaling.py"], text=True)
+    page = (ROOT / "docs/scaling.md").read_text()
+    assert len(said.splitlines()) > 5
+    assert [line for line in said.splitlines() if line not in page] == []
