@@ -1,17 +1,29 @@
 """What a genome-wide run costs, by the rates that were measured: the tables of docs/scaling.md.
 
-`python benchmarks/scaling.py` prints them. Nothing is run: operations of each work at the larger size, over the rate at
-which the same work ran at the published size (gpu.json; table.json for disk).
+`python benchmarks/scaling.py` prints the costs. Nothing is run: operations of each work at the larger size, over the
+rate at which the same work ran at the published size (gpu.json; table.json for disk). `--jobs 1 64` plans the demo with
+two models in each of ten contexts, its measurements in so many shards, and prints jobs, seconds and memory of the plan.
 """
 
+import argparse
 import json
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import yaml
+from measure import seconds
 from published import ARCHITECTURE, CELLS, PERTURBATIONS, backbone_operations, forward_operations
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 GENES, CODES, CONTEXTS, SETS = 18_000, 10_000, 10, 4
 """Genes, perturbations, contexts, and cell sets of each context (the default)."""
 COPIES = 10
@@ -93,5 +105,41 @@ def disk(size: float) -> str:
     return f"{size / 1e12:,.1f} TB" if size >= 1e12 else f"{size / 1e9:,.0f} GB"
 
 
+def many_models(shards: int) -> dict[str, Any]:
+    """Return the config of the demo with two models in each of ten contexts; of the simulated two, for the plan."""
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    few, zero = ([f"{regime}_{i}" for i in range(CONTEXTS)] for regime in ("fewshot", "zeroshot"))
+    like = {"fewshot": config["models"]["a_fewshot"], "zeroshot": config["models"]["a_zeroshot"]}
+    models = {name: like[name.partition("_")[0]] | {"context": f"line_{'ab'[i % 2]}"}
+              for names in (few, zero) for i, name in enumerate(names)}  # fmt: skip
+    both = {"contexts": pairwise(few), "regimes": zip(few, zero, strict=True)}
+    pairs = {kind: [list(pair) for pair in each] for kind, each in both.items()}
+    sae = {"joint": config["sae"]["joint"] | {"models": [*few, *zero]}}
+    return config | {"shards": shards, "models": models, "pairs": pairs, "sae": sae}
+
+
+def plan(shards: int) -> str:
+    """Return the row of a dry run."""
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "many.yaml").write_text(yaml.safe_dump(many_models(shards)))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", name]
+        command += ["--cores", "1", "--dry-run", "--quiet", "rules", "--configfile", Path(name) / "many.yaml"]
+        said: list[str] = []
+        spent = seconds(lambda: said.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    (jobs,) = set(re.findall(r"^total +(\d+)$", said[0], re.MULTILINE))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
+    return f"| {shards} | {int(jobs):,} | {spent:.0f} | {peak:,.0f} |"
+
+
+def planned(shards: Sequence[int]) -> str:
+    """Return the table of dry runs, shards ascending: the peak never falls."""
+    return (
+        "\n".join(["| shards | jobs | seconds to plan | MB |", "|---|---|---|---|", *map(plan, sorted(shards))]) + "\n"
+    )
+
+
 if __name__ == "__main__":
-    print(markdown(), end="")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, nargs="+", metavar="SHARDS", help="plan a run, in so many shards")
+    given = parser.parse_args()
+    print(planned(given.jobs) if given.jobs else markdown(), end="")
