@@ -12,6 +12,8 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from pertprobe.errors import PertprobeError
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""In C where it is there: the schema is read whenever the workflow is planned."""
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -39,7 +41,7 @@ def _variable(match: re.Match) -> str:
 
 def schema_faults(config: dict[str, Any], schema: str | Path) -> list[str]:
     """Return every way in which the config breaks the schema, each in one sentence that starts with the key."""
-    validator = Draft202012Validator(yaml.safe_load(Path(schema).read_text()))
+    validator = Draft202012Validator(yaml.load(Path(schema).read_text(), Loader=LOADER))
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
     return list(dict.fromkeys(text for error in errors for text in _sentences(error)))
 

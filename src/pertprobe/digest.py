@@ -49,6 +49,15 @@ def _follow(module: str, name: str, reached: dict[tuple[str, str], str]) -> None
         _follow(*target, reached)
 
 
+class Read(NamedTuple):
+    """What one statement says, and what it mentions."""
+
+    text: str
+    """Its syntax without docstrings and positions."""
+    names: set[str]
+    imports: list[ast.stmt]
+
+
 @cache
 def _definition(module: str, name: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Return the syntax of `name` in `module` as text, and what of this package it uses as (module, name)."""
@@ -56,21 +65,40 @@ def _definition(module: str, name: str) -> tuple[str, tuple[tuple[str, str], ...
     if not name:
         return "", tuple((module, each) for each in (*parsed.definitions, *parsed.imports))
     if name in parsed.definitions or name in parsed.imports:
-        statements = parsed.definitions.get(name, [])
+        statements = [_read(statement) for statement in parsed.definitions.get(name, [])]
         uses = [target for statement in statements for target in _uses(module, parsed, statement)]
         imported = [parsed.imports[name]] if name in parsed.imports else []
-        return "".join(ast.dump(_without_docstrings(each)) for each in statements), (*uses, *imported)
+        return "".join(each.text for each in statements), (*uses, *imported)
     if _path(f"{module}.{name}"):
         return "", ((f"{module}.{name}", ""),)
     raise KeyError(f"{module} defines no {name}")
 
 
-def _uses(module: str, parsed: Module, statement: ast.stmt) -> list[tuple[str, str]]:
+def _read(statement: ast.stmt) -> Read:
+    """Read a statement in one walk: every plan of the workflow reads two thousand of them."""
+    names: set[str] = set()
+    imports: list[ast.stmt] = []
+
+    def text(node: object) -> str:
+        """Return the syntax of a node, of a list of them, or of a constant."""
+        if isinstance(node, list):
+            return f"[{','.join([text(each) for each in node if not _is_text(each)])}]"
+        if not isinstance(node, ast.AST):
+            return repr(node)
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            imports.append(node)
+        return f"{type(node).__name__}({','.join([text(getattr(node, field, None)) for field in node._fields])})"
+
+    return Read(text(statement), names, imports)
+
+
+def _uses(module: str, parsed: Module, statement: Read) -> list[tuple[str, str]]:
     """Return what of this package a statement uses: what it imports itself, and names of its module."""
-    local = _imports_of(module, [node for node in ast.walk(statement) if isinstance(node, ast.Import | ast.ImportFrom)])
-    used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - local.keys()
+    local = _imports_of(module, statement.imports)
     known = parsed.definitions.keys() | parsed.imports.keys()
-    return [*local.values(), *((module, name) for name in sorted(used & known))]
+    return [*local.values(), *((module, name) for name in sorted((statement.names - local.keys()) & known))]
 
 
 @cache
@@ -136,13 +164,5 @@ def _path(module: str) -> Path | None:
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
-def _without_docstrings(statement: ast.stmt) -> ast.stmt:
-    for node in ast.walk(statement):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [each for each in body if not _is_text(each)] or [ast.Pass()]
-    return statement
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+def _is_text(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

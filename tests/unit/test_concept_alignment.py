@@ -148,7 +148,8 @@ def test_a_program_that_no_direction_tells_apart_is_not_evaluable():
     found["cav_accuracy"].loc[{"program": "Q"}] = 0.5
     rows = rows_of(asked(found), statistic="alignment").set_index("program")
     assert rows.evaluable.to_dict() == {"P": True, "Q": False}
-    assert rows.reason["Q"] == "no direction tells members from negatives: cross-validated accuracy 0.50"
+    told = "no direction, strength apart, tells members from negatives: cross-validated accuracy 0.50"
+    assert rows.reason["Q"] == told
 
 
 def test_labels_are_compared_with_labels_that_can_be_told_as_they_can():

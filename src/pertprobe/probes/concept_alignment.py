@@ -314,7 +314,7 @@ def _indistinct(own: xr.Dataset, program: str) -> str:
     if _told(own, program)[0]:
         return ""
     found = float(own.cav_accuracy.sel(program=program, layer=own.attrs["layer"])[0])
-    return f"no direction tells members from negatives: cross-validated accuracy {found:.2f}"
+    return f"no direction, strength apart, tells members from negatives: cross-validated accuracy {found:.2f}"
 
 
 def references(inputs: TestInputs) -> Iterator[Row]:
