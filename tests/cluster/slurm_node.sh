@@ -27,7 +27,8 @@ install_packages() {
 }
 
 # linuxproc, task/none, jobacct_gather/linux: a container has no cgroups of its own. Memory is looked at every second.
-# config_overrides: what a third attempt asks for is granted where the machine has less, since no job here uses it.
+# config_overrides: two CPUs, and what a third attempt asks for, are granted where the machine has less, since no job here
+# uses it. (nproc would not do: it says what OMP_NUM_THREADS says.)
 configure() {
   mkdir -p /etc/slurm $HOME_OF_SLURM/state $HOME_OF_SLURM/spool
   [ -c $HOME_OF_SLURM/gpu ] || mknod $HOME_OF_SLURM/gpu c 1 3
@@ -56,7 +57,7 @@ KillWait=2
 ReturnToService=2
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName=tester NodeHostname=$(hostname) NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=16000 Gres=gpu:1 State=UNKNOWN
+NodeName=tester NodeHostname=$(hostname) NodeAddr=127.0.0.1 CPUs=2 RealMemory=16000 Gres=gpu:1 State=UNKNOWN
 PartitionName=tests Nodes=ALL Default=YES DefaultTime=60 MaxTime=INFINITE State=UP
 END
 }
