@@ -1,7 +1,7 @@
 """How the output of a llama block moves with its input, in as few operations as it takes.
 
-Forward mode as torch has it adds a zero for every weight that is not moved and computes the value anew for every
-operation: a third of its time. Here the derivative is written out once for a whole block; the tests hold it to torch's.
+Forward mode as torch has it adds a zero to what every weight makes, since the weight is not moved: a quarter of its
+time. Here the derivative is written out once for a whole block; the tests hold it to torch's.
 """
 
 import math
