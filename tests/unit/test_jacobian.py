@@ -1,11 +1,14 @@
 """The derivative engine, against differences of the model's own predictions."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from tiny import GENES, MeanShift, cell_sets, random_state
 
-from pertprobe import jacobian
+from pertprobe import jacobian, probes
 from pertprobe.errors import PertprobeError
 from pertprobe.jacobian import Point, cells_point, check_multiplicity, mean_cell_point, respond
 from pertprobe.models.planted import planted_models
@@ -180,3 +183,13 @@ def test_a_target_is_open_where_its_output_is_not_exactly_zero():
         below = (respond(planted_models(**built)["planted"], code, point)[..., TARGETS] <= 0).double().mean(-2)
         assert 0.1 < below.mean() < 0.9
         close(found, 1 - below if relu else torch.ones_like(below))
+
+
+@pytest.mark.parametrize("path", sorted((Path(probes.__file__).parent).glob("*.py")), ids=lambda path: path.stem)
+def test_no_probe_has_derivative_code_of_its_own(path):
+    """They ask the engine: what differentiates stands once."""
+    tree = ast.parse(path.read_text())
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert names & {"jvp", "vjp", "jacrev", "jacfwd", "grad", "backward", "autograd", "vmap"} == set()
