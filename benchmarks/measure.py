@@ -7,11 +7,12 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+T = TypeVar("T")
 THREADS = 2
 COLUMNS = ("work", "against", "seconds", "ratio", "floor_ratio", "peak_mb", "value", "bound", "holds", "machine")
 """Columns of table.tsv."""
@@ -76,6 +77,13 @@ def seconds(function: Callable[[], Any], repeats: int = 1) -> float:
         function()
         spent.append(time.perf_counter() - start)
     return statistics.median(spent)
+
+
+def once(function: Callable[[], T]) -> tuple[T, float]:
+    """Return what a function returns, and its wall time."""
+    start = time.perf_counter()
+    found = function()
+    return found, time.perf_counter() - start
 
 
 def gemm_rate(size: int = 2048, repeats: int = 7) -> float:

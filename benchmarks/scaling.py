@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from measure import seconds
+from measure import once
 from published import ARCHITECTURE, CELLS, PERTURBATIONS, backbone_operations, forward_operations
 
 HERE = Path(__file__).resolve().parent
@@ -80,13 +80,15 @@ def rates() -> dict[str, float]:
 def markdown() -> str:
     """Return the table."""
     found = rates()
-    lines = ["| work | operations | GPU hours | with its untrained copies | on disk |", "|---|---|---|---|---|"]
+    head = ["work", "operations", "TFLOP/s", "GPU hours", "with its untrained copies", "on disk"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for cost in costs():
         hours = cost.operations / found[cost.like] / 3600
         times = 1 + COPIES if cost.copied else 1
         cells = [
             cost.work,
             f"{cost.operations:.1e}",
+            f"{found[cost.like] / 1e12:.0f}",
             shown(hours),
             shown(hours * times) if cost.copied else "-",
             disk(cost.bytes * times),
@@ -124,9 +126,8 @@ def plan(shards: int) -> str:
         (Path(name) / "many.yaml").write_text(yaml.safe_dump(many_models(shards)))
         command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", name]
         command += ["--cores", "1", "--dry-run", "--quiet", "rules", "--configfile", Path(name) / "many.yaml"]
-        said: list[str] = []
-        spent = seconds(lambda: said.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-    (jobs,) = set(re.findall(r"^total +(\d+)$", said[0], re.MULTILINE))
+        said, spent = once(lambda: subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    (jobs,) = set(re.findall(r"^total +(\d+)$", said, re.MULTILINE))
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
     return f"| {shards} | {int(jobs):,} | {spent:.0f} | {peak:,.0f} |"
 

@@ -66,8 +66,7 @@ def write(rows: Sequence[Row]) -> None:
 
 def table(rows: Sequence[Row]) -> pd.DataFrame:
     """Return the table as it is written."""
-    found = pd.DataFrame([{**row.entry(), "machine": machine()} for row in rows])[list(COLUMNS)]
-    return found.round(NUMBERS)
+    return pd.DataFrame([row.entry() for row in rows]).assign(machine=machine())[list(COLUMNS)].round(NUMBERS)
 
 
 def markdown(rows: Sequence[Row]) -> str:

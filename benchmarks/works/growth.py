@@ -1,7 +1,9 @@
 """How time and memory grow: with perturbations, with knocked-out genes, with the shards that are joined."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +38,8 @@ def rows() -> list[Row]:
     return [row for work, sizes, function in works for row in _grown(work, sizes, function)] + joined
 
 
-def _grown(work, sizes, function) -> list[Row]:
+def _grown(work: str, sizes: list[int], function: Callable[[int], Any]) -> list[Row]:
+    """Return how seconds and memory of a function of the size grow."""
     spent, peaks = [], []
     with torch.no_grad(), dealt(sizes[-1]):  # as jobs measure
         function(sizes[0])  # warms up

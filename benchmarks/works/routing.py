@@ -1,7 +1,7 @@
 """dY/dpert_repr of one perturbation at 64 cells, beside whole-Jacobian calls and a loop over targets."""
 
 import torch
-from measure import Row, against_floor, peak_mb, seconds
+from measure import Row, against_floor, once, peak_mb, seconds
 from published import ARCHITECTURE, CELLS, GENES, backbone_operations, control_cells, points, published_model
 from torch import Tensor
 
@@ -27,7 +27,7 @@ def rows() -> list[Row]:
         """Return the mean output of the cells [G]."""
         return respond(model, pert, cells)[0].mean(0)
 
-    whole, rival = _vectorised(mean_output, code[0])
+    whole, rival = once(lambda: torch.autograd.functional.jacobian(mean_output, code[0], vectorize=True))
     apart = ((whole - found).abs().max() / whole.abs().max()).item()
 
     def single(target: int) -> None:
@@ -44,10 +44,3 @@ def rows() -> list[Row]:
         Row(work, "a loop over targets, as captum's", spent, loop / spent, floor, peak, limits=limits,
             note=f"median of 3; the loop on {TARGETS} of {GENES} targets, scaled"),
     ]  # fmt: skip
-
-
-def _vectorised(function, code: Tensor) -> tuple[Tensor, float]:
-    """Return the rival's Jacobian and its seconds."""
-    kept: list[Tensor] = []
-    spent = seconds(lambda: kept.append(torch.autograd.functional.jacobian(function, code, vectorize=True)))
-    return kept[0], spent

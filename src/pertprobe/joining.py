@@ -28,14 +28,13 @@ def join_shards(paths: Sequence[str | Path], target: str | Path) -> None:
         filled = [shard for shard in shards if shard.sizes.get(UNITS)]
         large = _large(filled[0]) if filled else []
         frame = gather([_without(shard, large) for shard in shards])
+        streamed = large if UNITS in frame.dims else []  # else the shards are refused, or one has all there is
+        if streamed:
+            frame = frame.drop_vars(ROWS).assign_coords(_other_axes([shard[large] for shard in filled]))
         with atomic(target) as temporary:
-            if large and UNITS in frame.dims:
-                frame = frame.drop_vars(ROWS).assign_coords(_other_axes([shard[large] for shard in filled]))
-                frame.to_netcdf(temporary, engine="h5netcdf")
-                for name in large:
-                    _stream(name, filled, temporary)
-            else:
-                frame.to_netcdf(temporary, engine="h5netcdf")
+            frame.to_netcdf(temporary, engine="h5netcdf")
+            for name in streamed:
+                _stream(name, filled, temporary)
 
 
 def _large(shard: xr.Dataset) -> list[str]:

@@ -1,8 +1,9 @@
 """How the units of a measurement are dealt to its jobs, and how much one of them may hold."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 BLOCK = 8
 """Units that stay together, at least. Probes may compute them in batches of this many, or of a power of 2 that is
@@ -13,6 +14,7 @@ WIDEST, BLOCKS = 128, 12
 least so many blocks, each of which can be a job."""
 MEMORY_GB = 1.0
 """Memory that a derivative or a batch of knock-outs may use beside its result, where it is not told."""
+T = TypeVar("T")
 _DEALT: ContextVar[int] = ContextVar("dealt", default=BLOCK)
 
 
@@ -29,9 +31,12 @@ def power_of_2(n: int) -> int:
 def units_of_shard(units: Iterable[str], shard: int, shards: int) -> list[str]:
     """Return the units of one shard, sorted: block i of the sorted names goes to shard i mod `shards`."""
     names = sorted(units)
-    size = block_of(len(names))
-    blocks = [names[start : start + size] for start in range(0, len(names), size)]
-    return [name for block in blocks[shard::shards] for name in block]
+    return [name for block in cut(names, block_of(len(names)))[shard::shards] for name in block]
+
+
+def cut(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Return items in blocks of a size, the last of what is left."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from torch.func import vmap
 
 from pertprobe.forward import jvp
 from pertprobe.jacobian.between import Between, between, directions, hidden
-from pertprobe.jacobian.chunks import batch_limit, chunks, in_batches
+from pertprobe.jacobian.chunks import batch_limit, chunks, each_batch, in_batches
 from pertprobe.jacobian.points import Point, shares
 from pertprobe.models.base import Model
 from pertprobe.sharding import MEMORY_GB
@@ -46,7 +46,7 @@ def knockout_shifts(
     at = between(model, point)
     size = _at_once(at, codes[0], memory_gb)
     with torch.no_grad():
-        (before,) = in_batches(codes, min(size, len(codes)), lambda each: (_mean_output(at, each, at.projected),))
+        (before,) = in_batches(codes, size, lambda each: (_mean_output(at, each, at.projected),))
 
     def moved(rows: Tensor, lost: Tensor, along: Tensor) -> Tensor:
         """Return how far the mean output moves where cells lose this."""
@@ -101,21 +101,21 @@ def _each_gene(at: Between, codes: int, genes: Sequence[int], value: Value, work
     no cell loses anything of moves nothing, and is not run.
     """
     lost, along = _lost(at.point.X, genes, value), directions(at, genes)
-    moved = lost.flatten(1).any(1)
-    found = torch.zeros(codes * len(genes), len(lost[0]), at.outputs, dtype=lost.dtype, device=lost.device)
     pairs = torch.cartesian_prod(torch.arange(codes), torch.arange(len(genes))).to(lost.device)
+    moved = lost.flatten(1).any(1)[pairs[:, 1]]
+    found = torch.zeros(len(pairs), len(lost[0]), at.outputs, dtype=lost.dtype, device=lost.device)
+    limit = batch_limit(lost)
+    run = [block[kept] for block, kept in zip(pairs.split(limit), moved.split(limit), strict=True)]
+    batches = [part for block in run if len(block) for part in block.split(size)]
 
     def batch(rows: Tensor) -> tuple[Tensor]:
         """Return the numbers of some pairs of a code and a gene."""
         code, gene = rows.T
         return (work(code, lost[gene], along[gene]),)
 
-    with torch.no_grad():
-        for start in range(0, len(pairs), batch_limit(lost)):
-            block = torch.arange(start, min(start + batch_limit(lost), len(pairs)), device=lost.device)
-            block = block[moved[pairs[block, 1]]]
-            if len(block):
-                (found[block],) = in_batches(pairs[block], size, batch)
+    if batches:
+        with torch.no_grad():
+            (found[moved],) = each_batch(batches, size, batch, f"silenced genes, batches of {size}")
     return found.unflatten(0, (codes, len(genes)))
 
 

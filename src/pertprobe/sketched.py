@@ -28,10 +28,9 @@ from pertprobe.models.base import encode_each
 from pertprobe.probes.base import MeasureInputs
 from pertprobe.progress import counted
 from pertprobe.roles import SUBJECT
+from pertprobe.sharding import BLOCK, cut
 from pertprobe.sketching import drawn
 
-BLOCK = 8
-"""Perturbations whose Jacobians are held at once: as many as the engine computes together."""
 ENTRIES = 4_000_000
 """Entries of whole Jacobians held at once, where they are made from their factors."""
 
@@ -171,5 +170,5 @@ def basis(genes: Sequence[str]) -> str:
 
 
 def _blocks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    starts = range(0, len(names), BLOCK)
-    return (names[start : start + BLOCK] for start in counted(starts, f"sketches, blocks of {BLOCK} perturbations"))
+    """Return the perturbations whose Jacobians are held at once, which no shard parts."""
+    return counted(cut(names, BLOCK), f"sketches, blocks of {BLOCK} perturbations")

@@ -1,6 +1,6 @@
 """How much is computed at once: from a memory budget and the sizes of the model, never from what else is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -95,10 +95,19 @@ def in_batches(codes: Tensor, size: int, work: Callable[[Tensor], tuple[Tensor, 
     any number of shards, and so are tables. A batch that is not full, the last of all, is padded with its last code to
     the next power of 2. On a GPU nothing is padded, and numbers agree to rounding.
     """
+    return each_batch(codes.split(size), size, work, f"Jacobians, batches of {size} perturbations")
+
+
+def each_batch(
+    batches: Sequence[Tensor], size: int, work: Callable[[Tensor], tuple[Tensor, ...]], what: str
+) -> tuple[Tensor, ...]:
+    """Return what `work` makes of batches of at most `size`, joined: `in_batches` of what is cut already.
+
+    At least one is asked for. `what` they are is logged with how many are done.
+    """
     found = []
-    for start in counted(range(0, len(codes), size), f"Jacobians, batches of {size} perturbations"):
-        batch = codes[start : start + size]
-        full = len(batch) if codes.is_cuda else min(size, next_power_of_2(len(batch)))
+    for batch in counted(batches, what):
+        full = len(batch) if batch.is_cuda else min(size, next_power_of_2(len(batch)))
         padded = torch.cat([batch, batch[-1:].expand(full - len(batch), *batch.shape[1:])])
         found.append(tuple(each[: len(batch)] for each in work(padded)))
     return tuple(torch.cat(each) for each in zip(*found, strict=True))

@@ -81,8 +81,11 @@ def push(at: Between, codes: Tensor, ask: Ask, along: Tensor, reader: Reader, ch
         value, moved = jvp(lambda projected: reader(hidden(at, codes, projected)), (at.projected,), (tangent,))
         return value, (ask.out[..., None] * moved).sum(-2)
 
-    values, parts = zip(*(vmap(one, out_dims=(None, -1))(some) for some in along.split(chunk)), strict=True)
-    return Passed(values[0], torch.cat(parts, dim=-1))
+    parts = []
+    for some in along.split(chunk):
+        value, part = vmap(one, out_dims=(None, -1))(some)  # the value is every chunk's: one is kept
+        parts.append(part)
+    return Passed(value, torch.cat(parts, dim=-1))
 
 
 def push_code(at: Between, codes: Tensor, reader: Reader, chunk: int) -> Tensor:

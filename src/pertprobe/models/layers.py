@@ -4,7 +4,7 @@ Everything here runs in the dtype of its input.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +14,17 @@ from pertprobe.models.architecture import Attention, StateArchitecture
 from pertprobe.models.primitives import LIVE, Live
 
 Parameters = Mapping[str, Tensor]
+Apply = Callable[[Parameters, str, Tensor], Tensor]
 
 
 def linear(parameters: Parameters, name: str, x: Tensor) -> Tensor:
     """Apply the nn.Linear called `name`, with its bias if it has one."""
     return F.linear(x, parameters[f"{name}.weight"], parameters.get(f"{name}.bias"))
+
+
+def linear_part(parameters: Parameters, name: str, x: Tensor) -> Tensor:
+    """Apply the nn.Linear called `name` without its bias: what it does to a change of its input."""
+    return F.linear(x, parameters[f"{name}.weight"])
 
 
 def layer_norm(parameters: Parameters, name: str, x: Tensor, eps: float = 1e-5, primitives: Live = LIVE) -> Tensor:
@@ -73,10 +79,12 @@ def rotate(x: Tensor, theta: float) -> Tensor:
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
-def queries_and_keys(a: StateArchitecture, p: Parameters, name: str, normed: Tensor) -> tuple[Tensor, Tensor]:
+def queries_and_keys(
+    a: StateArchitecture, p: Parameters, name: str, normed: Tensor, apply: Apply = linear
+) -> tuple[Tensor, Tensor]:
     """Return queries [..., heads, T, D] and keys [..., kv_heads, T, D] of a llama block, rotated where it rotates."""
-    q = heads(linear(p, f"{name}.self_attn.q_proj", normed), a.n_heads)
-    k = heads(linear(p, f"{name}.self_attn.k_proj", normed), a.n_kv_heads)
+    q = heads(apply(p, f"{name}.self_attn.q_proj", normed), a.n_heads)
+    k = heads(apply(p, f"{name}.self_attn.k_proj", normed), a.n_kv_heads)
     if a.attention == "causal_rope":
         return rotate(q, a.rope_theta), rotate(k, a.rope_theta)
     return q, k

@@ -1,7 +1,7 @@
 """How the output of a llama block moves with its input, in as few operations as it takes.
 
-Forward mode as torch has it adds a zero to what every weight makes, since the weight is not moved: a quarter of its
-time. Here the derivative is written out once for a whole block; the tests hold it to torch's.
+Forward mode as torch has it adds a zero to what every weight makes, since the weight is not moved, and takes longer for
+it. Here the derivative is written out once for a whole block; the tests hold it to torch's.
 """
 
 import math
@@ -13,7 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pertprobe.models.architecture import StateArchitecture
-from pertprobe.models.layers import Parameters, attend, attention_weights, heads, linear, queries_and_keys, rms_norm
+from pertprobe.models.layers import (
+    Parameters,
+    attend,
+    attention_weights,
+    heads,
+    linear,
+    linear_part,
+    queries_and_keys,
+    rms_norm,
+)
 
 Value = Callable[[Tensor, Tensor | None], Tensor]
 """Input of a block [..., T, H] and what is held -> its output."""
@@ -63,7 +72,7 @@ def norm_tangent(x: Tensor, weight: Tensor, eps: float, moved: Tensor) -> Tensor
 
 
 def attention_tangent(q: Tensor, k: Tensor, weights: Tensor, moved_q: Tensor, moved_k: Tensor) -> Tensor:
-    """Return how softmax(q k' / sqrt(D)) = `weights` moves, shapes as in `backbone.attention_weights`."""
+    """Return how softmax(q k' / sqrt(D)) = `weights` moves, shapes as in `layers.attention_weights`."""
     groups = k.shape[-3]
     q, moved_q = (each.unflatten(-3, (groups, -1)) for each in (q, moved_q))
     k, moved_k = (each.unsqueeze(-3).mT for each in (k, moved_k))
@@ -88,8 +97,8 @@ def llama_tangent(
     inner = rms_norm(p, norm, after, a.norm_eps)
     moved_inner = norm_tangent(after, p[f"{norm}.weight"], a.norm_eps, moved_after)
     gate, up = (linear(p, f"{mlp}.{part}", inner) for part in ("gate_proj", "up_proj"))
-    moved_gate, moved_up = (F.linear(moved_inner, p[f"{mlp}.{part}.weight"]) for part in ("gate_proj", "up_proj"))
-    return moved_after + F.linear(gated_tangent(gate, up, moved_gate, moved_up), p[f"{mlp}.down_proj.weight"])
+    moved_gate, moved_up = (linear_part(p, f"{mlp}.{part}", moved_inner) for part in ("gate_proj", "up_proj"))
+    return moved_after + linear_part(p, f"{mlp}.down_proj", gated_tangent(gate, up, moved_gate, moved_up))
 
 
 def _after_attention(
@@ -99,16 +108,11 @@ def _after_attention(
     norm, attention = f"{name}.input_layernorm", f"{name}.self_attn"
     normed, moved_normed = rms_norm(p, norm, x, a.norm_eps), norm_tangent(x, p[f"{norm}.weight"], a.norm_eps, moved)
     q, k = queries_and_keys(a, p, name, normed)
-    moved_q, moved_k = queries_and_keys(a, _weights_alone(p, attention), name, moved_normed)
+    moved_q, moved_k = queries_and_keys(a, p, name, moved_normed, linear_part)
     weights = attention_weights(q, k, a.attention, key_bias)
     moved_weights = attention_tangent(q, k, weights, moved_q, moved_k)
     v = heads(linear(p, f"{attention}.v_proj", normed), a.n_kv_heads)
-    moved_v = heads(F.linear(moved_normed, p[f"{attention}.v_proj.weight"]), a.n_kv_heads)
+    moved_v = heads(linear_part(p, f"{attention}.v_proj", moved_normed), a.n_kv_heads)
     mixed, moved_mixed = attend(weights, v), attend(moved_weights, v) + attend(weights, moved_v)
     output = f"{attention}.o_proj"
-    return x + linear(p, output, mixed), moved + F.linear(moved_mixed, p[f"{output}.weight"])
-
-
-def _weights_alone(p: Parameters, name: str) -> Parameters:
-    """Return the weights of a layer's Linears without their biases, which nothing moves."""
-    return {key: each for key, each in p.items() if key.startswith(name) and key.endswith(".weight")}
+    return x + linear(p, output, mixed), moved + linear_part(p, output, moved_mixed)

@@ -18,7 +18,7 @@ from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, each_prog
 from pertprobe.probes.knockout import coexpression_profiles, units
 from pertprobe.regulons import Regulons, read_regulon_files
 from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN
-from pertprobe.sharding import BLOCK
+from pertprobe.sharding import BLOCK, cut
 from pertprobe.statistics.intervals import bootstrap_mean
 from pertprobe.statistics.paired import PairedTest, paired_profile_test
 from pertprobe.statistics.recovery import (
@@ -93,9 +93,8 @@ def _jacobian(inputs: MeasureInputs, names: Sequence[str]) -> np.ndarray:
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
     code = model.encode_perturbations([knockout.perturbation_of(inputs)])
     point, outputs = place(inputs).point, range(len(model.output_genes))
-    blocks = [genes[start : start + BLOCK] for start in range(0, len(genes), BLOCK)]
     memory = {"memory_gb": inputs.memory_gb}
-    found = [panel_jacobian(model, code, point, outputs, block, **memory).values[0] for block in blocks]
+    found = [panel_jacobian(model, code, point, outputs, block, **memory).values[0] for block in cut(genes, BLOCK)]
     return torch.cat(found, dim=-1).mT.detach().cpu().numpy().astype(np.float32)
 
 
