@@ -115,7 +115,7 @@ def loading(model):
     entry = MODELS[model]
     attention = None if entry["attention"] == "flag" else entry["attention"]
     return {"kind": entry["kind"], "attention": attention, "dtype": entry["dtype"],
-            "checkpoint": entry.get("checkpoint")}  # fmt: skip
+            "checkpoint": entry.get("checkpoint"), "tf32": entry["tf32"]}  # fmt: skip
 
 
 def source_of(wildcards):

@@ -54,6 +54,26 @@ def test_kinds_of_other_packages_are_found(monkeypatch):
 
 
 @pytest.fixture
+def rounds():
+    """Torch's setting for the process, put back afterwards."""
+    was = torch.backends.cuda.matmul.allow_tf32
+    yield torch.backends.cuda.matmul
+    torch.backends.cuda.matmul.allow_tf32 = was
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("asked", [{}, {"tf32": False}, {"tf32": True}])
+def test_a_gpu_rounds_products_only_when_asked(monkeypatch, rounds, before, asked):
+    entry = EntryPoint("mine", f"{__name__}:from_elsewhere", "pertprobe.models")
+    monkeypatch.setattr("pertprobe.models.entry_points", lambda group: [entry])
+    rounds.allow_tf32 = before
+    load_model("there", kind="mine", **asked)
+    assert rounds.allow_tf32 == before  # a CPU's model leaves it alone
+    load_model("there", kind="mine", device=torch.device("cuda"), **asked)
+    assert rounds.allow_tf32 == bool(asked.get("tf32"))
+
+
+@pytest.fixture
 def additive():
     return AdditiveModel({"A": np.arange(3.0), "B": -np.ones(3)}, genes=("x", "y", "z"), control="ctrl")
 

@@ -23,6 +23,7 @@ def load_model(
     dtype: "torch.dtype | str | None" = None,
     device: "torch.device | str" = "cpu",
     checkpoint: str | None = None,
+    tf32: bool = False,
 ) -> "Model":
     """Load a trained model.
 
@@ -33,10 +34,14 @@ def load_model(
         dtype: float32 (the default) or float64, by name or as torch's.
         device: where the weights live.
         checkpoint: a checkpoint's file name, if not the default.
+        tf32: whether a GPU may round the factors of matrix products in float32 to 11 significant bits of 24. torch has
+            one such setting for a whole process, and environments that turn it on: the model loaded last decides.
 
     Raises:
         PertprobeError: the kind is unknown, or the model cannot be read.
     """
+    if str(device).startswith("cuda"):
+        _allow_tf32(tf32)
     given = {"attention": attention, "dtype": _dtype(dtype), "device": device, "checkpoint": checkpoint}
     options = {name: value for name, value in given.items() if value is not None}
     if kind == "state":
@@ -47,6 +52,12 @@ def load_model(
     if kind not in found:
         raise PertprobeError(f"model: kind '{kind}' is unknown (available: {', '.join(['state', *sorted(found)])})")
     return found[kind].load()(path, **options)
+
+
+def _allow_tf32(allow: bool) -> None:
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = allow
 
 
 def _dtype(dtype: "torch.dtype | str | None") -> "torch.dtype":
