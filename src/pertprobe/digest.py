@@ -7,19 +7,29 @@ formatting and docstrings do not count, so only a change of behaviour reruns any
 
 import ast
 import hashlib
+from collections.abc import Sequence, Set
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = Path(__file__).parent
 NAME = PACKAGE.name
+Used = tuple[tuple[str, str], ...]
+"""What of this package is used, as (module, name); an empty name is the module itself."""
+
+
+class Definition(NamedTuple):
+    """One top-level name of a source file."""
+
+    text: str
+    """Hash of the syntax of the statements that define or change it."""
+    uses: Used
 
 
 class Module(NamedTuple):
     """The top level of one source file."""
 
-    definitions: dict[str, list[ast.stmt]]
-    """Statements that define or change each top-level name."""
+    definitions: dict[str, Definition]
     imports: dict[str, tuple[str, str]]
     """Imported name -> (package module, name there; empty for the module itself)."""
 
@@ -44,9 +54,51 @@ def _follow(module: str, name: str, reached: dict[tuple[str, str], str]) -> None
     """Add `name` of `module` (all of it where name is empty) and everything it uses to `reached`."""
     if (module, name) in reached:
         return
-    reached[module, name], used = _definition(module, name)
-    for target in used:
+    reached[module, name], uses = _definition(module, name)
+    for target in uses:
         _follow(*target, reached)
+
+
+@cache
+def _definition(module: str, name: str) -> Definition:
+    """Return `name` of `module`; where name is empty, all of the module."""
+    parsed = _module(module)
+    if not name:
+        return Definition("", tuple((module, each) for each in (*parsed.definitions, *parsed.imports)))
+    imported = (parsed.imports[name],) if name in parsed.imports else ()
+    if name in parsed.definitions:
+        found = parsed.definitions[name]
+        return Definition(found.text, (*found.uses, *imported))
+    if imported:
+        return Definition("", imported)
+    if _path(f"{module}.{name}"):
+        return Definition("", ((f"{module}.{name}", ""),))
+    raise KeyError(f"{module} defines no {name}")
+
+
+@cache
+def _module(module: str) -> Module:
+    """Read the top level of a module, and let go of its syntax tree: Python's collector would walk what is kept."""
+    path = _path(module)
+    if path is None:
+        raise KeyError(f"{module} is not a module of this package")
+    statements: dict[str, list[ast.stmt]] = {}
+    imports: list[ast.stmt] = []
+    for statement in ast.parse(path.read_text()).body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            imports.append(statement)
+        for name in _defined(statement):
+            statements.setdefault(name, []).append(statement)
+    imported = _imports_of(module, imports)
+    known = statements.keys() | imported.keys()
+    return Module({name: _define(module, known, each) for name, each in statements.items()}, imported)
+
+
+def _define(module: str, known: Set[str], statements: Sequence[ast.stmt]) -> Definition:
+    """Return what the statements of one name say and use; `known` are the names at the top of their module."""
+    read = [_read(statement) for statement in statements]
+    text = hashlib.sha256("".join(each.text for each in read).encode()).hexdigest()
+    return Definition(text, tuple(target for each in read for target in _uses(module, known, each)))
 
 
 class Read(NamedTuple):
@@ -56,22 +108,6 @@ class Read(NamedTuple):
     """Its syntax without docstrings and positions."""
     names: set[str]
     imports: list[ast.stmt]
-
-
-@cache
-def _definition(module: str, name: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return the syntax of `name` in `module` as text, and what of this package it uses as (module, name)."""
-    parsed = _module(module)
-    if not name:
-        return "", tuple((module, each) for each in (*parsed.definitions, *parsed.imports))
-    if name in parsed.definitions or name in parsed.imports:
-        statements = [_read(statement) for statement in parsed.definitions.get(name, [])]
-        uses = [target for statement in statements for target in _uses(module, parsed, statement)]
-        imported = [parsed.imports[name]] if name in parsed.imports else []
-        return "".join(each.text for each in statements), (*uses, *imported)
-    if _path(f"{module}.{name}"):
-        return "", ((f"{module}.{name}", ""),)
-    raise KeyError(f"{module} defines no {name}")
 
 
 def _read(statement: ast.stmt) -> Read:
@@ -94,26 +130,10 @@ def _read(statement: ast.stmt) -> Read:
     return Read(text(statement), names, imports)
 
 
-def _uses(module: str, parsed: Module, statement: Read) -> list[tuple[str, str]]:
+def _uses(module: str, known: Set[str], statement: Read) -> Used:
     """Return what of this package a statement uses: what it imports itself, and names of its module."""
     local = _imports_of(module, statement.imports)
-    known = parsed.definitions.keys() | parsed.imports.keys()
-    return [*local.values(), *((module, name) for name in sorted((statement.names - local.keys()) & known))]
-
-
-@cache
-def _module(module: str) -> Module:
-    path = _path(module)
-    if path is None:
-        raise KeyError(f"{module} is not a module of this package")
-    definitions: dict[str, list[ast.stmt]] = {}
-    imports: list[ast.stmt] = []
-    for statement in ast.parse(path.read_text()).body:
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            imports.append(statement)
-        for name in _defined(statement):
-            definitions.setdefault(name, []).append(statement)
-    return Module(definitions, _imports_of(module, imports))
+    return *local.values(), *((module, name) for name in sorted((statement.names - local.keys()) & known))
 
 
 def _defined(statement: ast.stmt) -> set[str]:
