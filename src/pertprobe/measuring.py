@@ -127,12 +127,12 @@ def write_measurement(measurement: xr.Dataset, path: str | Path) -> None:
 
 
 def read_measurement(path: str | Path) -> xr.Dataset:
-    """Read a measurement into memory.
+    """Open a measurement: what is asked of it is read, such as one copy of the model, when it is asked for.
 
     Without its encoding: xarray remembers the longest name of the file, and would cut longer names of other shards to
     that length when they are written together.
     """
-    return xr.load_dataset(path, engine="h5netcdf").drop_encoding()
+    return xr.open_dataset(path, engine="h5netcdf").drop_encoding()
 
 
 def read_subject(path: str | Path, *names: str) -> xr.Dataset:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from pertprobe.figures import NULL, SUBJECT, panels
+from pertprobe.probes.base import itself
 from pertprobe.roles import CASCADE
 from pertprobe.roles import SUBJECT as ITSELF
 
@@ -54,16 +55,14 @@ def _lines(axes: Axes, values: xr.DataArray, along: str) -> None:
     places = values[along].values if along in values.coords else np.arange(values.sizes[along])
     for name in untrained(values):
         axes.plot(places, values.sel(variant=name), color=NULL, linewidth=0.8)
-    mine = values.sel(variant=ITSELF) if "variant" in values.dims else values
-    axes.plot(places, mine, color=SUBJECT, linewidth=1.6, marker="o", markersize=3)
+    axes.plot(places, itself(values), color=SUBJECT, linewidth=1.6, marker="o", markersize=3)
     axes.set_ylim(bottom=0)
 
 
 def _inputs(axes: Axes, measurement: xr.Dataset) -> None:
     """Draw the genes whose natural variation moves the mean output most."""
     values = measurement["input_response"].mean("set")
-    mine = values.sel(variant=ITSELF) if "variant" in values.dims else values
-    largest = mine.to_series().nlargest(SHOWN)[::-1]
+    largest = itself(values).to_series().nlargest(SHOWN)[::-1]
     axes.barh(range(len(largest)), largest, color=SUBJECT, height=0.7)
     axes.set_yticks(range(len(largest)), largest.index, fontsize=6)
     axes.set_xlabel("change of the mean output for one sd")

@@ -1,6 +1,7 @@
 """From a request to a measurement: labels, shards, files."""
 
 import json
+import tracemalloc
 
 import anndata as ad
 import numpy as np
@@ -25,7 +26,8 @@ from pertprobe.models.base import encode_each
 from pertprobe.models.planted import planted_models
 from pertprobe.models.variants import STAGES_FROM_OUTPUT, copies
 from pertprobe.probes import described, load_probe
-from pertprobe.roles import PLANTED
+from pertprobe.probes.base import itself
+from pertprobe.roles import PLANTED, SUBJECT
 from pertprobe.sae import SparseAutoencoder
 
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
@@ -285,6 +287,18 @@ def test_gather_refuses_shards_measured_differently():
     first, second = (profiles("v", np.ones((1, 2)), [name], ["a", "b"], batch=name) for name in ("x1", "x2"))
     with pytest.raises(xr.MergeError):
         gather([first, second])
+
+
+def test_of_a_measurement_only_what_is_asked_for_is_read(tmp_path):
+    copies, shape = [SUBJECT, *(f"redrawn_{i}" for i in range(11))], (12, 2, 100, 1000)
+    values = xr.DataArray(np.random.default_rng(0).normal(size=shape), dims=("variant", "set", "perturbation", "gene"))
+    write_measurement(xr.Dataset({"v": values.assign_coords(variant=copies)}), tmp_path / "m.nc")
+    tracemalloc.start()
+    found = itself(read_measurement(tmp_path / "m.nc"))["v"].values
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, values[0])
+    assert peak < 3 * found.nbytes  # of twelve
 
 
 def test_a_measurement_reads_back_the_same(tmp_path, wide_model):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ from pertprobe.programs import Panel, Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.sharding import MEMORY_GB
+
+Measured = TypeVar("Measured", xr.Dataset, xr.DataArray)
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
@@ -166,9 +168,9 @@ def stacked(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFra
     return pd.concat(parts, ignore_index=True)[list(columns)] if parts else pd.DataFrame(columns=list(columns))
 
 
-def itself(measurement: xr.Dataset) -> xr.Dataset:
-    """Return what was measured of the model itself, without an axis for its copies."""
-    return measurement.sel(variant=SUBJECT, drop=True) if "variant" in measurement.dims else measurement
+def itself(measured: Measured) -> Measured:
+    """Return what was measured of the model itself, all or one variable, without an axis for its copies."""
+    return measured.sel(variant=SUBJECT, drop=True) if "variant" in measured.dims else measured
 
 
 def averaged(measurement: xr.Dataset, name: str) -> xr.DataArray:
@@ -179,9 +181,7 @@ def averaged(measurement: xr.Dataset, name: str) -> xr.DataArray:
 
 def by_set(measurement: xr.Dataset, name: str) -> xr.DataArray:
     """Return the subject's variable in float64 with its cell sets apart, perturbations in order of names."""
-    values = measurement[name]
-    values = values.sel(variant=SUBJECT, drop=True) if "variant" in values.dims else values
-    values = values.astype(np.float64)
+    values = itself(measurement[name]).astype(np.float64)
     return values.sortby("perturbation") if "perturbation" in values.dims else values
 
 

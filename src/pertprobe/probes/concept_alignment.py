@@ -24,7 +24,7 @@ from pertprobe.concepts import (
     top_directions,
     without_strength,
 )
-from pertprobe.probes.base import NEVER, MeasureInputs, TestInputs, each_program
+from pertprobe.probes.base import NEVER, MeasureInputs, TestInputs, each_program, itself
 from pertprobe.progress import counted
 from pertprobe.roles import REDRAWN, SUBJECT
 from pertprobe.seeding import generator, seed_of
@@ -272,7 +272,7 @@ def test(inputs: TestInputs) -> Iterator[Row]:
         return
     alignments = list(controlled(inputs))
     yield from alignments
-    own = _own(inputs)
+    own = itself(inputs.subject.measurement)
     for program in [row["program"] for row in alignments if row["evaluable"]]:
         mine = own.sel(program=program)
         for name in STATISTICS[1:]:
@@ -287,7 +287,7 @@ def controlled(inputs: TestInputs) -> Iterator[Row]:
         return
     never = inputs.subject.seen.index[inputs.subject.seen == NEVER]
     names = inputs.subject.strength.index[~inputs.subject.strength.index.isin(never)].to_numpy()
-    own = _own(inputs)
+    own = itself(inputs.subject.measurement)
     for program, found, short in each_program(inputs, names, inputs.min_perturbations, "trained perturbations"):
         who = {"statistic": CONTROLLED, "program": program, "n": len(found), "n_background": len(names)}
         if not short and program not in own.program.values:
@@ -320,12 +320,6 @@ def _indistinct(own: xr.Dataset, program: str) -> str:
 def references(inputs: TestInputs) -> Iterator[Row]:
     """Yield nothing: data and co-expression have no layers."""
     yield from ()
-
-
-def _own(inputs: TestInputs) -> xr.Dataset:
-    """Return what was measured of the model itself, without its copies."""
-    measurement = inputs.subject.measurement
-    return measurement.sel(variant=SUBJECT, drop=True) if "variant" in measurement.dims else measurement
 
 
 def _row(inputs: TestInputs, statistic: str, program: str, values: xr.DataArray) -> Row:

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.probes.base import MeasureInputs, TableInputs, TestInputs, averaged, each_program, stacked
+from pertprobe.probes.base import MeasureInputs, TableInputs, TestInputs, averaged, each_program, itself, stacked
 from pertprobe.probes.knockout import (
     agreement_row,
     coexpression_profiles,
@@ -148,8 +148,7 @@ def _fits(measurement: xr.Dataset) -> pd.DataFrame:
 
 def _fits_by_set(measurement: xr.Dataset) -> pd.DataFrame:
     """Return a row for each knocked-out gene and cell set: gene, set, lost and FITS; the gene's own output left out."""
-    own = measurement.sel(variant=SUBJECT) if "variant" in measurement.dims else measurement
-    own = own.sortby("perturbation").transpose("set", "perturbation", "gene")
+    own = itself(measurement).sortby("perturbation").transpose("set", "perturbation", "gene")
     shift = _of_others(own["shift"])
     predicted, half = (own[name].values.astype(np.float64) for name in ("predicted", "half"))
     columns = {**fit(shift, predicted)._asdict(), "curvature": curvature(shift, half), "lost": own["lost"].values}
@@ -160,9 +159,9 @@ def _fits_by_set(measurement: xr.Dataset) -> pd.DataFrame:
 
 def _of_others(shift: xr.DataArray) -> np.ndarray:
     """Return shifts [..., perturbation, gene] with nan where the output is the silenced gene itself."""
-    itself = own_outputs(shift)
+    own = own_outputs(shift)
     values = shift.values.astype(np.float64)
-    values[..., np.flatnonzero(itself >= 0), itself[itself >= 0]] = np.nan
+    values[..., np.flatnonzero(own >= 0), own[own >= 0]] = np.nan
     return values
 
 
