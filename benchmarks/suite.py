@@ -80,7 +80,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def cells(row: Row) -> list[str]:
     """Return the words of one line."""
-    shown = {name: "" if (found := getattr(row, name)) is None else f"{found:,.{digits}f}"
+    shown = {name: "" if (found := getattr(row, name)) is None else f"{found:z,.{digits}f}"
              for name, digits in NUMBERS.items()}  # fmt: skip
     bound = f"{row.bound} (found {shown['value']})" if row.value is not None else row.bound
     holds = {True: "yes", False: "**no**", None: ""}[row.holds]
