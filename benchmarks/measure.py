@@ -71,12 +71,7 @@ def row_of(entry: Mapping[str, Any]) -> Row:
 
 def seconds(function: Callable[[], Any], repeats: int = 1) -> float:
     """Return the median wall time of a function."""
-    spent = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        spent.append(time.perf_counter() - start)
-    return statistics.median(spent)
+    return statistics.median(once(function)[1] for _ in range(repeats))
 
 
 def once(function: Callable[[], T]) -> tuple[T, float]:

@@ -137,10 +137,10 @@ def read_measurement(path: str | Path) -> xr.Dataset:
 
 def read_subject(path: str | Path, *names: str) -> xr.Dataset:
     """Read variables (all, where none is named) of the model itself, without its copies."""
-    with xr.open_dataset(path, engine="h5netcdf") as opened:
-        found = opened[[name for name in opened.data_vars if name in names or not names]]
-        found = found.sel(variant=[SUBJECT]) if "variant" in found.dims else found
-        return found.load().assign_attrs(opened.attrs).drop_encoding()
+    whole = read_measurement(path)
+    found = whole[[name for name in whole.data_vars if name in names or not names]]
+    found = found.sel(variant=[SUBJECT]) if "variant" in found.dims else found
+    return found.load().assign_attrs(whole.attrs)
 
 
 def read_responses(path: str | Path | None) -> pd.DataFrame | None:

@@ -185,7 +185,7 @@ def test_a_target_is_open_where_its_output_is_not_exactly_zero():
         close(found, 1 - below if relu else torch.ones_like(below))
 
 
-@pytest.mark.parametrize("path", sorted((Path(probes.__file__).parent).glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(Path(probes.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
 def test_no_probe_has_derivative_code_of_its_own(path):
     """They ask the engine: what differentiates stands once."""
     tree = ast.parse(path.read_text())

@@ -21,7 +21,7 @@ from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of,
 from pertprobe.measuring import measure_shard
 from pertprobe.models.planting import NOISE
 from pertprobe.probes import concept_alignment as probe
-from pertprobe.probes.base import Subject
+from pertprobe.probes.base import Subject, itself
 from pertprobe.programs import Programs
 from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.ranks import average_ranks
@@ -115,7 +115,7 @@ def _planted_table(made: World, random: Programs, d: float, sizes: Sizes, seed: 
     inputs = inputs_of(made, context, base, SETTINGS, seed, programs=made.programs, **OWN_CONTEXT)
     model = probe.plant(inputs, {"planted": base})["planted"]
     asked = replace(inputs, model=model, programs=made.programs | random, role="planted")
-    found = measure_shard(NAME, asked, 0, 1).sel(variant="subject", drop=True)
+    found = itself(measure_shard(NAME, asked, 0, 1))
     subject = Subject(found, strength_of(asked), pd.Series(dtype=object))
     question = question_of(NAME, context, subject, asked, asked.programs, sizes, seed)
     return evidence.frame(probe.controlled(question))

@@ -18,7 +18,7 @@ from pertprobe.calibration.untrained import WAYS, both_nulls, drawn, fresh, with
 from pertprobe.calibration.world import CONTEXTS, World, inputs_of, passing, question_of, strength_of, world
 from pertprobe.measuring import measure_shard
 from pertprobe.probes import jacobian_divergence as probe
-from pertprobe.probes.base import MeasureInputs, Subject
+from pertprobe.probes.base import MeasureInputs, Subject, itself
 from pertprobe.programs import Programs
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.published import rank_sum_triples
@@ -103,7 +103,7 @@ def _rows_of(
     for context in CONTEXTS:
         model = probe.elsewhere(every[context][kind], context, programs=1)
         inputs = inputs_of(made, context, model, SETTINGS, seed)
-        found = measure_shard(NAME, inputs, 0, 1).sel(variant="subject", drop=True)
+        found = itself(measure_shard(NAME, inputs, 0, 1))
         sides.append(Subject(found, strength_of(inputs), pd.Series(dtype=object)))
     table = evidence.frame(probe.controlled(_question(sides, inputs, made.programs, sizes, seed)))
     family = evidence.with_q(table, probe.CONTROLLED, probe.CONTROLLED)

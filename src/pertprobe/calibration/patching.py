@@ -21,7 +21,7 @@ from pertprobe.models.planting import noise_codes
 from pertprobe.models.routed import placed
 from pertprobe.naming import contrast
 from pertprobe.probes import activation_patching as probe
-from pertprobe.probes.base import Subject
+from pertprobe.probes.base import Subject, itself
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator, seed_of
 from pertprobe.statistics.permutation import Test, mean_score
@@ -125,7 +125,7 @@ def _planted_table(made: World, context: str, random: Programs, d: float, sizes:
     inputs = inputs_of(made, context, base, SETTINGS, seed, programs=made.programs)
     model = probe.plant(inputs, {"planted": base})["planted"]
     asked = replace(inputs, model=model, programs=made.programs | random, role="planted")
-    found = measure_shard(NAME, asked, 0, 1).sel(variant="subject", drop=True)
+    found = itself(measure_shard(NAME, asked, 0, 1))
     drawn_apart = generator(seed, "calibration", "strength", NAME).lognormal(
         0, generators.SPREAD, len(made.perturbations)
     )

@@ -19,7 +19,7 @@ from pertprobe.calibration.untrained import FIGURE as UNTRAINED_FIGURE
 from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of, strength_of, world
 from pertprobe.measuring import measure_shard
 from pertprobe.probes import routing_coherence as probe
-from pertprobe.probes.base import Subject
+from pertprobe.probes.base import Subject, itself
 from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -142,7 +142,7 @@ def _planted_table(
     inputs = inputs_of(made, context, None, SETTINGS, seed)
     model = probe.plant(inputs, models_of(made, context, d, seed))[kind]
     inputs = inputs_of(made, context, model, SETTINGS, seed)
-    found = measure_shard(NAME, inputs, 0, 1).sel(variant="subject", drop=True)
+    found = itself(measure_shard(NAME, inputs, 0, 1))
     subject = Subject(found, strength_of(inputs), pd.Series(dtype=object))
     programs = made.programs | random
     return evidence.frame(probe.controlled(question_of(NAME, context, subject, inputs, programs, sizes, seed)))

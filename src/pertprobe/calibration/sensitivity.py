@@ -20,7 +20,7 @@ from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of,
 from pertprobe.evidence import used_p
 from pertprobe.measuring import measure_shard
 from pertprobe.probes import input_sensitivity as probe
-from pertprobe.probes.base import Subject
+from pertprobe.probes.base import Subject, itself
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator
 from pertprobe.statistics.permutation import Test, mean_score
@@ -114,7 +114,7 @@ def _regulators_found(made: World, context: str, model: Any, sizes: Sizes, seed:
     for name, panel in made.panels.items():
         acting = max(made.programs[panel["program"]], key=strengths.__getitem__)
         inputs = inputs_of(made, context, model, {**SETTINGS, "perturbation": acting}, seed)
-        measured = measure_shard(NAME, replace(inputs, role="planted"), 0, 1).sel(variant="subject", drop=True)
+        measured = itself(measure_shard(NAME, replace(inputs, role="planted"), 0, 1))
         subject = Subject(measured, pd.Series(strengths), pd.Series(dtype=object))
         asked = question_of(NAME, context, subject, inputs, Programs({name: panel["regulators"]}), sizes, seed)
         passed += (used_p(evidence.frame(probe.controlled(asked))) < ALPHA).tolist()
