@@ -36,7 +36,8 @@ def measure_shard(
 
     Each unit is computed by itself, with all cell sets, or together with others of its block: its numbers are the same
     for any number of shards. The axis `variant` holds the model and its re-drawn copies: `redrawn` of each kind, what
-    is kept declared by the probe's KEEP (inference.md 3); with `cascade` those re-drawn from the output down.
+    is kept declared by the probe's KEEP (methods.md, Untrained copies: the architecture null); with `cascade` those
+    re-drawn from the output down.
     """
     import torch  # here, so that gathering and testing start without it
 
@@ -85,7 +86,9 @@ def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]) -> xr.Dataset:
-    """Measure the models planted beside a model (inference.md 10) with its units and cells; `variant` is their kind.
+    """Measure the models planted beside a model, with its units and cells; `variant` is their kind.
+
+    Source: methods.md, Planted models.
 
     Raises KeyError for a kind that is no role. Kinds that lack what the probe needs are left out. A probe that has a
     function `plant` exchanges them for models in which its own score is shifted by the strength d that is wanted.

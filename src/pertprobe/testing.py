@@ -116,14 +116,15 @@ def _about_copies(inputs: TestInputs) -> str:
 def _seed_shown(row: dict[str, Any], inputs: TestInputs, module: ModuleType) -> dict[str, Any]:
     """Refuse first-order agreement of models that share an initialisation, unless it exceeds that of untrained copies.
 
-    The copies of such a pair were drawn with common seeds: they show what a shared seed alone can (inference.md 4).
+    The copies of such a pair were drawn with common seeds: they show what a shared seed alone can
+    (methods.md, Untrained copies: the architecture null).
     """
     seed = inputs.sharing and module.FIRST_ORDER and row["exceeds_redrawn"] is not True
     return {**row, "evaluable": False} if seed else row
 
 
 def _gated(row: dict[str, Any], sentence: str, module: ModuleType) -> dict[str, Any]:
-    """Apply the quality gate (inference.md 15): a note for a representation, no answer at the causal level."""
+    """Apply the gate (methods.md, Quality, and the gate): a representation gets a note, the causal level no answer."""
     if not sentence or not row["evaluable"]:
         return row
     if module.LEVEL == "causal":

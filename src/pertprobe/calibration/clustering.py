@@ -66,9 +66,9 @@ class Responses:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), and of unrelated models.
+    """Return the rows of programs drawn uniformly (methods.md, Calibration), and of unrelated models.
 
-    Where `confounded`, of programs drawn by strength (b), and of models that share their strengths.
+    Where `confounded`, of programs drawn by strength, and of models that share their strengths.
     """
 
     def test_clusters(made: Responses, found: np.ndarray, rng: Generator) -> Test:

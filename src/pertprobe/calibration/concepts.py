@@ -64,7 +64,7 @@ def aligned(layer: Layer, members: np.ndarray, refits: int, rng: Generator) -> T
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or by strength, which outputs read (b)."""
+    """Return the rows of programs drawn uniformly, or by strength, which outputs read (methods.md, Calibration)."""
 
     def test(made: Layer, members: np.ndarray, rng: Generator) -> Test:
         """Test a program as the probe does."""

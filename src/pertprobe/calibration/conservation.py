@@ -70,9 +70,9 @@ class Contexts:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), of coherent ones, and of all features.
+    """Return the rows of programs drawn uniformly (methods.md, Calibration), of coherent ones, and of all features.
 
-    Where `confounded`, of programs drawn by strength (b), and of features that follow strength in both contexts.
+    Where `confounded`, of programs drawn by strength, and of features that follow strength in both contexts.
     """
 
     def test(made: Contexts, found: np.ndarray, rng: Generator) -> Test:

@@ -62,7 +62,7 @@ def parts(rng: Generator) -> Parts:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or by strength, which responses share (b)."""
+    """Return the rows of programs drawn uniformly, or by strength, which responses share (methods.md, Calibration)."""
     return frame(coherence_nulls(NAME, _similar, sizes, seed, confounded=confounded))
 
 

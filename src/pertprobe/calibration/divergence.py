@@ -53,7 +53,7 @@ def differences(rng: Generator, units: int = generators.UNITS) -> Differences:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or by strength, which differ more (b)."""
+    """Return the rows of programs drawn uniformly, or by strength, which differ more (methods.md, Calibration)."""
 
     def test(made: Differences, members: np.ndarray, rng: Generator) -> Test:
         """Test a program as the probe does."""

@@ -35,7 +35,7 @@ Sizes = Mapping[str, Any]
 
 
 def nulls(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of predictions that say of a gene no more than of all genes (inference.md 17 d)."""
+    """Return the rows of predictions that say of a gene no more than of all genes (methods.md, Calibration)."""
     return frame(row for high in (False, True) for row in paired_nulls(NAME, agreements, sizes, seed, high=high))
 
 

@@ -64,7 +64,7 @@ def held_out_test(layer: Layer, members: np.ndarray, permutations: int, rng: Gen
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or by strength, which codes share (b)."""
+    """Return the rows of programs drawn uniformly, or by strength, which codes share (methods.md, Calibration)."""
 
     def test(made: Layer, members: np.ndarray, rng: Generator) -> Test:
         """Test a program as the probe does."""

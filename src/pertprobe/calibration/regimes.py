@@ -61,7 +61,7 @@ class Regimes:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a) or by strength (b)."""
+    """Return the rows of programs drawn uniformly or by strength (methods.md, Calibration)."""
 
     def test(made: Regimes, found: np.ndarray, rng: Generator) -> Test:
         """Test the agreement of a program."""

@@ -52,9 +52,9 @@ def genes(rng: Generator, units: int = generators.UNITS) -> Genes:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or of highly expressed genes.
+    """Return the rows of programs drawn uniformly (methods.md, Calibration), or of highly expressed genes.
 
-    The output answers to these more (c).
+    The output answers to these more.
     """
 
     def test(made: Genes, members: np.ndarray, rng: Generator) -> Test:

@@ -26,7 +26,8 @@ NEVER = "never"
 """Status of a perturbation the model was never trained with, whose code is therefore untrained."""
 
 SHARED = 0.2
-"""Excess of matched over mismatched cosines above which two models count as sharing an initialisation (inference 4)."""
+"""Excess of matched over mismatched cosines above which two models count as sharing an initialisation
+(methods.md, Consistency)."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ CORRELATIONS = (CONTROLLED,)
 FIRST_ORDER = False
 """Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
 KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
+"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null
+(methods.md, Untrained copies: the architecture null)."""
 COPY_SETS, COPY_REFITS = 1, 99
 """Cell sets and refitted directions of copies: of their nulls only the mean is asked."""
 
@@ -341,7 +342,10 @@ def _row(inputs: TestInputs, statistic: str, program: str, values: xr.DataArray)
 
 
 def _by_chance(inputs: TestInputs, statistic: str, asked: Row) -> str:
-    """Say about what cosine a random direction has: a reference in words, never a null (inference.md 13)."""
+    """Say about what cosine a random direction has: a reference in words, never a null.
+
+    Source: methods.md, Concept alignment.
+    """
     if statistic in ("cav_accuracy", "outcome_agreement", "mlp_alignment"):
         return ""
     first = statistic in ("alignment_first", "mlp_first")

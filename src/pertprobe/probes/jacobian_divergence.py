@@ -57,7 +57,8 @@ CORRELATIONS = ()
 FIRST_ORDER = False
 """A shared initialisation makes two models' own numbers agree; it makes no program's differ more than others."""
 KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
+"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null
+(methods.md, Untrained copies: the architecture null)."""
 FEWEST = 4
 """Perturbations that two models must share."""
 ROUNDING = 1e-5

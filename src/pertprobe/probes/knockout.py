@@ -184,7 +184,7 @@ def _with_ceiling(
     genes: np.ndarray,
     left_out: np.ndarray,
 ) -> dict[str, Any]:
-    """Add the noise ceiling of the mean agreement, from profiles of disjoint cell sets (inference.md 8)."""
+    """Add the noise ceiling of the mean agreement, from profiles of disjoint cell sets (methods.md, Noise ceilings)."""
     if inputs.identity.get("role", SUBJECT) != SUBJECT or not row["evaluable"]:
         return row
     if min(ours.sizes.get("set", 1), theirs.sizes.get("set", 1)) < 2:

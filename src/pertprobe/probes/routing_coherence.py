@@ -1,7 +1,7 @@
 """routing_coherence: do perturbations that change the output alike reach it by like routes through the model?
 
 The route of a perturbation is the derivative of the mean output with respect to its code. It is the same in a mechanism
-and in a memorised answer (inference.md 9): this probe never shows a mechanism.
+and in a memorised answer (methods.md, Routing coherence): this probe never shows a mechanism.
 """
 
 from collections.abc import Iterator, Mapping
@@ -56,7 +56,8 @@ CORRELATIONS = STATISTICS[1:]
 FIRST_ORDER = False
 """Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
 KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
+"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null
+(methods.md, Untrained copies: the architecture null)."""
 FEWEST = 4
 """Perturbations that a correlation of similarities needs."""
 FURTHER = 1999
@@ -279,7 +280,10 @@ def cluster_ratio(whole: Similarities, number: int) -> float:
 
 
 def _with_ceiling(inputs: TestInputs, whole: Similarities, row: Row) -> Row:
-    """Add the noise ceiling of the correlation, from routes and answers of disjoint cell sets (inference.md 8)."""
+    """Add the noise ceiling of the correlation, from routes and answers of disjoint cell sets.
+
+    Source: methods.md, Noise ceilings.
+    """
     if "routing_by_set" not in whole.measurement or whole.measurement.sizes["set"] < 2:
         return {**row, "reason": evidence.joined(row["reason"], "no noise ceiling: one cell set")}
     sides = _by_set(whole)

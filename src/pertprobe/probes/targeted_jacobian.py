@@ -27,7 +27,8 @@ CORRELATIONS = ()
 FIRST_ORDER = False
 """Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
 KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
+"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null
+(methods.md, Untrained copies: the architecture null)."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
