@@ -15,6 +15,7 @@ from pertprobe.controls import cascade_statistic, pairs_of_copies, with_controls
 from pertprobe.measuring import COPIES_NOTE, NOT_EVALUABLE, read_measurement, read_subject
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Subject, TestInputs
+from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
 from pertprobe.programs import read_panels, run_programs
 from pertprobe.quality import gate, read_program_quality
@@ -41,13 +42,13 @@ class Asked:
 
 def run_test(probe: str, asked: Asked) -> pd.DataFrame:
     """Return the evidence of one probe on one model or pair, with its controls beside it."""
-    module, inputs = load_probe(probe), asked.inputs
+    module, declaration, inputs = load_probe(probe), declared(probe), asked.inputs
     refused = _refusal(inputs)
     if refused:
-        return evidence.frame(_remarked(_refused_rows(module, inputs, refused), asked, module))
+        return evidence.frame(_remarked(_refused_rows(declaration, inputs, refused), asked, declaration))
     rows = [*module.test(inputs), *module.references(inputs), *_control_rows(module, asked)]
-    table = with_controls(evidence.frame(rows), module.STATISTICS[0], module.CONTROLLED, module.CORRELATIONS)
-    return evidence.frame(_remarked(table.to_dict("records"), asked, module))
+    table = with_controls(evidence.frame(rows), declaration.primary, declaration.compared_in, declaration.common_scale)
+    return evidence.frame(_remarked(table.to_dict("records"), asked, declaration))
 
 
 def _refusal(inputs: TestInputs) -> str:
@@ -57,11 +58,11 @@ def _refusal(inputs: TestInputs) -> str:
     return evidence.joined(*dict.fromkeys(reasons))
 
 
-def _refused_rows(module: ModuleType, inputs: TestInputs, reason: str) -> Iterator[dict[str, Any]]:
+def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> Iterator[dict[str, Any]]:
     """Say for every program why the question could not be put."""
-    unit = "gene" if module.UNIT == "gene" else "perturbation"
+    unit = "gene" if declaration.unit == "gene" else "perturbation"
     for program in inputs.programs:
-        who = {"statistic": module.STATISTICS[0], "program": program, "unit": unit}
+        who = {"statistic": declaration.primary, "program": program, "unit": unit}
         yield evidence.not_evaluable(inputs.identity, reason, **who)
 
 
@@ -93,17 +94,17 @@ def _variants(ours: xr.Dataset | None, theirs: xr.Dataset | None, inputs: TestIn
     return pairs_of_copies(names, theirs.variant.values.tolist(), common_seed=bool(inputs.sharing))
 
 
-def _remarked(rows: Iterable[Mapping[str, Any]], asked: Asked, module: ModuleType) -> Iterator[dict[str, Any]]:
+def _remarked(rows: Iterable[Mapping[str, Any]], asked: Asked, declaration: Declaration) -> Iterator[dict[str, Any]]:
     """Say in each subject row what its reader must know, and refuse those whose answer would mislead."""
     copies = _about_copies(asked.inputs)
     for row in rows:
         if row["role"] != SUBJECT:
             yield dict(row)
             continue
-        primary = row["statistic"] == module.STATISTICS[0]
+        primary = row["statistic"] == declaration.primary
         notes = [copies if primary and row["evaluable"] else "", CAUSAL_NOTE if asked.causal else ""]
         row = {**row, "reason": evidence.joined(row["reason"], *notes)}
-        yield _gated(_seed_shown(row, asked.inputs, module), asked.quality.get(row["program"], ""), module)
+        yield _gated(_seed_shown(row, asked.inputs, declaration), asked.quality.get(row["program"], ""), declaration)
 
 
 def _about_copies(inputs: TestInputs) -> str:
@@ -113,21 +114,21 @@ def _about_copies(inputs: TestInputs) -> str:
     return evidence.joined(*dict.fromkeys(reasons))
 
 
-def _seed_shown(row: dict[str, Any], inputs: TestInputs, module: ModuleType) -> dict[str, Any]:
+def _seed_shown(row: dict[str, Any], inputs: TestInputs, declaration: Declaration) -> dict[str, Any]:
     """Refuse first-order agreement of models that share an initialisation, unless it exceeds that of untrained copies.
 
     The copies of such a pair were drawn with common seeds: they show what a shared seed alone can
     (methods.md, Untrained copies: the architecture null).
     """
-    seed = inputs.sharing and module.FIRST_ORDER and row["exceeds_redrawn"] is not True
+    seed = inputs.sharing and declaration.first_order and row["exceeds_redrawn"] is not True
     return {**row, "evaluable": False} if seed else row
 
 
-def _gated(row: dict[str, Any], sentence: str, module: ModuleType) -> dict[str, Any]:
+def _gated(row: dict[str, Any], sentence: str, declaration: Declaration) -> dict[str, Any]:
     """Apply the gate (methods.md, Quality, and the gate): a representation gets a note, the causal level no answer."""
     if not sentence or not row["evaluable"]:
         return row
-    if module.LEVEL == "causal":
+    if declaration.level == "causal":
         return {**row, "evaluable": False, "reason": evidence.joined(sentence, row["reason"])}
     return {**row, "reason": evidence.joined(row["reason"], sentence)}
 

@@ -34,21 +34,10 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-NEEDS = frozenset({"stages"})
-LEVEL = "routing"
-UNIT = "perturbation"
 CONTROLLED = "recovered"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
 INDUCED, ADDITIVITY, RANDOM, TARGETS = "induced", "additivity", "recovered_random", "recovered_targets"
 FEATURE, FEATURE_RANDOM, LAYER = "recovered_feature", "recovered_feature_random", "recovered_layer"
-STATISTICS = (CONTROLLED, INDUCED, ADDITIVITY, RANDOM, TARGETS, FEATURE, FEATURE_RANDOM, LAYER)
-CORRELATIONS = (CONTROLLED,)
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null
-(methods.md, Untrained copies: the architecture null)."""
 MOST = 20
 """Programs in the figure."""
 COPY_SETS = 1

@@ -26,20 +26,8 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-MEASURED_BY = "delta_y"
-"""The measurement that is tested: the probe makes none of its own."""
-NEEDS = frozenset({"predict"})
-LEVEL = "representation"
-UNIT = "perturbation"
-STATISTICS = ("coherence", "co_clustering", "consistency", "cluster_agreement")
-CONTROLLED = STATISTICS[0]
+CONTROLLED = "coherence"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ("consistency", "cluster_agreement")
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
 FEWEST = 4
 """Perturbations that two models must share for their clusters to be compared."""
 FEWEST_MAPPED = 5

@@ -27,19 +27,8 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-NEEDS = frozenset({"stages"})
-LEVEL = "representation"
-UNIT = "perturbation"
-STATISTICS = ("coherence", "nearest_neighbours", "consistency")
-CONTROLLED = STATISTICS[0]
+CONTROLLED = "coherence"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ("consistency",)
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
-SPACE = ("pert_encoder", "embedding", "feature")
 
 
 def units(inputs: MeasureInputs) -> list[str]:

@@ -44,20 +44,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-NEEDS = frozenset({"stages", "gradient"})
-LEVEL = "routing"
-UNIT = "perturbation"
 CONTROLLED = "coherence"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
 CORRELATION, SPEARMAN, ONEHOT, CLUSTERED = "correlation", "correlation_spearman", "correlation_onehot", "same_cluster"
-STATISTICS = (CONTROLLED, CORRELATION, SPEARMAN, ONEHOT, CLUSTERED, "consistency")
-CORRELATIONS = STATISTICS[1:]
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null
-(methods.md, Untrained copies: the architecture null)."""
 FEWEST = 4
 """Perturbations that a correlation of similarities needs."""
 FURTHER = 1999

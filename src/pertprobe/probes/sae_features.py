@@ -23,19 +23,8 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-NEEDS = frozenset({"stages"})
-LEVEL = "representation"
-UNIT = "perturbation"
 CONTROLLED = "coherence_hidden"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ("consistency", "consistency_hidden")
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
-STATISTICS = ("coherence", "consistency", "coherence_pca", CONTROLLED, "consistency_hidden")
-SPACE = ("sae", "activation", "feature")
 AXES = {"hidden": ("dimension", "h"), "activation": ("feature", "f"), "component": ("direction", "c")}
 """What is measured -> the name of its last axis, and the letter its labels begin with."""
 RANDOM_SETS = 5000
