@@ -17,6 +17,7 @@ from pertprobe.probes import load_probe
 from pertprobe.probes.base import Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
+from pertprobe.probes.questions import answers
 from pertprobe.programs import read_panels, run_programs
 from pertprobe.quality import gate, read_program_quality
 from pertprobe.roles import PLANTED, SUBJECT, role_of
@@ -46,7 +47,7 @@ def run_test(probe: str, asked: Asked) -> pd.DataFrame:
     refused = _refusal(inputs)
     if refused:
         return evidence.frame(_remarked(_refused_rows(declaration, inputs, refused), asked, declaration))
-    rows = [*module.test(inputs), *module.references(inputs), *_control_rows(module, asked)]
+    rows = [*_answers(module, declaration, inputs), *_control_rows(module, declaration, asked)]
     table = with_controls(evidence.frame(rows), declaration.primary, declaration.compared_in, declaration.common_scale)
     return evidence.frame(_remarked(table.to_dict("records"), asked, declaration))
 
@@ -66,7 +67,15 @@ def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> 
         yield evidence.not_evaluable(inputs.identity, reason, **who)
 
 
-def _control_rows(module: ModuleType, asked: Asked) -> Iterator[dict[str, Any]]:
+def _answers(module: ModuleType, declaration: Declaration, inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    if hasattr(module, "questions"):
+        return answers(inputs, declaration, module.questions(inputs))
+    if inputs.identity.get("role", SUBJECT) == SUBJECT:
+        return iter([*module.test(inputs), *module.references(inputs)])
+    return module.controlled(inputs)
+
+
+def _control_rows(module: ModuleType, declaration: Declaration, asked: Asked) -> Iterator[dict[str, Any]]:
     """Put the question to every copy of the model, and to the models planted beside it."""
     inputs = asked.inputs
     sides = [(inputs.subject.measurement, inputs.reference.measurement if inputs.reference else None)]
@@ -78,7 +87,7 @@ def _control_rows(module: ModuleType, asked: Asked) -> Iterator[dict[str, Any]]:
             reference = inputs.reference and replace(inputs.reference, measurement=theirs.sel(variant=other, drop=True))
             subject = replace(inputs.subject, measurement=ours.sel(variant=name, drop=True))
             question = replace(inputs.as_role(role, copy), subject=subject, reference=reference, permutations=draws)
-            for row in module.controlled(question):
+            for row in _answers(module, declaration, question):
                 yield {**row, "statistic": cascade_statistic(row["statistic"], name)}
 
 
