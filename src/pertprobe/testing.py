@@ -17,7 +17,7 @@ from pertprobe.probes import load_probe
 from pertprobe.probes.base import Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
-from pertprobe.probes.questions import answers
+from pertprobe.probes.questions import ask
 from pertprobe.programs import read_panels, run_programs
 from pertprobe.quality import gate, read_program_quality
 from pertprobe.roles import PLANTED, SUBJECT, role_of
@@ -69,7 +69,7 @@ def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> 
 
 def _answers(module: ModuleType, declaration: Declaration, inputs: TestInputs) -> Iterator[dict[str, Any]]:
     if hasattr(module, "questions"):
-        return answers(inputs, declaration, module.questions(inputs))
+        return ask(declaration.name, inputs)
     if inputs.identity.get("role", SUBJECT) == SUBJECT:
         return iter([*module.test(inputs), *module.references(inputs)])
     return module.controlled(inputs)

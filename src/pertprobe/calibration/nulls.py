@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.random import Generator
 from scipy.stats import kstest
 
-from pertprobe.calibration import generators
 from pertprobe.calibration.table import FALSE_POSITIVES, PUBLISHED, at_most, entry, false_positive_bar, frame
 from pertprobe.probes.panels import pathway_scores
 from pertprobe.probes.pert_embedding import within_reach
 from pertprobe.seeding import generator
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.paired import PairedTest, paired_profile_test
 from pertprobe.statistics.permutation import Test, coherence, mean_score, randomised
 from pertprobe.statistics.published import random_sets_p, rank_sum_pairs, rank_sum_triples

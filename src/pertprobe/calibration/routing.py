@@ -9,7 +9,6 @@ from numpy.random import Generator
 from scipy.stats import pearsonr
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.nulls import ALPHA, Similar, coherence_nulls, used
 from pertprobe.calibration.planted import FOUND, STRONG, beside_random, models_of, random_programs
 from pertprobe.calibration.power_curves import UNITS, WHY, coherent, power_row, power_rows
@@ -23,6 +22,7 @@ from pertprobe.probes.base import Subject, itself
 from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.permutation import Test
 from pertprobe.statistics.similarity import centred, cosine_similarity, without_shared

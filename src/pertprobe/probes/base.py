@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -162,6 +163,31 @@ class TableInputs:
     def random(self, *names: object) -> np.random.Generator:
         """Return the generator of one draw, seeded by names."""
         return generator(self.seed, "tables", *names)
+
+
+class Drawing(NamedTuple):
+    """How a probe's `null_world` is to draw a measurement."""
+
+    rng: np.random.Generator
+    units: int
+    """Perturbations, or genes, in it."""
+    kind: str = ""
+    """Which of the worlds that the probe declares, where it declares several kinds."""
+    members: Sequence[int] = ()
+    """Positions of the units in which something is planted; none where nothing is to be found."""
+    d: float = 0.0
+    """How far they are shifted on the probe's per-unit score, in sd of all others."""
+    folder: Path | None = None
+    """Where files may be written that a test reads."""
+
+
+class World(NamedTuple):
+    """A measurement in a probe's own format in which nothing is to be found but what was planted."""
+
+    confounder: pd.Series
+    """Unit -> what confounded programs are drawn by: strength of perturbations, expression of genes."""
+    given: Callable[[Mapping[str, Sequence[str]]], Mapping[str, Any]]
+    """Given programs by name, returns fields of `TestInputs`: subject, settings and cells, and whatever else is read."""
 
 
 def stacked(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:

@@ -15,8 +15,9 @@ import xarray as xr
 
 from pertprobe import evidence
 from pertprobe.observed import coexpression_similarity, similarity_reference
+from pertprobe.probes import load_probe
 from pertprobe.probes.base import TestInputs, each_program, members
-from pertprobe.probes.declaration import Declaration
+from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics.ceiling import Ceiling
 from pertprobe.statistics.intervals import bootstrap_coherence, bootstrap_mean
@@ -390,6 +391,11 @@ class Refused(Question):
         """Yield the refusal of every program."""
         for program in inputs.programs:
             yield evidence.not_evaluable(inputs.identity, self.reason, **self.who(program=program))
+
+
+def ask(probe: str, inputs: TestInputs) -> Iterator[Row]:
+    """Yield the evidence of a probe on whoever `inputs` are about."""
+    return answers(inputs, declared(probe), load_probe(probe).questions(inputs))
 
 
 def answers(inputs: TestInputs, declaration: Declaration, questions: Iterable[Question]) -> Iterator[Row]:
