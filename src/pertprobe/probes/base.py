@@ -187,7 +187,7 @@ class World(NamedTuple):
     confounder: pd.Series
     """Unit -> what confounded programs are drawn by: strength of perturbations, expression of genes."""
     given: Callable[[Mapping[str, Sequence[str]]], Mapping[str, Any]]
-    """Given programs by name, returns fields of `TestInputs`: subject, settings and cells, and whatever else is read."""
+    """Given programs by name, returns fields of `TestInputs`: subject, settings, cells, and whatever is read."""
 
 
 def stacked(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
