@@ -10,7 +10,7 @@ ASKED["activation_patching"] = {
     "programs": {key: config["programs"][key] for key in ("patterns", "lists")},
     "seed": SEED,
 }
-CALLED["activation_patching"] = ("probes.activation_patching:plant", "sae:SparseAutoencoder")
+CALLED["activation_patching"] = ("probes.activation_patching:plant", "sae:read_saelens")
 
 
 rule measure_activation_patching:

@@ -7,7 +7,7 @@ ASKED["sae_features"] = {
     "layer": config["sae"][SAE]["layer"],
 }
 
-CALLED["sae_features"] = ("sae:SparseAutoencoder", "sae:PrincipalComponents")
+CALLED["sae_features"] = ("sae:read_saelens", "sae:read_components")
 
 
 rule measure_sae_features:
