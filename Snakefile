@@ -22,13 +22,7 @@ include: "rules/models.smk"
 include: "rules/sae.smk"
 include: "rules/quality.smk"
 include: "rules/probes.smk"
-
-
-for probe in config["probes"]:
-
-    include: f"rules/{probe}.smk"
-
-
+include: "rules/further.smk"
 include: "rules/verdicts.smk"
 include: "rules/figures.smk"
 include: "rules/calibration.smk"
@@ -44,4 +38,6 @@ rule all:
         "<results>/provenance.json",
         "<results>/run_times.tsv",
         every("spaces/{space}/{model}.h5ad", space=SPACES, model=MODELS),
-        PRODUCTS,
+        "<results>/quality.html",
+        every("sae/{sae}/{table}.tsv", sae=COMPARED_SAE, table=["stability", "features"]),
+        [products_of(probe) for probe in PROBES],

@@ -3,15 +3,15 @@ import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 from pertprobe.checks import check_inputs, check_references, control_faults, given_paths
-from pertprobe.config import expanded, schema_faults
-from pertprobe.digest import code
+from pertprobe.config import expanded, fill_in, schema_faults, whole_schema
+from pertprobe.digest import code, functions
 from pertprobe.errors import Faults, PertprobeError
 from pertprobe.messages import raise_together
+from pertprobe.probes.declaration import SPACE_OF_RESPONSES, all_declared, declared
 
-SCHEMA = Path(workflow.current_basedir) / "../config/schema.yaml"
+SCHEMA = whole_schema(Path(workflow.current_basedir) / "../config/schema.yaml")
 
 
 def checked_config():
@@ -19,7 +19,7 @@ def checked_config():
     faults = config_faults()
     if faults:
         raise WorkflowError(str(Faults(faults)))
-    validate(config, str(SCHEMA))
+    fill_in(config, SCHEMA)
     try:
         raise_together(list(control_faults(config)))
         settled = expanded(config, f"results/{config['run']}")
@@ -50,18 +50,7 @@ MODELS = config["models"]
 SHARDS = config["shards"]
 PAIRS = [(kind, *pair) for kind, pairs in config["pairs"].items() for pair in pairs]
 SEED = config["seed"]
-# Each probe's rules add theirs:
-SPACES = {}  # space -> the probe whose measurement holds it
-ASKED = {}  # probe -> what its measurement depends on beside files
-CALLED = {}  # probe -> code that its measurement calls on what it is given
-GIVEN = {}  # probe -> further files of the config that its test reads
-PRODUCTS = []  # further tables that belong to a run
-COMPARES = {}  # probe -> the kinds of pairs that it has a question about, where these are not all
-MEASURED_BY = {}  # probe -> the one whose measurement it tests, where it makes none of its own
-BESIDE = {}  # probe -> function of wildcards: what its test knows of the config beside its own section
-TABLES = {}  # probe -> name -> further table, which its figure is given
-BY_RESPONSE = set()  # probes that choose perturbations by the model's delta_y
-REPORTED = {}  # probe -> the table that the report shows with its figure
+PROBES = all_declared(config["probes"])
 COPIES = {
     "redrawn": config["controls"]["redrawn"],
     "cascade": config["controls"]["cascade"],
@@ -71,7 +60,7 @@ MEASURING = (
     "measuring:measure_shard",
     "measuring:write_measurement",
     "measuring:cells_for",
-    "measuring:asked_of",
+    "measuring:measure_inputs",
     "models:load_model",
 )
 
@@ -81,7 +70,7 @@ wildcard_constraints:
     reference="|".join(MODELS),
     context="|".join(config["cells"]),
     sae="|".join(config["sae"]) or "none",
-    probe="|".join([*config["probes"], "delta_y"]),
+    probe="|".join([*PROBES, SPACE_OF_RESPONSES]),
     space="[a-z0-9_]+",
     shard=r"\d+",
     shards=r"\d+",
@@ -170,14 +159,52 @@ def shards_of(wildcards):
 
 def measuring_code(probe):
     """Return the digest of all code that a probe's measurement depends on."""
-    parts = ("measure", "units", "KEEP")
-    return code(*(f"probes.{probe}:{part}" for part in parts), *CALLED.get(probe, ()), *MEASURING)
+    readers = {"sae": "sae:read_saelens", "pca": "sae:read_components"}
+    read = [readers[what] for what in declared(probe).reads if what in readers]
+    return code(*functions(f"probes.{probe}", "units", "measure"), *read, *MEASURING)
 
 
-def declared(*probes):
-    """Return the names of what probes declare, which no function of theirs need use, but tests and verdicts do."""
-    names = ("STATISTICS", "CONTROLLED", "CORRELATIONS", "FIRST_ORDER", "LEVEL", "UNIT")
-    return [f"probes.{probe}:{name}" for probe in probes for name in names]
+def measurement_params(probe):
+    """Return all that a probe's measurement depends on in the config, and in what it declares."""
+    declaration, given = declared(probe), config["probes"].get(probe, {})
+    depends = declaration.depends
+    wanted = given if depends["settings"] == "all" else depends["settings"]
+    found = {"settings": {key: given[key] for key in wanted if key in given}}
+    if depends["layer"]:
+        found["layer"] = layer_of(given)
+    if depends["panels"]:
+        asked = chosen_panels(probe) if "panels" in declaration.settings else config["panels"]
+        found["panels"] = {name: {key: panel[key] for key in depends["panels"]} for name, panel in asked.items()}
+    if "programs" in declaration.reads:
+        found["programs"] = {key: config["programs"][key] for key in ("patterns", "lists")}
+    if depends["seed"]:
+        found["seed"] = SEED
+    return found
+
+
+def layer_of(settings):
+    """Return the layer that a probe reads: its autoencoder's, or its own."""
+    sae = config["sae"].get(settings.get("sae"))
+    return sae["layer"] if sae else settings.get("layer", "middle")
+
+
+def declared_of_measuring(probe):
+    """Return what of a declaration a measurement depends on."""
+    declaration = declared(probe)
+    return {"needs": sorted(declaration.needs), "keep": declaration.keep, "reads": declaration.reads}
+
+
+def read_by(probe):
+    """Return what a measurement reads beside the model, its cells and what it has seen."""
+    sae = f"{RESULTS}/sae/{config['probes'].get(probe, {}).get('sae')}"
+    files = {
+        "contexts": every("inputs/cells/{context}.h5ad", context=config["cells"]),
+        "programs": program_files(),
+        "responses": every("measurements/delta_y/{{model}}.nc"),
+        "sae": [] if sae.endswith("/None") else [f"{sae}/cfg.json", f"{sae}/sae_weights.safetensors"],
+        "pca": [] if sae.endswith("/None") else f"{sae}/pca.safetensors",
+    }
+    return {what: files[what] for what in declared(probe).reads}
 
 
 def derived_of(which):
@@ -186,48 +213,80 @@ def derived_of(which):
     def derived(wildcards):
         model = wildcards.get(which)
         wanted = model and config["controls"]["planted"]
-        return f"{RESULTS}/measurements/{measured_by(wildcards.probe)}/derived/{model}.nc" if wanted else []
+        return f"{RESULTS}/measurements/{declared(wildcards.probe).measurement}/derived/{model}.nc" if wanted else []
 
     return derived
 
 
-def measured_by(probe):
-    """Return the probe whose measurement a probe tests."""
-    return MEASURED_BY.get(probe, probe)
-
-
 def measurement_of(which):
     """Return the function of the measurement of a model or its reference that a probe tests."""
-    return lambda wildcards: f"{RESULTS}/measurements/{measured_by(wildcards.probe)}/{wildcards[which]}.nc"
+    return lambda wildcards: f"{RESULTS}/measurements/{declared(wildcards.probe).measurement}/{wildcards[which]}.nc"
+
+
+def measurements_of(probe):
+    """Return the measurements of all models that a probe tests."""
+    return every(f"measurements/{declared(probe).measurement}/{{model}}.nc", model=MODELS)
 
 
 def responses_of(wildcards):
     """Return the delta_y of all models for a probe that chooses perturbations by it; of any other probe nothing."""
-    return every("measurements/delta_y/{model}.nc", model=MODELS) if wildcards.probe in BY_RESPONSE else []
+    reads = declared(wildcards.probe).reads
+    return every("measurements/delta_y/{model}.nc", model=MODELS) if "responses" in reads else []
 
 
 def copies_for(probe):
     """Return which untrained copies are measured beside a model; none in a space that no probe tests."""
-    return COPIES if probe in config["probes"] or probe in MEASURED_BY.values() else {}
+    return COPIES if probe in {each.measurement for each in PROBES.values()} else {}
+
+
+def spaces():
+    """Return space -> the probe whose measurement holds it."""
+    measured = sorted({SPACE_OF_RESPONSES, *(each.measurement for each in PROBES.values())})
+    with_space = {probe: declared(probe).space for probe in measured if declared(probe).space}
+    return {
+        space["name"].format(layer=layer_of(config["probes"].get(probe, {}))): probe
+        for probe, space in with_space.items()
+    }
+
+
+def exported(probe):
+    """Return the spaces of a probe's measurement, as h5ad."""
+    held = [space for space, by in SPACES.items() if by == declared(probe).measurement]
+    return every("spaces/{space}/{model}.h5ad", space=held, model=MODELS)
 
 
 def tables_of(probe):
     """Return the paths of a probe's further tables, in order of their names."""
-    return [TABLES[probe][name] for name in sorted(TABLES.get(probe, {}))]
+    return every(f"tables/{probe}/{{name}}.tsv", name=sorted(PROBES[probe].tables["names"]))
 
 
-def tables_named(probe, *names):
-    """Enter further tables of a probe, which belong to the run; return their paths in order of their names."""
-    TABLES[probe] = {name: f"{RESULTS}/tables/{probe}/{name}.tsv" for name in names}
-    PRODUCTS.extend(tables_of(probe))
-    return tables_of(probe)
+def products_of(probe):
+    """Return all that belongs to a run with this probe, beside its evidence, figure and spaces."""
+    further = [path for pattern in PROBES[probe].products for path in every(pattern, model=MODELS)]
+    return [*tables_of(probe), *dict.fromkeys(further)]
+
+
+def reported():
+    """Return probe -> the table that the report shows with its figure."""
+    shown = {probe: each.tables["reported"] for probe, each in PROBES.items() if "reported" in each.tables}
+    return {probe: f"{RESULTS}/tables/{probe}/{name}.tsv" for probe, name in shown.items()}
+
+
+def comparing(probe):
+    """Return the pairs that a probe has a question about, as (kind, model, reference)."""
+    return [pair for pair in PAIRS if pair[0] in PROBES[probe].pairs]
 
 
 def evidence_of(wildcards):
     """Return the evidence files of a probe: one per model, one per pair that it has a question about."""
-    kinds = COMPARES.get(wildcards.probe, config["pairs"])
-    names = [*MODELS, *(f"{model}-vs-{reference}" for kind, model, reference in PAIRS if kind in kinds)]
+    names = [*MODELS, *(f"{model}-vs-{reference}" for _, model, reference in comparing(wildcards.probe))]
     return every(f"evidence/{wildcards.probe}/{{name}}.tsv", name=names)
+
+
+def files_tested(wildcards):
+    """Return the further files of the config that a probe's test reads."""
+    setting = PROBES[wildcards.probe].files
+    return list(config["probes"][wildcards.probe][setting].values()) if setting else []
 
 
 def program_files():
@@ -247,7 +306,7 @@ def contexts_and_regimes():
 def question(wildcards):
     """Return what a test needs to know of the config; nothing that only other probes depend on."""
     return {
-        "settings": config["probes"][wildcards.probe] | BESIDE.get(wildcards.probe, lambda _: {})(wildcards),
+        "settings": config["probes"][wildcards.probe] | beside(wildcards),
         "programs": program_settings(),
         "panels": panels_of(wildcards),
         "statistics": config["statistics"],
@@ -257,9 +316,29 @@ def question(wildcards):
     }
 
 
+def beside(wildcards):
+    """Return what a probe's test knows of the config beside its own section."""
+    probe, found = PROBES[wildcards.probe], {}
+    if probe.partners:
+        found["partners"] = [name for kind in probe.pairs for name in partners_of(kind, wildcards)]
+    if probe.pooled:
+        found["pooled"] = config["sae"][config["probes"][probe.measurement]["sae"]]["models"]
+    return found
+
+
 def tabled(probe):
     """Return what a probe's further tables depend on in the config."""
-    return {"settings": config["probes"][probe], "programs": program_settings(), "seed": SEED}
+    draws = ["permutations"] if PROBES[probe].tables["permutations"] else []
+    numbers = {key: config["statistics"][key] for key in draws}
+    return {"settings": config["probes"][probe], "programs": program_settings(), "seed": SEED, **numbers}
+
+
+def stability_of(probe):
+    """Return the table of how stable the features are that a probe reads, where it asks and there is one."""
+    if not PROBES[probe].tables["stability"]:
+        return []
+    sae = config["probes"][PROBES[probe].measurement]["sae"]
+    return f"{RESULTS}/sae/{sae}/features.tsv" if config["sae"][sae]["seeds"] > 1 else []
 
 
 def panels_of(wildcards):
@@ -287,9 +366,4 @@ def chosen_panels(*probes):
     }
 
 
-def panel_genes(probe):
-    """Return only what a measurement depends on, so that a change of perturbations measures nothing again."""
-    return {
-        name: {"regulators": panel["regulators"], "targets": panel["targets"]}
-        for name, panel in chosen_panels(probe).items()
-    }
+SPACES = spaces()

@@ -34,11 +34,11 @@ rule draw_controls:
         "../envs/pertprobe.yaml"
     params:
         models=list(MODELS),
+        declared={name: probe.judged_by for name, probe in PROBES.items()},
         code=code(
             "control_figures:controls_figure",
             "control_figures:cascade_figure",
             "figures:write_figure",
-            *declared(*config["probes"]),
         ),
     script:
         "../scripts/draw_controls.py"
@@ -95,8 +95,8 @@ rule report:
         controls="<results>/figures/controls.svg",
         cascade="<results>/figures/cascade.svg",
         sae=every("sae/{sae}/quality.tsv", sae=config["sae"]),
-        stability=[table for table in PRODUCTS if table.endswith("stability.tsv")],
-        tables=list(REPORTED.values()),
+        stability=every("sae/{sae}/stability.tsv", sae=COMPARED_SAE),
+        tables=list(reported().values()),
     output:
         "<results>/report.html",
     log:
@@ -110,7 +110,7 @@ rule report:
         models=MODELS,
         probes=list(config["probes"]),
         sae=list(config["sae"]),
-        reported=list(REPORTED),
+        reported=list(reported()),
         thresholds=config["thresholds"],
         interest=config["power"],
         levels=config["levels"],

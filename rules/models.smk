@@ -1,9 +1,5 @@
 # Models: trained where the config says so, checked and described, and their responses measured.
 
-SPACES["delta_y"] = "delta_y"
-ASKED["delta_y"] = {"settings": {}}
-CALLED["delta_y"] = ("probes.delta_y:plant",)
-
 
 rule train:
     input:
@@ -74,33 +70,6 @@ rule card:
         code=code("models:load_model", "cards:model_card"),
     script:
         "../scripts/card.py"
-
-
-rule measure_delta_y:
-    input:
-        model=model_directory,
-        seen="<results>/models/{model}/perturbations.tsv",
-        cells=cells_of,
-    output:
-        temp("<results>/measurements/delta_y/shards/{model}/{shard}-of-{shards}.nc"),
-    log:
-        "<results>/logs/measure_delta_y/{model}/{shard}-of-{shards}.log",
-    benchmark:
-        "<results>/benchmarks/measure_delta_y/{model}/{shard}-of-{shards}.tsv"
-    conda:
-        "../envs/pertprobe.yaml"
-    resources:
-        gpu=1,
-        mem_mb=growing(4000),
-        runtime=growing(120),
-    params:
-        probe="delta_y",
-        asked=ASKED["delta_y"],
-        copies=lambda wildcards: copies_for("delta_y"),
-        loading=lambda wildcards: loading(wildcards.model),
-        code=measuring_code("delta_y"),
-    script:
-        "../scripts/measure.py"
 
 
 rule observe:

@@ -1,4 +1,32 @@
-# What all probes share, from shards to evidence and figures. What differs is in rules/<probe>.smk.
+# Every probe, from shards to evidence, tables and figures. What differs is what it declares: src/pertprobe/probes/<name>.yaml.
+
+
+rule measure:
+    input:
+        unpack(lambda wildcards: read_by(wildcards.probe)),
+        model=model_directory,
+        seen="<results>/models/{model}/perturbations.tsv",
+        cells=cells_of,
+    output:
+        temp("<results>/measurements/{probe}/shards/{model}/{shard}-of-{shards}.nc"),
+    log:
+        "<results>/logs/measure/{probe}/{model}/{shard}-of-{shards}.log",
+    benchmark:
+        "<results>/benchmarks/measure/{probe}/{model}/{shard}-of-{shards}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    resources:
+        gpu=1,
+        mem_mb=growing(4000),
+        runtime=growing(120),
+    params:
+        asked=lambda wildcards: measurement_params(wildcards.probe),
+        declared=lambda wildcards: declared_of_measuring(wildcards.probe),
+        copies=lambda wildcards: copies_for(wildcards.probe),
+        loading=lambda wildcards: loading(wildcards.model),
+        code=lambda wildcards: measuring_code(wildcards.probe),
+    script:
+        "../scripts/measure.py"
 
 
 rule gather:
@@ -14,7 +42,8 @@ rule gather:
         "../envs/pertprobe.yaml"
     params:
         # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
-        asked=lambda wildcards: ASKED[wildcards.probe],
+        asked=lambda wildcards: measurement_params(wildcards.probe),
+        declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         copies=lambda wildcards: copies_for(wildcards.probe),
         loading=lambda wildcards: loading(wildcards.model),
         measured=lambda wildcards: measuring_code(wildcards.probe),
@@ -43,19 +72,18 @@ rule measure_derived:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        asked=lambda wildcards: ASKED[wildcards.probe],
+        asked=lambda wildcards: measurement_params(wildcards.probe),
+        declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         programs=program_settings(),
         # A panel belongs to its Jacobian: in other probes the same programs are planted where they happen to fall.
         panels=panels_of,
         controls={key: config["controls"][key] for key in ("planted", "additive")},
         seed=SEED,
         code=lambda wildcards: code(
-            f"probes.{wildcards.probe}:measure",
-            f"probes.{wildcards.probe}:units",
-            *CALLED.get(wildcards.probe, ()),
+            *functions(f"probes.{wildcards.probe}", "units", "measure", "plant"),
             "measuring:measure_derived",
             "measuring:write_measurement",
-            "measuring:asked_of",
+            "measuring:measure_inputs",
             "derived:derived_models",
         ),
     script:
@@ -91,7 +119,7 @@ rule test:
         derived=derived_of("model"),
         cells=cells_of,
         programs=program_files(),
-        given=lambda wildcards: GIVEN.get(wildcards.probe, []),
+        given=files_tested,
     output:
         "<results>/evidence/{probe}/{model}.tsv",
     log:
@@ -102,9 +130,9 @@ rule test:
         "../envs/pertprobe.yaml"
     params:
         question=question,
+        declared=lambda wildcards: declared(wildcards.probe).judged_by,
         code=lambda wildcards: code(
             *(f"probes.{wildcards.probe}:{name}" for name in ("test", "controlled", "references")),
-            *declared(wildcards.probe),
             "testing",
         ),
     script:
@@ -122,7 +150,7 @@ use rule test as compare with:
         derived=derived_of("model"),
         cells=cells_of,
         programs=program_files(),
-        given=lambda wildcards: GIVEN.get(wildcards.probe, []),
+        given=files_tested,
         reference_measurement=measurement_of("reference"),
         reference_delta_y="<results>/measurements/delta_y/{reference}.nc",
         reference_seen="<results>/models/{reference}/perturbations.tsv",
@@ -150,12 +178,8 @@ rule gather_evidence:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        code=lambda wildcards: code(
-            *declared(wildcards.probe),
-            "evidence:with_q",
-            "evidence:read",
-            "evidence:write",
-        ),
+        declared=lambda wildcards: declared(wildcards.probe).judged_by,
+        code=code("evidence:with_q", "evidence:read", "evidence:write"),
     script:
         "../scripts/gather_evidence.py"
 
@@ -163,7 +187,7 @@ rule gather_evidence:
 rule draw:
     input:
         evidence="<results>/evidence/{probe}.tsv",
-        measurements=lambda wildcards: every(f"measurements/{measured_by(wildcards.probe)}/{{model}}.nc", model=MODELS),
+        measurements=lambda wildcards: measurements_of(wildcards.probe),
         programs=program_files(),
         tables=lambda wildcards: tables_of(wildcards.probe),
     output:
@@ -176,8 +200,50 @@ rule draw:
         "../envs/pertprobe.yaml"
     params:
         models=list(MODELS),
-        tables=lambda wildcards: sorted(TABLES.get(wildcards.probe, {})),
+        tables=lambda wildcards: sorted(PROBES[wildcards.probe].tables["names"]),
         question=question,
         code=lambda wildcards: code(f"probes.{wildcards.probe}:draw", "figures"),
     script:
         "../scripts/draw.py"
+
+
+for each in [probe for probe in PROBES if PROBES[probe].tables["names"]]:
+
+    rule:
+        name:
+            f"tabulate_{each}"
+        input:
+            measurements=measurements_of(each),
+            delta_y=every("measurements/delta_y/{model}.nc", model=MODELS),
+            seen=every("models/{model}/perturbations.tsv", model=MODELS),
+            programs=program_files(),
+            features=stability_of(each),
+        output:
+            tables_of(each),
+        log:
+            f"<results>/logs/tabulate_{each}/tabulate_{each}.log",
+        benchmark:
+            f"<results>/benchmarks/tabulate_{each}/tabulate_{each}.tsv"
+        conda:
+            "../envs/pertprobe.yaml"
+        params:
+            probe=each,
+            models=list(MODELS),
+            pairs=[pair[1:] for pair in comparing(each)] if PROBES[each].tables["pairs"] else [],
+            question=tabled(each),
+            code=code(f"probes.{each}:tables", "tabulating"),
+        script:
+            "../scripts/tabulate.py"
+
+
+# `snakemake <probe>` makes all that belongs to one.
+for each in PROBES:
+
+    rule:
+        name:
+            each
+        input:
+            f"<results>/evidence/{each}.tsv",
+            multiext(f"<results>/figures/{each}", ".svg", ".pdf", ".png"),
+            products_of(each),
+            exported(each),

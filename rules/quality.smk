@@ -1,7 +1,5 @@
 # How well each model predicts, on a page of its own.
 
-PRODUCTS.append(f"{RESULTS}/quality.html")
-
 
 rule draw_quality:
     input:

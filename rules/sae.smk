@@ -2,12 +2,7 @@
 
 TRAINED_SAE = [name for name, entry in config["sae"].items() if "path" not in entry]
 READ_SAE = [name for name, entry in config["sae"].items() if "path" in entry]
-PRODUCTS += [
-    f"{RESULTS}/sae/{name}/{table}.tsv"
-    for name, entry in config["sae"].items()
-    if entry["seeds"] > 1
-    for table in ("stability", "features")
-]
+COMPARED_SAE = [name for name, entry in config["sae"].items() if entry["seeds"] > 1]
 
 
 rule train_sae:

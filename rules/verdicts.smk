@@ -16,7 +16,8 @@ rule verdicts:
     params:
         thresholds=config["thresholds"],
         interest=config["power"],
-        code=code("verdict:verdicts", "verdict:planted_truth", *declared(*config["probes"])),
+        declared={name: probe.judged_by for name, probe in PROBES.items()},
+        code=code("verdict:verdicts", "verdict:planted_truth"),
     script:
         "../scripts/verdicts.py"
 

@@ -8,11 +8,11 @@ with job(snakemake):
     from pertprobe import evidence
     from pertprobe.control_figures import Compared, cascade_figure, controls_figure
     from pertprobe.figures import write_figure
-    from pertprobe.probes import load_probe
+    from pertprobe.probes.declaration import all_declared
 
     tables = pd.concat([evidence.read(path) for path in snakemake.input], ignore_index=True)
-    modules = {name: load_probe(name) for name in tables.probe.unique()}
-    probes = {name: Compared(each.STATISTICS[0], each.CONTROLLED, each.CORRELATIONS) for name, each in modules.items()}
+    known = all_declared(tables.probe.unique())
+    probes = {name: Compared(each.primary, each.compared_in, each.common_scale) for name, each in known.items()}
     models, output = snakemake.params.models, snakemake.output
     write_figure(controls_figure(tables, probes, models), output.controls)
     write_figure(cascade_figure(tables, probes, models), output.cascade)

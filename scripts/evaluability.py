@@ -6,7 +6,7 @@ with job(snakemake):
     from pertprobe.cards import read_cards, universe
     from pertprobe.evaluability import evaluability_table
     from pertprobe.files import atomic
-    from pertprobe.probes import described
+    from pertprobe.probes.declaration import all_declared
     from pertprobe.programs import read_panels, run_programs
 
     params = snakemake.params
@@ -15,6 +15,6 @@ with job(snakemake):
     names = sorted(set().union(*(model["perturbations"] for model in models.values())))
     limits = params.programs["min_perturbations"], params.programs["min_genes"]
     panels = read_panels(params.panels, programs, names)
-    table = evaluability_table(models, programs, panels, described(params.probes), *limits)
+    table = evaluability_table(models, programs, panels, all_declared(params.probes), *limits)
     with atomic(snakemake.output[0]) as temporary:
         table.to_csv(temporary, sep="\t", index=False)

@@ -4,7 +4,7 @@ from pertprobe.job import job
 
 with job(snakemake):
     from pertprobe.measuring import read_measurement, write_space
-    from pertprobe.probes import load_probe
+    from pertprobe.probes.declaration import declared
 
-    space = load_probe(snakemake.params.probe).SPACE
+    space = declared(snakemake.params.probe).space
     write_space(read_measurement(snakemake.input[0]), space, snakemake.output[0])

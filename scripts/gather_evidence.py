@@ -6,9 +6,9 @@ with job(snakemake):
     import pandas as pd
 
     from pertprobe import evidence
-    from pertprobe.probes import load_probe
+    from pertprobe.probes.declaration import declared
 
     rows = pd.concat([evidence.read(path) for path in snakemake.input])
-    probe = load_probe(snakemake.wildcards.probe)
-    table = evidence.with_q(evidence.frame(rows.to_dict("records")), probe.STATISTICS[0], probe.CONTROLLED)
+    probe = declared(snakemake.wildcards.probe)
+    table = evidence.with_q(evidence.frame(rows.to_dict("records")), probe.primary, probe.compared_in)
     evidence.write(table, snakemake.output[0])

@@ -7,7 +7,7 @@ with job(snakemake):
 
     from pertprobe.cards import model_names
     from pertprobe.cells import CellSets
-    from pertprobe.measuring import asked_of, cells_for, measure_shard, write_measurement
+    from pertprobe.measuring import cells_for, measure_inputs, measure_shard, write_measurement
     from pertprobe.models import load_model
     from pertprobe.probes.base import MeasureInputs
     from pertprobe.sae import read_components, read_saelens
@@ -18,8 +18,9 @@ with job(snakemake):
     sae = read_saelens(Path(given.sae[0]).parent).to(hardware) if given.get("sae") else None
     pca = read_components(given.pca).to(hardware) if given.get("pca") else None
     contexts = tuple(CellSets.load(path) for path in given.get("contexts", []))
-    asked = asked_of(params.asked, given, model_names(model))
-    memory = {"memory_gb": snakemake.config["memory_gb"]}
-    inputs = MeasureInputs(model, cells_for(model, given.cells), sae=sae, pca=pca, contexts=contexts, **asked, **memory)
-    shard, shards = int(snakemake.wildcards.shard), int(snakemake.wildcards.shards)
-    write_measurement(measure_shard(params.probe, inputs, shard, shards, **params.copies), snakemake.output[0])
+    asked = measure_inputs(params.asked, given, model_names(model))
+    asked |= {"sae": sae, "pca": pca, "contexts": contexts, "memory_gb": snakemake.config["memory_gb"]}
+    inputs = MeasureInputs(model, cells_for(model, given.cells), **asked)
+    wanted = snakemake.wildcards
+    found = measure_shard(wanted.probe, inputs, int(wanted.shard), int(wanted.shards), **params.copies)
+    write_measurement(found, snakemake.output[0])

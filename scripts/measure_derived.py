@@ -6,7 +6,7 @@ with job(snakemake):
     from pertprobe.cards import read_card
     from pertprobe.cells import CellSets
     from pertprobe.derived import derived_models
-    from pertprobe.measuring import asked_of, measure_derived, write_measurement
+    from pertprobe.measuring import measure_derived, measure_inputs, write_measurement
     from pertprobe.probes.base import MeasureInputs
 
     given, params = snakemake.input, snakemake.params
@@ -19,5 +19,6 @@ with job(snakemake):
         card = read_card(files["names"])
         cells = CellSets.load(files["cells"]).for_genes(card["genes"])
         models = derived_models(card, cells, given.programs, files["observed"], contexts, **asked)
-        inputs = MeasureInputs(None, cells, contexts=contexts, memory_gb=memory, **asked_of(params.asked, files, card))
+        given_too = measure_inputs(params.asked, files, card) | {"contexts": contexts, "memory_gb": memory}
+        inputs = MeasureInputs(None, cells, **given_too)
         write_measurement(measure_derived(snakemake.wildcards.probe, inputs, models), output)

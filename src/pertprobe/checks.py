@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pertprobe.errors import PertprobeError
 from pertprobe.messages import gathering, listed, meant, raise_together
+from pertprobe.probes.declaration import Declaration, declared, probe_names
 
 if TYPE_CHECKING:
     from pertprobe.cells import ContextCells
     from pertprobe.models.base import Model
 
 Config = Mapping[str, Any]
-COMPARING = {"regime_agreement": "regimes", "conserved_features": "contexts"}
-"""Probes that ask of pairs alone -> the list of pairs they read."""
-SILENCING = ("knockout", "knockout_linearity", "regulon_recovery")
-"""Probes whose settings name genes to silence, and the perturbation under which they are."""
 
 
 def check_references(config: Config) -> list[str]:
@@ -56,23 +53,36 @@ def check_references(config: Config) -> list[str]:
     return [*faults, *_pair_faults(config), *_two_layers(config), *_uncompared(config)]
 
 
-def _probe_references(config: Config) -> list[tuple[str, list[str], Mapping, str]]:
-    """Return (key, names, where they must be, its name) for what probes refer to."""
-    references = []
+def _asked(config: Config) -> Iterator[tuple[Declaration, Mapping[str, Any]]]:
+    """Yield the probes of the config that there are, each with its settings."""
     for probe, settings in (config.get("probes") or {}).items():
-        settings = settings or {}
-        if "sae" in settings:
-            references.append((f"probes.{probe}.sae", [settings["sae"]], config.get("sae") or {}, "sae"))
-        if isinstance(settings.get("panels"), list):
-            references.append((f"probes.{probe}.panels", settings["panels"], config.get("panels") or {}, "panels"))
-    return references
+        if probe in probe_names():
+            yield declared(probe), settings or {}
+
+
+def _referred(config: Config, to: str) -> Iterator[tuple[str, Any]]:
+    """Yield (key of the config, value) of every setting of a probe that names something; defaults are not filled in."""
+    for probe, settings in _asked(config):
+        for setting in probe.referring(to):
+            value = settings.get(setting, probe.settings[setting].get("default"))
+            if value is not None:
+                yield f"probes.{probe.name}.{setting}", value
+
+
+def _probe_references(config: Config) -> Iterator[tuple[str, list[str], Mapping, str]]:
+    """Yield (key, names, where they must be, its name) for what probes refer to."""
+    for section in ("sae", "panels"):
+        for key, value in _referred(config, section):
+            if value != "all":
+                yield key, value if isinstance(value, list) else [value], config.get(section) or {}, section
 
 
 def _uncompared(config: Config) -> Iterator[str]:
     """Yield the probes that compare the models of pairs where there is no such pair."""
-    for probe, kind in COMPARING.items():
-        if probe in (config.get("probes") or {}) and not (config.get("pairs") or {}).get(kind):
-            yield f"probes.{probe}: pairs.{kind} lists no two models to compare. Name two, or leave the probe out"
+    for probe, _ in _asked(config):
+        if probe.partners and not any((config.get("pairs") or {}).get(kind) for kind in probe.pairs):
+            kinds = " and ".join(f"pairs.{kind}" for kind in probe.pairs)
+            yield f"probes.{probe.name}: {kinds} lists no two models to compare. Name two, or leave the probe out"
 
 
 def _two_layers(config: Config) -> Iterator[str]:
@@ -119,13 +129,12 @@ def check_inputs(config: Config) -> dict[str, Any]:
 
 def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
     """Yield the sparse autoencoders and the probes whose layer a model does not have."""
-    readers = [(f"sae.{name}", sae, sae["models"]) for name, sae in (config.get("sae") or {}).items()]
-    readers += [(f"probes.{name}", each or {}, models) for name, each in (config.get("probes") or {}).items()]
-    for key, settings, names in readers:
-        asked = [("layer", settings.get("layer", "middle")), *(("layers", each) for each in settings.get("layers", []))]
-        for (name, layer), model in product(asked, names):
+    asked = [(f"sae.{name}.layer", sae.get("layer"), sae["models"]) for name, sae in (config.get("sae") or {}).items()]
+    asked += [(key, value, models) for key, value in _referred(config, "layers")]
+    for key, value, names in asked:
+        for layer, model in product(value if isinstance(value, list) else [value], names):
             if isinstance(layer, int) and model in models and layer > models[model].n_layers:
-                yield f"{key}.{name}: {layer}, but {model} has the layers 0 to {models[model].n_layers}"
+                yield f"{key}: {layer}, but {model} has the layers 0 to {models[model].n_layers}"
 
 
 def _check_saes(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> None:
@@ -147,27 +156,22 @@ def _check_saes(config: Config, models: Mapping[str, "Model"], faults: list[str]
 
 def _unknown_genes(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
     """Yield the genes that probes are to silence and that a model does not know."""
-    probes = config.get("probes") or {}
-    for probe in SILENCING:
-        genes = (probes.get(probe) or {}).get("genes", "all")
+    for key, genes in _referred(config, "genes"):
         for name, model in models.items():
             if isinstance(genes, list) and (missing := [gene for gene in genes if gene not in set(model.genes)]):
-                yield f"probes.{probe}.genes: not among the genes of {name}: {listed(missing)}"
+                yield f"{key}: not among the genes of {name}: {listed(missing)}"
 
 
 def _unknown_perturbations(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
     """Yield the perturbations under which probes silence genes or take derivatives and that a model does not know."""
-    probes = config.get("probes") or {}
-    wanted = [("detached_jacobian.at", name) for name in (probes.get("detached_jacobian") or {}).get("at", [])]
-    for probe in (*SILENCING, "input_sensitivity"):
-        wanted.append((f"{probe}.perturbation", (probes.get(probe) or {}).get("perturbation", "control")))
-    each = [(f"probes.{key}", perturbation, name) for (key, perturbation), name in product(wanted, models)]
     of_atlas = [name for name in _of_atlas(config, "models") or models if name in models]
-    each += [("atlas.perturbations", *pair) for pair in product(_of_atlas(config, "perturbations"), of_atlas)]
-    for key, perturbation, name in each:
-        if perturbation not in ("control", *models[name].perturbations):
-            near = meant(perturbation, models[name].perturbations)
-            yield f"{key}: '{perturbation}' is no perturbation of {name}.{near}"
+    wanted = [(key, value, list(models)) for key, value in _referred(config, "perturbations")]
+    wanted.append(("atlas.perturbations", _of_atlas(config, "perturbations"), of_atlas))
+    for key, value, names in wanted:
+        for perturbation, name in product(value if isinstance(value, list) else [value], names):
+            if perturbation not in ("control", *models[name].perturbations):
+                near = meant(perturbation, models[name].perturbations)
+                yield f"{key}: '{perturbation}' is no perturbation of {name}.{near}"
 
 
 def _of_atlas(config: Config, key: str) -> list[str]:
@@ -331,8 +335,8 @@ def _check_programs(
 
 
 def _regulon_files(config: Config) -> dict[str, str]:
-    """Return the tables of signed edges that the config names."""
-    return ((config.get("probes") or {}).get("regulon_recovery") or {}).get("regulons") or {}
+    """Return key of the config -> table of signed edges that it names."""
+    return {f"{key}.{name}": path for key, found in _referred(config, "regulons") for name, path in found.items()}
 
 
 def _check_regulons(config: Config, faults: list[str]) -> dict[str, Any]:
@@ -340,10 +344,11 @@ def _check_regulons(config: Config, faults: list[str]) -> dict[str, Any]:
     from pertprobe.regulons import read_regulons
 
     found = {}
-    for name, path in _regulon_files(config).items():
+    for key, path in _regulon_files(config).items():
         if _made_by_run(config, path):
             continue
-        with gathering(faults, f"probes.regulon_recovery.regulons.{name}: "):
+        name = key.rpartition(".")[2]
+        with gathering(faults, f"{key}: "):
             edges = read_regulons(path, name)
             counts = {"n_edges": len(edges.signs), "n_regulators": int(edges.signs.source.nunique())}
             found[name] = {"sha256": _hash(path), **counts, "notes": list(edges.notes)}
@@ -352,13 +357,10 @@ def _check_regulons(config: Config, faults: list[str]) -> dict[str, Any]:
 
 def _unknown_programs(config: Config, programs: Mapping[str, Any]) -> Iterator[str]:
     """Yield the programs that probes name features for and nobody defined."""
-    for probe, settings in (config.get("probes") or {}).items():
-        for name in (settings or {}).get("features") or {}:
+    for key, features in _referred(config, "programs"):
+        for name in features:
             if name not in programs:
-                yield (
-                    f"probes.{probe}.features: program '{name}' is not defined (found: {listed(programs)})."
-                    f"{meant(name, programs)}"
-                )
+                yield f"{key}: program '{name}' is not defined (found: {listed(programs)}).{meant(name, programs)}"
 
 
 @cache

@@ -1,4 +1,7 @@
-"""Directions that tell a program's perturbations from others, and how they lie to a subspace (inference.md 13)."""
+"""Directions that tell a program's perturbations from others, and how they lie to a subspace.
+
+Source: methods.md, Concept alignment.
+"""
 
 from collections.abc import Sequence
 

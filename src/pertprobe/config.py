@@ -3,14 +3,16 @@
 import os
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from pertprobe.errors import PertprobeError
+from pertprobe.probes.declaration import SPACE_OF_RESPONSES, Declaration, all_declared
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """In C where it is there: the schema is read whenever the workflow is planned."""
@@ -39,11 +41,54 @@ def _variable(match: re.Match) -> str:
     return value
 
 
-def schema_faults(config: dict[str, Any], schema: str | Path) -> list[str]:
+def whole_schema(path: str | Path) -> dict[str, Any]:
+    """Return the schema of a config: that of the file, with what every probe declares of settings and thresholds."""
+    schema = yaml.load(Path(path).read_text(), Loader=LOADER)
+    probes, sections = all_declared(), schema["properties"]
+    sections["probes"]["properties"] = {name: _settings(probe) for name, probe in probes.items()}
+    sections["probes"]["dependentRequired"] = {
+        name: [probe.measured_by] for name, probe in probes.items() if probe.measured_by not in ("", SPACE_OF_RESPONSES)
+    }
+    sections["thresholds"]["properties"] = {name: _conditions(probe) for name, probe in probes.items()}
+    for level, piece in sections["levels"]["properties"].items():
+        piece["default"] = [name for name, probe in probes.items() if probe.level == level and probe.counted]
+    schema["$defs"]["probe"] = {"enum": list(probes)}
+    return schema
+
+
+def _settings(probe: Declaration) -> dict[str, Any]:
+    """Return the schema of a probe's section of the config."""
+    piece = {"type": "object", "additionalProperties": False, "properties": dict(probe.settings)}
+    return piece | {"required": list(probe.required), "dependentRequired": dict(probe.together)}
+
+
+def _conditions(probe: Declaration) -> dict[str, Any]:
+    """Return the schema of a probe's thresholds; one that is not judged has none unless the config gives it some."""
+    default = {"default": [list(each) for each in probe.thresholds]} if probe.thresholds else {}
+    return {"$ref": "#/$defs/conditions", **default}
+
+
+def schema_faults(config: dict[str, Any], schema: dict[str, Any]) -> list[str]:
     """Return every way in which the config breaks the schema, each in one sentence that starts with the key."""
-    validator = Draft202012Validator(yaml.load(Path(schema).read_text(), Loader=LOADER))
+    validator = Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
     return list(dict.fromkeys(text for error in errors for text in _sentences(error)))
+
+
+def fill_in(config: dict[str, Any], schema: dict[str, Any]) -> None:
+    """Put the defaults of the schema into a config that fits it, in place, at every depth."""
+    check = Draft202012Validator.VALIDATORS["properties"]
+
+    def with_defaults(validator: Any, properties: dict[str, Any], instance: Any, piece: dict[str, Any]) -> Any:
+        """Fill in the defaults of one mapping before its entries are looked at."""
+        for key, each in properties.items():
+            if "default" in each and isinstance(instance, dict):
+                instance.setdefault(key, deepcopy(each["default"]))
+        yield from check(validator, properties, instance, piece)
+
+    filling = validators.extend(Draft202012Validator, {"properties": with_defaults})
+    for _ in filling(schema).iter_errors(config):
+        pass  # faults were named before: this walks the config alone
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:

@@ -24,7 +24,7 @@ class ControlGenes(NamedTuple):
 def control_genes(
     cells: CellSets, regulators: Sequence[str], targets: Sequence[str], excluded: Collection[str]
 ) -> ControlGenes:
-    """Return stand-ins for a panel's measured regulators and targets, no gene twice (inference.md 6).
+    """Return stand-ins for a panel's measured regulators and targets, no gene twice (methods.md, Targeted Jacobian).
 
     `excluded` are genes that may not stand in: those of all panels. Fewer come back where the cells have too few genes.
     """

@@ -74,7 +74,8 @@ def pairs_of_copies(ours: list[str], theirs: list[str], *, common_seed: bool) ->
     """Return which copy of a model is compared with which of its reference.
 
     Copies of one number were drawn with one seed. Models that share their initialisation are judged against such pairs,
-    all others against copies of different seeds (inference.md 4). Planted models and cascades go by their name.
+    all others against copies of different seeds (methods.md, Untrained copies: the architecture null). Planted models
+    and cascades go by their name.
     """
     found = []
     for name in ours:

@@ -25,7 +25,7 @@ def derived_models(
     controls: Mapping[str, Any],
     seed: int,
 ) -> dict[str, "Model"]:
-    """Return kind -> model: planted, lookup and co-variation (inference.md 10), and the mean shift.
+    """Return kind -> model: planted, lookup and co-variation (methods.md, Planted models), and the mean shift.
 
     Args:
         card: the model's card: its genes, perturbations, control and batches.

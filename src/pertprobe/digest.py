@@ -50,6 +50,12 @@ def code(*targets: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def functions(module: str, *names: str) -> list[str]:
+    """Return those of a module's names that it has, as targets of `code`: a probe need not define all."""
+    parsed = _module(f"{NAME}.{module}")
+    return [f"{module}:{name}" for name in names if name in parsed.definitions or name in parsed.imports]
+
+
 def _follow(module: str, name: str, reached: dict[tuple[str, str], str]) -> None:
     """Add `name` of `module` (all of it where name is empty) and everything it uses to `reached`."""
     if (module, name) in reached:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from pertprobe.probes.declaration import Declaration
 from pertprobe.programs import Panel, Programs, measured_pairs
 
 COLUMNS = [
@@ -17,7 +18,7 @@ def evaluability_table(
     models: Mapping[str, Mapping[str, Any]],
     programs: Programs,
     panels: Mapping[str, Panel],
-    probes: Mapping[str, Mapping[str, Any]],
+    probes: Mapping[str, Declaration],
     min_perturbations: int,
     min_genes: int,
 ) -> pd.DataFrame:
@@ -28,9 +29,8 @@ def evaluability_table(
             perturbation to here, elsewhere, never or unknown (`seen_status`).
         programs: all programs.
         panels: all panels.
-        probes: name -> {unit: perturbation | gene | panel, needs: capabilities, level: optional}. For probes at the
-            level "representation" (by default those whose unit is the perturbation) perturbations trained nowhere do
-            not count: their code is an untrained column.
+        probes: name -> what it declares. For probes at the level "representation" perturbations trained nowhere do not
+            count: their code is an untrained column.
         min_perturbations: fewest perturbations that make a program evaluable.
         min_genes: fewest measured genes that do.
 
@@ -45,11 +45,11 @@ def evaluability_table(
     }
     rows = [
         {"probe": probe, "model": name, "context": model["context"], "regime": model["regime"], "program": program}
-        | _row(programs[program], panel, model, needs, min_perturbations, min_genes)
-        for probe, needs in probes.items()
+        | _row(programs[program], panel, model, declaration, min_perturbations, min_genes)
+        for probe, declaration in probes.items()
         for name, model in models.items()
         for program in programs
-        for panel in _panels_of(program, panels, needs["unit"])
+        for panel in _panels_of(program, panels, declaration.unit)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -63,15 +63,14 @@ def _row(
     members: Collection[str],
     panel: Panel | None,
     model: Mapping[str, Any],
-    probe: Mapping[str, Any],
+    probe: Declaration,
     min_perturbations: int,
     min_genes: int,
 ) -> dict[str, Any]:
     """Return the counts of one program (or panel) in one model, whether they are enough, and why not."""
     status = {name: model["seen"].get(name, "unknown") for name in (panel.perturbations if panel else members)}
     status = {name: seen for name, seen in status.items() if name in model["perturbations"]}
-    representation = probe.get("level", "representation" if probe["unit"] == "perturbation" else "") == "representation"
-    untrained = sum(seen == "never" for seen in status.values()) if representation else 0
+    untrained = sum(seen == "never" for seen in status.values()) if probe.level == "representation" else 0
     counts = {f"seen_{word}": list(status.values()).count(word) for word in ("here", "elsewhere", "never", "unknown")}
     counts |= {
         "n_members": len(members),
@@ -79,8 +78,8 @@ def _row(
         "n_genes": len(model["genes"] & set(members)),
         "n_pairs": len(measured_pairs(panel, model["genes"], model["output_genes"])[0]) if panel else 0,
     }
-    reasons = [f"not evaluable: model has no {need}" for need in sorted(set(probe["needs"]) - model["capabilities"])]
-    reasons += _shortages(counts, probe["unit"], panel, min_perturbations, min_genes, untrained)
+    reasons = [f"not evaluable: model has no {need}" for need in sorted(probe.needs - model["capabilities"])]
+    reasons += _shortages(counts, probe.unit, panel, min_perturbations, min_genes, untrained)
     return {"panel": panel.name if panel else "", **counts, "enough": not reasons, "reason": "; ".join(reasons)}
 
 

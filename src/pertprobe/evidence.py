@@ -113,10 +113,11 @@ def ceilinged(ceiling: Any) -> tuple[dict[str, Any], str]:
 
 
 def comparable(table: pd.DataFrame, correlations: Collection[str]) -> pd.Series:
-    """Return each row's effect as it is compared with that of its controls (inference.md 3).
+    """Return each row's effect as it is compared with that of its controls.
 
     In standard deviations of its own null, since raw statistics of another network are on another scale; 0 where there
-    is no effect at all. The `correlations` among the statistics are on one scale already, and are compared as they are.
+    is no effect at all. The `correlations` among the statistics are on one scale already, and are compared as they are
+    (methods.md, Untrained copies: the architecture null).
     """
     size = (table.estimate.abs() + table.null_mean.abs()).fillna(0.0)
     z = (table.effect / table.null_sd).mask(table.effect.abs() <= ROUNDING * size, 0.0)
@@ -146,9 +147,10 @@ def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def with_q(table: pd.DataFrame, primary: str, controlled: str) -> pd.DataFrame:
     """Fill q: Benjamini-Hochberg of the p that is used, over the evaluable subject rows of the primary statistic.
 
-    One probe's family in one run (inference.md 1); raw variants and copies are outside. Planted models and reference
-    rows are families of their own, so that the same thresholds can judge them, in the statistic `controlled` that they
-    are compared by. q_published is the same of the published p over the programs of each model (inference.md 16).
+    One probe's family in one run (methods.md, Rules for all statistics); raw variants and copies are outside. Planted
+    models and reference rows are families of their own, so that the same thresholds can judge them, in the statistic
+    `controlled` that they are compared by. q_published is the same of the published p over the programs of each model
+    (methods.md, What a pass and a fail mean).
     """
     asked = table.evaluable & (table.adjustment == "centred")
     used = used_p(table)

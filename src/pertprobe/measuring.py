@@ -14,6 +14,7 @@ from pertprobe.cells import CellSets
 from pertprobe.files import atomic
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, averaged
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import run_programs
 from pertprobe.roles import SUBJECT, role_of
 from pertprobe.sharding import dealt, units_of_shard
@@ -36,16 +37,18 @@ def measure_shard(
 
     Each unit is computed by itself, with all cell sets, or together with others of its block: its numbers are the same
     for any number of shards. The axis `variant` holds the model and its re-drawn copies: `redrawn` of each kind, what
-    is kept declared by the probe's KEEP (inference.md 3); with `cascade` those re-drawn from the output down.
+    is kept declared by the probe (methods.md, Untrained copies: the architecture null); with `cascade` those
+    re-drawn from the output down.
     """
     import torch  # here, so that gathering and testing start without it
 
     from pertprobe.models.variants import copies
 
-    module = load_probe(probe)
-    lacking = sorted(module.NEEDS - inputs.model.capabilities)
+    module, declaration = load_probe(probe), declared(probe)
+    lacking = sorted(declaration.needs - inputs.model.capabilities)
     if lacking:
         return xr.Dataset(attrs={NOT_EVALUABLE: f"model has no {' and no '.join(lacking)}"})
+    inputs = inputs.limited_to(declaration)
     units = list(module.units(inputs))
     if not units:
         return xr.Dataset(attrs={NOT_EVALUABLE: "nothing to measure"})
@@ -56,7 +59,7 @@ def measure_shard(
         found = {SUBJECT: module.measure(inputs, names)}
         if NOT_EVALUABLE in found[SUBJECT].attrs:
             return found[SUBJECT]
-        for name, model in copies(inputs.model, redrawn, module.KEEP, seed, cascade=cascade) if redrawn else ():
+        for name, model in copies(inputs.model, redrawn, declaration.keep, seed, cascade=cascade) if redrawn else ():
             asked = replace(inputs, model=model, role=role_of(name)[0], sae=None, pca=None)
             found[name] = module.measure(asked, names)
     return variants(found).assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
@@ -85,16 +88,19 @@ def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]) -> xr.Dataset:
-    """Measure the models planted beside a model (inference.md 10) with its units and cells; `variant` is their kind.
+    """Measure the models planted beside a model, with its units and cells; `variant` is their kind.
+
+    Source: methods.md, Planted models.
 
     Raises KeyError for a kind that is no role. Kinds that lack what the probe needs are left out. A probe that has a
     function `plant` exchanges them for models in which its own score is shifted by the strength d that is wanted.
     """
     import torch
 
-    module = load_probe(probe)
+    module, declaration = load_probe(probe), declared(probe)
+    inputs = inputs.limited_to(declaration)
     models = module.plant(inputs, models) if hasattr(module, "plant") else models
-    able = {kind: model for kind, model in models.items() if not module.NEEDS - model.capabilities}
+    able = {kind: model for kind, model in models.items() if not declaration.needs - model.capabilities}
     if not able:
         return xr.Dataset(attrs={NOT_EVALUABLE: "no planted model has what the probe needs"})
     found = {}
@@ -148,25 +154,24 @@ def read_responses(path: str | Path | None) -> pd.DataFrame | None:
     return averaged(read_subject(path, "delta_y"), "delta_y").to_pandas() if path else None
 
 
-def write_space(measurement: xr.Dataset, space: Sequence[str], path: str | Path) -> None:
+def write_space(measurement: xr.Dataset, space: Mapping[str, str], path: str | Path) -> None:
     """Write perturbation x feature means as h5ad (obs = perturbations), for scanpy; empty where not measured."""
     import anndata as ad  # here: it takes longer to import than most jobs take
 
-    _, variable, feature = space
     table = pd.DataFrame()
     if NOT_EVALUABLE not in measurement.attrs:
-        table = averaged(measurement, variable).to_pandas()
+        table = averaged(measurement, space["variable"]).to_pandas()
     adata = ad.AnnData(
         X=table.to_numpy(np.float32),
         obs=pd.DataFrame(index=table.index.astype(str)),
         var=pd.DataFrame(index=table.columns.astype(str)),
-        uns={"feature": feature, "variant": SUBJECT, **measurement.attrs},
+        uns={"feature": space["feature"], "variant": SUBJECT, **measurement.attrs},
     )
     with atomic(path) as temporary:
         adata.write_h5ad(temporary)
 
 
-def asked_of(asked: Mapping[str, Any], files: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+def measure_inputs(asked: Mapping[str, Any], files: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a probe is asked, in the words of `MeasureInputs`, with what it depends on read from files.
 
     Args:

@@ -2,11 +2,11 @@
 
 SUBJECT, OBSERVED, COEXPRESSION = "subject", "observed", "coexpression"
 REDRAWN = ("redrawn", "shuffled")
-"""The two kinds of untrained copies that make the architecture null (inference.md 3)."""
+"""The two kinds of untrained copies (methods.md, Untrained copies: the architecture null)."""
 CASCADE = "cascade"
 """Copies re-drawn from the output down, a descriptive curve; their rows have the role redrawn."""
 PLANTED = ("planted", "lookup", "covariation", "additive")
-"""Models in closed form that stand beside the subject (inference.md 10)."""
+"""Models in closed form that stand beside the subject (methods.md, Planted models)."""
 
 
 def role_of(variant: str) -> tuple[str, int]:

@@ -15,7 +15,9 @@ from pertprobe.controls import cascade_statistic, pairs_of_copies, with_controls
 from pertprobe.measuring import COPIES_NOTE, NOT_EVALUABLE, read_measurement, read_subject
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Subject, TestInputs
+from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
+from pertprobe.probes.questions import ask
 from pertprobe.programs import read_panels, run_programs
 from pertprobe.quality import gate, read_program_quality
 from pertprobe.roles import PLANTED, SUBJECT, role_of
@@ -41,13 +43,13 @@ class Asked:
 
 def run_test(probe: str, asked: Asked) -> pd.DataFrame:
     """Return the evidence of one probe on one model or pair, with its controls beside it."""
-    module, inputs = load_probe(probe), asked.inputs
+    module, declaration, inputs = load_probe(probe), declared(probe), asked.inputs
     refused = _refusal(inputs)
     if refused:
-        return evidence.frame(_remarked(_refused_rows(module, inputs, refused), asked, module))
-    rows = [*module.test(inputs), *module.references(inputs), *_control_rows(module, asked)]
-    table = with_controls(evidence.frame(rows), module.STATISTICS[0], module.CONTROLLED, module.CORRELATIONS)
-    return evidence.frame(_remarked(table.to_dict("records"), asked, module))
+        return evidence.frame(_remarked(_refused_rows(declaration, inputs, refused), asked, declaration))
+    rows = [*_answers(module, declaration, inputs), *_control_rows(module, declaration, asked)]
+    table = with_controls(evidence.frame(rows), declaration.primary, declaration.compared_in, declaration.common_scale)
+    return evidence.frame(_remarked(table.to_dict("records"), asked, declaration))
 
 
 def _refusal(inputs: TestInputs) -> str:
@@ -57,15 +59,23 @@ def _refusal(inputs: TestInputs) -> str:
     return evidence.joined(*dict.fromkeys(reasons))
 
 
-def _refused_rows(module: ModuleType, inputs: TestInputs, reason: str) -> Iterator[dict[str, Any]]:
+def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> Iterator[dict[str, Any]]:
     """Say for every program why the question could not be put."""
-    unit = "gene" if module.UNIT == "gene" else "perturbation"
+    unit = "gene" if declaration.unit == "gene" else "perturbation"
     for program in inputs.programs:
-        who = {"statistic": module.STATISTICS[0], "program": program, "unit": unit}
+        who = {"statistic": declaration.primary, "program": program, "unit": unit}
         yield evidence.not_evaluable(inputs.identity, reason, **who)
 
 
-def _control_rows(module: ModuleType, asked: Asked) -> Iterator[dict[str, Any]]:
+def _answers(module: ModuleType, declaration: Declaration, inputs: TestInputs) -> Iterator[dict[str, Any]]:
+    if hasattr(module, "questions"):
+        return ask(declaration.name, inputs)
+    if inputs.identity.get("role", SUBJECT) == SUBJECT:
+        return iter([*module.test(inputs), *module.references(inputs)])
+    return module.controlled(inputs)
+
+
+def _control_rows(module: ModuleType, declaration: Declaration, asked: Asked) -> Iterator[dict[str, Any]]:
     """Put the question to every copy of the model, and to the models planted beside it."""
     inputs = asked.inputs
     sides = [(inputs.subject.measurement, inputs.reference.measurement if inputs.reference else None)]
@@ -77,7 +87,7 @@ def _control_rows(module: ModuleType, asked: Asked) -> Iterator[dict[str, Any]]:
             reference = inputs.reference and replace(inputs.reference, measurement=theirs.sel(variant=other, drop=True))
             subject = replace(inputs.subject, measurement=ours.sel(variant=name, drop=True))
             question = replace(inputs.as_role(role, copy), subject=subject, reference=reference, permutations=draws)
-            for row in module.controlled(question):
+            for row in _answers(module, declaration, question):
                 yield {**row, "statistic": cascade_statistic(row["statistic"], name)}
 
 
@@ -93,17 +103,17 @@ def _variants(ours: xr.Dataset | None, theirs: xr.Dataset | None, inputs: TestIn
     return pairs_of_copies(names, theirs.variant.values.tolist(), common_seed=bool(inputs.sharing))
 
 
-def _remarked(rows: Iterable[Mapping[str, Any]], asked: Asked, module: ModuleType) -> Iterator[dict[str, Any]]:
+def _remarked(rows: Iterable[Mapping[str, Any]], asked: Asked, declaration: Declaration) -> Iterator[dict[str, Any]]:
     """Say in each subject row what its reader must know, and refuse those whose answer would mislead."""
     copies = _about_copies(asked.inputs)
     for row in rows:
         if row["role"] != SUBJECT:
             yield dict(row)
             continue
-        primary = row["statistic"] == module.STATISTICS[0]
+        primary = row["statistic"] == declaration.primary
         notes = [copies if primary and row["evaluable"] else "", CAUSAL_NOTE if asked.causal else ""]
         row = {**row, "reason": evidence.joined(row["reason"], *notes)}
-        yield _gated(_seed_shown(row, asked.inputs, module), asked.quality.get(row["program"], ""), module)
+        yield _gated(_seed_shown(row, asked.inputs, declaration), asked.quality.get(row["program"], ""), declaration)
 
 
 def _about_copies(inputs: TestInputs) -> str:
@@ -113,20 +123,21 @@ def _about_copies(inputs: TestInputs) -> str:
     return evidence.joined(*dict.fromkeys(reasons))
 
 
-def _seed_shown(row: dict[str, Any], inputs: TestInputs, module: ModuleType) -> dict[str, Any]:
+def _seed_shown(row: dict[str, Any], inputs: TestInputs, declaration: Declaration) -> dict[str, Any]:
     """Refuse first-order agreement of models that share an initialisation, unless it exceeds that of untrained copies.
 
-    The copies of such a pair were drawn with common seeds: they show what a shared seed alone can (inference.md 4).
+    The copies of such a pair were drawn with common seeds: they show what a shared seed alone can
+    (methods.md, Untrained copies: the architecture null).
     """
-    seed = inputs.sharing and module.FIRST_ORDER and row["exceeds_redrawn"] is not True
+    seed = inputs.sharing and declaration.first_order and row["exceeds_redrawn"] is not True
     return {**row, "evaluable": False} if seed else row
 
 
-def _gated(row: dict[str, Any], sentence: str, module: ModuleType) -> dict[str, Any]:
-    """Apply the quality gate (inference.md 15): a note for a representation, no answer at the causal level."""
+def _gated(row: dict[str, Any], sentence: str, declaration: Declaration) -> dict[str, Any]:
+    """Apply the gate (methods.md, Quality, and the gate): a representation gets a note, the causal level no answer."""
     if not sentence or not row["evaluable"]:
         return row
-    if module.LEVEL == "causal":
+    if declaration.level == "causal":
         return {**row, "evaluable": False, "reason": evidence.joined(sentence, row["reason"])}
     return {**row, "reason": evidence.joined(row["reason"], sentence)}
 

@@ -197,7 +197,8 @@ def judge(
     """Return the answer of one evidence row under its conditions, before its controls are asked.
 
     Missing a condition on p or q is a fail only where an effect of interest would have been found, or where the
-    interval's upper end lies below it (inference.md 1); `alpha` maps such columns to the p they ask of this row.
+    interval's upper end lies below it (methods.md, What a pass and a fail mean); `alpha` maps such columns to the p
+    they ask of this row.
     """
     if not row["evaluable"]:
         return Judged(NOT_EVALUABLE, row["reason"])

@@ -5,7 +5,7 @@ import yaml
 from calibration_sizes import SCHEMA
 
 from pertprobe.calibration import concepts
-from pertprobe.calibration.generators import dense
+from pertprobe.statistics.null_worlds import dense
 
 
 def test_concepts_are_calibrated_with_the_default_settings_but_few_slow_refits():

@@ -3,8 +3,8 @@ import pytest
 import yaml
 from calibration_sizes import SCHEMA, sizes
 
-from pertprobe.calibration import generators, nulls, speed, world
-from pertprobe.statistics import centred, coherence, cosine_similarity
+from pertprobe.statistics import centred, coherence, cosine_similarity, nulls, speed, world
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.published import rank_sum_triples
 from pertprobe.statistics.similarity import spearman_matrix
 

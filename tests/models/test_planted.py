@@ -57,7 +57,7 @@ def model(request):
 
 
 def by_hand(model, X, perturbation):
-    """The formula of inference.md 10, cell by cell and program by program, for one set [S, G]."""
+    """The formula (methods.md, Planted models), cell by cell and program by program, for one set [S, G]."""
     parts = [part.numpy() for part in model.parts]
     codes, linear, u, w, c, crossing = parts
     row, control = model.perturbations.index(perturbation), model.perturbations.index(model.control)

@@ -101,6 +101,61 @@ def test_anchors_are_headings_of_their_page(page):
         assert anchor in slugs, link
 
 
+CODE = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in ("src", "scripts", "rules", "tests", "benchmarks")
+    for end in ("py", "smk", "sh", "md", "yaml")
+    for path in (ROOT / folder).rglob(f"*.{end}")
+)
+CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "config").glob("*.yaml"))
+UNKNOWN_PAGE = re.compile(
+    r"\binference(\.md| \d)|\b(house|inputs|state_format|snakemake_notes)\.md|\bDESIGN(\.md| section)"
+)
+"""Pages that the repository does not hold."""
+
+
+def without_breaks(source):
+    """Return text whose lines, and lines of comments, are joined by single spaces."""
+    return re.sub(r"\s*\n[\s#]*", " ", source)
+
+
+def wrongly_cited(source):
+    """Return what stands where a heading of docs/methods.md is cited and there is none of that name."""
+    headings = re.findall(r"^##+ (.+)$", text("docs/methods.md"), re.MULTILINE)
+    known = rf"(?:{'|'.join(map(re.escape, headings))})[).;]"
+    flat = without_breaks(source)
+    return [flat[found.end() :][:60] for found in re.finditer(rf"methods\.md, (?!{known})", flat)]
+
+
+@pytest.mark.parametrize("end", [").", ".", "; more", "):"])
+def test_a_citation_is_known_by_its_whole_heading(end):
+    cited = " ".join(["methods.md,", "Untrained copies: the architecture null"])
+    assert wrongly_cited(cited + end) == []
+    assert wrongly_cited(cited.replace(" ", "\n    # ") + end) == []
+
+
+@pytest.mark.parametrize("heading", ["Cohesion", "Coherence of programs", "coherence", "Untrained copies", "17"])
+def test_a_wrong_heading_is_found(heading):
+    assert wrongly_cited(" ".join(["(methods.md,", heading]) + ")") == [heading + ")"]
+
+
+def test_code_cites_headings_of_the_methods():
+    wrong = {name: wrongly_cited(text(name)) for name in CODE}
+    assert {name: cited for name, cited in wrong.items() if cited} == {}
+
+
+@pytest.mark.parametrize(
+    "cited", [("inference", ".md"), ("inference", " 4"), ("house", ".md"), ("DESIGN", " section 4")]
+)
+def test_a_page_that_is_not_here_is_found(cited):
+    assert UNKNOWN_PAGE.search("".join(cited))
+
+
+def test_no_file_cites_a_page_that_is_not_here():
+    names = [*CODE, *PAGES, *CONFIGS, "Snakefile", "Makefile"]
+    assert [name for name in names if UNKNOWN_PAGE.search(without_breaks(text(name)))] == []
+
+
 @pytest.fixture
 def linear(tmp_path, monkeypatch):
     """The example of docs/custom_model.md, installed as a package with its entry point, and a model file."""

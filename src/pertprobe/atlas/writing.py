@@ -45,7 +45,7 @@ def write_atlas(
             of one.
         path: the directory; it appears when everything is in it.
         perturbations: names; None = all that the model knows, its control among them.
-        derivative: total, or diagonal (inference.md 11).
+        derivative: total, or diagonal (methods.md, The derivative engine).
         dtype: in which numbers are kept; float32 rounds those of a float64 model.
         memory_gb: for a block of cores, and as much again for computing them.
         shard: whole blocks of the sorted names, as `sharding.units_of_shard` deals them.

@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.random import Generator
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.borrowed import asked, whole_rows
 from pertprobe.calibration.nulls import coherence_nulls, program_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
@@ -22,6 +21,7 @@ from pertprobe.models.gated import gated_models
 from pertprobe.probes import output_clustering as probe
 from pertprobe.programs import Programs
 from pertprobe.seeding import seed_of
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.clusters import enrichment, rand_test, same_cluster, ward_clusters
 from pertprobe.statistics.permutation import Test, coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
@@ -66,9 +66,9 @@ class Responses:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), and of unrelated models.
+    """Return the rows of programs drawn uniformly (methods.md, Calibration), and of unrelated models.
 
-    Where `confounded`, of programs drawn by strength (b), and of models that share their strengths.
+    Where `confounded`, of programs drawn by strength, and of models that share their strengths.
     """
 
     def test_clusters(made: Responses, found: np.ndarray, rng: Generator) -> Test:

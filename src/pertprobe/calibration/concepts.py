@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.random import Generator
 
 from pertprobe import concepts, evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.nulls import program_nulls
 from pertprobe.calibration.planted import FOUND, STRONG, beside_random, random_programs
 from pertprobe.calibration.power_curves import UNITS, loaded, power_rows
@@ -23,6 +22,7 @@ from pertprobe.models.planting import NOISE
 from pertprobe.probes import concept_alignment as probe
 from pertprobe.probes.base import Subject, itself
 from pertprobe.programs import Programs
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.ranks import average_ranks
 
@@ -64,7 +64,7 @@ def aligned(layer: Layer, members: np.ndarray, refits: int, rng: Generator) -> T
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or by strength, which outputs read (b)."""
+    """Return the rows of programs drawn uniformly, or by strength, which outputs read (methods.md, Calibration)."""
 
     def test(made: Layer, members: np.ndarray, rng: Generator) -> Test:
         """Test a program as the probe does."""

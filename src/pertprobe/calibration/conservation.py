@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.random import Generator
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.borrowed import asked, whole_rows
 from pertprobe.calibration.nulls import program_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
@@ -21,6 +20,7 @@ from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measu
 from pertprobe.probes import conserved_features as probe
 from pertprobe.programs import Programs
 from pertprobe.seeding import seed_of
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.conserved import conservation, conserved_features, halves, ranked
 from pertprobe.statistics.permutation import Test
 from pertprobe.statistics.similarity import centred
@@ -70,9 +70,9 @@ class Contexts:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), of coherent ones, and of all features.
+    """Return the rows of programs drawn uniformly (methods.md, Calibration), of coherent ones, and of all features.
 
-    Where `confounded`, of programs drawn by strength (b), and of features that follow strength in both contexts.
+    Where `confounded`, of programs drawn by strength, and of features that follow strength in both contexts.
     """
 
     def test(made: Contexts, found: np.ndarray, rng: Generator) -> Test:

@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.random import Generator
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.nulls import Similar, coherence_nulls
 from pertprobe.calibration.planted import FOUND, NOMINAL, STRONG, WORDS, beside_random, models_of, random_programs
 from pertprobe.calibration.power_curves import UNITS, WHY, loaded, power_rows
@@ -19,6 +18,7 @@ from pertprobe.measuring import measure_derived
 from pertprobe.probes import detached_jacobian as probe
 from pertprobe.probes.base import Subject
 from pertprobe.programs import Programs
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, coherence
 
 NAME = "detached_jacobian"
@@ -62,7 +62,7 @@ def parts(rng: Generator) -> Parts:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or by strength, which responses share (b)."""
+    """Return the rows of programs drawn uniformly, or by strength, which responses share (methods.md, Calibration)."""
     return frame(coherence_nulls(NAME, _similar, sizes, seed, confounded=confounded))
 
 

@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.random import Generator
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.nulls import program_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import FOUND, NOMINAL, STRONG, WORDS, models_of
@@ -20,6 +19,7 @@ from pertprobe.measuring import measure_shard
 from pertprobe.probes import jacobian_divergence as probe
 from pertprobe.probes.base import MeasureInputs, Subject, itself
 from pertprobe.programs import Programs
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.published import rank_sum_triples
 from pertprobe.statistics.similarity import centred
@@ -53,7 +53,7 @@ def differences(rng: Generator, units: int = generators.UNITS) -> Differences:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or by strength, which differ more (b)."""
+    """Return the rows of programs drawn uniformly, or by strength, which differ more (methods.md, Calibration)."""
 
     def test(made: Differences, members: np.ndarray, rng: Generator) -> Test:
         """Test a program as the probe does."""

@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.random import Generator
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.nulls import ALPHA, agreements, paired_nulls, program_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import FOUND, NOMINAL, WORDS, models_of
@@ -20,6 +19,7 @@ from pertprobe.calibration.world import CONTEXTS, World, measured, passing, ques
 from pertprobe.evidence import used_p
 from pertprobe.probes import knockout_linearity as probe
 from pertprobe.seeding import seed_of
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.paired import paired_profile_test
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.testing import Asked, run_test
@@ -35,7 +35,7 @@ Sizes = Mapping[str, Any]
 
 
 def nulls(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of predictions that say of a gene no more than of all genes (inference.md 17 d)."""
+    """Return the rows of predictions that say of a gene no more than of all genes (methods.md, Calibration)."""
     return frame(row for high in (False, True) for row in paired_nulls(NAME, agreements, sizes, seed, high=high))
 
 

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.random import Generator
 from scipy.stats import kstest
 
-from pertprobe.calibration import generators
 from pertprobe.calibration.table import FALSE_POSITIVES, PUBLISHED, at_most, entry, false_positive_bar, frame
 from pertprobe.probes.panels import pathway_scores
 from pertprobe.probes.pert_embedding import within_reach
 from pertprobe.seeding import generator
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.paired import PairedTest, paired_profile_test
 from pertprobe.statistics.permutation import Test, coherence, mean_score, randomised
 from pertprobe.statistics.published import random_sets_p, rank_sum_pairs, rank_sum_triples
@@ -140,7 +140,7 @@ def coherence_nulls(
 
 
 def pert_embedding(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of dense codes, of programs drawn uniformly (inference.md 17 a) or by strength (b)."""
+    """Return the rows of dense codes, of programs drawn uniformly or by strength (methods.md, Calibration)."""
 
     def said(made: Similar, found: np.ndarray, _: Generator) -> float:
         """Ask the published test."""
@@ -151,7 +151,7 @@ def pert_embedding(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame
 
 
 def sae_features(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of sparse features, of programs drawn uniformly (a) or by strength (b)."""
+    """Return the rows of sparse features, of programs drawn uniformly or by strength."""
 
     def said(made: Similar, found: np.ndarray, rng: Generator) -> float:
         """Ask the published test."""
@@ -196,13 +196,13 @@ class Scored(NamedTuple):
 
 
 def targeted_jacobian(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of rank scores: of any panels, and of those whose derivatives grow with strength (b)."""
+    """Return the rows of rank scores: of any panels, and of those whose derivatives grow with strength."""
     settings = {"uniform panels": (False, 0.0), "panels by strength, |J| grows with it": (True, 0.3)}
     return _rank_scores(settings, sizes, seed)
 
 
 def targeted_jacobian_co_expressed(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of rank scores of panels whose genes vary together (c)."""
+    """Return the rows of rank scores of panels whose genes vary together."""
     settings = {
         "uniform panels of co-expressed genes": (False, generators.TOGETHER),
         "panels by strength of co-expressed genes": (True, generators.TOGETHER),
@@ -272,7 +272,7 @@ def agreements(rng: Generator, genes: int = generators.KNOCKED) -> Agreements:
 
 
 def knockout(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the rows of knock-out profiles that share one profile (d)."""
+    """Return the rows of knock-out profiles that share one profile."""
 
     def said(made: Agreements, found: np.ndarray, result: PairedTest) -> float:
         """Return 0 where the published threshold is exceeded, else 1."""

@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.random import Generator
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.nulls import program_nulls
 from pertprobe.calibration.planted import FOUND, STRONG, beside_random, random_programs
 from pertprobe.calibration.power_curves import NAMES, UNITS, codes_seed, power_rows
@@ -24,6 +23,7 @@ from pertprobe.probes import activation_patching as probe
 from pertprobe.probes.base import Subject, itself
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator, seed_of
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, mean_score
 
 NAME = "activation_patching"
@@ -64,7 +64,7 @@ def held_out_test(layer: Layer, members: np.ndarray, permutations: int, rng: Gen
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or by strength, which codes share (b)."""
+    """Return the rows of programs drawn uniformly, or by strength, which codes share (methods.md, Calibration)."""
 
     def test(made: Layer, members: np.ndarray, rng: Generator) -> Test:
         """Test a program as the probe does."""

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from pertprobe.calibration.generators import SPREAD, derivatives
 from pertprobe.calibration.nulls import ALPHA, used
 from pertprobe.calibration.table import POWER, at_least, entry, frame
 from pertprobe.models.planting import loaded_codes
 from pertprobe.seeding import generator, seed_of
+from pertprobe.statistics.null_worlds import SPREAD, derivatives
 from pertprobe.statistics.permutation import Test, coherence, mean_score
 from pertprobe.statistics.ranks import rank_scores
 from pertprobe.statistics.similarity import centred, cosine_similarity

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.random import Generator
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.nulls import HIGH, paired_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import FOUND, NOMINAL, WORDS, models_of
@@ -23,6 +22,7 @@ from pertprobe.probes.base import MeasureInputs, TestInputs
 from pertprobe.programs import Programs
 from pertprobe.regulons import read_regulons
 from pertprobe.seeding import seed_of
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.paired import PairedTest, paired_profile_test
 from pertprobe.statistics.permutation import Test
 from pertprobe.statistics.recovery import average_precision, pooled_early_precision

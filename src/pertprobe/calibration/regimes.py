@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.random import Generator
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.borrowed import asked, whole_rows
 from pertprobe.calibration.nulls import program_nulls
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
@@ -22,6 +21,7 @@ from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measu
 from pertprobe.probes import regime_agreement as probe
 from pertprobe.probes.delta_y import strength
 from pertprobe.seeding import generator, seed_of
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.crossed import crossed_test, pearson_matrix
 from pertprobe.statistics.permutation import Test, coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
@@ -61,7 +61,7 @@ class Regimes:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a) or by strength (b)."""
+    """Return the rows of programs drawn uniformly or by strength (methods.md, Calibration)."""
 
     def test(made: Regimes, found: np.ndarray, rng: Generator) -> Test:
         """Test the agreement of a program."""

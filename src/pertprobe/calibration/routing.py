@@ -9,7 +9,6 @@ from numpy.random import Generator
 from scipy.stats import pearsonr
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.nulls import ALPHA, Similar, coherence_nulls, used
 from pertprobe.calibration.planted import FOUND, STRONG, beside_random, models_of, random_programs
 from pertprobe.calibration.power_curves import UNITS, WHY, coherent, power_row, power_rows
@@ -23,6 +22,7 @@ from pertprobe.probes.base import Subject, itself
 from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.permutation import Test
 from pertprobe.statistics.similarity import centred, cosine_similarity, without_shared
@@ -73,9 +73,10 @@ def correlated(made: Routes, permutations: int, rng: Generator) -> Test:
 
 
 def nulls_correlation(sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return how often routes pass that are alike by strength alone (inference.md 17 e), by p and as published.
+    """Return how often routes pass that are alike by strength alone, by p and as published.
 
-    One row for the p with strength held, one for Pearson's p over pairs, one for a published r above 0.3.
+    One row for the p with strength held, one for Pearson's p over pairs, one for a published r above 0.3
+    (methods.md, Routing coherence).
     """
     rng, found = generator(seed, "calibration", "nulls", CORRELATION), []
     for _ in range(sizes["draws_dear"]):
@@ -93,7 +94,7 @@ def nulls_correlation(sizes: Sizes, seed: int) -> pd.DataFrame:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or by strength, which routes share (b)."""
+    """Return the rows of programs drawn uniformly, or by strength, which routes share (methods.md, Calibration)."""
     return frame(coherence_nulls(NAME, _similar, sizes, seed, confounded=confounded))
 
 
@@ -119,8 +120,8 @@ def power(sizes: Sizes, seed: int) -> pd.DataFrame:
 def planted(sizes: Sizes, seed: int) -> pd.DataFrame:
     """Return the shares of programs found where routes were planted: in a mechanism, and in a lookup without a bound.
 
-    A derivative by the code is the same in both (inference.md 9). Judged under the default thresholds without
-    exceeds_redrawn, which a closed form does not have.
+    A derivative by the code is the same in both (methods.md, Routing coherence). Judged under the default thresholds
+    without exceeds_redrawn, which a closed form does not have.
     """
     with world(sizes["simulate"], seed) as made:
         rows = [row for d in (sizes["d"], STRONG) for row in _planted_rows(made, d, sizes, seed)]

@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.random import Generator
 
 from pertprobe import evidence
-from pertprobe.calibration import generators
 from pertprobe.calibration.nulls import ALPHA, HIGH, drawn_program, program_nulls, way
 from pertprobe.calibration.planted import FIGURE as PLANTED_FIGURE
 from pertprobe.calibration.planted import NOMINAL, STRONG, WORDS, models_of
@@ -23,6 +22,7 @@ from pertprobe.probes import input_sensitivity as probe
 from pertprobe.probes.base import Subject, itself
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator
+from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.ranks import mid_ranks
 from pertprobe.testing import Asked, run_test
@@ -52,9 +52,9 @@ def genes(rng: Generator, units: int = generators.UNITS) -> Genes:
 
 
 def nulls(sizes: Sizes, seed: int, *, confounded: bool) -> pd.DataFrame:
-    """Return the rows of programs drawn uniformly (inference.md 17 a), or of highly expressed genes.
+    """Return the rows of programs drawn uniformly (methods.md, Calibration), or of highly expressed genes.
 
-    The output answers to these more (c).
+    The output answers to these more.
     """
 
     def test(made: Genes, members: np.ndarray, rng: Generator) -> Test:

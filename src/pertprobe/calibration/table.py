@@ -21,7 +21,7 @@ CONFIDENCE = 0.999
 LARGE = 100
 """From this number of rows on a share that must be found is compared with its level itself."""
 BARS = {10_000: 0.058, 1_000: 0.072}
-"""Draws -> largest share of false positives at 0.05 (inference.md 17)."""
+"""Draws -> largest share of false positives at 0.05 (methods.md, Calibration)."""
 FALSE_POSITIVES, PUBLISHED = "false positives at p < 0.05", "false positives of the published test"
 POWER = "power at p < 0.05"
 """Figures that are drawn."""

@@ -64,7 +64,10 @@ def decomposed(frozen: StateMap, name: str, batch: Tensor | None, k: int, rng: n
 
 
 def effective_rank(values: Tensor) -> Tensor:
-    """Return (sum s^2)^2 / sum s^4 of singular values [..., k], all of them (inference.md 12); 0 where all are 0."""
+    """Return (sum s^2)^2 / sum s^4 of singular values [..., k], all of them; 0 where all are 0.
+
+    Source: methods.md, Detached Jacobian.
+    """
     squares = values.square()
     return _over(squares.sum(-1).square(), squares.square().sum(-1))
 

@@ -1,4 +1,7 @@
-"""Jacobians as products of thin matrices, J = left @ right, which are never multiplied out (DESIGN section 4)."""
+"""Jacobians as products of thin matrices, J = left @ right, which are never multiplied out.
+
+Source: methods.md, The derivative engine.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

@@ -46,7 +46,9 @@ def panel_jacobian(
     derivative: Derivative = "total",
     memory_gb: float = MEMORY_GB,
 ) -> PanelJacobian:
-    """Return the total or diagonal derivative under codes [P, H], mean over the cells of each set (inference.md 11).
+    """Return the total or diagonal derivative under codes [P, H], mean over the cells of each set.
+
+    Both are defined in methods.md, The derivative engine.
 
     One pull-back for each target serves all regulators, or one push for each regulator all targets, whichever are
     fewer; sets and perturbations go side by side. The diagonal at S cells takes S times as many passes

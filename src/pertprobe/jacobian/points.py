@@ -10,7 +10,8 @@ from pertprobe.errors import PertprobeError
 from pertprobe.models.base import Model
 
 Derivative = Literal["total", "diagonal"]
-"""total: (1/S) sum_s sum_s' dY_s/dX_s'; diagonal: (1/S) sum_s dY_s/dX_s, other cells held fixed (inference.md 11)."""
+"""total: (1/S) sum_s sum_s' dY_s/dX_s'; diagonal: (1/S) sum_s dY_s/dX_s, other cells held fixed
+(methods.md, The derivative engine)."""
 
 TOLERANCE = 1e-3
 """Largest difference between the mean cell with multiplicity and its copies, relative to the largest output."""
@@ -38,7 +39,7 @@ def mean_cell_point(values: np.ndarray, batch: int | None, like: Tensor, derivat
     """Return the point "mean_cell": the mean of each set [n_sets, S, G], standing for S cells of one batch.
 
     For the diagonal derivative it stands twice: once as one cell, whose output alone is asked for, and once for the
-    other S - 1, which are held fixed. Both are exact in set functions (inference.md 11).
+    other S - 1, which are held fixed. Both are exact in set functions (methods.md, The derivative engine).
     """
     S = values.shape[-2]
     counts = [float(S)] if derivative == "total" or S == 1 else [1.0, S - 1.0]

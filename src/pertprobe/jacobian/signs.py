@@ -54,7 +54,9 @@ def diagonal_by_signs(
     seed: int,
     memory_gb: float = MEMORY_GB,
 ) -> DiagonalEstimate:
-    """Return the diagonal derivative under codes [P, H] to a relative standard error (inference.md 11).
+    """Return the diagonal derivative under codes [P, H] to a relative standard error.
+
+    Source: methods.md, The derivative engine.
 
     One pass gives e = sum_s sum_s' w_s z_s z_s' dY_s/dX_s', z_s = +1 or -1. Independent signs have the diagonal as its
     mean (Hutchinson 1990). Here as many are +1 as -1, one more where S is odd: two signs then have the correlation

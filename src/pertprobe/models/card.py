@@ -77,7 +77,9 @@ def equivariance_error(model: StateModel) -> float:
 
 
 def shared_initialisation(model_a: StateModel, model_b: StateModel) -> dict[str, float | int | None]:
-    """Tell whether two models were trained from the same initial weights (inference 4: first-order agreement shows it).
+    """Tell whether two models were trained from the same initial weights (first-order agreement shows it).
+
+    Source: methods.md, Consistency.
 
     Returns:
         matched, mismatched: mean cosine of the perturbation encoder's first-layer columns of the same and of different

@@ -1,4 +1,7 @@
-"""State models frozen at one input: the same stages run with the factors of that input (inference.md 12)."""
+"""State models frozen at one input: the same stages run with the factors of that input.
+
+Source: methods.md, Detached Jacobian.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ class GatedModel(RoutedModel):
     """Y_s = X_s + e_s (exp(r_k) - 1) R; e_s is 1 for a lookup, and for a mechanism a mean of the cell's genes X_s u.
 
     dY_s/dr is e_s diag(exp(r_k)) R, the same in both over cells whose mean e is 1: the derivative by the code does not
-    tell them apart (inference.md 9).
+    tell them apart (methods.md, Routing coherence).
     """
 
     capabilities: frozenset[Capability] = RoutedModel.capabilities | {"affine_map"}

@@ -1,4 +1,7 @@
-"""Planted models: set models in closed form whose answer to every causal probe is known (inference.md 10)."""
+"""Planted models: set models in closed form whose answer to every causal probe is known.
+
+Source: methods.md, Planted models.
+"""
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
@@ -155,7 +158,9 @@ class PlantedModel(StraightBlocks):
         at: Literal["cells", "mean_cell"] = "cells",
         derivative: Literal["diagonal", "total"] = "diagonal",
     ) -> Tensor:
-        """Return the exact derivative [..., G_out, G] at cells [..., S, G], as inference.md 11 names them.
+        """Return the exact derivative [..., G_out, G] at cells [..., S, G].
+
+        `at` and `derivative` name it (methods.md, The derivative engine).
 
         Without ReLU: (linear + sum_P g u_P w_P)' for `planted`, linear' for the others; the set term takes `crossing`'
         from the diagonal, and nothing from the total, to which the other cells give it back. A ReLU multiplies each
@@ -309,7 +314,7 @@ def planted_models(
         output_genes: outputs; None = genes.
         expressed: genes that regulators and targets are drawn from where a program has no panel; give models of two
             contexts the same. None = those that a quarter of the cells express.
-        d: shift of members in sd of all others (inference.md 10), in mean cosine with members and in gates.
+        d: shift of members in sd of all others (methods.md, Planted models), in mean cosine with members and in gates.
         seed: of all draws, each by names; two contexts share everything but A' and C.
         set_term: beta, the size of what crosses cells.
         relu: end in a ReLU; equal delta_y is then lost.

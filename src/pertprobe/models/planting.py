@@ -1,4 +1,7 @@
-"""What planted models are made of: codes, gates, gene graphs, all in float64 and drawn by names (inference.md 10)."""
+"""What planted models are made of: codes, gates, gene graphs, all in float64 and drawn by names.
+
+Source: methods.md, Planted models.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple

@@ -1,8 +1,8 @@
 """What of a forward pass is not linear: run as it is, or as factors that multiply, recorded at one input and held.
 
 A factor is a number that multiplies what passes linearly: attention weights; silu(gate(x)) as a whole; f(x) / x of an
-activation; the scale of a norm (of a LayerNorm only the sd: centring is linear); the mask of a ReLU (inference.md 12).
-Every place of a model where one arises has a name, its site.
+activation; the scale of a norm (of a LayerNorm only the sd: centring is linear); the mask of a ReLU
+(methods.md, Detached Jacobian). Every place of a model where one arises has a name, its site.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""Copies of a model without its training: what an untrained network of this shape gives (inference.md 3)."""
+"""Copies of a model without its training: what an untrained network of this shape gives.
+
+Source: methods.md, Untrained copies: the architecture null.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -30,7 +33,8 @@ def copies(
     output down, each one stage more: "cascade_decode", "cascade_mix", "cascade_encode_cells",
     "cascade_encode_perturbations". They have the weights of "redrawn_1" wherever they are re-drawn, and heed no `keep`.
 
-    No draw depends on the model's name or weights: copies of two models of a pair share theirs (inference.md 4).
+    No draw depends on the model's name or weights: copies of two models of a pair share theirs
+    (methods.md, Untrained copies: the architecture null).
     """
     if redrawable(model):
         return

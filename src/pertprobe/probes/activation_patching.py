@@ -2,7 +2,8 @@
 
 Half of a program's perturbations names a direction of the layer (and a feature, where there is a sparse autoencoder).
 The runs of all other perturbations are patched there from the control's run. How much of their delta_y goes back is
-asked of the program's other half, against perturbations of like strength: what names never scores (inference.md 14).
+asked of the program's other half, against perturbations of like strength: what names never scores
+(methods.md, Activation patching).
 """
 
 import json
@@ -33,20 +34,10 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-NEEDS = frozenset({"stages"})
-LEVEL = "routing"
-UNIT = "perturbation"
 CONTROLLED = "recovered"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
 INDUCED, ADDITIVITY, RANDOM, TARGETS = "induced", "additivity", "recovered_random", "recovered_targets"
 FEATURE, FEATURE_RANDOM, LAYER = "recovered_feature", "recovered_feature_random", "recovered_layer"
-STATISTICS = (CONTROLLED, INDUCED, ADDITIVITY, RANDOM, TARGETS, FEATURE, FEATURE_RANDOM, LAYER)
-CORRELATIONS = (CONTROLLED,)
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
 MOST = 20
 """Programs in the figure."""
 COPY_SETS = 1
@@ -90,7 +81,7 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     """Return the model whose response is read out of its code, in place of those that act through gates.
 
     Where members' codes are close but the response passes by them, as in those, this probe has nothing to find. Nor can
-    it tell a lookup from a mechanism: both answer the code alike (inference.md 9).
+    it tell a lookup from a mechanism: both answer the code alike (methods.md, Routing coherence).
     """
     from pertprobe.models.routed import routed_model
     from pertprobe.patches import naming_halves, trained

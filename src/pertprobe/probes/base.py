@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from pertprobe.cells import CellSets
+from pertprobe.probes.declaration import Declaration
+from pertprobe.probes.limited import limited
 from pertprobe.programs import Panel, Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -26,7 +29,8 @@ NEVER = "never"
 """Status of a perturbation the model was never trained with, whose code is therefore untrained."""
 
 SHARED = 0.2
-"""Excess of matched over mismatched cosines above which two models count as sharing an initialisation (inference 4)."""
+"""Excess of matched over mismatched cosines above which two models count as sharing an initialisation
+(methods.md, Consistency)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,17 @@ class MeasureInputs:
     """The subject's mean delta_y [perturbation, gene], for probes that choose perturbations by it."""
     memory_gb: float = MEMORY_GB
     """What derivatives and batches of knock-outs may use beside their result."""
+
+    def limited_to(self, declaration: Declaration) -> "MeasureInputs":
+        """Return what a probe may read of it: what it declares that its measurement depends on."""
+        depends = declaration.depends
+        further = [name for name in ("layer", "panels", "seed") if depends[name]]
+        fields = ("contexts", "layer", "panels", "pca", "programs", "responses", "sae", "seed")
+        asked = self
+        if depends["settings"] != "all":
+            known = {key: self.settings[key] for key in depends["settings"] if key in self.settings}
+            asked = replace(self, settings=known)
+        return limited(asked, declaration.name, fields, (*declaration.reads, *further))
 
     @property
     def perturbations(self) -> list[str]:
@@ -119,6 +134,10 @@ class TestInputs:
     min_genes: int = 3
     seed: int = 0
 
+    def limited_to(self, declaration: Declaration) -> "TestInputs":
+        """Return what a probe may read of it: of cells and panels what it declares that it is tested with."""
+        return limited(self, declaration.name, ("cells", "panels"), declaration.tested_with)
+
     @property
     def sharing(self) -> str:
         """Say so where the models of a pair share an initialisation; empty where they do not."""
@@ -161,6 +180,31 @@ class TableInputs:
     def random(self, *names: object) -> np.random.Generator:
         """Return the generator of one draw, seeded by names."""
         return generator(self.seed, "tables", *names)
+
+
+class Drawing(NamedTuple):
+    """How a probe's `null_world` is to draw a measurement."""
+
+    rng: np.random.Generator
+    units: int
+    """Perturbations, or genes, in it."""
+    kind: str = ""
+    """Which of the worlds that the probe declares, where it declares several kinds."""
+    members: Sequence[int] = ()
+    """Positions of the units in which something is planted; none where nothing is to be found."""
+    d: float = 0.0
+    """How far they are shifted on the probe's per-unit score, in sd of all others."""
+    folder: Path | None = None
+    """Where files may be written that a test reads."""
+
+
+class World(NamedTuple):
+    """A measurement in a probe's own format in which nothing is to be found but what was planted."""
+
+    confounder: pd.Series
+    """Unit -> what confounded programs are drawn by: strength of perturbations, expression of genes."""
+    given: Callable[[Mapping[str, Sequence[str]]], Mapping[str, Any]]
+    """Given programs by name, returns fields of `TestInputs`: subject, settings, cells, and whatever is read."""
 
 
 def stacked(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:

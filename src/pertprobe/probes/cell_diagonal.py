@@ -22,19 +22,9 @@ if TYPE_CHECKING:
     from pertprobe.figures import DrawInputs
     from pertprobe.jacobian import DiagonalEstimate
 
-NEEDS = frozenset({"stages", "gradient", "gene_space"})
-LEVEL = "causal"
-UNIT = "panel"
 CROSSING = "crossing_share"
-STATISTICS = (*panels.STATISTICS, CROSSING)
 CONTROLLED = panels.PRIMARY
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ()
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
 
 ANY = math.inf
 """The error of copies and planted models: one draw of signs. They give a null's mean and spread, and no p."""

@@ -42,20 +42,11 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-NEEDS = frozenset({"stages", "gene_space"})
-LEVEL = "representation"
-UNIT = "perturbation"
-STATISTICS = ("alignment", "alignment_first", "cav_accuracy", "outcome_agreement", "mlp_alignment", "mlp_first")
-CONTROLLED = STATISTICS[0]
+CONTROLLED = "alignment"
+MEASURED = (CONTROLLED, "alignment_first", "cav_accuracy", "outcome_agreement", "mlp_alignment", "mlp_first")
 """The statistic in which re-drawn copies and planted models are compared with the model."""
 EVEN = 0.5
 """Balanced accuracy of a classifier that can tell nothing."""
-CORRELATIONS = (CONTROLLED,)
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
 COPY_SETS, COPY_REFITS = 1, 99
 """Cell sets and refitted directions of copies: of their nulls only the mean is asked."""
 
@@ -237,7 +228,7 @@ def _program(
 
 
 def _wanted(inputs: MeasureInputs) -> Sequence[str]:
-    return STATISTICS if inputs.role == SUBJECT else STATISTICS[:2]
+    return MEASURED if inputs.role == SUBJECT else MEASURED[:2]
 
 
 def _outcomes(layer: Layer, pushes: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -275,7 +266,7 @@ def test(inputs: TestInputs) -> Iterator[Row]:
     own = itself(inputs.subject.measurement)
     for program in [row["program"] for row in alignments if row["evaluable"]]:
         mine = own.sel(program=program)
-        for name in STATISTICS[1:]:
+        for name in MEASURED[1:]:
             yield _row(inputs, name, program, mine[name].sel(layer=own.attrs["layer"]))
         for layer in own.layer.values[own.layer.values != own.attrs["layer"]]:
             yield _row(inputs, f"{CONTROLLED}_layer_{layer}", program, mine[CONTROLLED].sel(layer=layer))
@@ -341,7 +332,10 @@ def _row(inputs: TestInputs, statistic: str, program: str, values: xr.DataArray)
 
 
 def _by_chance(inputs: TestInputs, statistic: str, asked: Row) -> str:
-    """Say about what cosine a random direction has: a reference in words, never a null (inference.md 13)."""
+    """Say about what cosine a random direction has: a reference in words, never a null.
+
+    Source: methods.md, Concept alignment.
+    """
     if statistic in ("cav_accuracy", "outcome_agreement", "mlp_alignment"):
         return ""
     first = statistic in ("alignment_first", "mlp_first")

@@ -33,20 +33,8 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-MEASURED_BY = "sae_features"
-"""The measurement that is tested: the probe makes none of its own."""
-NEEDS = frozenset({"stages"})
-LEVEL = "representation"
-UNIT = "perturbation"
 CONTROLLED = "conservation_hidden"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-STATISTICS = ("conservation", "conserved", "conservation_pca", "conserved_pca", CONTROLLED, "conserved_hidden")
-CORRELATIONS = ("conserved", "conserved_pca", "conserved_hidden")
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Programs are held by pairs of different perturbations, which a shared initialisation does not make alike."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
 READINGS = {"": "activation", "_pca": "component", "_hidden": "hidden"}
 """End of a statistic's name -> the variable it is taken on."""
 NO_PARTNER = "no pair of pairs.contexts has this model: there is no other context to compare it with"
@@ -86,7 +74,7 @@ def test(inputs: TestInputs) -> Iterator[Row]:
     refusal = _refusal(inputs)
     if refusal is not None:
         for program in inputs.programs if refusal else ():
-            yield evidence.not_evaluable(inputs.identity, refusal, statistic=STATISTICS[0], program=program)
+            yield evidence.not_evaluable(inputs.identity, refusal, statistic="conservation", program=program)
         return
     apart = _apart(inputs)
     for end, variable in READINGS.items():
@@ -186,7 +174,7 @@ def _reference_rows(inputs: TestInputs, profiles: Sequence[xr.DataArray], sides:
         raw = [each.sel(perturbation=names, gene=genes).values for each in profiles]
         own = np.sqrt(np.linalg.norm(raw[0], axis=1) * np.linalg.norm(raw[1], axis=1))
         strength = own if inputs.identity["role"] == OBSERVED else sides.strength[np.isin(sides.names, names)]
-        yield from _program_rows(inputs, *map(centred, raw), np.array(names), strength, {"statistic": STATISTICS[0]})
+        yield from _program_rows(inputs, *map(centred, raw), np.array(names), strength, {"statistic": "conservation"})
 
 
 def _conserved_row(inputs: TestInputs, sides: Sides, statistic: str) -> Row:
@@ -297,7 +285,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     from pertprobe.figures import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
 
     table, rows = inputs.tables["features"], inputs.evidence
-    kept = (rows.statistic == STATISTICS[0]) & (rows.adjustment == "centred") & rows.estimate.notna()
+    kept = (rows.statistic == "conservation") & (rows.adjustment == "centred") & rows.estimate.notna()
     pairs = {pair: group[group.r.notna()] for pair, group in table.groupby(PAIRED, sort=False)}
     if not pairs:
         return nothing_to_draw(NOTHING_TESTED)

@@ -16,12 +16,6 @@ from pertprobe.progress import counted
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
 
-NEEDS = frozenset({"predict"})
-KEEP = ()
-"""Copies, where asked for, keep no stage."""
-SPACE = ("delta_y", "delta_y", "gene")
-"""Name of the space, its variable and its feature dimension."""
-
 
 def units(inputs: MeasureInputs) -> list[str]:
     """Return what is measured one by one: every perturbation but the control."""

@@ -26,18 +26,8 @@ if TYPE_CHECKING:
     from pertprobe.figures import DrawInputs
     from pertprobe.models.base import Model
 
-NEEDS = frozenset({"stages", "gradient", "gene_space", "affine_map"})
-LEVEL = "routing"
-UNIT = "perturbation"
-STATISTICS = ("through_cells", "direct", "gene_routes", "cell_share", "input_loading", "output_loading")
-CONTROLLED = STATISTICS[0]
+CONTROLLED = "through_cells"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ()
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
 CONTROL = "control"
 """Setting that stands for the model's own control perturbation, whatever its label."""
 UNDECOMPOSED = "the model's Jacobian is not kept as factors (it has no narrow): its map is not decomposed"

@@ -18,19 +18,8 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-NEEDS = frozenset({"stages", "gradient", "gene_space"})
-LEVEL = "none"
-"""It describes: no verdict is made of it."""
-UNIT = "gene"
-STATISTICS = ("input_rank", "output_rank")
-CONTROLLED = STATISTICS[0]
+CONTROLLED = "input_rank"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ()
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ()
-"""Re-drawn copies keep no stage: what training did to the gradients is the question."""
 CONTROL = "control"
 """Setting that stands for the model's own control perturbation, whatever its label."""
 SIGNS = 16
@@ -154,7 +143,7 @@ def _rank_rows(inputs: TestInputs, statistic: str, variable: str) -> Iterator[di
     ranks = mid_ranks(sizes.to_numpy()[:, None], np.zeros((len(names), 1)))[:, 0]
     expression = inputs.cells.for_genes(tuple(names)).values.mean(axis=(0, 1), dtype=np.float64)
     for program, found, short in each_program(inputs, names, inputs.min_genes, "measured genes"):
-        who = {"statistic": statistic, "program": program, "unit": UNIT, "n": len(found), "n_background": len(names)}
+        who = {"statistic": statistic, "program": program, "unit": "gene", "n": len(found), "n_background": len(names)}
         if short:
             yield evidence.not_evaluable(inputs.identity, short, **who)
             continue

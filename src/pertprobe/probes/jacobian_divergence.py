@@ -45,19 +45,9 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 # A cell of multiplicity S stands for S cells only in a set function.
-NEEDS = frozenset({"stages", "gradient", "gene_space", "set_function"})
-LEVEL = "causal"
-UNIT = "perturbation"
 CONTROLLED = "own_divergence"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
 WHOLE, ALIKE, SHARED, STRENGTH = "divergence", "coherence", "shared_share", "divergence_and_strength"
-STATISTICS = (CONTROLLED, WHOLE, ALIKE, SHARED, STRENGTH)
-CORRELATIONS = ()
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""A shared initialisation makes two models' own numbers agree; it makes no program's differ more than others."""
-KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
 FEWEST = 4
 """Perturbations that two models must share."""
 ROUNDING = 1e-5

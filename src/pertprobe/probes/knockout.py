@@ -26,19 +26,8 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-NEEDS = frozenset({"predict", "gene_space"})
-LEVEL = "causal"
-UNIT = "gene"
-STATISTICS = ("agreement", "coherence", "agreement_all_genes")
-CONTROLLED = STATISTICS[0]
+CONTROLLED = "agreement"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
-CORRELATIONS = ("agreement", "agreement_all_genes")
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = True
-"""Agreement of two models' own numbers, which a shared initialisation alone can give."""
-SPACE = ("knockout", "shift", "gene")
 CONTROL = "control"
 """Setting that stands for the model's own control perturbation, whatever its label."""
 
@@ -159,7 +148,7 @@ def program_agreements(
     for program, found, short in each_program(inputs, genes, inputs.min_genes, "knocked-out genes"):
         left_out = members(outputs, inputs.programs[program])
         if short:
-            who = {"statistic": CONTROLLED, "program": program, "unit": UNIT, "n": len(found)}
+            who = {"statistic": CONTROLLED, "program": program, "unit": "gene", "n": len(found)}
             yield evidence.not_evaluable(inputs.identity, short, **who), found, left_out
             continue
         r = correlations(ours, theirs, left_out=left_out, rows=None if whole else found)
@@ -184,7 +173,7 @@ def _with_ceiling(
     genes: np.ndarray,
     left_out: np.ndarray,
 ) -> dict[str, Any]:
-    """Add the noise ceiling of the mean agreement, from profiles of disjoint cell sets (inference.md 8)."""
+    """Add the noise ceiling of the mean agreement, from profiles of disjoint cell sets (methods.md, Noise ceilings)."""
     if inputs.identity.get("role", SUBJECT) != SUBJECT or not row["evaluable"]:
         return row
     if min(ours.sizes.get("set", 1), theirs.sizes.get("set", 1)) < 2:
@@ -234,7 +223,7 @@ def agreement_row(
     who = {
         "statistic": statistic,
         "program": program,
-        "unit": UNIT,
+        "unit": "gene",
         "n": len(result.genes),
         "n_background": int(usable.sum()),
     }

@@ -36,18 +36,8 @@ __all__ = ["units"]
 
 Row = dict[str, Any]
 
-NEEDS = frozenset({"predict", "gradient", "stages", "gene_space"})
-LEVEL = "causal"
-UNIT = "gene"
-STATISTICS = ("agreement", "linearity", "slope", "curvature", "agreement_all_genes")
-CONTROLLED = STATISTICS[0]
+CONTROLLED = "agreement"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
-CORRELATIONS = ("agreement", "agreement_all_genes")
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
 COPY_SETS = 1
 """Cell sets on which untrained copies are asked: of them only the agreement is."""
 FITS = ["explained", "slope", "curvature"]
@@ -177,7 +167,7 @@ def _fit_rows(inputs: TestInputs, genes: np.ndarray, fits: pd.DataFrame) -> Iter
 def _linearity_row(inputs: TestInputs, program: str, found: np.ndarray, fits: pd.DataFrame) -> Row:
     scores, lost = fits["explained"].to_numpy(), fits["lost"].to_numpy()
     used = found[np.isfinite(scores[found])]
-    who = {"statistic": "linearity", "program": program, "unit": UNIT, "n": len(used)}
+    who = {"statistic": "linearity", "program": program, "unit": "gene", "n": len(used)}
     who["n_background"] = int(np.isfinite(scores).sum())
     if len(used) < inputs.min_genes:
         return evidence.not_evaluable(inputs.identity, f"{len(used)} genes whose silencing moves an output", **who)
@@ -189,7 +179,7 @@ def _linearity_row(inputs: TestInputs, program: str, found: np.ndarray, fits: pd
 def _described(inputs: TestInputs, statistic: str, program: str, values: np.ndarray) -> Row:
     """Return a row without a test: a mean over genes with its interval."""
     values = values[np.isfinite(values)]
-    who = {"statistic": statistic, "program": program, "unit": UNIT, "n": len(values)}
+    who = {"statistic": statistic, "program": program, "unit": "gene", "n": len(values)}
     if not len(values):
         return evidence.not_evaluable(inputs.identity, "silencing these genes moves no output", **who)
     low, high = bootstrap_mean(values, inputs.bootstrap, inputs.random("interval", statistic, program))

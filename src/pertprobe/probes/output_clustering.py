@@ -1,21 +1,16 @@
 """output_clustering: do the perturbations of a program change the output alike, and fall into the same clusters?"""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
 from pertprobe.probes.base import Subject, TableInputs, TestInputs, averaged, by_set, members, stacked
-from pertprobe.probes.representation import (
-    coherence_rows,
-    consistency_rows,
-    reference_rows,
-    similarity_rows,
-    trained_profiles,
-)
+from pertprobe.probes.questions import Coherence, Question, Whole, coherence_baselines
+from pertprobe.probes.similarity_questions import coherences, consistency, trained_profiles
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, rand_test, same_cluster, ward_clusters
 from pertprobe.statistics.multiple import benjamini_hochberg
 from pertprobe.statistics.similarity import centred, cosine_similarity
@@ -26,20 +21,6 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-MEASURED_BY = "delta_y"
-"""The measurement that is tested: the probe makes none of its own."""
-NEEDS = frozenset({"predict"})
-LEVEL = "representation"
-UNIT = "perturbation"
-STATISTICS = ("coherence", "co_clustering", "consistency", "cluster_agreement")
-CONTROLLED = STATISTICS[0]
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ("consistency", "cluster_agreement")
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
 FEWEST = 4
 """Perturbations that two models must share for their clusters to be compared."""
 FEWEST_MAPPED = 5
@@ -51,38 +32,28 @@ PLACED = ["model", "perturbation", *CLUSTERS, "umap_1", "umap_2"]
 ENRICHED = ["program", "cluster", "size", "members", "expected", "p", "q"]
 
 
-def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is each program more coherent in delta_y, and more in one cluster, than perturbations of the same strength?"""
     if inputs.reference is not None:
-        yield from _pair_rows(inputs)
+        yield from _of_pair(inputs)
         return
-    profiles, number = _profiles(inputs.subject), inputs.settings["clusters"]
-    as_published = clusters(profiles.values, number, raw=True)
+    profiles = _profiles(inputs.subject)
+    names, number = profiles.perturbation.values, inputs.settings["clusters"]
+    as_published = cache(partial(clusters, profiles.values, number, raw=True))
 
-    def said(_: np.ndarray, found: np.ndarray, __: np.random.Generator) -> tuple[float, float]:
+    def published(_: np.ndarray, found: np.ndarray, __: np.random.Generator) -> tuple[float, float]:
         """Return the share of members in the cluster most enriched, and the hypergeometric p over all clusters."""
-        spread = enrichment(as_published, found)
+        spread = enrichment(as_published(), found)
         return spread.counts[spread.best] / len(found), spread.simes
 
-    yield from coherence_rows(inputs, profiles, said)
-    names = profiles.perturbation.values
-    together = same_cluster(clusters(profiles.values, number))
-    strength = inputs.subject.strength.reindex(names).to_numpy()
-    yield from similarity_rows(inputs, together, names, strength, {"statistic": "co_clustering"})
-
-
-def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the rows that are asked of re-drawn copies and planted models too."""
-    if inputs.reference is not None:
-        yield from _pair_rows(inputs)
-        return
-    yield from coherence_rows(inputs, _profiles(inputs.subject), adjustments=("centred",))
-
-
-def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield coherence in the observed responses and in co-expression."""
-    if inputs.reference is None:
-        yield from reference_rows(inputs, _profiles(inputs.subject).perturbation.values)
+    yield from coherences(inputs, profiles, published)
+    yield Coherence(
+        statistic="co_clustering",
+        names=names,
+        strength=inputs.subject.strength.reindex(names).to_numpy(),
+        similarity=lambda: same_cluster(clusters(profiles.values, number)),
+    )
+    yield from coherence_baselines(inputs, names)
 
 
 def clusters(profiles: np.ndarray, number: int | str, *, raw: bool = False) -> np.ndarray:
@@ -159,20 +130,27 @@ def _profiles(subject: Subject) -> xr.DataArray:
     return trained_profiles(subject, averaged(subject.measurement, "delta_y"))
 
 
-def _pair_rows(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+def _of_pair(inputs: TestInputs) -> Iterator[Question]:
     """Yield the second-order agreement of two models: of their similarities, and of their clusters."""
     sides = [trained_profiles(each, by_set(each.measurement, "delta_y")) for each in (inputs.subject, inputs.reference)]
-    yield from consistency_rows(inputs, *sides)
+    yield consistency(inputs, *sides)
     names = sorted(set(sides[0].perturbation.values) & set(sides[1].perturbation.values))
-    who = {"statistic": "cluster_agreement", "n": len(names), "n_background": len(names)}
-    if len(names) < FEWEST:
-        yield evidence.not_evaluable(inputs.identity, f"{len(names)} shared perturbations, {FEWEST} needed", **who)
-        return
     values, number = [each.sel(perturbation=names).mean("set").values for each in sides], inputs.settings["clusters"]
     strength = inputs.subject.strength.reindex(names) * inputs.reference.strength.reindex(names)
-    test = rand_test(*(clusters(each, number) for each in values), strength, inputs.permutations, inputs.random("rand"))
-    raw = adjusted_rand(*(clusters(each, number, raw=True) for each in values))
-    yield evidence.row(inputs.identity, **who, **evidence.tested(test, inputs.sharing), estimate_published=raw)
+
+    def grouped(*, raw: bool = False) -> list[np.ndarray]:
+        """Return both models' clusters."""
+        return [clusters(each, number, raw=raw) for each in values]
+
+    yield Whole(
+        statistic="cluster_agreement",
+        names=names,
+        fewest=FEWEST,
+        draws=lambda _: ("rand",),
+        shared_initialisation=True,
+        test=lambda m, random: rand_test(*grouped(), strength, m, random),
+        published=lambda: (adjusted_rand(*grouped(raw=True)), np.nan),
+    )
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

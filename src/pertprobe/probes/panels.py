@@ -40,7 +40,8 @@ STATISTICS = (PRIMARY, ALTERNATIVE, CONTROL_PAIRS)
 NAMED = 12
 """Pathways of at most this many perturbations have them named in the figure."""
 CLOSED = 0.2
-"""A target whose output ReLU is closed in more than this share of perturbations is left out (inference.md 6)."""
+"""A target whose output ReLU is closed in more than this share of perturbations is left out
+(methods.md, Targeted Jacobian)."""
 ROUNDING = 1e-6
 """Relative difference below which two derivatives are one: a few steps of float32, in which models compute."""
 

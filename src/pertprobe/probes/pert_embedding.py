@@ -1,22 +1,15 @@
 """pert_embedding: are the perturbations of a program close to each other in the model's own perturbation code?"""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
-from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, averaged, each_program, members
-from pertprobe.probes.representation import (
-    coherence_rows,
-    consistency_rows,
-    matched_cosine,
-    reference_rows,
-    trained_profiles,
-)
-from pertprobe.statistics.permutation import coherence
+from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, averaged, members
+from pertprobe.probes.questions import Coherence, Question, coherence_baselines
+from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
 from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.similarity import centred, cosine_similarity
 from pertprobe.statistics.strength import pairs_without_strength
@@ -26,20 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pertprobe.figures import DrawInputs
-
-NEEDS = frozenset({"stages"})
-LEVEL = "representation"
-UNIT = "perturbation"
-STATISTICS = ("coherence", "nearest_neighbours", "consistency")
-CONTROLLED = STATISTICS[0]
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ("consistency",)
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
-SPACE = ("pert_encoder", "embedding", "feature")
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -56,30 +35,15 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     return xr.Dataset({"embedding": xr.DataArray(codes, dims=("perturbation", "feature"), coords=coords)})
 
 
-def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is each program more coherent in pert_encoder space than perturbations of the same strength?"""
     profiles = _profiles(inputs.subject)
     if inputs.reference is not None:
-        yield from consistency_rows(inputs, profiles, _profiles(inputs.reference), _mean_matched_cosine)
+        yield consistency(inputs, profiles, _profiles(inputs.reference), _mean_matched_cosine)
         return
-    yield from coherence_rows(inputs, profiles, lambda raw, found, _: rank_sum_pairs(raw, found)[:2])
-    yield from _neighbour_rows(inputs, profiles)
-
-
-def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the rows that are asked of re-drawn copies and planted models too."""
-    profiles = _profiles(inputs.subject)
-    if inputs.reference is not None:
-        yield from consistency_rows(inputs, profiles, _profiles(inputs.reference))
-        return
-    yield from coherence_rows(inputs, profiles, adjustments=("centred",))
-    yield from _neighbour_rows(inputs, profiles)
-
-
-def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield coherence in the observed responses and in co-expression."""
-    if inputs.reference is None:
-        yield from reference_rows(inputs, _profiles(inputs.subject).perturbation.values)
+    yield from coherences(inputs, profiles, lambda raw, found, _: rank_sum_pairs(raw, found)[:2])
+    yield _neighbours(inputs, profiles)
+    yield from coherence_baselines(inputs, profiles.perturbation.values)
 
 
 def _profiles(subject: Subject) -> xr.DataArray:
@@ -102,26 +66,26 @@ def within_reach(similarity: np.ndarray, k: int) -> np.ndarray:
     return (adjacent + adjacent.T) / 2
 
 
-def _neighbour_rows(inputs: TestInputs, profiles: xr.DataArray) -> Iterator[dict[str, Any]]:
-    """Yield the share of its members' k nearest neighbours that lie in the program, per program.
+def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
+    """Return the question for the share of members' k nearest neighbours that lie in the program.
 
-    In the strength-matched null neighbours are sought anew in the similarity that strength does not explain. Its trend
-    taken from neighbourhood itself would break the ties of numbers that are 0, 0.5 or 1.
+    It is the mean over pairs of members of who is near whom, times the neighbours that a member can have in the
+    program, over k. In the strength-matched null neighbours are sought anew in what strength does not explain:
+    its trend taken from neighbourhood itself would break the ties of numbers that are 0, 0.5 or 1.
     """
     names = profiles.perturbation.values
     k = min(inputs.settings["neighbours"], len(names) - 1)
     strength = inputs.subject.strength.reindex(names).to_numpy()
     similarity = cosine_similarity(centred(profiles.values))
-    near, held = within_reach(similarity, k), within_reach(pairs_without_strength(similarity, strength), k)
-    for program, found, short in each_program(inputs, names, inputs.min_perturbations, "trained perturbations"):
-        who = {"statistic": "nearest_neighbours", "program": program, "n": len(found), "n_background": len(names)}
-        if short:
-            yield evidence.not_evaluable(inputs.identity, short, **who)
-            continue
-        # The mean over pairs, times the reachable neighbours a member has, over k: the share within the program.
-        scale, random = (len(found) - 1) / min(k, len(found) - 1), inputs.random("neighbours", program)
-        test = coherence(scale * near, found, strength, inputs.permutations, random, held=scale * held)
-        yield evidence.row(inputs.identity, **who, **evidence.tested(test))
+    return Coherence(
+        statistic="nearest_neighbours",
+        names=names,
+        strength=strength,
+        similarity=within_reach(similarity, k),
+        held=within_reach(pairs_without_strength(similarity, strength), k),
+        scale=lambda n: (n - 1) / min(k, n - 1),
+        draws=lambda program: ("neighbours", program),
+    )
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

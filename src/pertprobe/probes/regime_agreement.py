@@ -23,20 +23,8 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-MEASURED_BY = "delta_y"
-"""The measurement that is tested: the probe makes none of its own."""
-NEEDS = frozenset({"predict"})
-LEVEL = "representation"
-UNIT = "perturbation"
-STATISTICS = ("agreement", "anticorrelation", "gained", "agreement_all")
-CONTROLLED = STATISTICS[0]
+CONTROLLED = "agreement"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ("agreement", "anticorrelation", "agreement_all")
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = True
-"""Agreement of two models' own numbers, which a shared initialisation alone can give."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
 NO_PARTNER = "no pair of pairs.regimes has this model: there is no other regime to compare it with"
 ONE_SET = "one cell set: both models would be read on the same cells, whose noise they share"
 PAIRED = ["model", "reference"]

@@ -39,23 +39,13 @@ __all__ = ["units"]
 
 Row = dict[str, Any]
 
-NEEDS = frozenset({"predict", "gene_space"})
 DIFFERENTIABLE = frozenset({"stages", "gradient", "set_function"})
 """What Jacobian edges need beside: a model without it is asked by its knock-out edges alone."""
-LEVEL = "causal"
-UNIT = "gene"
 CONTROLLED = "auprc"
 """The statistic in which re-drawn copies and planted models are compared with the model."""
 MEASURES = ("auprc", "early_precision", "sign")
 JACOBIAN = "_jacobian"
 """End of the names of statistics of Jacobian edges; the others are of knock-out edges."""
-STATISTICS = (*MEASURES, *(f"{name}{JACOBIAN}" for name in MEASURES))
-CORRELATIONS = STATISTICS
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
 COPY_SETS = 1
 """Cell sets that untrained copies are asked on: of them only the mean of a null and the effect are."""
 ALIKE = 5
@@ -252,7 +242,7 @@ def _all_rows(inputs: TestInputs, regulons: Regulons, edges: Edges, measures: Se
     """Yield rows of one set of regulons: every program, and all regulators together."""
     asked = asked_of(inputs, regulons, edges)
     for measure_name in measures:
-        who = {"statistic": f"{measure_name}{edges.ending}", "panel": regulons.name, "unit": UNIT}
+        who = {"statistic": f"{measure_name}{edges.ending}", "panel": regulons.name, "unit": "gene"}
         r = _matrix(measure_name, asked)
         for program, found, short in each_program(inputs, asked.regulators, inputs.min_genes, "regulators"):
             if not short:

@@ -38,7 +38,8 @@ def coherence_rows(
 ) -> Iterator[Row]:
     """Yield one row per program and adjustment: mean cosine similarity within the program.
 
-    The null permutes perturbation labels, with effect strength held in p_stratified (inference.md 1 and 2).
+    The null permutes perturbation labels, with effect strength held in p_stratified
+    (methods.md, Label permutation with effect strength held).
     """
     names = profiles.perturbation.values
     raw = cosine_similarity(profiles.values)
@@ -114,9 +115,9 @@ def consistency_rows(
 ) -> Iterator[Row]:
     """Yield the second-order agreement of two models: Mantel correlation of their similarity matrices.
 
-    Second-order, because first-order agreement of models that share an initialisation shows the seed (inference.md 4).
-    Profiles are [perturbation, feature], or [set, perturbation, feature] where cell sets give a noise ceiling. With
-    `strength` of the perturbations it is held (`statistics.mantel`).
+    Second-order, because first-order agreement of models that share an initialisation shows the seed
+    (methods.md, Consistency). Profiles are [perturbation, feature], or [set, perturbation, feature] where cell sets
+    give a noise ceiling. With `strength` of the perturbations it is held (`statistics.mantel`).
     """
     shared = sorted(set(ours.perturbation.values) & set(theirs.perturbation.values))
     who = {"statistic": statistic, "n": len(shared), "n_background": len(shared)}

@@ -1,18 +1,18 @@
 """routing_coherence: do perturbations that change the output alike reach it by like routes through the model?
 
 The route of a perturbation is the derivative of the mean output with respect to its code. It is the same in a mechanism
-and in a memorised answer (inference.md 9): this probe never shows a mechanism.
+and in a memorised answer (methods.md, Routing coherence): this probe never shows a mechanism.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.base import (
     NEVER,
@@ -25,10 +25,11 @@ from pertprobe.probes.base import (
     members,
     stacked,
 )
-from pertprobe.probes.representation import RESAMPLES, coherence_rows, consistency_rows, reference_rows
+from pertprobe.probes.questions import ONE_SET, Question, Whole, coherence_baselines
+from pertprobe.probes.similarity_questions import RESAMPLES, coherences, consistency
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
-from pertprobe.statistics.ceiling import noise_ceiling, pair_weights
+from pertprobe.statistics.ceiling import Ceiling, noise_ceiling, pair_weights
 from pertprobe.statistics.clusters import same_cluster, ward_clusters
 from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.multiple import benjamini_hochberg
@@ -44,19 +45,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-NEEDS = frozenset({"stages", "gradient"})
-LEVEL = "routing"
-UNIT = "perturbation"
-CONTROLLED = "coherence"
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
 CORRELATION, SPEARMAN, ONEHOT, CLUSTERED = "correlation", "correlation_spearman", "correlation_onehot", "same_cluster"
-STATISTICS = (CONTROLLED, CORRELATION, SPEARMAN, ONEHOT, CLUSTERED, "consistency")
-CORRELATIONS = STATISTICS[1:]
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
 FEWEST = 4
 """Perturbations that a correlation of similarities needs."""
 FURTHER = 1999
@@ -138,32 +127,16 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     return gated_models(models["planted"], inputs.cells)
 
 
-def test(inputs: TestInputs) -> Iterator[Row]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Are a program's routes more alike than those of others as strong, and do like answers come by like routes?"""
     if inputs.reference is not None:
-        yield from _pair_rows(inputs)
+        yield _of_pair(inputs)
         return
     whole = similarities(inputs.subject)
-    said = published(whole)
-    yield from coherence_rows(inputs, whole.profiles, lambda *_: said)
-    yield from overall_rows(inputs, whole)
-
-
-def controlled(inputs: TestInputs) -> Iterator[Row]:
-    """Yield what is asked of re-drawn copies and planted models too: each program's coherence, and the correlation."""
-    if inputs.reference is not None:
-        yield from _pair_rows(inputs)
-        return
-    whole = similarities(inputs.subject)
-    yield from coherence_rows(inputs, whole.profiles, adjustments=("centred",))
-    if len(whole.names) >= FEWEST:
-        yield _correlation_row(inputs, whole, CORRELATION, "centred", min(inputs.permutations, OF_CONTROLS))
-
-
-def references(inputs: TestInputs) -> Iterator[Row]:
-    """Yield coherence in the observed responses and in co-expression."""
-    if inputs.reference is None:
-        yield from reference_rows(inputs, similarities(inputs.subject).names)
+    correlation = cache(partial(published, whole))
+    yield from coherences(inputs, whole.profiles, lambda *_: correlation())
+    yield from overall(inputs, whole)
+    yield from coherence_baselines(inputs, whole.names)
 
 
 class Similarities(NamedTuple):
@@ -217,51 +190,58 @@ def _routes(whole: Similarities, kind: str) -> xr.DataArray:
     return averaged(whole.measurement, "onehot").sel(perturbation=whole.names) if kind == ONEHOT else whole.profiles
 
 
-def overall_rows(inputs: TestInputs, whole: Similarities) -> Iterator[Row]:
-    """Yield the rows that speak of all perturbations together; their program is empty."""
+def overall(inputs: TestInputs, whole: Similarities) -> Iterator[Whole]:
+    """Yield what is asked of all perturbations together."""
+    subject = inputs.identity.get("role", SUBJECT) == SUBJECT
+    ceiling = partial(_ceiling, inputs, whole)
+    yield replace(_correlation(inputs, whole, CORRELATION), ceiling=ceiling, most=None if subject else OF_CONTROLS)
     if len(whole.names) < FEWEST:
-        short = f"{len(whole.names)} perturbations, {FEWEST} needed"
-        yield evidence.not_evaluable(inputs.identity, short, statistic=CORRELATION, n=len(whole.names))
         return
-    yield _with_ceiling(inputs, whole, _correlation_row(inputs, whole, CORRELATION, "centred", inputs.permutations))
-    further = min(inputs.permutations, FURTHER)
-    yield _correlation_row(inputs, whole, CORRELATION, RAW, further)
-    yield _correlation_row(inputs, whole, SPEARMAN, "centred", further)
-    if "onehot" in whole.measurement:
-        yield _correlation_row(inputs, whole, ONEHOT, "centred", further)
-    else:
-        lacking = "the model's codes are not made of features"
-        yield evidence.not_evaluable(inputs.identity, lacking, statistic=ONEHOT, n=len(whole.names))
-    yield _cluster_row(inputs, whole, further)
+    yield replace(_correlation(inputs, whole, CORRELATION, RAW), most=FURTHER)
+    yield replace(_correlation(inputs, whole, SPEARMAN), most=FURTHER)
+    lacking = "" if "onehot" in whole.measurement else "the model's codes are not made of features"
+    yield replace(_correlation(inputs, whole, ONEHOT), most=FURTHER, short=lacking)
+    yield _clustered(inputs, whole)
 
 
-def _correlation_row(inputs: TestInputs, whole: Similarities, kind: str, adjustment: str, m: int) -> Row:
+def _correlation(inputs: TestInputs, whole: Similarities, kind: str, adjustment: str = "centred") -> Whole:
     """Correlate the similarity of routes with that of answers; permute the labels of one, strength held."""
-    sides = (cosines(each.values, adjustment) for each in (_routes(whole, kind), whole.answers))
-    correlation = "spearman" if kind == SPEARMAN else "pearson"
-    random = inputs.random(kind, adjustment)
-    test = mantel(*sides, m, random, correlation, whole.strength)
-    return _overall(inputs, whole, kind, adjustment, test, published(whole, kind))
+
+    def test(m: int, random: np.random.Generator) -> Test:
+        """Test the correlation."""
+        sides = (cosines(each.values, adjustment) for each in (_routes(whole, kind), whole.answers))
+        return mantel(*sides, m, random, "spearman" if kind == SPEARMAN else "pearson", whole.strength)
+
+    return Whole(
+        statistic=kind,
+        adjustment=adjustment,
+        draws=lambda _: (kind, adjustment),
+        test=test,
+        published=lambda: published(whole, kind),
+        **_overall(inputs, whole),
+    )
 
 
-def _cluster_row(inputs: TestInputs, whole: Similarities, m: int) -> Row:
+def _clustered(inputs: TestInputs, whole: Similarities) -> Whole:
     """Correlate the similarity of routes with sharing a cluster of answers; published: the ratio of their means."""
     number = inputs.settings["clusters"]
-    together = same_cluster(clusters(whole.answers.values, number, "centred"))
-    similarity = cosines(whole.profiles.values, "centred")
-    test = mantel(similarity, together, m, inputs.random(CLUSTERED), strength=whole.strength)
-    return _overall(inputs, whole, CLUSTERED, "centred", test, (cluster_ratio(whole, number), np.nan))
+
+    def test(m: int, random: np.random.Generator) -> Test:
+        """Test the correlation."""
+        together = same_cluster(clusters(whole.answers.values, number, "centred"))
+        return mantel(cosines(whole.profiles.values, "centred"), together, m, random, strength=whole.strength)
+
+    ratio = partial(cluster_ratio, whole, number)
+    return Whole(
+        statistic=CLUSTERED, test=test, most=FURTHER, published=lambda: (ratio(), np.nan), **_overall(inputs, whole)
+    )
 
 
-def _overall(
-    inputs: TestInputs, whole: Similarities, kind: str, adjustment: str, test: Test, said: tuple[float, float]
-) -> Row:
-    n = len(whole.names)
-    who = {"statistic": kind, "adjustment": adjustment, "n": n, "n_background": n}
+def _overall(inputs: TestInputs, whole: Similarities) -> dict[str, Any]:
+    """Return what all questions about all perturbations have in common."""
     batch = whole.measurement.attrs.get("batch")
     notes = [inputs.subject.held_out(whole.names), f"mean cell of batch {batch}" if batch else ""]
-    columns = evidence.tested(test, *notes)
-    return evidence.row(inputs.identity, **who, **columns, estimate_published=said[0], p_published=said[1])
+    return {"names": whole.names, "called": "perturbations", "fewest": FEWEST, "notes": notes}
 
 
 def clusters(answers: np.ndarray, number: int, adjustment: str) -> np.ndarray:
@@ -279,16 +259,15 @@ def cluster_ratio(whole: Similarities, number: int) -> float:
     return float(similarity[together].mean() / similarity[~together].mean())
 
 
-def _with_ceiling(inputs: TestInputs, whole: Similarities, row: Row) -> Row:
-    """Add the noise ceiling of the correlation, from routes and answers of disjoint cell sets (inference.md 8)."""
+def _ceiling(inputs: TestInputs, whole: Similarities, random: np.random.Generator) -> Ceiling | str:
+    """Return the noise ceiling of the correlation, from routes and answers of disjoint cell sets.
+
+    Source: methods.md, Noise ceilings.
+    """
     if "routing_by_set" not in whole.measurement or whole.measurement.sizes["set"] < 2:
-        return {**row, "reason": evidence.joined(row["reason"], "no noise ceiling: one cell set")}
-    sides = _by_set(whole)
-    pairs = [np.stack([upper(cosines(each, "centred")) for each in side]) for side in sides]
-    resamples = min(inputs.bootstrap, RESAMPLES)
-    weights = pair_weights(len(whole.names), resamples, inputs.random("ceiling", CORRELATION))
-    columns, note = evidence.ceilinged(noise_ceiling(*pairs, weights))
-    return {**row, **columns, "reason": evidence.joined(row["reason"], note)}
+        return ONE_SET
+    pairs = [np.stack([upper(cosines(each, "centred")) for each in side]) for side in _by_set(whole)]
+    return noise_ceiling(*pairs, pair_weights(len(whole.names), min(inputs.bootstrap, RESAMPLES), random))
 
 
 def _by_set(whole: Similarities) -> list[np.ndarray]:
@@ -298,11 +277,10 @@ def _by_set(whole: Similarities) -> list[np.ndarray]:
     return [each.transpose("set", "perturbation", ...).values for each in found]
 
 
-def _pair_rows(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the second-order agreement of two models: do they route the same perturbations alike, strength held?"""
+def _of_pair(inputs: TestInputs) -> Whole:
+    """Return the second-order agreement of two models: do they route the same perturbations alike, strength held?"""
     sides = [_set_profiles(each) for each in (inputs.subject, inputs.reference)]
-    strength = inputs.subject.strength * inputs.reference.strength
-    yield from consistency_rows(inputs, *sides, strength=strength)
+    return consistency(inputs, *sides, strength=inputs.subject.strength * inputs.reference.strength)
 
 
 def _set_profiles(subject: Subject) -> xr.DataArray:

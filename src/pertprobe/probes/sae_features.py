@@ -2,20 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
 import xarray as xr
 
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, averaged, by_set
-from pertprobe.probes.representation import (
-    coherence_rows,
-    consistency_rows,
-    matched_cosine,
-    reference_rows,
-    trained_profiles,
-)
+from pertprobe.probes.questions import Question, coherence_baselines
+from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
 from pertprobe.statistics.published import random_sets_p
 
 if TYPE_CHECKING:
@@ -23,19 +18,6 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-NEEDS = frozenset({"stages"})
-LEVEL = "representation"
-UNIT = "perturbation"
-CONTROLLED = "coherence_hidden"
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ("consistency", "consistency_hidden")
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ()
-"""Re-drawn copies keep no stage."""
-STATISTICS = ("coherence", "consistency", "coherence_pca", CONTROLLED, "consistency_hidden")
-SPACE = ("sae", "activation", "feature")
 AXES = {"hidden": ("dimension", "h"), "activation": ("feature", "f"), "component": ("direction", "c")}
 """What is measured -> the name of its last axis, and the letter its labels begin with."""
 RANDOM_SETS = 5000
@@ -67,38 +49,32 @@ def _labelled(values: np.ndarray, names: list[str], axis: str, letter: str) -> x
     return xr.DataArray(values, dims=("set", "perturbation", axis), coords=coords)
 
 
-def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is each program more coherent in SAE features than perturbations of the same strength?
 
     Beside it, with the same null: principal components that explain as much (the SAE's rival), and the raw activations
-    of the layer, in which re-drawn copies are compared.
+    of the layer, in which re-drawn copies are compared: for them no autoencoder was trained.
     """
     mine, other = inputs.subject, inputs.reference
-    if other is None:
-        yield from coherence_rows(inputs, _profiles(mine, "activation"), _against_random_sets)
-        if "component" in mine.measurement:
-            yield from coherence_rows(inputs, _profiles(mine, "component"), None, "coherence_pca", ("centred",))
-    else:
-        published = partial(_agreement_against_strength, inputs)
-        yield from consistency_rows(
-            inputs, _profiles(mine, "activation", by_set), _profiles(other, "activation", by_set), published
-        )
-    yield from controlled(inputs)
-
-
-def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the rows on raw activations: asked of re-drawn copies, for which no SAE was trained, and planted models."""
-    if inputs.reference is None:
-        yield from coherence_rows(inputs, _profiles(inputs.subject, "hidden"), None, CONTROLLED, ("centred",))
+    if other is not None:
+        yield from _of_pair(inputs)
         return
-    sides = [_profiles(each, "hidden", by_set) for each in (inputs.subject, inputs.reference)]
-    yield from consistency_rows(inputs, *sides, statistic="consistency_hidden")
+    if "activation" in mine.measurement:
+        yield from coherences(inputs, _profiles(mine, "activation"), _against_random_sets)
+    if "component" in mine.measurement:
+        yield from coherences(inputs, _profiles(mine, "component"), None, "coherence_pca", ("centred",))
+    hidden = _profiles(mine, "hidden")
+    yield from coherences(inputs, hidden, None, "coherence_hidden", ("centred",))
+    yield from coherence_baselines(inputs, hidden.perturbation.values)
 
 
-def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield coherence in the observed responses and in co-expression."""
-    if inputs.reference is None:
-        yield from reference_rows(inputs, _profiles(inputs.subject, "hidden").perturbation.values)
+def _of_pair(inputs: TestInputs) -> Iterator[Question]:
+    """Yield the second-order agreement of two models, in features where both have them, and in raw activations."""
+    sides = inputs.subject, inputs.reference
+    for variable, statistic in (("activation", "consistency"), ("hidden", "consistency_hidden")):
+        if all(variable in each.measurement for each in sides):
+            published = partial(_agreement_against_strength, inputs) if variable == "activation" else None
+            yield consistency(inputs, *(_profiles(each, variable, by_set) for each in sides), published, statistic)
 
 
 def _profiles(subject: Subject, name: str, read: Callable[[xr.Dataset, str], xr.DataArray] = averaged) -> xr.DataArray:

@@ -16,18 +16,8 @@ if TYPE_CHECKING:
     from pertprobe.figures import DrawInputs
 
 # A cell of multiplicity S stands for S cells only in a set function.
-NEEDS = frozenset({"stages", "gradient", "gene_space", "set_function"})
-LEVEL = "causal"
-UNIT = "panel"
-STATISTICS = panels.STATISTICS
 CONTROLLED = panels.PRIMARY
 """The statistic in which re-drawn copies and planted models are compared with the model."""
-CORRELATIONS = ()
-"""Statistics that are compared with their controls as they are, not in units of their null: one scale for all."""
-FIRST_ORDER = False
-"""Whether it compares two models' own numbers, which a shared initialisation alone can make agree."""
-KEEP = ("encode_perturbations", "encode_cells")
-"""Stages that re-drawn copies keep: trained codes through untrained layers make the stronger null (inference.md 3)."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:

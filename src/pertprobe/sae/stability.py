@@ -1,4 +1,6 @@
-"""Are a sparse autoencoder's features found again from another seed, and more than by chance? (inference.md 14).
+"""Are a sparse autoencoder's features found again from another seed, and more than by chance?
+
+Source: methods.md, Stability over seeds.
 
 Features of two SAEs are matched one-to-one by their mean activation under each perturbation. Even features that mean
 nothing find partners among hundreds, so the matching is repeated with the perturbations of one SAE permuted. That null

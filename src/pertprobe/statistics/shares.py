@@ -21,9 +21,10 @@ class Share(NamedTuple):
 
 
 def share_of_sums(part: ArrayLike, rest: ArrayLike, level: float = 0.95) -> Share:
-    """Return sum part / (sum part + sum rest) over units, with the jackknife interval over units (inference.md 11).
+    """Return sum part / (sum part + sum rest) over units, with the jackknife interval over units.
 
-    Parts and rests may be unbiased estimates of squares, and so below 0 where the square is nearly 0.
+    Parts and rests may be unbiased estimates of squares, and so below 0 where the square is nearly 0
+    (methods.md, Cell diagonal).
     """
     part, rest = np.asarray(part, dtype=np.float64), np.asarray(rest, dtype=np.float64)
     parts, wholes = part.sum(), (part + rest).sum()

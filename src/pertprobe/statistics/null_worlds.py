@@ -1,4 +1,4 @@
-"""Worlds without pathway signal, and programs drawn from them (inference.md 17): what no test may find anything in."""
+"""Worlds without pathway signal, and programs drawn from them (methods.md, Calibration): no test may find anything."""
 
 from typing import NamedTuple
 

@@ -1,0 +1,67 @@
+# Further tables and pages of single probes: products that they declare.
+
+
+rule rank_targeted_jacobian:
+    input:
+        "<results>/measurements/targeted_jacobian/{model}.nc",
+    output:
+        "<results>/ranks/{model}.tsv",
+    log:
+        "<results>/logs/rank_targeted_jacobian/{model}.log",
+    benchmark:
+        "<results>/benchmarks/rank_targeted_jacobian/{model}.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        panels=measurement_params("targeted_jacobian")["panels"],
+        code=code("probes.panels:ranks"),
+    script:
+        "../scripts/ranks.py"
+
+
+# It judges, and so depends on thresholds, as verdicts do.
+rule decompose:
+    input:
+        evidence="<results>/evidence/regime_agreement.tsv",
+        perturbations="<results>/tables/regime_agreement/perturbations.tsv",
+        programs=program_files(),
+    output:
+        "<results>/tables/regime_agreement/decomposition.tsv",
+    log:
+        "<results>/logs/decompose/decompose.log",
+    benchmark:
+        "<results>/benchmarks/decompose/decompose.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        programs=program_settings(),
+        conditions=config["thresholds"].get("regime_agreement", []),
+        interest=config["power"],
+        code=code("decomposition:decomposition", "decomposition:mean_r"),
+    script:
+        "../scripts/decompose.py"
+
+
+rule sensitivity_page:
+    input:
+        measurements=every("measurements/input_sensitivity/{model}.nc", model=MODELS),
+        delta_y=every("measurements/delta_y/{model}.nc", model=MODELS),
+        figure="<results>/figures/input_sensitivity.svg",
+    output:
+        "<results>/sensitivity.html",
+    log:
+        "<results>/logs/sensitivity_page/sensitivity_page.log",
+    benchmark:
+        "<results>/benchmarks/sensitivity_page/sensitivity_page.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        run=config["run"],
+        models=contexts_and_regimes(),
+        code=code(
+            "report.sensitivity_page:write_sensitivity_page",
+            "report/sensitivity.html.j2",
+            "report/style.css",
+        ),
+    script:
+        "../scripts/sensitivity_page.py"
