@@ -3,12 +3,8 @@
 import numpy as np
 
 from pertprobe.calibration import concepts
-<<<<<<< HEAD
-from pertprobe.statistics.null_worlds import dense
-=======
-from pertprobe.calibration.generators import dense
 from pertprobe.probes.declaration import declared
->>>>>>> tests1
+from pertprobe.statistics.null_worlds import dense
 
 
 def test_concepts_are_calibrated_with_the_default_settings_but_few_slow_refits():
