@@ -14,6 +14,8 @@ from pertprobe.measuring import gather, measure_derived, measure_shard
 from pertprobe.models.base import Mixed
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import cell_diagonal
+from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.programs import Panel
 from pertprobe.testing import Asked, run_test
 
@@ -45,7 +47,7 @@ def asked(measurement, panel=ASKED, programs=PROGRAMS, **more):
 
 
 def rows_for(measurement, **more):
-    return evidence.frame(cell_diagonal.test(asked(measurement, **more)))
+    return evidence.frame(ask("cell_diagonal", asked(measurement, **more)))
 
 
 def test_without_an_error_a_measurement_is_the_diagonal_at_the_cells():
@@ -64,7 +66,7 @@ def test_the_error_asked_for_is_reached_and_said():
     assert 0 < float(found.error.median()) < 0.03
     share, true = (each.across.sum() / (each.across + each.within).sum() for each in (found, exact))
     assert float(share) == pytest.approx(float(true), abs=0.01)
-    for statistic in cell_diagonal.STATISTICS:
+    for statistic in declared("cell_diagonal").statistics:
         said, exactly = (rows_of(rows_for(each), statistic=statistic).iloc[0].reason for each in (found, exact))
         assert "derivatives by random signs over cells, standard error" in said
         assert "0 of 9 perturbations exact" in said
@@ -227,4 +229,4 @@ def test_panels_without_any_gene_of_the_model_are_not_evaluable():
 def test_a_pair_of_models_is_not_compared():
     found = subject(measured(random_state()))
     inputs = to_test("cell_diagonal", found, PROGRAMS, reference=found, panels={"panel": ASKED})
-    assert list(cell_diagonal.test(inputs)) == list(cell_diagonal.controlled(inputs)) == []
+    assert list(ask("cell_diagonal", inputs)) == list(ask("cell_diagonal", inputs.as_role("redrawn"))) == []

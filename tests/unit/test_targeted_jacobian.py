@@ -14,7 +14,9 @@ from pertprobe import evidence
 from pertprobe.measuring import gather, measure_shard
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import panels, targeted_jacobian
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.panels import panel_table, pathway_scores, ranks, where_open
+from pertprobe.probes.questions import ask
 from pertprobe.programs import Panel
 from pertprobe.statistics import rank_sum_triples
 from pertprobe.testing import Asked, run_test
@@ -51,7 +53,7 @@ def measured(values, closed=None):
 
 def asked(values, panel=PANEL, closed=None, programs=PROGRAMS, **more):
     inputs = to_test("targeted_jacobian", subject(measured(values, closed)), programs, panels={"panel": panel}, **more)
-    return evidence.frame(targeted_jacobian.test(inputs))
+    return evidence.frame(ask("targeted_jacobian", inputs))
 
 
 def primary(*given, **more):
@@ -158,7 +160,7 @@ def test_programs_without_a_panel_are_not_evaluable():
 
 def test_a_panel_of_genes_that_are_not_measured_is_not_evaluable():
     rows = rows_of(asked(jacobians(), replace(PANEL, regulators=("absent",))), program="P")
-    assert rows.statistic.tolist() == sorted(targeted_jacobian.STATISTICS)
+    assert rows.statistic.tolist() == sorted(declared("targeted_jacobian").statistics)
     assert not rows.evaluable.any()
     assert rows.reason.str.contains("regulators not measured: absent").all()
     assert rows.reason.str.contains("no pair of the panel is measured and open").all()
@@ -181,7 +183,7 @@ def test_the_published_ratio_and_rank_sum_stand_beside_it():
 def test_a_pair_of_models_is_not_compared():
     found = subject(measured(jacobians()))
     inputs = to_test("targeted_jacobian", found, PROGRAMS, reference=found, panels={"panel": PANEL})
-    assert list(targeted_jacobian.test(inputs)) == []
+    assert list(ask("targeted_jacobian", inputs)) == []
 
 
 @pytest.mark.parametrize("derivative", ["total", "diagonal"])
@@ -330,7 +332,7 @@ def observed(shift_of_members=0.0, seed=4):
 def references(data, panel=PANEL, programs=PROGRAMS):
     mine = replace(subject(measured(jacobians())), observed=data)
     inputs = to_test("targeted_jacobian", mine, programs, panels={"panel": panel})
-    return evidence.frame(targeted_jacobian.references(inputs)).set_index("role")
+    return evidence.frame(row for row in ask("targeted_jacobian", inputs) if row["role"] != "subject").set_index("role")
 
 
 def test_observed_responses_are_the_product_of_shifts_of_regulator_and_target():
@@ -349,7 +351,7 @@ def test_co_expression_is_the_same_under_every_perturbation_and_ranks_none():
     assert rows.estimate["coexpression"] == 0.5
     assert rows.p["coexpression"] == 1.0
     assert rows.evaluable["coexpression"]
-    assert evidence.comparable(rows, targeted_jacobian.CORRELATIONS)["coexpression"] == 0.0
+    assert evidence.comparable(rows, declared("targeted_jacobian").common_scale)["coexpression"] == 0.0
 
 
 def test_references_without_co_expression_or_without_the_panels_genes_are_fewer():
