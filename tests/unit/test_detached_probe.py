@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from null_worlds import bound, found, found_planted, strength_shuffled
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
@@ -16,11 +17,14 @@ from pertprobe.measuring import NOT_EVALUABLE, gather, measure_derived, measure_
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import detached_jacobian as probe
 from pertprobe.probes.base import Subject, TableInputs
+from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.programs import Programs
 from pertprobe.statistics.similarity import centred, cosine_similarity
 from pertprobe.testing import Asked, run_test
 
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
+JUDGED = declared("detached_jacobian").primary, declared("detached_jacobian").compared_in
 SETTINGS = {"at": ["control", "x2"], "vectors": 3, "copy_sets": 1}
 PROGRAMS = {"P": NAMES[:4], "Q": NAMES[3:7], "few": ["absent"]}
 EXPECTED = {
@@ -115,7 +119,7 @@ def _slow(part, whole, i, j):
 def test_every_program_has_a_row_of_each_statistic(measurement):
     table = run_test("detached_jacobian", Asked(asked(measurement)))
     mine = rows_of(table, role="subject")
-    for statistic in probe.STATISTICS:
+    for statistic in declared("detached_jacobian").statistics:
         rows = rows_of(mine, statistic=statistic).set_index("program")
         assert sorted(rows.index) == sorted(PROGRAMS)
         assert not rows.evaluable["few"]
@@ -141,12 +145,12 @@ def test_a_perturbation_never_trained_has_no_say(measurement):
 
 def test_a_pair_has_no_rows(measurement):
     inputs = asked(measurement, reference=subject(measurement))
-    assert [*probe.test(inputs), *probe.controlled(inputs), *probe.references(inputs)] == []
+    assert list(ask("detached_jacobian", inputs)) == []
 
 
 def test_a_model_that_is_not_decomposed_says_so(measurement):
     bare = measurement.drop_vars(["values", "input_vectors", "output_vectors"])
-    rows = rows_of(evidence.frame(probe.test(asked(bare))), statistic="input_loading")
+    rows = rows_of(evidence.frame(ask("detached_jacobian", asked(bare))), statistic="input_loading")
     assert rows.reason.unique().tolist() == [probe.UNDECOMPOSED]
 
 
@@ -161,7 +165,7 @@ def test_loadings_do_not_depend_on_signs(measurement):
 def test_genes_with_the_largest_loadings_rank_highest(measurement):
     energy = probe.loadings(measurement, "gene")
     top, last = energy.nlargest(4).index.tolist(), energy.nsmallest(4).index.tolist()
-    rows = evidence.frame(probe.test(asked(measurement, {"top": top, "last": last})))
+    rows = evidence.frame(ask("detached_jacobian", asked(measurement, {"top": top, "last": last})))
     found = rows_of(rows, statistic="output_loading").set_index("program").estimate
     assert found["top"] == pytest.approx(10 / 12)
     assert found["last"] == pytest.approx(2 / 12)
@@ -187,7 +191,7 @@ def test_mechanisms_are_found_and_what_is_looked_up_is_not(planted):
     for kind in ("planted", "lookup", "covariation"):
         measured = Subject(found.sel(variant=kind, drop=True), strength, pd.Series("here", strength.index))
         inputs = to_test("detached_jacobian", measured, programs, settings=SETTINGS, cells=cells, permutations=999)
-        rows = evidence.frame(probe.controlled(inputs))
+        rows = evidence.frame(ask("detached_jacobian", inputs.as_role(kind)))
         if kind == "planted":
             assert (rows.effect > 0.05).all()
             assert (rows.p < 0.01).all()
@@ -229,7 +233,7 @@ def test_without_copies_all_is_as_with_them(measurement):
     for name in probe.COLUMNS:
         pd.testing.assert_frame_equal(found[name], other[name])
     inputs = DrawInputs(
-        rows_of(evidence.with_q(table, *probe.STATISTICS[:1], probe.CONTROLLED), role="subject"),
+        rows_of(evidence.with_q(table, *JUDGED), role="subject"),
         {"m": alone}, Programs(PROGRAMS), {"models": {"m": {}}},
     )  # fmt: skip
     assert len(probe.draw(inputs).axes) == 3
@@ -241,9 +245,7 @@ def test_an_unmeasured_model_has_no_tables():
 
 
 def test_the_figure_is_drawn(measurement, tmp_path):
-    table = evidence.with_q(
-        run_test("detached_jacobian", Asked(asked(measurement))), probe.STATISTICS[0], probe.CONTROLLED
-    )
+    table = evidence.with_q(run_test("detached_jacobian", Asked(asked(measurement))), *JUDGED)
     inputs = DrawInputs(rows_of(table, role="subject"), {"m": measurement}, Programs(PROGRAMS), {"models": {"m": {}}})
     write_figure(probe.draw(inputs), [tmp_path / "a.svg"])
     text = (tmp_path / "a.svg").read_text()
@@ -263,3 +265,16 @@ def test_perturbations_that_no_model_knows_are_faults_of_the_config():
     assert faults[0].startswith("probes.detached_jacobian.at: 'x22' is no perturbation of m.")
     assert faults[1].startswith("probes.input_sensitivity.perturbation: 'zz' is no perturbation of m.")
     assert list(_unknown_perturbations({"probes": {"detached_jacobian": {"at": ["x2"]}}}, {"m": random_state()})) == []
+
+
+@pytest.mark.parametrize("confounded", [False, True])
+def test_nothing_is_found_in_a_null_world(confounded):
+    assert max(found("detached_jacobian", confounded=confounded).values()) <= bound()
+
+
+def test_in_a_null_world_strength_must_be_held():
+    assert found("detached_jacobian", 100, confounded=True, spoilt=strength_shuffled)["ten"] > 2 * bound(100)
+
+
+def test_what_is_planted_in_a_world_is_found():
+    assert found_planted("detached_jacobian", 40, 8) >= 30
