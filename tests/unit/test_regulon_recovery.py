@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from null_answers import at_most, false_positives, planted_found
 from tiny import GENES, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
@@ -12,6 +13,8 @@ from pertprobe.cells import CellSets
 from pertprobe.measuring import measure_derived, measure_shard
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import regulon_recovery
+from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.regulons import read_regulons
 
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
@@ -57,7 +60,7 @@ def asked(measured, regulons, observed=None, programs=PROGRAMS, cells=None, **se
     mine = mine if observed is None else type(mine)(mine.measurement, mine.strength, mine.seen, observed)
     more = {"universe": "genes", "min_targets": 3, "regulons": regulons, **settings}
     inputs = to_test("regulon_recovery", mine, programs, cells=cells or cells_of(), settings=more)
-    return evidence.frame([*regulon_recovery.test(inputs), *regulon_recovery.references(inputs)])
+    return evidence.frame(ask("regulon_recovery", inputs))
 
 
 def noisy(graph, seed, size=0.3):
@@ -67,7 +70,7 @@ def noisy(graph, seed, size=0.3):
 def test_a_model_that_holds_the_graph_is_found_by_knockouts_and_derivatives(tmp_path):
     graph = graph_of()
     table = asked(measurement(-noisy(graph, 1), noisy(graph, 2)), written(tmp_path, graph))
-    for statistic in regulon_recovery.STATISTICS:
+    for statistic in declared("regulon_recovery").statistics:
         for program in ("P", "Q", ""):
             row = rows_of(table, statistic=statistic, program=program).iloc[0]
             assert row.p < 0.01, (statistic, program)
@@ -161,8 +164,7 @@ def test_the_universe_is_the_annotated_targets_or_every_gene(tmp_path):
 def test_partners_are_of_like_expression(n, groups, least):
     genes = tuple(f"x{i:03d}" for i in range(n))
     cells = cells_of(genes)
-    inputs = to_test("regulon_recovery", subject(xr.Dataset()), {}, cells=cells)
-    found = regulon_recovery.expression_groups(inputs, genes)
+    found = regulon_recovery.groups_of(cells, genes)
     assert len(set(found)) == groups
     assert np.bincount(found).min() >= least
     expression = cells.values.mean((0, 1))
@@ -182,7 +184,7 @@ def test_co_expression_and_observed_responses_stand_beside(tmp_path):
     assert seen.p < 0.01
     assert rows_of(table, role="observed", statistic="sign", program="").estimate.item() > 0.4
     rival = rows_of(table, role="coexpression", program="")
-    assert set(rival.statistic) == set(regulon_recovery.STATISTICS)
+    assert set(rival.statistic) == set(declared("regulon_recovery").statistics)
     assert rows_of(rival, statistic="auprc").effect.abs().item() < 0.1
 
 
@@ -288,3 +290,19 @@ def test_every_regulator_stands_in_the_file_the_simulation_writes(tmp_path):
         edges = found.signs[found.signs.source.isin(program.members) & found.signs.target.isin(program.regulators)]
         everywhere = program.kind == "shared"
         assert len(edges) == (len(program.members) * len(program.regulators) if everywhere else 0)
+
+
+def test_in_worlds_without_signal_no_regulon_is_recovered(tmp_path):
+    found = false_positives("regulon_recovery", "auprc", tmp_path)
+    assert max(found.values()) <= at_most()
+
+
+def test_regulons_that_are_planted_are_found(tmp_path):
+    found, shift = planted_found("regulon_recovery", "auprc", tmp_path)
+    assert found > 0.9
+    assert shift == pytest.approx(3, abs=0.6)
+
+
+def test_highly_expressed_regulators_would_find_their_targets_were_expression_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(regulon_recovery, "groups_of", lambda _, genes: np.zeros(len(genes), dtype=int))
+    assert false_positives("regulon_recovery", "auprc", tmp_path, worlds=30)["confounded"] > at_most(30)
