@@ -204,10 +204,5 @@ def test_nothing_is_found_in_a_null_world(confounded):
     assert max(found_in_worlds("concept_alignment", 50, confounded=confounded).values()) <= bound(50)
 
 
-def test_in_a_null_world_strength_must_be_held(monkeypatch):
-    monkeypatch.setattr(concept_alignment, "without_strength", lambda states, strength: states)
-    assert found_in_worlds("concept_alignment", 30, confounded=True)["ten"] > bound(30)
-
-
 def test_what_is_planted_in_a_world_is_found():
     assert found_planted("concept_alignment", 20, 8) >= 15
