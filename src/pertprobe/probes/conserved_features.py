@@ -19,10 +19,8 @@ from pertprobe.probes.base import (
     stacked,
 )
 from pertprobe.probes.declaration import declared
-from pertprobe.probes.knockout import coexpression_profiles
 from pertprobe.probes.knockout_questions import coexpression_profiles
 from pertprobe.probes.questions import ONE_SET, Each, Question, Refused, Whole, per_set
-from pertprobe.probes.representation import trained_profiles
 from pertprobe.probes.similarity_questions import trained_profiles
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics import null_worlds
