@@ -69,7 +69,7 @@ rule calibration_page:
         code=lambda wildcards: code(
             "calibration.page:write_calibration_page",
             "calibration.figures",
-            "figures:write_figure",
+            "plots:write_figure",
             "report/calibration.html.j2",
             "report/style.css",
         ),

@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from pertprobe.calibration import parts, table
 from pertprobe.calibration.table import at_least, at_most, binomial_bound, entry, false_positive_bar, gathered, share
-from pertprobe.digest import code
+from pertprobe.workflow.digest import code
 
 WRITTEN = ROOT / "results" / "calibration" / "calibration.tsv"
 

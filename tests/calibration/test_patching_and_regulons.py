@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pertprobe.calibration import patching, recovery
-from pertprobe.statistics.paired import paired_profile_test
+from pertprobe.statistics.matched import paired_profile_test
 
 
 def rng(seed=0):

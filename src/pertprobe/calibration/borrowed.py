@@ -10,8 +10,8 @@ from numpy.random import Generator
 from pertprobe.calibration.nulls import ALPHA, used
 from pertprobe.calibration.table import FALSE_POSITIVES, entry, false_positive_bar
 from pertprobe.calibration.world import Measured, question
+from pertprobe.data.programs import Programs
 from pertprobe.probes.base import TestInputs
-from pertprobe.programs import Programs
 from pertprobe.seeding import generator
 from pertprobe.statistics.permutation import Test
 

@@ -17,17 +17,17 @@ from pertprobe.calibration.power_curves import UNITS, WHY, power_rows
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh
 from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measured, passing, world
-from pertprobe.models.gated import gated_models
+from pertprobe.data.programs import Programs
+from pertprobe.models.planted.gated import gated_models
 from pertprobe.probes import output_clustering as probe
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
 from pertprobe.seeding import seed_of
+from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.clusters import enrichment, rand_test, same_cluster, ward_clusters
 from pertprobe.statistics.permutation import Test, coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
-from pertprobe.testing import Asked, run_test
-from pertprobe.verdict import of_planted
 
 NAME, TOGETHER, AGREEMENT = "output_clustering", "output_clustering, one cluster", "output_clustering, two models"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0.1), ("exceeds_redrawn", "==", True)]

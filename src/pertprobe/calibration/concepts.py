@@ -10,19 +10,20 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from pertprobe import concepts, evidence
+from pertprobe import evidence
 from pertprobe.calibration.nulls import program_nulls
 from pertprobe.calibration.planted import FOUND, STRONG, beside_random, random_programs
 from pertprobe.calibration.power_curves import UNITS, loaded, power_rows
 from pertprobe.calibration.table import frame
 from pertprobe.calibration.untrained import both_nulls, fresh, fresh_tables
 from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of, strength_of, world
-from pertprobe.measuring import measure_shard
-from pertprobe.models.planting import NOISE
+from pertprobe.data.programs import Programs
+from pertprobe.interpret import concept_directions
+from pertprobe.models.planted.materials import NOISE
 from pertprobe.probes import concept_alignment as probe
 from pertprobe.probes.base import Subject, itself
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
+from pertprobe.stages.measuring import measure_shard
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.ranks import average_ranks
@@ -55,12 +56,12 @@ class Layer(NamedTuple):
 def aligned(layer: Layer, members: np.ndarray, refits: int, rng: Generator) -> Test:
     """Test the alignment of a program's direction as the probe does."""
     ranks = average_ranks(layer.strength)
-    negatives = concepts.hard_negatives(np.abs(ranks[:, None] - ranks), members, SETTINGS["negatives_each"])
+    negatives = concept_directions.hard_negatives(np.abs(ranks[:, None] - ranks), members, SETTINGS["negatives_each"])
     pool = np.union1d(members, negatives)
-    labels = concepts.permuted_labels(np.isin(pool, members), refits, rng)
-    states = concepts.without_strength(layer.states, layer.strength)
-    span = concepts.top_directions(layer.jacobian, SETTINGS["directions"])
-    found = concepts.span_cosine(concepts.directions(states[pool], labels), span)
+    labels = concept_directions.permuted_labels(np.isin(pool, members), refits, rng)
+    states = concept_directions.without_strength(layer.states, layer.strength)
+    span = concept_directions.top_directions(layer.jacobian, SETTINGS["directions"])
+    found = concept_directions.span_cosine(concept_directions.directions(states[pool], labels), span)
     return summary(float(found[0]), found[1:], max(comb(len(pool), len(members)), refits + 1), refits)
 
 

@@ -17,16 +17,16 @@ from pertprobe.calibration.power_curves import UNITS, power_rows
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh
 from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measured, passing, world
+from pertprobe.data.programs import Programs
 from pertprobe.probes import conserved_features as probe
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
 from pertprobe.seeding import seed_of
+from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.conserved import conservation, conserved_features, halves, ranked
 from pertprobe.statistics.permutation import Test
 from pertprobe.statistics.similarity import centred
-from pertprobe.testing import Asked, run_test
-from pertprobe.verdict import of_planted
 
 NAME, FEATURES = "conserved_features", "conserved_features, all features"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]

@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from pertprobe.calibration.table import at_least, entry, frame
 from pertprobe.seeding import generator
-from pertprobe.statistics.ceiling import Ceiling, feature_weights, noise_ceiling
+from pertprobe.statistics.reliability import Ceiling, feature_weights, noise_ceiling
 
 FIGURE = "interval of the disattenuated correlation"
 SETS, GENES = 4, 200

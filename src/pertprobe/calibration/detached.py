@@ -14,11 +14,11 @@ from pertprobe.calibration.power_curves import UNITS, WHY, loaded, power_rows
 from pertprobe.calibration.table import frame
 from pertprobe.calibration.untrained import both_nulls, fresh_tables
 from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of, world
-from pertprobe.measuring import measure_derived
+from pertprobe.data.programs import Programs
 from pertprobe.probes import detached_jacobian as probe
 from pertprobe.probes.base import Subject
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
+from pertprobe.stages.measuring import measure_derived
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, coherence
 

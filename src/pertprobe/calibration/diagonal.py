@@ -18,8 +18,8 @@ from pertprobe.calibration.world import CONTEXTS, Measured, World, measured, pas
 from pertprobe.probes import cell_diagonal as probe
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import seed_of
-from pertprobe.testing import Asked, run_test
-from pertprobe.verdict import of_planted
+from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.verdict import of_planted
 
 NAME = "cell_diagonal"
 CONDITIONS = [

@@ -15,17 +15,17 @@ from pertprobe.calibration.power_curves import UNITS, power_rows
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.untrained import WAYS, both_nulls, drawn, fresh, with_copies
 from pertprobe.calibration.world import CONTEXTS, World, inputs_of, passing, question_of, strength_of, world
-from pertprobe.measuring import measure_shard
+from pertprobe.data.programs import Programs
 from pertprobe.probes import jacobian_divergence as probe
 from pertprobe.probes.base import MeasureInputs, Subject, itself
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
+from pertprobe.stages.measuring import measure_shard
+from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.published import rank_sum_triples
 from pertprobe.statistics.similarity import centred
-from pertprobe.testing import Asked, run_test
-from pertprobe.verdict import of_planted
 
 NAME = "jacobian_divergence"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]

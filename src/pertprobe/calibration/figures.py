@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pertprobe.calibration.table import FALSE_POSITIVES, POWER, PUBLISHED
-from pertprobe.figures import NULL, SUBJECT, nothing_to_draw, panels
+from pertprobe.plots import NULL, SUBJECT, nothing_to_draw, panels
 
 RIVAL = "#c8553d"
 MARKERS = ("o", "s", "^", "D", "v")

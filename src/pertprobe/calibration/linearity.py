@@ -20,11 +20,11 @@ from pertprobe.evidence import used_p
 from pertprobe.probes import knockout_linearity as probe
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import seed_of
+from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
-from pertprobe.statistics.paired import paired_profile_test
+from pertprobe.statistics.matched import paired_profile_test
 from pertprobe.statistics.permutation import Test, mean_score
-from pertprobe.testing import Asked, run_test
-from pertprobe.verdict import of_planted
 
 NAME = "knockout_linearity"
 LINEARITY = f"{NAME}, linearity"

@@ -14,11 +14,11 @@ from pertprobe.probes.panels import pathway_scores
 from pertprobe.probes.pert_embedding import within_reach
 from pertprobe.seeding import generator
 from pertprobe.statistics import null_worlds as generators
-from pertprobe.statistics.paired import PairedTest, paired_profile_test
+from pertprobe.statistics.matched import PairedTest, paired_profile_test
 from pertprobe.statistics.permutation import Test, coherence, mean_score, randomised
 from pertprobe.statistics.published import random_sets_p, rank_sum_pairs, rank_sum_triples
+from pertprobe.statistics.sets import pairs_without_strength
 from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
-from pertprobe.statistics.strength import pairs_without_strength
 
 MEMBERS = (5, 10, 30, 80)
 """Members of programs, and perturbations of panels."""

@@ -15,17 +15,17 @@ from pertprobe.calibration.power_curves import NAMES, UNITS, codes_seed, power_r
 from pertprobe.calibration.table import frame
 from pertprobe.calibration.untrained import both_nulls, fresh, fresh_tables
 from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of, world
-from pertprobe.measuring import measure_shard
-from pertprobe.models.planting import noise_codes
-from pertprobe.models.routed import placed
-from pertprobe.naming import contrast
+from pertprobe.data.programs import Programs
+from pertprobe.models.planted.linear_readout import placed
+from pertprobe.models.planted.materials import noise_codes
 from pertprobe.probes import activation_patching as probe
 from pertprobe.probes.base import Subject, itself
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
 from pertprobe.seeding import generator, seed_of
+from pertprobe.stages.measuring import measure_shard
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, mean_score
+from pertprobe.statistics.similarity import contrast
 
 NAME = "activation_patching"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]

@@ -19,14 +19,14 @@ from pertprobe.calibration.world import (
     question,
     world,
 )
-from pertprobe.controls import with_controls
-from pertprobe.models.planted import planted_models
-from pertprobe.models.planting import expressed_genes
+from pertprobe.data.programs import Programs
+from pertprobe.data.simulate import CONTROL
+from pertprobe.models.planted.closed_form import planted_models
+from pertprobe.models.planted.materials import expressed_genes
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
 from pertprobe.seeding import generator
-from pertprobe.simulate import CONTROL
-from pertprobe.verdict import of_planted
+from pertprobe.stages.testing import with_controls
+from pertprobe.stages.verdict import of_planted
 
 FIGURE = "planted models"
 CAUSAL = ("targeted_jacobian", "knockout")

@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from pertprobe.calibration.nulls import ALPHA, used
 from pertprobe.calibration.table import POWER, at_least, entry, frame
-from pertprobe.models.planting import loaded_codes
+from pertprobe.models.planted.materials import loaded_codes
 from pertprobe.seeding import generator, seed_of
 from pertprobe.statistics.null_worlds import SPREAD, derivatives
 from pertprobe.statistics.permutation import Test, coherence, mean_score

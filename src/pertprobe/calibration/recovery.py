@@ -17,18 +17,18 @@ from pertprobe.calibration.power_curves import UNITS, power_rows
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh
 from pertprobe.calibration.world import CONTEXTS, SETTINGS, Measured, World, measured, passing, question, world
+from pertprobe.data.programs import Programs
+from pertprobe.data.regulons import read_regulons
 from pertprobe.probes import regulon_recovery as probe
 from pertprobe.probes.base import MeasureInputs, TestInputs
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
-from pertprobe.regulons import read_regulons
 from pertprobe.seeding import seed_of
+from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
-from pertprobe.statistics.paired import PairedTest, paired_profile_test
+from pertprobe.statistics.matched import PairedTest, paired_profile_test
 from pertprobe.statistics.permutation import Test
 from pertprobe.statistics.recovery import average_precision, pooled_early_precision
-from pertprobe.testing import Asked, run_test
-from pertprobe.verdict import of_planted
 
 NAME = "regulon_recovery"
 CONDITIONS = [

@@ -22,12 +22,12 @@ from pertprobe.probes import regime_agreement as probe
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.delta_y import strength
 from pertprobe.seeding import generator, seed_of
+from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
-from pertprobe.statistics.crossed import crossed_test, pearson_matrix
+from pertprobe.statistics.matched import crossed_test, pearson_matrix
 from pertprobe.statistics.permutation import Test, coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
-from pertprobe.testing import Asked, run_test
-from pertprobe.verdict import of_planted
 
 NAME, GAINED, ALL = "regime_agreement", "regime_agreement, gained", "regime_agreement, all perturbations"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]

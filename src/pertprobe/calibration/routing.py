@@ -16,13 +16,13 @@ from pertprobe.calibration.table import FALSE_POSITIVES, PUBLISHED, entry, false
 from pertprobe.calibration.untrained import BY_CHANCE, both_nulls, exceeding, fresh_tables
 from pertprobe.calibration.untrained import FIGURE as UNTRAINED_FIGURE
 from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of, strength_of, world
-from pertprobe.measuring import measure_shard
+from pertprobe.data.programs import Programs
 from pertprobe.probes import routing_coherence as probe
 from pertprobe.probes.base import Subject, itself
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
+from pertprobe.stages.measuring import measure_shard
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.permutation import Test

@@ -16,17 +16,17 @@ from pertprobe.calibration.power_curves import UNITS, power_rows
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.untrained import both_nulls, fresh, with_copies
 from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of, world
+from pertprobe.data.programs import Programs
 from pertprobe.evidence import used_p
-from pertprobe.measuring import measure_shard
 from pertprobe.probes import input_sensitivity as probe
 from pertprobe.probes.base import Subject, itself
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
 from pertprobe.seeding import generator
+from pertprobe.stages.measuring import measure_shard
+from pertprobe.stages.testing import Asked, run_test
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.ranks import mid_ranks
-from pertprobe.testing import Asked, run_test
 
 NAME = "input_sensitivity"
 SETTINGS = {"perturbation": "control", "noise": [1], "draws": 1, "copy_sets": 1}

@@ -21,17 +21,17 @@ from pertprobe.calibration.world import (
     question,
     world,
 )
-from pertprobe.cards import own_split, perturbation_table
-from pertprobe.models.state import StateModel
+from pertprobe.interpret.sae import SparseAutoencoder, train_sae
+from pertprobe.interpret.sae.pool import pooled_activations, sae_seed
+from pertprobe.models.cards import own_split, perturbation_table
+from pertprobe.models.state.model import StateModel
+from pertprobe.models.state.train import train
 from pertprobe.probes.base import members
 from pertprobe.probes.declaration import declared
-from pertprobe.sae import SparseAutoencoder, train_sae
-from pertprobe.sae.pool import pooled_activations, sae_seed
 from pertprobe.seeding import generator
+from pertprobe.stages.testing import Asked, run_test
 from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
-from pertprobe.testing import Asked, run_test
-from pertprobe.train import train
 
 FIGURE = "trained models"
 REPRESENTATION = ("sae_features", "pert_embedding")

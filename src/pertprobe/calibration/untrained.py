@@ -23,20 +23,20 @@ from pertprobe.calibration.world import (
     strength_of,
     world,
 )
+from pertprobe.data.programs import Programs
+from pertprobe.data.simulate import CONTROL
 from pertprobe.evidence import used_p
-from pertprobe.measuring import measure_shard
-from pertprobe.models.architecture import StateArchitecture
-from pertprobe.models.initialise import initial_parameters
-from pertprobe.models.state import StateModel
+from pertprobe.interpret.sae import train_sae
+from pertprobe.interpret.sae.activations import sampled_activations
+from pertprobe.models.state.architecture import StateArchitecture
+from pertprobe.models.state.initialise import initial_parameters
+from pertprobe.models.state.model import StateModel
 from pertprobe.probes.base import MeasureInputs, Subject
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
-from pertprobe.sae import train_sae
-from pertprobe.sae.activations import sampled_activations
 from pertprobe.seeding import generator, seed_of
-from pertprobe.simulate import CONTROL
-from pertprobe.testing import Asked, run_test
+from pertprobe.stages.measuring import measure_shard
+from pertprobe.stages.testing import Asked, run_test
 
 FIGURE = "untrained weights as the model"
 WAYS = ("uniform programs", "programs by strength")
