@@ -27,7 +27,7 @@ from published import (
 )
 from torch import Tensor
 
-from pertprobe.interpret.jacobian import diagonal_by_signs, jacobian_cores, panel_jacobian, respond, routing_jacobian
+from pertprobe.interpret.jacobian import hutchinson_diagonal, jacobian_cores, panel_jacobian, respond, routing_jacobian
 from pertprobe.interpret.jacobian.points import Point
 from pertprobe.interpret.knockouts import knockout_shifts, silenced
 from pertprobe.models.state.model import StateModel
@@ -83,7 +83,7 @@ class Bench:
             asked = (self.model, codes, self.cells, TARGETS, REGULATORS, "diagonal", self.memory)
             return panel_jacobian(*asked).values
         asked = (self.model, codes, self.cells, TARGETS, REGULATORS)
-        return diagonal_by_signs(*asked, error=error, seed=0, memory_gb=self.memory).values
+        return hutchinson_diagonal(*asked, error=error, seed=0, memory_gb=self.memory).values
 
 
 def main() -> None:

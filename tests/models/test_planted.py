@@ -66,7 +66,7 @@ def model(request):
 def by_hand(model, X, perturbation):
     """The formula (methods.md, Planted models), cell by cell and program by program, for one set [S, G]."""
     parts = [part.numpy() for part in model.parts]
-    codes, linear, u, w, c, crossing = parts
+    codes, linear, u, w, c, between_cells = parts
     row, control = model.perturbations.index(perturbation), model.perturbations.index(model.control)
     K = len(w)
     Y = np.zeros((len(X), w.shape[1]))
@@ -76,7 +76,7 @@ def by_hand(model, X, perturbation):
             opened, closed = (np.log1p(np.exp(codes[at, codes.shape[1] - K + k] / GATE_SCALE)) for at in (row, control))
             Y[s] += (opened - closed) * (x @ u[:, k] if model.kind == "planted" else c[k]) * w[k]
         if len(X) > 1:
-            Y[s] += (np.delete(X, s, axis=0).mean(axis=0) - x) @ crossing
+            Y[s] += (np.delete(X, s, axis=0).mean(axis=0) - x) @ between_cells
     return np.maximum(Y, 0.0) if model.relu else Y
 
 
@@ -219,9 +219,9 @@ def test_the_exact_jacobian_is_that_of_central_differences(model):
 def test_what_crosses_cells_has_the_size_of_the_set_term(kind):
     cells, model = cell_sets(), build(set_term=0.7)[kind]
     total, diagonal = (model.jacobian(cells.values, "g00", derivative=which) for which in ("total", "diagonal"))
-    close(total - diagonal, model.parts.crossing.mT.expand(2, -1, -1))
-    once = build(set_term=1.4)[kind].parts.crossing
-    close(once, 2 * model.parts.crossing)
+    close(total - diagonal, model.parts.between_cells.mT.expand(2, -1, -1))
+    once = build(set_term=1.4)[kind].parts.between_cells
+    close(once, 2 * model.parts.between_cells)
     alone = cells.values[:, :1]
     close(model.jacobian(alone, "g00", derivative="diagonal"), model.jacobian(alone, "g00", derivative="total"), 0.0)
 

@@ -33,13 +33,13 @@ def measured(model, cells, **more):
 
 
 class Whole:
-    """The same model, one that does not narrow."""
+    """The same model, one without linear ends."""
 
     def __init__(self, model):
         self.model = model
 
     def __getattr__(self, name):
-        if name == "narrow":
+        if name == "linear_ends":
             raise AttributeError(name)
         return getattr(self.model, name)
 

@@ -10,8 +10,8 @@ from torch.func import vmap
 
 from pertprobe.batching import MEMORY_GB
 from pertprobe.interpret.jacobian.chunks import batch_limit, chunks, each_batch, in_batches
-from pertprobe.interpret.jacobian.linear_ends import Between, between, directions, hidden
-from pertprobe.interpret.jacobian.points import Point, shares
+from pertprobe.interpret.jacobian.linear_ends import FactorisedModel, directions, factorised, hidden
+from pertprobe.interpret.jacobian.points import Point, cell_weights
 from pertprobe.models.base import Model
 from pertprobe.models.forward_mode import jvp
 
@@ -43,7 +43,7 @@ def knockout_shifts(
     Silencing a gene moves what the model reads of a cell along that gene's column of the first Linear alone: an update
     of rank one in place of the whole product. `share`: how much of what they lose cells lose, 0.5 = half a knock-out.
     """
-    at = between(model, point)
+    at = factorised(model, point)
     size = _at_once(at, codes[0], memory_gb)
     with torch.no_grad():
         (before,) = in_batches(codes, size, lambda each: (_mean_output(at, each, at.projected),))
@@ -64,7 +64,7 @@ def knockout_predictions(
     One pass of forward mode for each gene, no Jacobian is made. The derivative is the total one: each cell's output
     moves by what every cell loses.
     """
-    at = between(model, point)
+    at = factorised(model, point)
 
     def one(code: Tensor, lost: Tensor, along: Tensor) -> Tensor:
         """Return the derivative along what one gene's silencing takes from the cells."""
@@ -89,12 +89,12 @@ def _lost(X: Tensor, genes: Sequence[int], value: Value) -> Tensor:
     return expressed if value == "zero" else expressed - expressed.mean(-1, keepdim=True)
 
 
-def _at_once(at: Between, code: Tensor, memory_gb: float) -> int:
+def _at_once(at: FactorisedModel, code: Tensor, memory_gb: float) -> int:
     """Return how many silenced genes are run at once."""
     return chunks(at, code, 1, memory_gb, reverse=False).perturbations
 
 
-def _each_gene(at: Between, codes: int, genes: Sequence[int], value: Value, work: Work, size: int) -> Tensor:
+def _each_gene(at: FactorisedModel, codes: int, genes: Sequence[int], value: Value, work: Work, size: int) -> Tensor:
     """Return what `work` makes of each gene under each of so many codes [codes, genes, n_sets, G_out], `size` at once.
 
     Batches lie within blocks of genes, which are the same for any number of shards (`chunks.in_batches`). A gene that
@@ -119,7 +119,7 @@ def _each_gene(at: Between, codes: int, genes: Sequence[int], value: Value, work
     return found.unflatten(0, (codes, len(genes)))
 
 
-def _mean_output(at: Between, codes: Tensor, projected: Tensor) -> Tensor:
+def _mean_output(at: FactorisedModel, codes: Tensor, projected: Tensor) -> Tensor:
     """Return the mean output of each set [P, n_sets, G_out]."""
-    outputs = at.narrow.expand(hidden(at, codes, projected), None)
-    return (shares(at.point)[..., None] * outputs).sum(-2)
+    outputs = at.ends.decode_linear(hidden(at, codes, projected), None)
+    return (cell_weights(at.point)[..., None] * outputs).sum(-2)

@@ -32,7 +32,7 @@ from pertprobe.interpret.jacobian import (
     respond,
     routing_jacobian,
 )
-from pertprobe.interpret.jacobian.points import shares
+from pertprobe.interpret.jacobian.points import cell_weights
 from pertprobe.models.base import Model, encode_each
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -176,7 +176,7 @@ def _by_features(model: Model, name: str, J: Tensor, how: Sketching) -> Tensor:
 
 def _mean_response(model: Model, point: Point, codes: Tensor) -> Tensor:
     """Return the mean output of the point's cells under each code [P, n_sets, G_out]."""
-    weight = shares(point)[..., None]
+    weight = cell_weights(point)[..., None]
     return torch.stack([(weight * respond(model, code, point)).sum(-2) for code in codes])
 
 
@@ -186,8 +186,8 @@ def causal_sketches(
     """Yield, for blocks of perturbations, causal [P, n_sets, m]: sketches of dY/dX at the mean cell.
 
     Between `genes` alone, inputs and outputs in this order, so that models of other genes have the same map. No whole
-    Jacobian is ever held: rows are made from the factors, of a model without `narrow` by reverse mode, and added to the
-    sketch, some at a time.
+    Jacobian is ever held: rows are made from the factors, of a model without `linear_ends` by reverse mode, and added
+    to the sketch, some at a time.
     """
     rows, columns = ([listed.index(name) for name in genes] for listed in (model.output_genes, model.genes))
     sketch = drawn(len(genes) ** 2, how.size, how.seed, "causal", basis(genes))
@@ -205,7 +205,7 @@ def _rows_of(
     model: Model, codes: Tensor, point: Point, columns: Sequence[int], memory_gb: float
 ) -> Callable[[Sequence[int]], Tensor]:
     """Return what gives some rows of the Jacobians, at some columns [P, n_sets, rows, columns]."""
-    if not hasattr(model, "narrow"):
+    if not hasattr(model, "linear_ends"):
         return lambda rows: panel_jacobian(model, codes, point, rows, columns, memory_gb=memory_gb).values
     cores = jacobian_cores(model, codes, point, memory_gb=memory_gb)
     return lambda rows: cores.outputs(rows).entries(range(len(rows)), columns)

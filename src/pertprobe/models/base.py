@@ -35,12 +35,12 @@ class Mixed(NamedTuple):
     """Hidden states [..., T, H], extra tokens included: 0 = the backbone's input, l = the output of block l."""
 
 
-class Narrow(NamedTuple):
-    """A model between its outermost Linears: genes -> K numbers a cell -> ... -> D numbers a cell -> outputs.
+class LinearEnds(NamedTuple):
+    """A model apart at its outermost Linears: genes -> K numbers a cell -> ... -> D numbers a cell -> outputs.
 
-    What a model that narrows may offer as `narrow()`, so that its Jacobians are kept as thin factors: its outputs are
-    hidden @ output_weight' + a constant, through a ReLU if `relu`, and of a cell nothing but `project` is read, whose
-    derivative is `input_weight`. A model whose outputs arise in another way has no `narrow`.
+    What a model may offer as `linear_ends()`, so that its Jacobians are kept as thin factors: its outputs are
+    hidden @ output_weight' + a constant, through a ReLU if `relu`, and of a cell nothing but `encode_linear` is read,
+    whose derivative is `input_weight`. A model whose outputs arise in another way has no `linear_ends`.
     """
 
     input_weight: Tensor | None
@@ -49,13 +49,13 @@ class Narrow(NamedTuple):
     """[G_out, D]; None = the identity, D = G_out."""
     relu: bool
     """Whether outputs are the positive part."""
-    project: Callable[[Tensor], Tensor]
+    encode_linear: Callable[[Tensor], Tensor]
     """Cells [..., S, G] -> [..., S, K], affine."""
     encode: Callable[[Tensor, Tensor | None, Tensor | None], Encoded]
     """Finishes `encode_cells`: projected cells [..., S, K], batch, multiplicity -> Encoded."""
     hidden: Callable[[Tensor, Encoded, Tensor], Tensor]
     """Code [..., H], encoded and projected cells -> what the last Linear reads [..., S, D]."""
-    expand: Callable[[Tensor, Sequence[int] | None], Tensor]
+    decode_linear: Callable[[Tensor, Sequence[int] | None], Tensor]
     """[..., S, D] -> the outputs [..., S, G_out], or those of some rows alone [..., S, len(rows)]."""
 
 

@@ -35,7 +35,7 @@ THROUGH = 0.3
 """Share of a response that comes through the cells where nothing is to be found."""
 CONTROL = "control"
 """Setting that stands for the model's own control perturbation, whatever its label."""
-UNDECOMPOSED = "the model's Jacobian is not kept as factors (it has no narrow): its map is not decomposed"
+UNDECOMPOSED = "the model's Jacobian is not kept as factors (it has no linear ends): its map is not decomposed"
 MAPS = ("frozen", "ordinary")
 """The detached Jacobian, and the one that lets factors move."""
 COLUMNS = {
@@ -151,9 +151,9 @@ def spectrum(inputs: MeasureInputs) -> xr.Dataset:
     input_vectors [at, rank, feature] and output_vectors [at, rank, gene]; effective_rank [at, map] and layer_rank [at,
     map, layer] of it and of the ordinary Jacobian; cosine of the two, overlap of their leading input and output spaces
     [at, side]; lanczos_error [at], the largest relative difference of the values found by Lanczos. Nothing for models
-    whose Jacobians are not kept as factors (`narrow`).
+    whose Jacobians are not kept as factors (`linear_ends`).
     """
-    if not hasattr(inputs.model, "narrow"):
+    if not hasattr(inputs.model, "linear_ends"):
         return xr.Dataset()
     wanted = [inputs.model.control if name == CONTROL else name for name in inputs.settings["at"]]
     found = [_spectrum(inputs, name) for name in counted(wanted, "maps decomposed")]

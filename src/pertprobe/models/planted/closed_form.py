@@ -43,16 +43,16 @@ class Parts(NamedTuple):
     """w [K, G_out], what each program does."""
     drive: np.ndarray
     """c [K]: mean of X . u over the cells that are probed."""
-    crossing: np.ndarray
+    between_cells: np.ndarray
     """beta B [G, G_out], which takes (mean of the other cells - X_s); all zeros without a set term."""
 
 
 class PlantedModel(StraightBlocks):
     """Implements `pertprobe.models.base.Model` with every stage.
 
-    Y_s = X_s linear + sum_P g(k, P) e_P w_P + (mean of the other cells - X_s) crossing, through a ReLU if `relu`. The
-    gate is g(k, P) = softplus(v_P . r_k) less the control's. "planted" reads the cell, e_P = X_s . u_P: the mechanism.
-    "lookup" and "covariation" have e_P = c_P, the mean of the same over the cells that are probed.
+    Y_s = X_s linear + sum_P g(k, P) e_P w_P + (mean of the other cells - X_s) between_cells, through a ReLU if `relu`.
+    The gate is g(k, P) = softplus(v_P . r_k) less the control's. "planted" reads the cell, e_P = X_s . u_P: the
+    mechanism. "lookup" and "covariation" have e_P = c_P, the mean of the same over the cells that are probed.
 
     The hidden states hold X_s . u_P, then the code; no block changes them. What does not depend on the perturbation is
     computed in `encode_cells` and is its residual [..., S, G_out].
@@ -82,7 +82,7 @@ class PlantedModel(StraightBlocks):
         self.output_features = self.output_genes
         self.perturbations, self.control = tuple(perturbations), control
         self.parts = Parts(*(torch.as_tensor(part, dtype=dtype) for part in parts))
-        self.crosses = bool(parts.crossing.any())
+        self.crosses = bool(parts.between_cells.any())
         self.card: dict[str, Any] = {"kind": kind, "causal": False, "warnings": [], **(card or {})}
         self._known = {name: row for row, name in enumerate(self.perturbations)}
         self._closed = self._opening(self.parts.codes[self._known[control]])
@@ -138,7 +138,7 @@ class PlantedModel(StraightBlocks):
         features = X @ self.parts.sources
         residual = X @ self.parts.linear
         if self.crosses:
-            residual = residual + (_others(X, multiplicity) - X) @ self.parts.crossing
+            residual = residual + (_others(X, multiplicity) - X) @ self.parts.between_cells
         return Encoded(residual, F.pad(features, (0, self.parts.codes.shape[1] - features.shape[-1])), multiplicity)
 
     def decode(self, mixed: Mixed, encoded: Encoded, X: Tensor | None) -> Tensor:
@@ -162,14 +162,14 @@ class PlantedModel(StraightBlocks):
 
         `at` and `derivative` name it (methods.md, The derivative engine).
 
-        Without ReLU: (linear + sum_P g u_P w_P)' for `planted`, linear' for the others; the set term takes `crossing`'
-        from the diagonal, and nothing from the total, to which the other cells give it back. A ReLU multiplies each
-        row by the share of cells whose output is open.
+        Without ReLU: (linear + sum_P g u_P w_P)' for `planted`, linear' for the others; the set term takes
+        `between_cells`' from the diagonal, and nothing from the total, to which the other cells give it back. A ReLU
+        multiplies each row by the share of cells whose output is open.
         """
         X = self.tensor(values)
         matrix = self._matrix(perturbation)
         if derivative == "diagonal" and X.shape[-2] > 1:
-            matrix = matrix - self.parts.crossing
+            matrix = matrix - self.parts.between_cells
         if at == "mean_cell":
             X = X.mean(-2, keepdim=True).expand_as(X)
         output = self._affine(X, perturbation)
@@ -182,13 +182,13 @@ class PlantedModel(StraightBlocks):
         """Return the exact shift of the mean output [..., G_out] when a gene is at zero, or at its mean, in all cells.
 
         Cell s changes by the scalar d_s in that gene, its output before the ReLU by d_s times one row of the cell's own
-        matrix, and through the others by (mean of their d - d_s) times one row of `crossing`.
+        matrix, and through the others by (mean of their d - d_s) times one row of `between_cells`.
         """
         X, number = self.tensor(values), self.genes.index(gene)
         expression = X[..., number, None]
         change = expression.mean(-2, keepdim=True) * (value == "mean") - expression
         moved = change * self._matrix(perturbation)[number]
-        moved = moved + (_others(change, None) - change) * self.parts.crossing[number]
+        moved = moved + (_others(change, None) - change) * self.parts.between_cells[number]
         before = self._affine(X, perturbation)
         return (F.relu(before + moved) - F.relu(before) if self.relu else moved).mean(-2)
 
@@ -335,7 +335,7 @@ def planted_models(
         [*programs, *BACKGROUND], panels, genes=genes, output_genes=outputs, expressed=expressed, seed=seed
     )
     u, w = materials.weights(wired, genes, outputs, seed)
-    linear, crossing = _linear(genes, outputs, (u, w), X, cells.context, seed, context_effect)
+    linear, between_cells = _linear(genes, outputs, (u, w), X, cells.context, seed, context_effect)
     codes = _codes(names, control, programs, panels, d, seed)
     drive = (X @ u).mean(axis=0)
     named = {"genes": genes, "output_genes": outputs, "perturbations": names, "control": control}
@@ -343,7 +343,7 @@ def planted_models(
     return {
         kind: PlantedModel(
             kind,
-            Parts(codes, matrix, u, w, drive, set_term * crossing),
+            Parts(codes, matrix, u, w, drive, set_term * between_cells),
             **named,
             relu=relu,
             set_size=cells.set_size,

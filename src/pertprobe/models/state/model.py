@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.base import Capability, Edit, Encoded, Mixed, Narrow
+from pertprobe.models.base import Capability, Edit, Encoded, LinearEnds, Mixed
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.backbone import final_norm, run_backbone
 from pertprobe.models.state.frozen import StateMap, freeze
@@ -226,7 +226,7 @@ class StateModel:
         """Whether the raw cells are added before the decoder's two last Linears."""
         return self.architecture.predict_residual and self.architecture.output_space == "all"
 
-    def narrow(self) -> Narrow:
+    def linear_ends(self) -> LinearEnds:
         """Return what lies between the outermost Linears.
 
         Where the raw cell X is added before the two last Linears (output space "all"), of X only the first of them is
@@ -236,14 +236,14 @@ class StateModel:
         weights += [self.parameters["final_down_then_up.0.weight"]] if self._adds_cells else []
         last = "final_down_then_up.2" if self._adds_cells else self._last_projection
         width = len(weights[0])
-        return Narrow(
+        return LinearEnds(
             torch.cat(weights),
             self.parameters[f"{last}.weight"],
             self.architecture.output_relu,
             lambda X: torch.cat([self.project_in(X), *(F.linear(X, weight) for weight in weights[1:])], -1),
             lambda projected, batch, multiplicity: self.encode_projected(projected[..., :width], batch, multiplicity),
             lambda pert, encoded, projected: self._read_last(pert, encoded, projected[..., width:]),
-            lambda hidden, rows: self._expand(last, hidden, rows),
+            lambda hidden, rows: self._decode_linear(last, hidden, rows),
         )
 
     def _read_last(self, pert: Tensor, encoded: Encoded, raw: Tensor) -> Tensor:
@@ -254,10 +254,10 @@ class StateModel:
         inner = linear(self.parameters, "final_down_then_up.0", linear(self.parameters, self._last_projection, hidden))
         return self.primitives.activation("final_down_then_up.1", "gelu", inner + raw)
 
-    def _expand(self, last: str, hidden: Tensor, rows: Sequence[int] | None) -> Tensor:
+    def _decode_linear(self, last: str, hidden: Tensor, rows: Sequence[int] | None) -> Tensor:
         """Apply the last Linear, or some of its rows, and the output ReLU."""
         if rows is not None and self.primitives is not LIVE:  # a ReLU that is held has a factor for every output
-            return self._expand(last, hidden, None)[..., list(rows)]
+            return self._decode_linear(last, hidden, None)[..., list(rows)]
         chosen = slice(None) if rows is None else torch.as_tensor(rows, device=self.device)
         output = F.linear(hidden, self.parameters[f"{last}.weight"][chosen], self.parameters[f"{last}.bias"][chosen])
         return self.primitives.activation("output", "relu", output) if self.architecture.output_relu else output
