@@ -95,20 +95,24 @@ def _split(inputs: MeasureInputs, control: "Baseline", name: str, batch: "Tensor
     """Return what is measured of one perturbation."""
     import torch.nn.functional as F
 
-    from pertprobe.interpret.frozen_contributions import gene_routes, ordinary_routes, routes
+    from pertprobe.interpret.frozen_contributions import (
+        attributions,
+        detached_gradient_x_input,
+        ordinary_gradient_x_input,
+    )
     from pertprobe.interpret.jacobian import Point
 
     model, X = control.map.exact, control.map.X
     frozen = model.freeze(X, name, batch)
-    split = routes(control, frozen)
-    genes = gene_routes(control.map, frozen, split.weights)
+    split = attributions(control, frozen)
+    genes = detached_gradient_x_input(control.map, frozen, split.weights)
     first = Point(X[:1], None if batch is None else batch[:1], None)
-    ordinary = ordinary_routes(model, (model.control, name), first, split.weights[:1])
+    ordinary = ordinary_gradient_x_input(model, (model.control, name), first, split.weights[:1])
     predicted = model.predict(X, name, batch)
     found = {
         "delta_y": split.delta_y.mean(0),
-        "through_cells": split.sources[:, SOURCES.index("cells")].mean(0),
-        "sources": split.sources.mean(0),
+        "through_cells": split.contributions[:, SOURCES.index("cells")].mean(0),
+        "sources": split.contributions.mean(0),
         "shares": split.shares,
         "gene_routes": genes.mean(0),
         "agreement": F.cosine_similarity(genes[0], ordinary[0], dim=-1),
