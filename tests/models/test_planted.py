@@ -20,10 +20,10 @@ from pertprobe.interpret.jacobian import (
     panel_jacobian,
     respond,
 )
-from pertprobe.interpret.knockouts import silenced
+from pertprobe.interpret.knockouts import knocked_out
 from pertprobe.models.planted import materials
 from pertprobe.models.planted.closed_form import BACKGROUND, GATE_SCALE, planted_models
-from pertprobe.models.randomised import copies, redrawable
+from pertprobe.models.randomised import randomised_controls, redraw_obstacle
 from pertprobe.probes.panels import pathway_scores
 from pertprobe.seeding import generator
 from pertprobe.statistics.matched import paired_profile_test
@@ -232,7 +232,7 @@ def test_the_exact_knockout_is_the_difference_of_predictions(model, value, pertu
     values = cell_sets().values.astype(np.float64)
     before = model.predict(values, perturbation).mean(1)
     for gene in ("g00", "g10", "g12"):
-        edited = silenced(values, GENES.index(gene), value)
+        edited = knocked_out(values, GENES.index(gene), value)
         expected = model.predict(edited, perturbation).mean(1) - before
         close(model.knockout(values, gene, perturbation, value), expected)
         assert value == "mean" or expected.abs().max() > 1e-2
@@ -415,8 +415,8 @@ def test_faults_are_said_in_words():
 
 
 def test_a_planted_model_has_no_architecture_null(model):
-    assert redrawable(model) == f"{model.kind}: a planted model has no architecture null"
-    assert list(copies(model, 2, cascade=True)) == []
+    assert redraw_obstacle(model) == f"{model.kind}: a planted model has no architecture null"
+    assert list(randomised_controls(model, 2, cascade=True)) == []
     assert model.card["causal"] is False
     assert model.card["d"] == 2.0
 
@@ -535,7 +535,7 @@ def knockout_agreement(world, kind):
     for context, models in world.models.items():
         model, values = models[kind], world.cells[context].values
         before = model.predict(values, model.control).mean((0, 1))
-        after = [model.predict(silenced(values, gene, "zero"), model.control).mean((0, 1)) for gene in genes]
+        after = [model.predict(knocked_out(values, gene, "zero"), model.control).mean((0, 1)) for gene in genes]
         profiles.append((torch.stack(after) - before).numpy())
     r = spearman_matrix(*profiles, genes, genes)
     return paired_profile_test(r, deciles, 999, generator(world.seed, "knockout"))

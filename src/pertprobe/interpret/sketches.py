@@ -38,7 +38,7 @@ from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 
 
-class Sketch(NamedTuple):
+class CountSketch(NamedTuple):
     """A map from n numbers to at most `size`."""
 
     size: int
@@ -61,13 +61,13 @@ class Sketch(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def drawn(n: int, size: int, seed: int, *names: object) -> Sketch:
+def sample_sketch(n: int, size: int, seed: int, *names: object) -> CountSketch:
     """Return the map of n numbers that these names draw; the numbers themselves where they are no more than `size`."""
     if n <= size:
-        return Sketch(n, None, None)
+        return CountSketch(n, None, None)
     rng = generator(seed, "sketch", n, size, *names)
     buckets = torch.as_tensor(rng.integers(size, size=n))
-    return Sketch(size, buckets, torch.as_tensor(2.0 * rng.integers(2, size=n) - 1.0))
+    return CountSketch(size, buckets, torch.as_tensor(2.0 * rng.integers(2, size=n) - 1.0))
 
 
 ENTRIES = 4_000_000
@@ -159,7 +159,7 @@ def routing_sketches(
     for block in _blocks(names):
         codes = encode_each(model, block)
         J = routing_jacobian(model, codes, at.point, memory_gb=how.memory_gb)
-        sketch = drawn(J[0, 0].numel(), how.size, how.seed, "routing")
+        sketch = sample_sketch(J[0, 0].numel(), how.size, how.seed, "routing")
         found = {"routing": sketch.of(J.flatten(2)), "delta_y": _mean_response(model, at.point, codes) - quiet}
         if by_features:
             found["onehot"] = torch.stack(
@@ -171,7 +171,7 @@ def routing_sketches(
 def _by_features(model: Model, name: str, J: Tensor, how: Sketching) -> Tensor:
     """Return the sketch [m] of dY/dfeatures = dY/dcode times the encoder's own derivative; J [G_out, H]."""
     whole = J @ feature_jacobian(model, [name])[0].to(J)
-    return drawn(whole.numel(), how.size, how.seed, "onehot").of(whole.flatten())
+    return sample_sketch(whole.numel(), how.size, how.seed, "onehot").of(whole.flatten())
 
 
 def _mean_response(model: Model, point: Point, codes: Tensor) -> Tensor:
@@ -190,7 +190,7 @@ def causal_sketches(
     to the sketch, some at a time.
     """
     rows, columns = ([listed.index(name) for name in genes] for listed in (model.output_genes, model.genes))
-    sketch = drawn(len(genes) ** 2, how.size, how.seed, "causal", basis(genes))
+    sketch = sample_sketch(len(genes) ** 2, how.size, how.seed, "causal", basis(genes))
     for block in _blocks(names):
         rows_of = _rows_of(model, encode_each(model, block), at.point, columns, how.memory_gb)
         chunk = max(1, ENTRIES // (len(block) * len(at.point.X) * len(columns)))

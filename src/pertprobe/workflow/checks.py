@@ -319,9 +319,9 @@ def _check_programs(
     programs = Programs({})
     before = len(faults)
     with gathering(faults, "programs: "):
-        universe = held | perturbations
+        known_names = held | perturbations
         programs = read_programs(
-            *paths, patterns=section.get("patterns"), lists=section.get("lists"), universe=universe
+            *paths, patterns=section.get("patterns"), lists=section.get("lists"), known_names=known_names
         )
     incomplete = len(faults) > before or len(paths) < len(section.get("gmt", [])) or not perturbations
     if not incomplete:

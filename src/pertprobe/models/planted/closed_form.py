@@ -365,7 +365,7 @@ def _codes(
     """Return the codes [P, H]: zeros | noise | one direction per program | gates of programs and background."""
     others = [name != control for name in names]
     members = materials.membership(names, programs) & np.array(others)[:, None]
-    placed = members * materials.loadings(members[others], d)
+    loaded = members * materials.loadings(members[others], d)
     acting = materials.membership(names, _acting(programs, panels))
     gates = materials.gates(names, list(programs), acting, d, seed)
     nobody = np.zeros((len(names), len(BACKGROUND)), dtype=bool)
@@ -373,7 +373,7 @@ def _codes(
     gates = np.concatenate([gates, background], axis=1)
     gates[names.index(control)] = CONTROL_GATE
     return np.concatenate(
-        [np.zeros_like(gates), materials.noise_codes(names, seed), placed, GATE_SCALE * gates], axis=1
+        [np.zeros_like(gates), materials.noise_codes(names, seed), loaded, GATE_SCALE * gates], axis=1
     )
 
 
