@@ -40,7 +40,9 @@ def without_resume(model):
     """Return the same model as one that cannot be resumed: only what the protocol asks for."""
     names = ("control", "n_layers", "cell_positions", "tensor", "batch_indices", "encode_perturbations",
              "encode_cells", "mix", "decode")  # fmt: skip
-    return SimpleNamespace(**{name: getattr(model, name) for name in names})
+    return SimpleNamespace(
+        **{name: getattr(model, name) for name in names}, capabilities=model.capabilities - {"resume"}
+    )
 
 
 def directions(n, width, seed=0):

@@ -36,11 +36,9 @@ class Whole:
     """The same model, one without linear ends."""
 
     def __init__(self, model):
-        self.model = model
+        self.model, self.capabilities = model, model.capabilities - {"linear_ends"}
 
     def __getattr__(self, name):
-        if name == "linear_ends":
-            raise AttributeError(name)
         return getattr(self.model, name)
 
 

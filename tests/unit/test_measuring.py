@@ -184,6 +184,8 @@ def test_a_model_without_copies_says_why():
 
 def test_a_model_whose_weights_cannot_be_shuffled_has_the_other_copies_alone_and_says_why():
     class Redrawn(MeanShift):
+        capabilities = MeanShift.capabilities | {"redraw"}
+
         def redraw(self, seed, keep=()):
             return Redrawn(seed)
 

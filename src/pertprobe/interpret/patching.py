@@ -69,7 +69,7 @@ class Runs:
 
         The perturbation matters to a model that cannot be resumed and lets its code pass by the layer.
         """
-        if hasattr(self.model, "resume"):
+        if "resume" in self.model.capabilities:
             mixed = self.model.resume(self.layer, states)
         else:
             mixed = self._mix(perturbation, states)

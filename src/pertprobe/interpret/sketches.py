@@ -154,7 +154,7 @@ def routing_sketches(
     the same cells answer, less their answer under the control. onehot [P, m], if asked for `by_features` and where
     codes are made of these: the sketch of dY/dfeatures, mean over sets.
     """
-    by_features = by_features and hasattr(model, "encode_features")
+    by_features = by_features and "code_features" in model.capabilities
     quiet = _mean_response(model, at.point, model.encode_perturbations([model.control]))
     for block in _blocks(names):
         codes = encode_each(model, block)
@@ -205,7 +205,7 @@ def _rows_of(
     model: Model, codes: Tensor, point: Point, columns: Sequence[int], memory_gb: float
 ) -> Callable[[Sequence[int]], Tensor]:
     """Return what gives some rows of the Jacobians, at some columns [P, n_sets, rows, columns]."""
-    if not hasattr(model, "linear_ends"):
+    if "linear_ends" not in model.capabilities:
         return lambda rows: panel_jacobian(model, codes, point, rows, columns, memory_gb=memory_gb).values
     cores = jacobian_cores(model, codes, point, memory_gb=memory_gb)
     return lambda rows: cores.outputs(rows).entries(range(len(rows)), columns)

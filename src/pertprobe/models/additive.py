@@ -46,6 +46,7 @@ class AdditiveModel:
         self.deltas = {name: torch.as_tensor(delta, dtype=dtype) for name, delta in given.items()}
         self.set_size, self.dtype = set_size, dtype
         self.card: dict[str, Any] = {"kind": "additive", "causal": False, "perturbations": len(given), "warnings": []}
+        self.card["no_redraw"] = "additive: the mean shift cannot be re-drawn, so it has no architecture null"
 
     def predict(
         self, values: np.ndarray | Tensor, perturbation: str, batches: np.ndarray | Tensor | Sequence | None = None
@@ -72,10 +73,6 @@ class AdditiveModel:
 
     def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> None:
         """Return None: the mean shift uses no batch labels."""
-
-    def redraw(self, seed: int, keep: Sequence[str] = ()) -> NoReturn:
-        """Refuse: observed means have no architecture to draw again."""
-        raise PertprobeError("additive: the mean shift cannot be re-drawn, so it has no architecture null")
 
     def _no_stages(self, *_: object, **__: object) -> NoReturn:
         """Refuse: the mean shift has no stages."""

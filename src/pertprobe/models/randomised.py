@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError
 from pertprobe.models.base import Model
 from pertprobe.roles import CASCADE, REDRAWN
 from pertprobe.seeding import generator, seed_of
@@ -52,25 +51,17 @@ def randomised_controls(
 def redraw_obstacle(model: Model) -> str:
     """Return why a model has no architecture null, in words; empty where it has one.
 
-    The model itself is asked: a copy is drawn and dropped.
+    A model without the capability `redraw` may say why in its card.
     """
-    if not hasattr(model, "redraw"):
-        return "model cannot be re-drawn: it has no redraw"
-    try:
-        model.redraw(0)
-    except (PertprobeError, NotImplementedError) as error:
-        return str(error) or "model cannot be re-drawn"
-    return ""
+    if "redraw" in model.capabilities:
+        return ""
+    return model.card.get("no_redraw", "model cannot be re-drawn: it has no redraw")
 
 
 def permutation_obstacle(model: Model) -> str:
-    """Return why a model has neither shuffled copies nor a cascade, in words; empty where it has both.
-
-    Besides `redraw` they take `parameters` (name -> weight), `with_parameters(parameters, card)` and
-    `parameters_of(stages) -> names`, as `StateModel` has them.
-    """
-    lacking = [name for name in ("parameters", "with_parameters", "parameters_of") if not hasattr(model, name)]
-    return f"model's weights cannot be shuffled: it has no {' and no '.join(lacking)}" if lacking else ""
+    """Return why a model has neither shuffled copies nor a cascade, in words; empty where it has both."""
+    known = "parameters" in model.capabilities
+    return "" if known else "model's weights cannot be shuffled: it has no parameters"
 
 
 def permuted_weights(model: Model, seed: int, number: int, keep: Sequence[str] = ()) -> Model:

@@ -157,7 +157,7 @@ def spectrum(inputs: MeasureInputs) -> xr.Dataset:
     [at, side]; lanczos_error [at], the largest relative difference of the values found by Lanczos. Nothing for models
     whose Jacobians are not kept as factors (`linear_ends`).
     """
-    if not hasattr(inputs.model, "linear_ends"):
+    if "linear_ends" not in inputs.model.capabilities:
         return xr.Dataset()
     wanted = [inputs.model.control if name == CONTROL else name for name in inputs.settings["at"]]
     found = [_spectrum(inputs, name) for name in counted(wanted, "maps decomposed")]

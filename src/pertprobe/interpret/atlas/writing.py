@@ -94,7 +94,7 @@ def _linear_ends(model: Model) -> LinearEnds:
             f"atlas: the model has no {' and no '.join(lacking)}. An atlas pairs genes with genes at the mean cell of "
             "a set function: leave this model out of atlas.models"
         )
-    if not hasattr(model, "linear_ends"):
+    if "linear_ends" not in model.capabilities:
         raise PertprobeError(
             "atlas: the model has no `linear_ends()` (pertprobe.models.base.LinearEnds), without which whole Jacobians "
             "cannot be kept as factors: leave it out of atlas.models, or ask a panel of genes (targeted_jacobian)"

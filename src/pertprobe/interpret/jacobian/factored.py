@@ -76,7 +76,7 @@ def jacobian_cores(
 
 
 def _factorised(model: Model, point: Point) -> FactorisedModel:
-    if not hasattr(model, "linear_ends"):
+    if "linear_ends" not in model.capabilities:
         raise PertprobeError(
             "model: whole Jacobians are kept as factors, which takes `linear_ends()` (models.base.LinearEnds). "
             "This model has none: ask for few genes (panel_jacobian), or for the whole matrix (explicit_jacobian)"

@@ -27,7 +27,7 @@ def factorised(model: Model, point: Point) -> FactorisedModel:
 
     Raises PertprobeError where the model's `linear_ends` is not the model.
     """
-    has_ends = hasattr(model, "linear_ends")
+    has_ends = "linear_ends" in model.capabilities
     ends = model.linear_ends() if has_ends else _whole(model)
     with torch.no_grad():
         control = model.encode_perturbations([model.control])

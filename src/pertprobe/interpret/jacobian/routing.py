@@ -45,7 +45,7 @@ def feature_jacobian(model: Model, names: Sequence[str]) -> Tensor:
     Raises:
         PertprobeError: the model does not say what its codes are made of.
     """
-    if not hasattr(model, "encode_features") or not hasattr(model, "perturbation_features"):
+    if "code_features" not in model.capabilities:
         raise PertprobeError(
             "model: derivatives by the perturbation's features take `perturbation_features` [perturbations, F] and "
             "`encode_features(features) -> codes`, which this model does not have. Ask for those by the code"

@@ -6,7 +6,7 @@ Source: methods.md, Planted models.
 import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -84,6 +84,7 @@ class PlantedModel(StraightBlocks):
         self.parts = Parts(*(torch.as_tensor(part, dtype=dtype) for part in parts))
         self.crosses = bool(parts.between_cells.any())
         self.card: dict[str, Any] = {"kind": kind, "causal": False, "warnings": [], **(card or {})}
+        self.card["no_redraw"] = f"{kind}: a planted model has no architecture null"
         self._known = {name: row for row, name in enumerate(self.perturbations)}
         self._closed = self._opening(self.parts.codes[self._known[control]])
         self._last: tuple[np.ndarray, Encoded] | None = None
@@ -91,7 +92,7 @@ class PlantedModel(StraightBlocks):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What probes may ask for."""
-        found: set[Capability] = {"predict", "gradient", "stages", "set_function", "affine_map"}
+        found: set[Capability] = {"predict", "gradient", "stages", "set_function", "affine_map", "resume"}
         return frozenset(found | ({"gene_space"} if set(self.genes) <= set(self.output_genes) else set()))
 
     def predict(
@@ -145,10 +146,6 @@ class PlantedModel(StraightBlocks):
         """Return the output [..., S, G_out]; X itself is not read again."""
         output = self._before_relu(mixed, encoded)
         return F.relu(output) if self.relu else output
-
-    def redraw(self, seed: int, keep: Sequence[str] = ()) -> NoReturn:
-        """Refuse: what is set in closed form has no weights to draw again."""
-        raise PertprobeError(f"{self.kind}: a planted model has no architecture null")
 
     def jacobian(
         self,

@@ -34,7 +34,7 @@ class LinearReadoutModel(StraightBlocks, AdditiveModel):
     """Y_s = X_s + r_k R: implements `pertprobe.models.base.Model` with every stage; the hidden states are the code."""
 
     n_layers = 2
-    capabilities: frozenset[Capability] = AdditiveModel.capabilities | {"stages"}
+    capabilities: frozenset[Capability] = AdditiveModel.capabilities | {"stages", "resume"}
 
     def __init__(
         self,

@@ -61,7 +61,8 @@ class StateModel:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What probes may ask for."""
-        found: set[Capability] = {"predict", "gradient", "stages", "affine_map"}
+        found: set[Capability] = {"predict", "gradient", "stages", "affine_map", "linear_ends", "resume"}
+        found |= {"code_features", "redraw", "parameters"}
         if self.architecture.set_function:
             found.add("set_function")
         if self.output_features == self.output_genes and set(self.genes) <= set(self.output_genes):
