@@ -1,6 +1,5 @@
 """The mean shift: Y = X + the perturbation's mean observed change. The baseline whose Jacobian is the identity."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -8,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import PertprobeError, unknown_name
 from pertprobe.models.base import Capability
 
 
@@ -57,8 +56,7 @@ class AdditiveModel:
             PertprobeError: an unknown perturbation, or another number of genes.
         """
         if perturbation not in self.deltas:
-            near = ", ".join(difflib.get_close_matches(perturbation, self.deltas, n=5, cutoff=0.5)) or "none"
-            raise PertprobeError(f"additive: perturbation '{perturbation}' is unknown (near matches: {near})")
+            raise unknown_name("additive: perturbation", perturbation, self.deltas)
         X = self.tensor(values)
         return X + self.deltas[perturbation].to(X.device)
 

@@ -3,7 +3,6 @@
 Source: methods.md, Planted models.
 """
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import PertprobeError, unknown_name
 from pertprobe.models.base import Capability, Encoded, Mixed, StraightBlocks
 from pertprobe.models.planted import materials
 
@@ -130,8 +129,7 @@ class PlantedModel(StraightBlocks):
         """Return the codes [P, H] of the perturbations called `names`; PertprobeError for unknown ones."""
         for name in names:
             if name not in self._known:
-                near = ", ".join(difflib.get_close_matches(name, self._known, n=5, cutoff=0.5)) or "none"
-                raise PertprobeError(f"{self.kind}: perturbation '{name}' is unknown (near matches: {near})")
+                raise unknown_name(f"{self.kind}: perturbation", name, self._known)
         return self.parts.codes[[self._known[name] for name in names]]
 
     def encode_cells(self, X: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None) -> Encoded:

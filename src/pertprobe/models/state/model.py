@@ -1,7 +1,6 @@
 """State Transition models, run natively: stages that are pure functions of tensors."""
 
 import copy
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import PertprobeError, unknown_name
 from pertprobe.models.base import Capability, Edit, Encoded, LinearEnds, Mixed
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.backbone import final_norm, run_backbone
@@ -125,8 +124,7 @@ class StateModel:
         known = {name: row for row, name in enumerate(self.perturbations)}
         for name in names:
             if name not in known:
-                near = ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.5)) or "none"
-                raise PertprobeError(f"model: perturbation '{name}' is unknown (of {len(known)}; near matches: {near})")
+                raise unknown_name("model: perturbation", name, known)
         rows = torch.tensor([known[name] for name in names], dtype=torch.long, device=self.device)
         return self.perturbation_features[rows]
 
