@@ -190,7 +190,9 @@ class Coherence(Each):
 
     def _by_itself(self, inputs: TestInputs, program: str, found: np.ndarray) -> Test:
         scale, random = self._scale(found), self.drawing(inputs, "", program)
-        return coherence(scale * self.matrix, found, self.strength, inputs.permutations, random, held=scale * self.held)
+        return coherence(
+            scale * self.matrix, found, self.strength, inputs.permutations, random, adjusted=scale * self.held
+        )
 
     def _scale(self, found: np.ndarray) -> float:
         return self.scale(len(found)) if self.scale else 1.0

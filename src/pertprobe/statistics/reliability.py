@@ -73,7 +73,7 @@ def jackknife(left_one_out: Floats, level: float) -> tuple[float, float]:
 
 
 BATCH = 2_000_000
-"""Values (resamples x profiles x features) held at once."""
+"""Values (resamples x profiles x features) in memory at once."""
 RELIABLE = 0.1
 """Below this lower bound of a reliability, dividing by it says nothing."""
 
