@@ -193,8 +193,8 @@ def test_routes_do_not_tell_a_mechanism_from_a_lookup():
 
 def test_the_overall_rows_have_no_program_and_the_published_r_beside_them():
     cells, model, _, strength = planted_world()
-    table = run_test("routing_coherence", TestCase(to_test("routing_coherence", subject(measured(model, cells), strength),
-                                                        PROGRAMS, settings=SETTINGS)))  # fmt: skip
+    inputs = to_test("routing_coherence", subject(measured(model, cells), strength), PROGRAMS, settings=SETTINGS)
+    table = run_test("routing_coherence", TestCase(inputs))
     row = rows_of(table, statistic="correlation", adjustment="centred").iloc[0]
     assert row.program == ""
     assert row.estimate > 0.9

@@ -264,7 +264,7 @@ def test_the_quality_gate_is_a_note_for_a_representation_and_closes_a_causal_que
 def test_a_question_that_could_not_be_put_keeps_its_own_reason():
     given = asked("knockout", pair="contexts", quality={"few": GATE})
     few = TestCase(to_test("knockout", given.inputs.subject, {"few": ["p00", "z"]}, given.inputs.reference,
-                        cells=given.inputs.cells, comparison="contexts"), quality={"few": GATE})  # fmt: skip
+                           cells=given.inputs.cells, comparison="contexts"), quality={"few": GATE})  # fmt: skip
     row = rows_of(run_test("knockout", few), role="subject", program="few").iloc[0]
     assert row.reason == "1 knocked-out genes of the program, 3 needed"
 

@@ -243,7 +243,7 @@ UNIFORM = ""
 """The name whose generator draws the uniform null; no program has it."""
 
 
-def coherence_many(
+def coherence_tests(
     similarity: ArrayLike,
     sets: Mapping[str, ArrayLike],
     strength: ArrayLike | None,
@@ -271,7 +271,7 @@ def coherence_many(
         ValueError: a set has fewer than two members, or is called "".
     """
     if UNIFORM in sets:
-        raise ValueError("coherence_many needs a name for every set")
+        raise ValueError("coherence_tests needs a name for every set")
     members = {name: distinct(each) for name, each in sets.items()}
     similarity = np.asarray(similarity, dtype=np.float64)
     if strength is not None:
