@@ -9,7 +9,7 @@ from typing import TypeVar
 
 BLOCK = 8
 """Units that stay together, at least. Probes may compute them in batches of this many, or of a power of 2 that is
-smaller: who shares a batch with whom is then the same for any number of shards, and with it the last bit of every
+smaller: which units share a batch is then the same for any number of shards, and with it the last bit of every
 number."""
 WIDEST, BLOCKS = 128, 12
 """Many units stay together in larger blocks, since every batch reads all weights of a model: at most this many, and at

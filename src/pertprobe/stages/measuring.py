@@ -93,7 +93,7 @@ def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]) -> xr.Dataset:
-    """Measure the models planted beside a model, with its units and cells; `variant` is their kind.
+    """Measure the models planted as a model's controls, with its units and cells; `variant` is their kind.
 
     Source: methods.md, Planted models.
 

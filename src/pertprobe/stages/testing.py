@@ -1,4 +1,4 @@
-"""From measurements to evidence rows: what every test has in common, and the controls beside each row."""
+"""From measurements to evidence rows: what every test has in common, and the controls of each row."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -123,7 +123,7 @@ class TestCase:
 
 
 def run_test(probe: str, case: TestCase) -> pd.DataFrame:
-    """Return the evidence of one probe on one model or pair, with its controls beside it."""
+    """Return the evidence of one probe on one model or pair, with its controls."""
     declaration, inputs = declared(probe), case.inputs
     refused = _refusal(inputs)
     if refused:
@@ -149,7 +149,7 @@ def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> 
 
 
 def _control_rows(probe: str, case: TestCase) -> Iterator[dict[str, Any]]:
-    """Put the question to every copy of the model, and to the models planted beside it."""
+    """Put the question to every copy of the model, and to the models planted as its controls."""
     inputs = case.inputs
     sides = [(inputs.subject.measurement, inputs.reference.measurement if inputs.reference else None)]
     sides.append((case.derived, case.reference_derived))
@@ -157,7 +157,7 @@ def _control_rows(probe: str, case: TestCase) -> Iterator[dict[str, Any]]:
         for name, other in _variants(ours, theirs, inputs):
             role, copy = role_of(name)
             draws = inputs.permutations if role in PLANTED else min(inputs.permutations, COPY_PERMUTATIONS)
-            # What was observed stands beside the subject alone.
+            # What was observed is compared with the subject alone.
             reference = inputs.reference and replace(inputs.reference, measurement=theirs.sel(variant=other, drop=True))
             reference = reference and replace(reference, observed=None)
             subject = replace(inputs.subject, measurement=ours.sel(variant=name, drop=True), observed=None)
@@ -167,7 +167,7 @@ def _control_rows(probe: str, case: TestCase) -> Iterator[dict[str, Any]]:
 
 
 def _variants(ours: xr.Dataset | None, theirs: xr.Dataset | None, inputs: TestInputs) -> list[tuple[str, str]]:
-    """Return the variants beside the model, each with that of the reference it is compared with."""
+    """Return the control variants of the model, each with that of the reference it is compared with."""
     if ours is None or "variant" not in ours.dims:
         return []
     names = [name for name in ours.variant.values.tolist() if name != SUBJECT]

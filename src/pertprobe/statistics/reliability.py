@@ -79,7 +79,7 @@ RELIABLE = 0.1
 
 
 class Ceiling(NamedTuple):
-    """Agreement of two sides beside what their noise allows."""
+    """Agreement of two sides, and the most that their noise allows."""
 
     r: float
     """Mean correlation between set i of one side and set j != i of the other."""
