@@ -4,7 +4,7 @@ import torch
 from measure import Row, against_floor, peak_mb, seconds
 from published import CELLS, control_cells, forward_operations, points, published_model
 
-from pertprobe.batching import dealt
+from pertprobe.batching import assigned
 from pertprobe.interpret.knockouts import knocked_out, knockout_shifts
 
 GENES = 200
@@ -19,7 +19,7 @@ def rows() -> list[Row]:
     codes = model.encode_perturbations([model.control])
     expressed = [gene for gene in range(values.shape[-1]) if values[..., gene].any()][:GENES]
     operations = GENES * forward_operations(CELLS)
-    with torch.no_grad(), dealt(len(model.genes)):  # as jobs measure
+    with torch.no_grad(), assigned(len(model.genes)):  # as jobs measure
         spent, floor = against_floor(lambda: knockout_shifts(model, codes, cells, expressed, "zero"), operations)
     peak = peak_mb()
 

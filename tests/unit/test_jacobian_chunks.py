@@ -5,7 +5,7 @@ import torch
 from slow_jacobian import at_cells, close, codes_of
 from tiny import MeanShift, cell_sets, random_state
 
-from pertprobe.batching import BLOCK, WIDEST, block, block_of, dealt, power_of_2, units_of_shard
+from pertprobe.batching import BLOCK, WIDEST, assigned, batch_block, block_of, power_of_2, units_of_shard
 from pertprobe.interpret.jacobian import (
     cells_point,
     explicit_jacobian,
@@ -93,12 +93,12 @@ def test_many_units_stay_together_in_larger_blocks_and_leave_a_dozen_jobs(n, siz
 
 
 def test_a_job_knows_how_its_units_were_dealt_and_nothing_else_does():
-    with dealt(2024):
-        assert block() == WIDEST
-    assert block() == BLOCK
-    with pytest.raises(ValueError, match="on purpose"), dealt(2024):
+    with assigned(2024):
+        assert batch_block() == WIDEST
+    assert batch_block() == BLOCK
+    with pytest.raises(ValueError, match="on purpose"), assigned(2024):
         raise ValueError("on purpose")
-    assert block() == BLOCK
+    assert batch_block() == BLOCK
 
 
 def test_every_full_batch_has_one_shape_and_nothing_of_the_padding_is_returned():

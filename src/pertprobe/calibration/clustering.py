@@ -22,7 +22,7 @@ from pertprobe.models.planted.gated import gated_models
 from pertprobe.probes import output_clustering as probe
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import seed_of
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.clusters import enrichment, rand_test, same_cluster, ward_clusters
@@ -157,5 +157,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         for words in WAYS:
             programs = drawn(found.strength, words, sizes, seed)
             inputs = asked(NAME, "delta_y", found, None, programs, sizes, seed, settings=SETTINGS)
-            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), declared(NAME).compared_in, words, seed)
+            rows += both_nulls(NAME, run_test(NAME, TestCase(inputs)), declared(NAME).compared_in, words, seed)
     return frame(rows)

@@ -21,7 +21,7 @@ from pertprobe.data.programs import Programs
 from pertprobe.probes import conserved_features as probe
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import seed_of
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.conserved import conservation, conserved_features, halves, ranked
@@ -158,5 +158,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
             programs = drawn(found[0].strength, words, sizes, seed)
             inputs = asked(NAME, "sae_features", *found, programs, sizes, seed, settings=SETTINGS,
                            shared_initialisation=1.0)  # fmt: skip
-            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), declared(NAME).compared_in, words, seed)
+            rows += both_nulls(NAME, run_test(NAME, TestCase(inputs)), declared(NAME).compared_in, words, seed)
     return frame(rows)

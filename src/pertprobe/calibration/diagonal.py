@@ -18,7 +18,7 @@ from pertprobe.calibration.world import CONTEXTS, Measured, World, measured, pas
 from pertprobe.probes import cell_diagonal as probe
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import seed_of
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.stages.verdict import of_planted
 
 NAME = "cell_diagonal"
@@ -94,5 +94,5 @@ def _untrained_rows(
     found: Measured, panels: Mapping[str, Any], words: str, sizes: Sizes, seed: int
 ) -> Iterator[dict[str, Any]]:
     programs = drawn(found.strength, words, sizes, seed)
-    table = run_test(NAME, Asked(question(NAME, found, None, programs, sizes, seed, panels=panels)))
+    table = run_test(NAME, TestCase(question(NAME, found, None, programs, sizes, seed, panels=panels)))
     yield from both_nulls(NAME, table, declared(NAME).compared_in, words, seed)

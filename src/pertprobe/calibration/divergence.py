@@ -20,7 +20,7 @@ from pertprobe.probes import jacobian_divergence as probe
 from pertprobe.probes.base import MeasureInputs, Subject, itself
 from pertprobe.probes.declaration import declared
 from pertprobe.stages.measuring import measure_shard
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, mean_score
@@ -129,6 +129,6 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         rows: list[dict[str, Any]] = []
         for words in WAYS:
             programs = drawn(strength, words, sizes, seed)
-            table = run_test(NAME, Asked(_question(sides, inputs, programs, sizes, seed)))
+            table = run_test(NAME, TestCase(_question(sides, inputs, programs, sizes, seed)))
             rows += both_nulls(NAME, table, declared(NAME).compared_in, words, seed)
     return frame(rows)

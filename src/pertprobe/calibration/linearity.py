@@ -20,7 +20,7 @@ from pertprobe.evidence import used_p
 from pertprobe.probes import knockout_linearity as probe
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import seed_of
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.matched import paired_profile_test
@@ -119,7 +119,7 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
 def _untrained_rows(found: Any, words: str, sizes: Sizes, seed: int) -> Iterator[dict[str, Any]]:
     lost = found.measurements[NAME]["lost"].mean("set").to_series()
     asked = question(NAME, found, None, drawn(lost, words, sizes, seed), sizes, seed)
-    table = run_test(NAME, Asked(asked))
+    table = run_test(NAME, TestCase(asked))
     for statistic, bar in (("agreement", {"note": LINEAR}), ("linearity", NOMINAL)):
         low = used_p(of_programs(table, statistic)).to_numpy() < ALPHA
         yield share(UNTRAINED_FIGURE, NAME, f"{statistic}, {words}, p < 0.05", low, seed=seed, **bar)

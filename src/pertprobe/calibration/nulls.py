@@ -134,7 +134,7 @@ def coherence_nulls(
 
     def test(made: Similar, found: np.ndarray, rng: Generator) -> Test:
         """Test the coherence of a program."""
-        return coherence(made.similarity, found, made.strength, sizes["permutations"], rng, held=made.held)
+        return coherence(made.similarity, found, made.strength, sizes["permutations"], rng, adjusted=made.held)
 
     yield from program_nulls(probe, make, test, sizes, seed, **how)
 

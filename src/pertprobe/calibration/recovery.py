@@ -23,7 +23,7 @@ from pertprobe.probes import regulon_recovery as probe
 from pertprobe.probes.base import MeasureInputs, TestInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import seed_of
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.matched import PairedTest, paired_profile_test
@@ -140,7 +140,7 @@ def _untrained_rows(made: World, found: Measured, words: str, sizes: Sizes, seed
     regulators = sorted(set(many.index[many >= TARGETS[0]]) & set(shift.index))
     strength = pd.Series(np.linalg.norm(shift.loc[regulators], axis=1), index=regulators)
     asked = _question(made, found, drawn(strength, words, sizes, seed), sizes, seed)
-    yield from both_nulls(NAME, run_test(NAME, Asked(asked)), declared(NAME).compared_in, words, seed)
+    yield from both_nulls(NAME, run_test(NAME, TestCase(asked)), declared(NAME).compared_in, words, seed)
 
 
 def _measured(

@@ -22,7 +22,7 @@ from pertprobe.probes import regime_agreement as probe
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.delta_y import strength
 from pertprobe.seeding import generator, seed_of
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.matched import crossed_test, pearson_matrix
@@ -138,5 +138,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         for words in WAYS:
             programs = drawn(found[0].strength, words, sizes, seed)
             inputs = asked(NAME, "delta_y", *found, programs, sizes, seed, settings=SETTINGS, comparison="regimes")
-            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), declared(NAME).compared_in, words, seed)
+            rows += both_nulls(NAME, run_test(NAME, TestCase(inputs)), declared(NAME).compared_in, words, seed)
     return frame(rows)

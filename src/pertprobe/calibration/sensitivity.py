@@ -23,7 +23,7 @@ from pertprobe.probes.base import Subject, itself
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import generator
 from pertprobe.stages.measuring import measure_shard
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.ranks import mid_ranks
@@ -138,5 +138,5 @@ def _untrained_rows(made: World, context: str, sizes: Sizes, seed: int) -> Itera
             f"random_{i}": drawn_program(rng, GENES, expression + 1e-3, confounded) for i in range(sizes["programs"])
         }
         programs = Programs({name: [inputs.cells.genes[j] for j in each] for name, each in sets.items()})
-        table = run_test(NAME, Asked(question_of(NAME, context, subject, inputs, programs, sizes, seed)))
+        table = run_test(NAME, TestCase(question_of(NAME, context, subject, inputs, programs, sizes, seed)))
         yield from both_nulls(NAME, table, declared(NAME).compared_in, _way(confounded), seed)

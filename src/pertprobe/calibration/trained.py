@@ -29,7 +29,7 @@ from pertprobe.models.state.train import train
 from pertprobe.probes.base import members
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import generator
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
@@ -90,7 +90,7 @@ def _measured(
 
 
 def _table(probe: str, made: World, found: list[Measured], sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
-    tables = [run_test(probe, Asked(question(probe, each, None, made.programs, sizes, seed))) for each in found]
+    tables = [run_test(probe, TestCase(question(probe, each, None, made.programs, sizes, seed))) for each in found]
     return family(tables, declared(probe).primary, declared(probe).compared_in)
 
 

@@ -36,7 +36,7 @@ from pertprobe.probes.declaration import declared
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator, seed_of
 from pertprobe.stages.measuring import measure_shard
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 
 FIGURE = "untrained weights as the model"
 WAYS = ("uniform programs", "programs by strength")
@@ -100,7 +100,7 @@ def _probe(
         programs = drawn(strength, way, sizes, seed)
         panels = panels_of(made, len(programs)) if probe == "targeted_jacobian" else {}
         asked = question(probe, mine, other if probe == "knockout" else None, programs, sizes, seed, panels=panels)
-        yield from both_nulls(probe, run_test(probe, Asked(asked)), declared(probe).primary, way, seed)
+        yield from both_nulls(probe, run_test(probe, TestCase(asked)), declared(probe).primary, way, seed)
 
 
 def drawn(strength: pd.Series, way: str, sizes: Mapping[str, Any], seed: int) -> Programs:
@@ -164,7 +164,7 @@ def fresh_tables(
         programs = drawn(strength, way, sizes, seed)
         measurement = with_copies(probe, replace(inputs, programs=programs), seed) if by_program else found
         subject = Subject(measurement, strength, pd.Series(dtype=object))
-        yield way, run_test(probe, Asked(question_of(probe, context, subject, inputs, programs, sizes, seed)))
+        yield way, run_test(probe, TestCase(question_of(probe, context, subject, inputs, programs, sizes, seed)))
 
 
 def with_copies(probe: str, inputs: MeasureInputs, seed: int) -> xr.Dataset:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pertprobe.batching import BLOCK, counted, cut
+from pertprobe.batching import BLOCK, chunked, counted
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret.jacobian import (
@@ -218,4 +218,4 @@ def basis(genes: Sequence[str]) -> str:
 
 def _blocks(names: Sequence[str]) -> Iterator[Sequence[str]]:
     """Return the perturbations whose Jacobians are held at once, which no shard parts."""
-    return counted(cut(names, BLOCK), f"sketches, blocks of {BLOCK} perturbations")
+    return counted(chunked(names, BLOCK), f"sketches, blocks of {BLOCK} perturbations")

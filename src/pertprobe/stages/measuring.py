@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.batching import dealt, units_of_shard
+from pertprobe.batching import assigned, units_of_shard
 from pertprobe.data.programs import run_programs
 from pertprobe.files import atomic
 from pertprobe.models.cards import known_gene_names, read_seen
@@ -32,7 +32,7 @@ def measure_shard(
     cascade: bool = False,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Measure shard `shard` of `shards`: the sorted units are dealt out in blocks (`batching.units_of_shard`).
+    """Measure shard `shard` of `shards`: the sorted units are assigned in blocks (`batching.units_of_shard`).
 
     Each unit is computed by itself, with all cell sets, or together with others of its block: its numbers are the same
     for any number of shards. The axis `variant` holds the model and its re-drawn copies: `redrawn` of each kind, what
@@ -54,7 +54,7 @@ def measure_shard(
     names = units_of_shard(units, shard, shards)
     if not names:
         return xr.Dataset(attrs={"empty": "more shards than units"})
-    with torch.no_grad(), dealt(len(units)):
+    with torch.no_grad(), assigned(len(units)):
         found = {SUBJECT: numbered(module.measure(inputs, names))}
         if NOT_EVALUABLE in found[SUBJECT].attrs:
             return found[SUBJECT]
@@ -94,7 +94,7 @@ def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]) -> xr.Dataset:
-    """Measure the models planted beside a model, with its units and cells; `variant` is their kind.
+    """Measure the models planted as a model's controls, with its units and cells; `variant` is their kind.
 
     Source: methods.md, Planted models.
 

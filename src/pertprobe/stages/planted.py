@@ -1,4 +1,4 @@
-"""The models that stand beside each model of a run as controls, made of its own genes, perturbations and cells."""
+"""The models planted as controls of each model of a run, made of its own genes, perturbations and cells."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -47,7 +47,7 @@ def write_atlas(
         derivative: total, or diagonal (methods.md, The derivative engine).
         dtype: in which numbers are kept; float32 rounds those of a float64 model.
         memory_gb: for a block of cores, and as much again for computing them.
-        shard: whole blocks of the sorted names, as `batching.units_of_shard` deals them.
+        shard: whole blocks of the sorted names, as `batching.units_of_shard` assigns them.
         shards: how many there are.
 
     Raises:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from pertprobe.batching import block, counted, power_of_2
+from pertprobe.batching import batch_block, counted, power_of_2
 from pertprobe.interpret.jacobian.linear_ends import FactorisedModel, hidden
 
 GPU_BATCH = 4096
@@ -80,7 +80,7 @@ def chunks(
 
 def batch_limit(like: Tensor) -> int:
     """Return the most perturbations in one batch on a tensor's device: on a CPU those that any job has together."""
-    return GPU_BATCH if like.is_cuda else block()
+    return GPU_BATCH if like.is_cuda else batch_block()
 
 
 def next_power_of_2(n: int) -> int:
