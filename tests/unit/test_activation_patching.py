@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from null_worlds import bound, found_planted, strength_shuffled
-from null_worlds import found as found_in_worlds
 from tiny import MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
@@ -465,17 +463,3 @@ def test_pairs_have_no_rows():
     found = subject(measured(inputs).isel(variant=0, drop=True))
     question = to_test("activation_patching", found, PLANTED, reference=found)
     assert list(ask("activation_patching", question)) == []
-
-
-@pytest.mark.parametrize("confounded", [False, True])
-def test_nothing_is_found_in_a_null_world(confounded):
-    assert max(found_in_worlds("activation_patching", 100, confounded=confounded).values()) <= bound(100)
-
-
-def test_in_a_null_world_strength_must_be_held():
-    counts = found_in_worlds("activation_patching", 100, confounded=True, spoilt=strength_shuffled)
-    assert counts["ten"] > bound(100)
-
-
-def test_what_is_planted_in_a_world_is_found():
-    assert found_planted("activation_patching", 40, 10) >= 30

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from null_answers import at_most, false_positives, planted_found
 from scipy.stats import spearmanr
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
@@ -309,19 +308,3 @@ def test_contexts_read_in_another_space_do_not_choose_the_knocked_out_genes():
     alone = to_measure(MeanShift(), own, settings=settings, contexts=(own,))
     beside = to_measure(MeanShift(), own, settings=settings, contexts=(own, embedded))
     assert knockout.units(beside) == knockout.units(alone)
-
-
-def test_in_worlds_without_signal_no_program_agrees_with_itself(tmp_path):
-    found = false_positives("knockout", "agreement", tmp_path)
-    assert max(found.values()) <= at_most()
-
-
-def test_genes_that_agree_are_found(tmp_path):
-    found, shift = planted_found("knockout", "agreement", tmp_path)
-    assert found > 0.9
-    assert shift == pytest.approx(3, abs=0.4)
-
-
-def test_highly_expressed_genes_would_agree_were_expression_not_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(knockout_questions, "expression_groups", lambda _, genes: np.zeros(len(genes), dtype=int))
-    assert false_positives("knockout", "agreement", tmp_path, worlds=30)["confounded"] > at_most(30)

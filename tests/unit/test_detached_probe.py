@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from null_worlds import bound, found, found_planted, strength_shuffled
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
@@ -265,16 +264,3 @@ def test_perturbations_that_no_model_knows_are_faults_of_the_config():
     assert faults[0].startswith("probes.detached_jacobian.at: 'x22' is no perturbation of m.")
     assert faults[1].startswith("probes.input_sensitivity.perturbation: 'zz' is no perturbation of m.")
     assert list(_unknown_perturbations({"probes": {"detached_jacobian": {"at": ["x2"]}}}, {"m": random_state()})) == []
-
-
-@pytest.mark.parametrize("confounded", [False, True])
-def test_nothing_is_found_in_a_null_world(confounded):
-    assert max(found("detached_jacobian", confounded=confounded).values()) <= bound()
-
-
-def test_in_a_null_world_strength_must_be_held():
-    assert found("detached_jacobian", 100, confounded=True, spoilt=strength_shuffled)["ten"] > 2 * bound(100)
-
-
-def test_what_is_planted_in_a_world_is_found():
-    assert found_planted("detached_jacobian", 40, 8) >= 30

@@ -1,6 +1,5 @@
 """input_sensitivity: measurement, rows, figure, and the page that says what derivatives are worth."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from null_worlds import bound, found, found_planted
 from test_report import Checked
 from tiny import GENES, PERTURBATIONS, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
@@ -207,21 +205,3 @@ def test_a_model_without_stages_is_refused_and_the_page_says_why():
     rows = run_test("input_sensitivity", Asked(asked(found)))
     assert not rows.evaluable.any()
     assert set(rows.program) == set(PROGRAMS)
-
-
-@pytest.mark.parametrize("confounded", [False, True])
-def test_nothing_is_found_in_a_null_world(confounded):
-    assert max(found("input_sensitivity", confounded=confounded).values()) <= bound()
-
-
-def test_in_a_null_world_expression_must_be_held():
-    def spoilt(given):
-        """Return what is given with each gene expressed as another."""
-        cells = given["cells"]
-        return {**given, "cells": replace(cells, values=cells.values[..., ::-1], hash="")}
-
-    assert found("input_sensitivity", 100, confounded=True, spoilt=spoilt)["ten"] > 2 * bound(100)
-
-
-def test_what_is_planted_in_a_world_is_found():
-    assert found_planted("input_sensitivity", 40, 6) >= 36

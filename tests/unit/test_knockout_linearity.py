@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from null_answers import at_most, false_positives, planted_found
 from slow_jacobian import STATES
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
@@ -14,7 +13,7 @@ from pertprobe.data.programs import Programs
 from pertprobe.interpret.jacobian import cells_point, explicit_jacobian
 from pertprobe.interpret.knockouts import knockout_predictions, knockout_shifts, silenced
 from pertprobe.models.planted.closed_form import planted_models
-from pertprobe.probes import knockout_linearity, knockout_questions
+from pertprobe.probes import knockout_linearity
 from pertprobe.probes.base import Subject, TableInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
@@ -229,24 +228,3 @@ def test_the_table_has_a_row_for_each_gene_and_set():
 def test_a_pair_is_not_asked():
     inputs = to_test("knockout_linearity", subject(drawn(1.0)), {"P": MANY[:6]}, reference=subject(drawn(1.0)))
     assert not list(ask("knockout_linearity", inputs))
-
-
-@pytest.mark.parametrize("statistic", ["agreement", "linearity"])
-def test_in_worlds_without_signal_no_program_is_foretold_better(statistic, tmp_path):
-    found = false_positives("knockout_linearity", statistic, tmp_path)
-    assert max(found.values()) <= at_most()
-
-
-def test_genes_that_are_foretold_are_found(tmp_path):
-    found, shift = planted_found("knockout_linearity", "agreement", tmp_path)
-    assert found > 0.9
-    assert shift == pytest.approx(3, abs=0.4)
-
-
-def test_what_cells_lose_most_of_would_pass_were_it_not_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(knockout_questions, "expression_groups", lambda _, genes: np.zeros(len(genes), dtype=int))
-    pool = knockout_linearity._pool
-    monkeypatch.setattr(knockout_linearity, "_pool", lambda *given: pool(*given)._replace(strength=None))
-    for statistic in ("agreement", "linearity"):
-        found = false_positives("knockout_linearity", statistic, tmp_path, worlds=30)
-        assert found["confounded"] > at_most(30), statistic

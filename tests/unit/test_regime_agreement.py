@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from nulls import BOUND, false_positives, found_planted, shuffled_strength
 from tiny import rows_of, subject, to_test
 
 from pertprobe import evidence
@@ -217,16 +216,3 @@ def test_the_figure_shows_perturbations_and_programs_or_says_why_not():
     empty = pd.DataFrame(columns=regime_agreement.TABLED)
     nothing = regime_agreement.draw(DrawInputs(rows, {}, Programs(PROGRAMS), {}, {"perturbations": empty}))
     assert "Nothing could be tested" in nothing.axes[0].texts[0].get_text()
-
-
-@pytest.mark.parametrize("confounded", [False, True])
-def test_nothing_is_found_where_regimes_agree_in_strength_alone(confounded):
-    assert max(false_positives("regime_agreement", confounded=confounded).values()) <= BOUND
-
-
-def test_programs_by_strength_are_found_where_strength_is_not_held():
-    assert false_positives("regime_agreement", confounded=True, change=shuffled_strength, worlds=60)[10] > 2 * BOUND
-
-
-def test_members_that_agree_more_are_found_in_null_worlds():
-    assert found_planted("regime_agreement", members=8, d=3) > 0.9

@@ -12,6 +12,7 @@ from pertprobe import evidence
 from pertprobe.data.programs import Panel
 from pertprobe.probes import load_probe
 from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.stages import testing
 from pertprobe.stages.measuring import COPIES_NOTE
 from pertprobe.stages.testing import COPY_PERMUTATIONS, Asked, run_test
@@ -112,7 +113,7 @@ def copy_numbers(rows):
 def test_the_rows_of_a_copy_are_those_of_the_same_question_put_to_it(probe):
     """The slow way: the copy as if it were the model, named by its role; the draws are the model's own."""
     question_ = question(probe)
-    table, module, inputs = run_test(probe, question_), load_probe(probe), question_.inputs
+    table, inputs = run_test(probe, question_), question_.inputs
     for name, other in (("shuffled_2", "shuffled_3"), ("redrawn_3", "redrawn_1")):
         alone = to_test(
             probe,
@@ -121,7 +122,7 @@ def test_the_rows_of_a_copy_are_those_of_the_same_question_put_to_it(probe):
             inputs.reference and subject(inputs.reference.measurement.sel(variant=other, drop=True)),
             settings=inputs.settings, panels=inputs.panels, cells=inputs.cells, comparison=inputs.comparison,
         ).as_role(name.split("_")[0], int(name.split("_")[1]))  # fmt: skip
-        expected = evidence.frame(module.controlled(alone))
+        expected = evidence.frame(ask(probe, alone))
         found = table[(table.role == name.split("_")[0]) & (table["copy"] == int(name[-1]))]
         pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
         assert len(expected)
@@ -190,16 +191,15 @@ def pairs_compared(monkeypatch, shared):
     for each in (ours, theirs):
         each["who"] = ("variant", each.variant.values)
     seen = []
-    module = load_probe("pert_embedding")
 
     def spy(inputs):
         seen.append((str(inputs.subject.measurement.who.values), str(inputs.reference.measurement.who.values)))
         return iter(())
 
-    monkeypatch.setattr(module, "controlled", spy)
+    monkeypatch.setattr(load_probe("pert_embedding"), "questions", spy)
     run_test("pert_embedding", asked("pert_embedding", ours, reference=theirs, pair="regimes",
                                      shared_initialisation=shared))  # fmt: skip
-    return seen
+    return seen[1:]  # the models themselves are asked first
 
 
 def test_copies_of_a_pair_have_a_common_seed_only_where_the_models_share_their_initialisation(monkeypatch):
