@@ -93,11 +93,10 @@ def same_rows(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 
 
 def shards_change_nothing(probe: str, folder: Path) -> None:
-    """Any number of jobs measures the same numbers, bit by bit."""
+    """Any number of jobs measures the same numbers, bit by bit, of the model and of its copies."""
     inputs = to_measure(probe, state(0))
-    whole, *cut = (gather([measure_shard(probe, inputs, i, n) for i in range(n)]) for n in (1, 3))
-    for other in cut:
-        xr.testing.assert_identical(other, whole)
+    cut = gather([measure_shard(probe, inputs, i, 3, redrawn=1) for i in range(3)])
+    xr.testing.assert_identical(cut, gather([sides(probe)[""].measurement]))
 
 
 def every_axis_is_labelled(probe: str, folder: Path) -> None:
@@ -222,6 +221,15 @@ def a_copy_is_asked_the_same_sets(probe: str, folder: Path) -> None:
         mine, same = (each[columns].drop(columns="role").reset_index(drop=True) for each in (own, copy))
         pd.testing.assert_frame_equal(same, mine)
         assert set(copy.role) <= {"redrawn"}
+        assert set(copy.adjustment) <= {"centred"}
+        assert set(copy.statistic) <= set(declared(probe).control_statistics)
+
+
+def what_is_not_asked_has_no_rows(probe: str, folder: Path) -> None:
+    """A pair of a kind that is not declared, and a copy of a model in it, have no rows."""
+    for comparison in {"contexts", "regimes"} - set(declared(probe).pairs):
+        asked = to_test(probe, comparison, *(sides(probe)[kind].subject for kind in ("", comparison)), folder)
+        assert [*ask(probe, asked), *ask(probe, asked.as_role("redrawn", 1))] == []
 
 
 def a_pair_turned_round_agrees_as_much(probe: str, folder: Path) -> None:
@@ -325,12 +333,13 @@ OF_QUESTIONS: dict[str, Callable[[str, Path], None]] = {
     "reason": a_question_that_cannot_be_put_has_a_row_with_a_reason,
     "constant": a_constant_measurement_has_an_answer_or_a_reason,
     "copy": a_copy_is_asked_the_same_sets,
+    "unasked": what_is_not_asked_has_no_rows,
     "turned": a_pair_turned_round_agrees_as_much,
     "digest": the_digest_follows_every_function,
 }
 OF_MEASUREMENTS: dict[str, Callable[[str, Path], None]] = {
     "shards": shards_change_nothing,
-    "labels": every_axis_is_labelled,
+    "axes": every_axis_is_labelled,
     "read": what_is_declared_is_read,
 }
 OF_CODES: dict[str, Callable[[str, Path], None]] = {"never": never_trained_perturbations_have_no_say}

@@ -118,11 +118,6 @@ def test_a_model_without_a_partner_says_so_and_other_comparisons_are_not_asked()
         assert [list(each) for each in rows] == [[], []]
 
 
-def test_perturbations_never_trained_in_either_model_are_left_out():
-    row = row_of(asked(never=NAMES[:2]), "conserved")
-    assert (row.n, row.n_background) == (6, 38)
-
-
 def test_references_are_the_responses_and_the_co_expression_of_both_contexts():
     genes = [*NAMES[:36], *(f"g{i}" for i in range(14))]
     rng, data = np.random.default_rng(5), []

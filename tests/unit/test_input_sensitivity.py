@@ -20,7 +20,7 @@ from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.probes.sensitivity_figure import sensitivity_figure, untrained
 from pertprobe.report import sensitivity_page as page
-from pertprobe.stages.measuring import gather, measure_shard, write_measurement
+from pertprobe.stages.measuring import measure_shard, write_measurement
 from pertprobe.stages.testing import Asked, run_test
 
 SETTINGS = {"perturbation": "control", "noise": [0.1, 1, 10], "draws": 3, "copy_sets": 1}
@@ -57,12 +57,6 @@ def test_copies_are_measured_on_fewer_sets(measurement):
     assert copies.variant.values.tolist() == ["redrawn_1", "shuffled_1", "redrawn_2", "shuffled_2"]
     assert np.isfinite(copies["gradient"].isel(set=0)).all()
     assert copies["gradient"].isel(set=1).isnull().all()
-
-
-def test_one_shard_measures_and_the_others_are_empty():
-    inputs = to_measure(random_state(), settings=SETTINGS)
-    shards = [measure_shard("input_sensitivity", inputs, number, 2) for number in (0, 1)]
-    xr.testing.assert_identical(gather(shards), gather(shards[:1]))
 
 
 def test_another_perturbation_gives_other_numbers(measurement):
@@ -111,11 +105,6 @@ def test_the_most_sensitive_inputs_rank_highest(measurement):
     estimates = rows.set_index("program").estimate
     assert estimates["top"] == pytest.approx(10.5 / 12)
     assert estimates["last"] == pytest.approx(1.5 / 12)
-
-
-def test_a_pair_has_no_rows(measurement):
-    inputs = asked(measurement, reference=subject(measurement))
-    assert list(ask("input_sensitivity", inputs)) == []
 
 
 def test_the_figure_is_drawn(measurement, tmp_path):

@@ -15,7 +15,6 @@ from pertprobe.interpret.knockouts import knockout_predictions, knockout_shifts,
 from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.probes import knockout_linearity
 from pertprobe.probes.base import Subject, TableInputs
-from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.statistics.reliability import curvature, fit
 
@@ -171,17 +170,6 @@ def test_profiles_that_are_foretold_pass_and_those_that_share_one_profile_do_not
     assert rows_of(shared_only, statistic="agreement").reason.str.contains("mean r 0.[6-9]").all()
 
 
-def test_every_program_has_its_rows_and_says_why_it_has_not():
-    found = evaluated(drawn(1.0), {"P": MANY[:6], "few": MANY[:2], "none": ["nobody"]})
-    assert set(rows_of(found, statistic="agreement").program) == {"P", "few", "none"}
-    few = rows_of(found, statistic="agreement", program="few").iloc[0]
-    assert not few.evaluable
-    assert few.reason == "2 knocked-out genes of the program, 3 needed"
-    of_programs = set(declared("knockout_linearity").statistics) - {"agreement_all_genes"}
-    assert set(rows_of(found, program="P").statistic) == of_programs
-    assert len(rows_of(found, statistic="agreement_all_genes")) == 1
-
-
 def test_linearity_is_tested_against_genes_that_lose_as_much():
     """Where knock-outs are the less linear the more is lost, a program of what is lost most is no exception."""
     made = drawn(3.0)
@@ -223,8 +211,3 @@ def test_the_table_has_a_row_for_each_gene_and_set():
     expected = 1 - ((shift - predicted)[others] ** 2).sum() / (shift[others] ** 2).sum()
     assert row.explained == pytest.approx(float(expected), rel=1e-4)
     assert row.lost == pytest.approx(cell_sets().values[1, :, 4].mean(), rel=1e-5)
-
-
-def test_a_pair_is_not_asked():
-    inputs = to_test("knockout_linearity", subject(drawn(1.0)), {"P": MANY[:6]}, reference=subject(drawn(1.0)))
-    assert not list(ask("knockout_linearity", inputs))

@@ -92,16 +92,6 @@ def test_agreement_needs_four_shared_perturbations():
     assert [row["reason"] for row in rows] == ["3 shared perturbations, 4 needed"] * 2
 
 
-def test_copies_and_planted_models_are_asked_for_coherence_alone():
-    one = to_test("output_clustering", subject(measured(responses())), PROGRAMS, settings=SETTINGS)
-    rows = list(ask("output_clustering", one.as_role("redrawn", 1)))
-    assert {(row["statistic"], row["adjustment"]) for row in rows} == {("coherence", "centred")}
-    pair = to_test("output_clustering", subject(measured(responses())), PROGRAMS, subject(measured(responses())),
-                   settings=SETTINGS)  # fmt: skip
-    rows = list(ask("output_clustering", pair.as_role("redrawn", 1)))
-    assert {row["statistic"] for row in rows} == {"consistency", "cluster_agreement"}
-
-
 def test_responses_without_any_difference_are_an_answer():
     table = asked(np.zeros((40, 20)), settings={"clusters": "silhouette", "umap": False})
     row = rows_of(table, statistic="co_clustering", program="planted").iloc[0]

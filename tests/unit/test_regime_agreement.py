@@ -11,7 +11,6 @@ from pertprobe.data.programs import Programs
 from pertprobe.plots import DrawInputs
 from pertprobe.probes import regime_agreement
 from pertprobe.probes.base import Subject, TableInputs
-from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.stages.decomposition import decomposition, mean_r
 from pertprobe.stages.testing import Asked, run_test
@@ -121,11 +120,6 @@ def test_all_perturbations_together_are_one_row():
     assert row.ceiling > 0.8
 
 
-def test_perturbations_never_trained_in_either_model_are_left_out():
-    row = row_of(asked(*responses(), never=NAMES[:2]), "alike")
-    assert (row.n, row.n_background) == (6, 38)
-
-
 def test_a_model_without_a_partner_says_so_and_one_with_a_partner_answers_in_the_pair():
     alone = to_test("regime_agreement", subject(sets_of(responses()[0])), PROGRAMS, settings={"partners": []})
     rows = list(ask("regime_agreement", alone))
@@ -135,13 +129,6 @@ def test_a_model_without_a_partner_says_so_and_one_with_a_partner_answers_in_the
     contexts = asking(*responses(), comparison="contexts")
     for inputs in (paired, contexts, contexts.as_role("redrawn"), alone.as_role("redrawn")):
         assert list(ask("regime_agreement", inputs)) == []
-
-
-@pytest.mark.parametrize("role", ["redrawn", "planted"])
-def test_copies_and_planted_models_are_asked_what_the_model_is_asked(role):
-    table = evidence.frame(ask("regime_agreement", asking(*responses()).as_role(role)))
-    assert set(table.statistic) == set(declared("regime_agreement").statistics)
-    assert set(table.adjustment) == {"centred"}
 
 
 def test_models_that_share_an_initialisation_are_not_judged():

@@ -239,15 +239,6 @@ def test_copies_are_silenced_alone_on_one_set():
     assert "variant" not in found["jacobian"].dims
 
 
-def test_shards_do_not_change_numbers():
-    inputs = to_measure(random_state(), settings=SETTINGS)
-    with torch.no_grad():
-        whole, first, second = (measure_shard("regulon_recovery", inputs, *each) for each in ((0, 1), (0, 2), (1, 2)))
-    for part in (first, second):
-        for name in whole.data_vars:
-            np.testing.assert_array_equal(whole[name].sel(perturbation=part.perturbation), part[name])
-
-
 def test_the_planted_mechanism_is_found_and_neither_lookup_nor_co_variation(tmp_path):
     cells = cells_of()
     models = planted_models(genes=MANY, perturbations=MANY[:20], control="ctrl", cells=cells, programs={"P": MANY[:6]})

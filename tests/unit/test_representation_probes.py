@@ -95,12 +95,6 @@ def test_perturbations_never_trained_leave_the_family(probe):
     assert not untrained.evaluable
 
 
-def test_results_do_not_depend_on_the_order_of_perturbations(probe):
-    found = measured(probe, codes())
-    a, b = (asked(probe, each) for each in (found, found.isel(perturbation=slice(None, None, -1))))
-    pd.testing.assert_frame_equal(a, b)
-
-
 def test_two_models_with_the_same_similarities_are_consistent(probe):
     values = codes()
     turned = values @ np.linalg.qr(np.random.default_rng(5).normal(size=(20, 20)))[0]

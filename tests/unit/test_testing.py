@@ -175,16 +175,6 @@ def test_copies_are_given_fewer_permutations_and_planted_models_as_many(monkeypa
     assert COPY_PERMUTATIONS >= 499
 
 
-def test_copies_and_model_are_compared_with_the_same_sets():
-    same = measured("pert_embedding", 0, 3.0)
-    names = ["subject", "redrawn_1"]
-    twice = xr.concat([same.assign_coords(variant=[name]) for name in names], "variant")
-    rows = controlled(run_test("pert_embedding", asked("pert_embedding", twice)), "pert_embedding", program="P")
-    numbers = ["estimate", "null_mean", "null_sd", "effect", "p", "p_stratified"]
-    assert rows[numbers].nunique().max() == 1
-    assert not rows_of(rows, role="subject").exceeds_redrawn.any()
-
-
 def pairs_compared(monkeypatch, shared):
     """Return the copies of a pair that were compared, by what is left on the axis `variant` of both."""
     ours, theirs = (variants("pert_embedding", beside(), seed) for seed in (0, 50))
