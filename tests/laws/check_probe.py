@@ -45,6 +45,8 @@ from pertprobe.stages.measuring import gather, measure_shard
 from pertprobe.workflow import digest
 
 Law = Callable[[Path], None]
+NUMBERED = {"set", "half", "draw", "layer", "rank"}
+"""Axes whose places are their labels."""
 KEYS = ["statistic", "adjustment", "role", "program", "panel"]
 
 
@@ -100,7 +102,10 @@ def shards_change_nothing(probe: str, folder: Path) -> None:
 
 
 def every_axis_is_labelled(probe: str, folder: Path) -> None:
-    """A measurement has labels on every axis."""
+    """A measurement has labels on every axis; what a probe hands over without is numbered, which fits no names."""
+    with torch.no_grad():
+        handed = _measure(probe, to_measure(probe, state(0)))
+    assert {dim for dim in handed.dims if dim not in handed.coords} <= NUMBERED
     found = sides(probe)[""].measurement
     assert NOT_EVALUABLE not in found.attrs, found.attrs
     assert [dim for dim in found.dims if dim not in found.coords] == []
@@ -160,13 +165,13 @@ def _named_anew(given: Subject) -> Subject:
 def cores_change_nothing(probe: str, folder: Path) -> None:
     """Measured and tested on two cores, evidence is the same."""
     comparison = comparisons(declared(probe))[-1]
-    before = torch.get_num_threads()
+    alone, before = expected(probe, comparison), torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with threadpool_limits(2):
             mine = side(probe, state(0)).subject
             asked = to_test(probe, comparison, mine, sides(probe)[comparison].subject, folder)
-            same_rows(evidence.frame(ask(probe, asked)), expected(probe, comparison))
+            same_rows(evidence.frame(ask(probe, asked)), alone)
     finally:
         torch.set_num_threads(before)
 

@@ -20,7 +20,7 @@ from pertprobe.probes.worlds import default_settings
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import by_strength, uniform
 
-UNITS, SIZES = 70, (5, 10)
+UNITS, FEW, MANY = 70, 5, 10
 ALPHA, ERROR = 0.05, 0.001
 KINDS = {"targeted_jacobian": ("", "co_expressed")}
 """Probe -> the kinds of world that it draws, where it draws several."""
@@ -33,9 +33,9 @@ def bound(worlds: int) -> float:
 
 
 def false_positives(probe: str, kind: str, worlds: int, folder: Path, *, held: bool = True) -> dict[str, float]:
-    """Return program -> share of null worlds that find it, drawn from all units alike, or by their confounder.
+    """Return share of null worlds that find a program of few units drawn alike, and one of many by their confounder.
 
-    Where the confounder is not held, programs that are drawn by it.
+    Where the confounder is not held, that one alone.
     """
     found = defaultdict(list)
     for seed in range(worlds):
@@ -49,10 +49,9 @@ def false_positives(probe: str, kind: str, worlds: int, folder: Path, *, held: b
 
 def _programs(rng: np.random.Generator, world: World, uniformly: bool) -> Iterator[tuple[str, list[str]]]:
     names, confounder = world.confounder.index.to_numpy(), world.confounder.to_numpy()
-    for n in SIZES:
-        if uniformly:
-            yield f"uniform {n}", names[uniform(rng, n, UNITS)].tolist()
-        yield f"confounded {n}", names[by_strength(rng, n, confounder)].tolist()
+    if uniformly:
+        yield "uniform", names[uniform(rng, FEW, UNITS)].tolist()
+    yield "confounded", names[by_strength(rng, MANY, confounder)].tolist()
 
 
 def found_planted(probe: str, kind: str, worlds: int, folder: Path, *, members: int = 8, d: float = 3.0) -> float:
