@@ -320,8 +320,7 @@ def planted_models(
         PertprobeError: cells lack a gene, or a panel's program is not defined.
     """
     panels = panels or {}
-    if unknown := sorted({panel["program"] for panel in panels.values()} - set(programs)):
-        raise PertprobeError(f"planted: panels of programs that are not defined: {', '.join(unknown)}")
+    _check_programs(panels, programs)
     outputs = tuple(genes if output_genes is None else output_genes)
     names = tuple(perturbations) if control in perturbations else (*perturbations, control)
     X = cells.for_genes(tuple(genes)).values.reshape(-1, len(genes)).astype(np.float64)
@@ -332,21 +331,17 @@ def planted_models(
     u, w = materials.weights(wired, genes, outputs, seed)
     linear, between_cells = _linear(genes, outputs, (u, w), X, cells.context, seed, context_effect)
     codes = _codes(names, control, programs, panels, d, seed)
-    drive = (X @ u).mean(axis=0)
-    named = {"genes": genes, "output_genes": outputs, "perturbations": names, "control": control}
+    parts = [codes, u, w, (X @ u).mean(axis=0), set_term * between_cells]
+    named = {"genes": genes, "output_genes": outputs, "perturbations": names, "control": control, "relu": relu}
     card = {"d": d, "seed": seed, "set_term": set_term, "relu": relu, "context": cells.context}
-    return {
-        kind: PlantedModel(
-            kind,
-            Parts(codes, matrix, u, w, drive, set_term * between_cells),
-            **named,
-            relu=relu,
-            set_size=cells.set_size,
-            dtype=dtype,
-            card={**card, "perturbations": len(names)},
-        )
-        for kind, matrix in linear.items()
-    }
+    named |= {"set_size": cells.set_size, "dtype": dtype, "card": {**card, "perturbations": len(names)}}
+    return {kind: PlantedModel(kind, Parts(parts[0], matrix, *parts[1:]), **named) for kind, matrix in linear.items()}
+
+
+def _check_programs(panels: Mapping[str, Mapping[str, Any]], programs: Mapping[str, Collection[str]]) -> None:
+    """Raise PertprobeError for panels whose program is not defined."""
+    if unknown := sorted({panel["program"] for panel in panels.values()} - set(programs)):
+        raise PertprobeError(f"planted: panels of programs that are not defined: {', '.join(unknown)}")
 
 
 def _codes(
