@@ -45,21 +45,26 @@ def decomposed(frozen: StateMap, name: str, batch: Tensor | None, k: int, rng: n
     code, models = frozen.exact.encode_perturbations([name])[0], (frozen.model, frozen.exact)
     jacobians = [shift_factors(model, code, point) for model in models]
     whole = [each.svd(min(each.left.shape[-2:])) for each in jacobians]
-    mine, other = (Singular(*(part[0] for part in each)) for each in whole)
+    detached, ordinary = (Singular(*(part[0] for part in each)) for each in whole)
     layers = range(frozen.exact.n_layers + 1)
     ranks = [[svdvals(layer_jacobian(model, code, point, layer)[0]) for layer in layers] for model in models]
     product = jacobians[0].inner_products(jacobians[1])
     size = jacobians[0].squared_norms() * jacobians[1].squared_norms()
     found = lanczos(shift_operator(frozen), k, rng).values
     return Spectrum(
-        mine.values[:k],
-        mine.inputs[:k],
-        mine.outputs[:, :k].mT,
-        torch.stack([effective_rank(each.values) for each in (mine, other)]),
+        detached.values[:k],
+        detached.inputs[:k],
+        detached.outputs[:, :k].mT,
+        torch.stack([effective_rank(each.values) for each in (detached, ordinary)]),
         torch.stack([torch.stack([effective_rank(values) for values in each]) for each in ranks]),
         _over(product, size.sqrt())[0],
-        torch.stack([overlap(mine.inputs[:k], other.inputs[:k]), overlap(mine.outputs.mT[:k], other.outputs.mT[:k])]),
-        _over((mine.values[:k] - found.to(mine.values)).abs().max(), mine.values[0]),
+        torch.stack(
+            [
+                overlap(detached.inputs[:k], ordinary.inputs[:k]),
+                overlap(detached.outputs.mT[:k], ordinary.outputs.mT[:k]),
+            ]
+        ),
+        _over((detached.values[:k] - found.to(detached.values)).abs().max(), detached.values[0]),
     )
 
 

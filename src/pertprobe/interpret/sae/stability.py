@@ -65,8 +65,8 @@ class Side(NamedTuple):
 class Matching(NamedTuple):
     """Pairs of features, one-to-one."""
 
-    ours: Integers
-    theirs: Integers
+    subject: Integers
+    partner: Integers
     correlation: Floats
     cosine: Floats
     """Of the decoder directions."""
@@ -79,7 +79,7 @@ MEASURED = (
 """Columns of a summary that are nan where nothing could be said."""
 
 
-def stability(ours: Dictionary, theirs: Dictionary, rng: Generator, m: int = DRAWS) -> Stability:
+def stability(subject: Dictionary, partner: Dictionary, rng: Generator, m: int = DRAWS) -> Stability:
     """Match the features of two SAEs and compare with matchings under permuted perturbations.
 
     The statistic is the mean Pearson correlation of matched features over (model, perturbation), after each model's
@@ -91,8 +91,8 @@ def stability(ours: Dictionary, theirs: Dictionary, rng: Generator, m: int = DRA
     that a single perturbation drives finds a perfect partner by chance, so that no bound common to all would do.
 
     Args:
-        ours: the SAE in question.
-        theirs: another of the same models.
+        subject: the SAE in question.
+        partner: another of the same models.
         rng: numpy's generator.
         m: matchings under the null; bounded as WORK says.
 
@@ -106,20 +106,20 @@ def stability(ours: Dictionary, theirs: Dictionary, rng: Generator, m: int = DRA
     Raises:
         ValueError: the profiles are not of the same models and perturbations.
     """
-    rows = ours.profiles.sort_index().index
-    if not rows.equals(theirs.profiles.sort_index().index):
+    rows = subject.profiles.sort_index().index
+    if not rows.equals(partner.profiles.sort_index().index):
         raise ValueError("stability needs profiles of the same models and perturbations")
-    sides, blocks = [_side(each, rows) for each in (ours, theirs)], _exchangeable(rows)
+    sides, blocks = [_side(each, rows) for each in (subject, partner)], _exchangeable(rows)
     counts = {"n": rows.get_level_values("perturbation").nunique()}
-    for suffix, side, given in zip(("", "_other"), sides, (ours, theirs), strict=True):
+    for suffix, side, given in zip(("", "_other"), sides, (subject, partner), strict=True):
         counts |= {f"features{suffix}": len(side.names), f"left_out{suffix}": len(given.directions) - len(side.names)}
     reason = _reason(sides, blocks)
     if reason:
-        return Stability({**counts, **dict.fromkeys(MEASURED, np.nan), "reason": reason}, _table(ours))
+        return Stability({**counts, **dict.fromkeys(MEASURED, np.nan), "reason": reason}, _table(subject))
     found = _match(*sides, np.arange(len(rows)))
     null = [_match(*sides, _relabelled(blocks, rng)) for _ in range(_draws(m, sides))]
     numbers = _measured(found, null, blocks)
-    return Stability({**counts, **numbers, "reason": ""}, _table(ours, _pairs(sides, found, null)))
+    return Stability({**counts, **numbers, "reason": ""}, _table(subject, _pairs(sides, found, null)))
 
 
 def stability_tables(
@@ -196,11 +196,11 @@ def _reason(sides: list[Side], blocks: list[Integers]) -> str:
     return "" if all(len(side.names) for side in sides) else "no feature varies over perturbations"
 
 
-def _match(ours: Side, theirs: Side, order: Integers) -> Matching:
+def _match(subject: Side, partner: Side, order: Integers) -> Matching:
     """Pair the features so that the sum of their correlations is largest, the rows of the second taken in an order."""
-    correlation = ours.values.T @ theirs.values[order]
+    correlation = subject.values.T @ partner.values[order]
     i, j = linear_sum_assignment(correlation, maximize=True)
-    cosine = (ours.directions[i] * theirs.directions[j]).sum(axis=1)
+    cosine = (subject.directions[i] * partner.directions[j]).sum(axis=1)
     return Matching(i, j, correlation[i, j].clip(-1, 1), cosine)
 
 
@@ -231,24 +231,24 @@ def _pairs(sides: list[Side], found: Matching, null: list[Matching]) -> pd.DataF
     """Return the matched features of the first SAE, each beside its own correlations under the null."""
     own = np.full((len(null), len(sides[0].names)), np.nan)
     for row, each in zip(own, null, strict=True):
-        row[each.ours] = each.correlation
-    own = own[:, found.ours]
+        row[each.subject] = each.correlation
+    own = own[:, found.subject]
     p = ((own >= found.correlation - 1e-10).sum(axis=0) + 1) / (len(null) + 1)
     columns = {
-        "matched": sides[1].names[found.theirs],
+        "matched": sides[1].names[found.partner],
         "correlation": found.correlation,
         "null_mean": pd.DataFrame(own).mean().to_numpy(),
         "p": p,
         "q": benjamini_hochberg(p),
         "decoder_cosine": found.cosine,
     }
-    return pd.DataFrame(columns, index=sides[0].names[found.ours])
+    return pd.DataFrame(columns, index=sides[0].names[found.subject])
 
 
-def _table(ours: Dictionary, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return a row for every feature of ours; one without a partner is matched with nothing."""
+def _table(subject: Dictionary, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return a row for every feature of the subject; one without a partner is matched with nothing."""
     unmatched = {"matched": "", **dict.fromkeys(("correlation", "null_mean", "p", "q", "decoder_cosine"), np.nan)}
-    table = pd.DataFrame(unmatched, index=pd.Index(ours.profiles.columns, name="feature"))
+    table = pd.DataFrame(unmatched, index=pd.Index(subject.profiles.columns, name="feature"))
     if pairs is not None:
         table.loc[pairs.index, list(pairs.columns)] = pairs
     return table.reset_index()
