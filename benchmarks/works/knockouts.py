@@ -5,7 +5,7 @@ from measure import Row, against_floor, peak_mb, seconds
 from published import CELLS, control_cells, forward_operations, points, published_model
 
 from pertprobe.batching import assigned
-from pertprobe.interpret.knockouts import knockout_shifts, silenced
+from pertprobe.interpret.knockouts import knocked_out, knockout_shifts
 
 GENES = 200
 SINGLE = 20
@@ -26,7 +26,7 @@ def rows() -> list[Row]:
     def one_by_one() -> None:
         """Predict with one gene silenced after the other."""
         for gene in expressed[:SINGLE]:
-            model.predict(silenced(values, gene, "zero"), model.control).mean(-2)
+            model.predict(knocked_out(values, gene, "zero"), model.control).mean(-2)
 
     slow = seconds(one_by_one) * GENES / SINGLE
     note = f"median of 3; all of them expressed; the loop on {SINGLE}, scaled"

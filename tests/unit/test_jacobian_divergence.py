@@ -33,14 +33,12 @@ def measured(model, cells, **more):
 
 
 class Whole:
-    """The same model, one that does not narrow."""
+    """The same model, one without linear ends."""
 
     def __init__(self, model):
-        self.model = model
+        self.model, self.capabilities = model, model.capabilities - {"linear_ends"}
 
     def __getattr__(self, name):
-        if name == "narrow":
-            raise AttributeError(name)
         return getattr(self.model, name)
 
 

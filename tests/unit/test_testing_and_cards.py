@@ -16,13 +16,13 @@ from pertprobe.data.cells import context_source, response_source
 from pertprobe.data.control_genes import control_genes
 from pertprobe.errors import PertprobeError
 from pertprobe.models.cards import (
+    known_gene_names,
     model_card,
     model_names,
     own_split,
     perturbation_table,
     read_cards,
     read_seen,
-    universe,
 )
 from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.declaration import declared
@@ -202,7 +202,7 @@ def test_what_a_model_itself_says_is_in_its_card_and_knows_no_other_model(tmp_pa
     }  # fmt: skip
     card = json.loads(json.dumps(model_card("m", models, {"context": "a", "regime": "b"}, tmp_path / "cells.h5ad")))
     assert {key: card[key] for key in names} == names
-    assert universe([names]) == universe([card])
+    assert known_gene_names([names]) == known_gene_names([card])
 
 
 def test_a_model_whose_genes_the_cells_lack_is_refused(tmp_path):
@@ -232,7 +232,7 @@ def test_cards_answer_the_evaluability_table(files):
     found = read_cards(entries, [files.card], [files.seen])["m"]
     assert "ctrl" not in found["perturbations"]
     assert (found["context"], found["regime"], found["seen"]["x1"]) == ("line_a", "zeroshot", "here")
-    assert universe([json.loads(files.card.read_text())]) == sorted({*NAMES, *GENES})
+    assert known_gene_names([json.loads(files.card.read_text())]) == sorted({*NAMES, *GENES})
 
 
 def test_a_cells_entry_says_where_cells_are():

@@ -16,7 +16,7 @@ from pertprobe.calibration.table import frame
 from pertprobe.calibration.untrained import both_nulls, fresh, fresh_tables
 from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of, world
 from pertprobe.data.programs import Programs
-from pertprobe.models.planted.linear_readout import placed
+from pertprobe.models.planted.linear_readout import solve_loadings
 from pertprobe.models.planted.materials import noise_codes
 from pertprobe.probes import activation_patching as probe
 from pertprobe.probes.base import Subject, itself
@@ -93,7 +93,7 @@ def power(sizes: Sizes, seed: int) -> pd.DataFrame:
 def _planted_test(rng: Generator, n: int, d: float, permutations: int) -> Test:
     """Test codes in which held-out members recover d sd more, read out as they are; strength is drawn apart."""
     inside, named = (np.arange(UNITS)[:, None] < size for size in (n, n // 2))
-    codes = placed(noise_codes(NAMES, codes_seed(rng)), inside, named, d)
+    codes = solve_loadings(noise_codes(NAMES, codes_seed(rng)), inside, named, d)
     shares = Layer(codes, np.eye(codes.shape[1])).shares(named[:, 0])
     strength = rng.lognormal(0, generators.SPREAD, UNITS)
     pool = np.arange(n // 2, UNITS)

@@ -12,7 +12,7 @@ import xarray as xr
 from pertprobe.batching import assigned, units_of_shard
 from pertprobe.data.programs import run_programs
 from pertprobe.files import atomic
-from pertprobe.models.cards import read_seen, universe
+from pertprobe.models.cards import known_gene_names, read_seen
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, averaged
 from pertprobe.probes.declaration import declared
@@ -41,7 +41,7 @@ def measure_shard(
     """
     import torch  # here, so that gathering and testing start without it
 
-    from pertprobe.models.randomised import copies
+    from pertprobe.models.randomised import randomised_controls
 
     module, declaration = load_probe(probe), declared(probe)
     lacking = sorted(declaration.needs - inputs.model.capabilities)
@@ -58,7 +58,8 @@ def measure_shard(
         found = {SUBJECT: numbered(module.measure(inputs, names))}
         if NOT_EVALUABLE in found[SUBJECT].attrs:
             return found[SUBJECT]
-        for name, model in copies(inputs.model, redrawn, declaration.keep, seed, cascade=cascade) if redrawn else ():
+        controls = randomised_controls(inputs.model, redrawn, declaration.keep, seed, cascade=cascade)
+        for name, model in controls if redrawn else ():
             asked = replace(inputs, model=model, role=role_of(name)[0], sae=None, pca=None)
             found[name] = numbered(module.measure(asked, names))
     return variants(found).assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
@@ -72,11 +73,11 @@ def numbered(measured: xr.Dataset) -> xr.Dataset:
 
 def _about_copies(model: Any) -> str:
     """Return what the architecture null of a model lacks, and why; empty where it lacks nothing."""
-    from pertprobe.models.randomised import redrawable, shufflable
+    from pertprobe.models.randomised import permutation_obstacle, redraw_obstacle
 
-    if reason := redrawable(model):
+    if reason := redraw_obstacle(model):
         return f"no architecture null: {reason}"
-    return f"no shuffled copies: {reason}" if (reason := shufflable(model)) else ""
+    return f"no shuffled copies: {reason}" if (reason := permutation_obstacle(model)) else ""
 
 
 def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -187,5 +188,5 @@ def measure_inputs(asked: Mapping[str, Any], files: Mapping[str, Any], names: Ma
     """
     found = {**asked, "seen": read_seen(files["seen"]).to_dict(), "responses": read_responses(files.get("responses"))}
     if "programs" in asked:
-        found["programs"] = run_programs(files.get("programs", []), asked["programs"], universe([names]))
+        found["programs"] = run_programs(files.get("programs", []), asked["programs"], known_gene_names([names]))
     return found

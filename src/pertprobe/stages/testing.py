@@ -11,7 +11,7 @@ import xarray as xr
 from pertprobe import evidence
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.programs import read_panels, run_programs
-from pertprobe.models.cards import read_card, read_seen, universe
+from pertprobe.models.cards import known_gene_names, read_card, read_seen
 from pertprobe.probes.base import NOT_EVALUABLE, Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
@@ -225,7 +225,7 @@ def read_test_case(probe: str, model: str, reference: str, files: Any, question:
     """
     subject, card = _subject(files, "")
     other, other_card = _subject(files, "reference_") if reference else (None, {})
-    programs = run_programs(files.programs, question["programs"], universe([card]))
+    programs = run_programs(files.programs, question["programs"], known_gene_names([card]))
     names = sorted(set(card["perturbations"]) - {card["control"]})
     settings = question["programs"]
     inputs = TestInputs(
