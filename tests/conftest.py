@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import shape_checks  # noqa: F401 before the package, whose calls it checks
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("PERTPROBE_SHARED") or ROOT.parent / "shared").resolve()

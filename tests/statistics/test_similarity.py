@@ -42,7 +42,7 @@ def test_spearman_matrix_transposes_with_its_arguments():
 
 
 def test_cosine_of_a_zero_profile_is_zero():
-    similarity = cosine_similarity([[0.0, 0.0], [3.0, 4.0], [-6.0, -8.0], [1e-200, 0.0]])
+    similarity = cosine_similarity(np.array([[0.0, 0.0], [3.0, 4.0], [-6.0, -8.0], [1e-200, 0.0]]))
     assert similarity[0].tolist() == [0, 0, 0, 0]
     np.testing.assert_allclose(similarity[1], [0, 1, -1, 0.6])
 

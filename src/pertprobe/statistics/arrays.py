@@ -1,7 +1,19 @@
 """What arrays of numbers are called here."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from pertprobe.shapes import Integer, Like, Num, Shaped
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
+Members = Integer[Like, " member"] | Sequence[int]
+"""Positions of units."""
+PerUnit = Num[Like, " unit"] | Sequence[float]
+"""A number of each unit: a score, or its effect strength."""
+Labels = Shaped[Like, " unit"] | Sequence[int]
+"""A cluster, a decile, or another group of each unit."""
+Pairwise = Num[Like, "unit unit"]
+"""A number of each pair of units: a similarity."""

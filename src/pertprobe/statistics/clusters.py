@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.shapes import Array, Float, Integer
+from pertprobe.statistics.arrays import Floats, Integers, Labels, Members, Pairwise, PerUnit
 from pertprobe.statistics.permutation import Test, summary, with_stratified_null
 from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.sets import orders_within, strength_blocks
@@ -39,7 +40,9 @@ class Enrichment(NamedTuple):
         return float(benjamini_hochberg(self.p).min())
 
 
-def ward_clusters(similarity: ArrayLike, number: int | Literal["silhouette"], distance: Distance = "chord") -> Integers:
+def ward_clusters(
+    similarity: Pairwise, number: int | Literal["silhouette"], distance: Distance = "chord"
+) -> Integer[Array, " unit"]:
     """Return the cluster [P] of each perturbation, numbered from 0 in order of size, cut from a tree by Ward.
 
     Perturbations that do nothing, whose cosines are all 0, are alike.
@@ -60,7 +63,7 @@ def ward_clusters(similarity: ArrayLike, number: int | Literal["silhouette"], di
     return _by_size(_best_cut(tree, apart) if number == "silhouette" else fcluster(tree, number, "maxclust"))
 
 
-def _best_cut(tree: Floats, apart: Floats) -> Integers:
+def _best_cut(tree: Floats, apart: Floats) -> Integer[Array, " unit"]:
     """Return the clusters of the largest mean silhouette; one cluster where all distances are alike."""
     from sklearn.metrics import silhouette_score  # here: only the tests of clusters need scikit-learn
 
@@ -71,20 +74,20 @@ def _best_cut(tree: Floats, apart: Floats) -> Integers:
     return max(parted, key=lambda labels: silhouette_score(apart, labels, metric="precomputed"))
 
 
-def _by_size(labels: Integers) -> Integers:
+def _by_size(labels: Integer[Array, " unit"]) -> Integer[Array, " unit"]:
     """Number clusters from 0, the largest first; equal ones in the order of their first member."""
     found, first, counts = np.unique(labels, return_index=True, return_counts=True)
     order = np.lexsort((first, -counts))
     return np.argsort(order)[np.searchsorted(found, labels)]
 
 
-def same_cluster(labels: ArrayLike) -> Floats:
+def same_cluster(labels: Labels) -> Float[Array, "unit unit"]:
     """Return 1 where two perturbations share a cluster, 0 elsewhere [P, P]."""
     labels = np.asarray(labels)
     return (labels[:, None] == labels).astype(np.float64)
 
 
-def enrichment(labels: ArrayLike, members: ArrayLike) -> Enrichment:
+def enrichment(labels: Labels, members: Members) -> Enrichment:
     """Return how many members [n] lie in each cluster, and the chance of so many under any n of the perturbations.
 
     One-sided hypergeometric test over the perturbations that were clustered. It takes every perturbation for equally
@@ -96,7 +99,7 @@ def enrichment(labels: ArrayLike, members: ArrayLike) -> Enrichment:
     return Enrichment(counts, scipy.stats.hypergeom.sf(counts - 1, labels.size, sizes, members.size))
 
 
-def adjusted_rand(first: ArrayLike, second: ArrayLike) -> float:
+def adjusted_rand(first: Labels, second: Labels) -> float:
     """Return the adjusted Rand index of two clusterings [P] of the same perturbations (Hubert & Arabie 1985).
 
     Two clusterings without a choice (one cluster, or each perturbation its own) agree: 1.
@@ -105,7 +108,13 @@ def adjusted_rand(first: ArrayLike, second: ArrayLike) -> float:
     return float(_adjusted_rand(first, second, np.arange(first.size)[None])[0])
 
 
-def rand_test(first: ArrayLike, second: ArrayLike, strength: ArrayLike | None, m: int, rng: Generator) -> Test:
+def rand_test(
+    first: Labels,
+    second: Labels,
+    strength: PerUnit | None,
+    m: int,
+    rng: Generator,
+) -> Test:
     """Test whether two clusterings [P] agree more than with the labels of the second exchanged.
 
     p: among all perturbations. p_stratified: among perturbations of like strength, in blocks of neighbouring ranks, so
@@ -132,6 +141,6 @@ def _adjusted_rand(first: Integers, second: Integers, orders: Integers) -> Float
     return np.ones(len(orders)) if most == expected else (joint - expected) / (most - expected)
 
 
-def _pairs(counts: ArrayLike) -> Floats:
+def _pairs(counts: ArrayLike) -> Floats | np.float64:
     counts = np.asarray(counts, dtype=np.float64)
     return counts * (counts - 1) / 2

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.shapes import Array, Float, Integer, Like, Num
+from pertprobe.statistics.arrays import Floats, Integers, Members, PerUnit
 from pertprobe.statistics.permutation import Test, permutation_test, summary, with_stratified_null
 from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import orders_within, strength_basis, strength_blocks
@@ -33,14 +34,19 @@ class Conserved(NamedTuple):
         return np.isfinite(self.r)
 
 
-def feature_correlations(x: ArrayLike, y: ArrayLike) -> Floats:
+def feature_correlations(x: Num[Like, "unit feature"], y: Num[Like, "unit feature"]) -> Float[Array, " feature"]:
     """Return Spearman's r of each feature [F] of two models [P, F]; nan where it is constant in one."""
     x, y = (_standardised_ranks(np.asarray(side, dtype=np.float64)) for side in (x, y))
     return (x * y).sum(axis=0)
 
 
 def conserved_features(
-    x: ArrayLike, y: ArrayLike, strength: ArrayLike | None, bound: float, m: int, rng: Generator
+    x: Num[Like, "unit feature"],
+    y: Num[Like, "unit feature"],
+    strength: PerUnit | None,
+    bound: float,
+    m: int,
+    rng: Generator,
 ) -> Conserved | None:
     """Correlate each feature of one model with itself in another, and count those above a bound.
 
@@ -117,14 +123,19 @@ class Grams(NamedTuple):
     """[P, P]: unit i of the first with unit j of the second."""
 
     @classmethod
-    def of(cls, x: Floats, y: Floats) -> "Grams":
+    def of(cls, x: Float[Array, "unit feature"], y: Float[Array, "unit feature"]) -> "Grams":
         """Return those of profiles [P, F], each brought to length 1 so that none weighs more; zero ones stay."""
         x, y = _directions(x), _directions(y)
         return cls(x @ x.T, y @ y.T, x @ y.T)
 
 
 def conservation(
-    x: ArrayLike, y: ArrayLike, members: ArrayLike, strength: ArrayLike | None, m: int, rng: Generator
+    x: Num[Like, "unit feature"],
+    y: Num[Like, "unit feature"],
+    members: Members,
+    strength: PerUnit | None,
+    m: int,
+    rng: Generator,
 ) -> Test:
     """Test whether the features that half of the members load in one model are those the other half loads in another.
 
@@ -162,12 +173,14 @@ def _without_strength(features: Floats, strength: ArrayLike) -> Floats:
     return features - basis @ (basis.T @ features)
 
 
-def ranked(n_units: int, strength: ArrayLike | None) -> Integers:
+def ranked(n_units: int, strength: PerUnit | None) -> Integers:
     """Return the rank of each unit's strength [n_units], that of its position where there is none."""
     return np.argsort(np.arange(n_units) if strength is None else np.argsort(np.asarray(strength), kind="stable"))
 
 
-def halves(units: Integers, rank: Integers) -> tuple[Integers, Integers]:
+def halves(
+    units: Integer[Array, "*set member"], rank: Integer[Array, " unit"]
+) -> tuple[Integer[Array, "*set naming"], Integer[Array, "*set scored"]]:
     """Return which of each set of units [..., n] name features, and which are scored: every other one by rank.
 
     Of an odd number one more is scored.
@@ -176,7 +189,9 @@ def halves(units: Integers, rank: Integers) -> tuple[Integers, Integers]:
     return ordered[..., 1::2], ordered[..., ::2]
 
 
-def without_each(x: ArrayLike, y: ArrayLike, members: ArrayLike, strength: ArrayLike | None) -> Floats:
+def without_each(
+    x: Num[Like, "unit feature"], y: Num[Like, "unit feature"], members: Members, strength: PerUnit | None
+) -> Float[Array, " member"]:
     """Return the statistic of `conservation` without each of the members [n], three or more; for the jackknife."""
     members = np.unique(np.asarray(members, dtype=np.intp))
     sets = np.stack([np.delete(members, i) for i in range(members.size)])
@@ -209,7 +224,7 @@ def _directions(profiles: Floats) -> Floats:
     return np.divide(profiles, length, out=np.zeros_like(profiles), where=length > 0)
 
 
-def standardised(values: ArrayLike) -> Floats:
+def standardised(values: Num[Like, "unit feature"]) -> Float[Array, "unit feature"]:
     """Return each feature [P, F] less its mean over perturbations, in its standard deviations; 0 where constant."""
     values = _levelled(np.asarray(values, dtype=np.float64))
     centred = values - values.mean(axis=0)

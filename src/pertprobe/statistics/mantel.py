@@ -9,7 +9,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.shapes import Like, Num
+from pertprobe.statistics.arrays import Floats, Integers, Pairwise, PerUnit
 from pertprobe.statistics.permutation import SEPARABLE, Test, summary
 from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import orders_within, pairs_without_strength, strength_blocks
@@ -19,12 +20,12 @@ ORDERS = 1000
 
 
 def mantel(
-    similarity_a: ArrayLike,
-    similarity_b: ArrayLike,
+    similarity_a: Pairwise,
+    similarity_b: Num[Like, "other_unit other_unit"],
     m: int,
     rng: Generator,
     correlation: Literal["pearson", "spearman"] = "pearson",
-    strength: ArrayLike | None = None,
+    strength: PerUnit | None = None,
 ) -> Test:
     """Correlate two similarity matrices [P, P] of the same perturbations over pairs i < j; permute the labels of one.
 
@@ -58,7 +59,7 @@ def _stratified(test: Test, a: Floats, b: Floats, strength: ArrayLike, m: int, r
     if len(blocks) < 2 or p_min > SEPARABLE:
         return test._replace(note="strength not separable")
     a, b = (_standardised(pairs_without_strength(each, strength), "pearson") for each in (a, b))
-    sizes = np.diff([*range(0, m, ORDERS), m])
+    sizes = np.diff([*range(0, m, ORDERS), m]).tolist()
     orders = (order for size in sizes for order in orders_within(blocks, len(a), size, rng))
     estimate = _product(a, b, np.arange(len(a)))
     within = summary(estimate, np.array([_product(a, b, order) for order in orders]), np.inf, m)

@@ -9,7 +9,8 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
-from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.shapes import Array, Bool, Float, Integer, Like, Num
+from pertprobe.statistics.arrays import Floats, Integers, Labels, Members, Pairwise, PerUnit
 from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.sets import strength_basis
 
@@ -32,12 +33,12 @@ class PairedTest(NamedTuple):
 
 
 def paired_profile_test(
-    r: ArrayLike,
-    deciles: ArrayLike,
+    r: Pairwise,
+    deciles: Labels,
     m: int,
     rng: Generator,
-    members: ArrayLike | None = None,
-    usable: ArrayLike | None = None,
+    members: Members | None = None,
+    usable: Bool[Like, " unit"] | None = None,
 ) -> PairedTest:
     """Test r_ii against r_ij: `r` [n, n] correlates profile i in context A with profile j in context B.
 
@@ -153,8 +154,12 @@ MOST_STRATA = 10
 
 
 def pearson_matrix(
-    a: ArrayLike, b: ArrayLike, a_outputs: ArrayLike, b_outputs: ArrayLike, left_out: ArrayLike | None = None
-) -> Floats:
+    a: Num[Like, "first output"],
+    b: Num[Like, "second output"],
+    a_outputs: Integer[Like, " first"] | Sequence[int],
+    b_outputs: Integer[Like, " second"] | Sequence[int],
+    left_out: Members | None = None,
+) -> Float[Array, "first second"]:
     """Correlate profile i of `a` [n, G] and j of `b` [m, G] over outputs without those of i and j: [n, m].
 
     Sums over all outputs, less the terms of the one or two that are left out.
@@ -202,7 +207,7 @@ def _at(profiles: Floats, outputs: Integers, rows: bool = False) -> Floats:
     return np.where(outputs >= 0, values, 0.0)
 
 
-def without_strength(r: ArrayLike, strength_a: ArrayLike, strength_b: ArrayLike) -> Floats:
+def without_strength(r: Pairwise, strength_a: PerUnit, strength_b: PerUnit) -> Float[Array, "unit unit"]:
     """Return r [n, n] less what the two strengths explain: a_i' C b_j, least squares over pairs i != j.
 
     a_i and b_j are polynomials in the rank of the unit's strength in each model. The matched pairs have no say, so that
@@ -215,7 +220,7 @@ def without_strength(r: ArrayLike, strength_a: ArrayLike, strength_b: ArrayLike)
     return r - a @ coefficients.reshape(a.shape[1], b.shape[1]) @ b.T
 
 
-def strata(strength: ArrayLike) -> Integers:
+def strata(strength: PerUnit) -> Integer[Array, " unit"]:
     """Return the stratum [n] of each unit: up to MOST_STRATA of like strength, of STRATUM units or more each."""
     order = np.argsort(np.asarray(strength), kind="stable")
     number = int(np.clip(order.size // STRATUM, 1, MOST_STRATA))
@@ -225,7 +230,12 @@ def strata(strength: ArrayLike) -> Integers:
 
 
 def crossed_test(
-    r: ArrayLike, strength_a: ArrayLike, strength_b: ArrayLike, m: int, rng: Generator, members: ArrayLike | None = None
+    r: Pairwise,
+    strength_a: PerUnit,
+    strength_b: PerUnit,
+    m: int,
+    rng: Generator,
+    members: Members | None = None,
 ) -> PairedTest:
     """Test r_ii against r_ij, j of like strength: `paired_profile_test`, stratified by strength.
 

@@ -10,10 +10,10 @@ from math import nan, perm, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import gammainc, gammaincc, ndtr
 
-from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.shapes import Array, Float, Integer
+from pertprobe.statistics.arrays import Floats, Integers, Pairwise, PerUnit
 
 NO_SKEW = 1.6e-5
 """Skewness below which a Pearson type III distribution is taken for a normal one, as scipy takes it."""
@@ -53,7 +53,7 @@ class PairSums(NamedTuple):
     """Trace of A^3."""
 
     @classmethod
-    def of(cls, similarity: ArrayLike) -> "PairSums":
+    def of(cls, similarity: Pairwise) -> "PairSums":
         """Sum up a symmetric matrix [N, N]; one matrix product."""
         a = np.array(similarity, dtype=np.float64)
         np.fill_diagonal(a, 0.0)
@@ -104,7 +104,7 @@ class PairSums(NamedTuple):
         }
 
 
-def score_moments(scores: ArrayLike, n: int) -> Moments:
+def score_moments(scores: PerUnit, n: int) -> Moments:
     """Return the moments of the mean of n of N scores [N] drawn without replacement.
 
     Irwin & Kendall 1944, Ann Eugenics 12:138."""
@@ -151,12 +151,14 @@ GATHER_COST = 100
 """Multiplications in a matrix product that take as long as gathering one pair."""
 
 
-def pair_means(similarity: Floats, sets: Integers) -> Floats:
+def pair_means(similarity: Float[Array, "unit unit"], sets: Integer[Array, "set member"]) -> Float[Array, " set"]:
     """Return the mean of a symmetric `similarity` [P, P] over the pairs of each set: sets [k, n] -> [k]."""
     return prefix_pair_means(similarity, sets, [sets.shape[1]])[0]
 
 
-def prefix_pair_means(similarity: Floats, sets: Integers, sizes: Sequence[int]) -> Floats:
+def prefix_pair_means(
+    similarity: Float[Array, "unit unit"], sets: Integer[Array, "set member"], sizes: Sequence[int]
+) -> Float[Array, "size set"]:
     """Return the same for the first s units of each set, for every s of `sizes` (two or more): [len(sizes), k].
 
     Pairs up to the size where it is dear are gathered once for all sizes; each larger size costs a matrix product.

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike
 
-from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.shapes import Array, Float, Integer
+from pertprobe.statistics.arrays import Floats, Integers, Members, Pairwise, PerUnit
 from pertprobe.statistics.moments import Moments, PairSums, pair_means, prefix_pair_means, score_moments, tail
 from pertprobe.statistics.sets import (
     pairs_without_strength,
@@ -73,9 +73,9 @@ def randomised(test: Test, u: float) -> float:
 
 def permutation_test(
     score_of_sets: ScoreOfSets,
-    members: ArrayLike,
+    members: Members,
     n_units: int,
-    strength: ArrayLike | None,
+    strength: PerUnit | None,
     m: int,
     rng: Generator,
     adjusted_score_of_sets: ScoreOfSets | None = None,
@@ -103,8 +103,8 @@ def permutation_test(
 def stratified(
     test: Test,
     adjusted_score_of_sets: ScoreOfSets,
-    members: Integers,
-    strength: ArrayLike,
+    members: Integer[Array, " member"],
+    strength: PerUnit,
     m: int,
     rng: Generator,
     rows: int = 20_000,
@@ -130,7 +130,7 @@ def stratified(
     return test._replace(p_used="p_stratified", **{name: getattr(matched, name) for name in used})
 
 
-def summary(estimate: float, null: Floats, arrangements: float, m: int) -> Test:
+def summary(estimate: float, null: Float[Array, " draw"], arrangements: float, m: int) -> Test:
     """Return the unstratified test of an estimate against draws of its null, exact where `arrangements` <= m.
 
     Scores within 1e-10 of the larger magnitude count as tied: sums in another order must not decide.
@@ -157,12 +157,12 @@ def summary(estimate: float, null: Floats, arrangements: float, m: int) -> Test:
 
 
 def coherence(
-    similarity: ArrayLike,
-    members: ArrayLike,
-    strength: ArrayLike | None,
+    similarity: Pairwise,
+    members: Members,
+    strength: PerUnit | None,
     m: int,
     rng: Generator,
-    adjusted: ArrayLike | None = None,
+    adjusted: Pairwise | None = None,
 ) -> Test:
     """Test whether members resemble each other: mean of `similarity` [P, P] over pairs i < j of members.
 
@@ -182,7 +182,7 @@ def coherence(
     return described(test, moments, len(similarity), members, similarity[:, members].mean(axis=1))
 
 
-def distinct(members: ArrayLike) -> Integers:
+def distinct(members: Members) -> Integer[Array, " member"]:
     """Return the members, each once, in order; ValueError below two."""
     members = np.unique(np.asarray(members, dtype=np.intp))
     if members.size < 2:
@@ -190,7 +190,9 @@ def distinct(members: ArrayLike) -> Integers:
     return members
 
 
-def described(test: Test, moments: Moments, n_units: int, members: Integers, unit_scores: Floats) -> Test:
+def described(
+    test: Test, moments: Moments, n_units: int, members: Integer[Array, " member"], unit_scores: Float[Array, " unit"]
+) -> Test:
     """Add `p_tail` from the moments of the uniform null, and `unit_sd` from the per-unit scores [n_units]."""
     arrangements = comb(n_units, members.size)
     approximate = max(tail(test.estimate, *moments), 1 / arrangements)
@@ -199,12 +201,12 @@ def described(test: Test, moments: Moments, n_units: int, members: Integers, uni
 
 
 def mean_score(
-    scores: ArrayLike,
-    members: ArrayLike,
-    strength: ArrayLike | None,
+    scores: PerUnit,
+    members: Members,
+    strength: PerUnit | None,
     m: int,
     rng: Generator,
-    excluded: ArrayLike | None = None,
+    excluded: Members | None = None,
 ) -> Test:
     """Test whether members score higher: mean of `scores` [P] over members, against sets of the others and themselves.
 
@@ -230,7 +232,7 @@ def mean_score(
     return described(test, score_moments(scores, chosen.size), pool.size, chosen, scores)
 
 
-def with_stratified_null(test: Test, null: Floats) -> Test:
+def with_stratified_null(test: Test, null: Float[Array, " draw"]) -> Test:
     """Add the p of a null [m] stratified by strength to a test of the same estimate, and let a verdict use it."""
     matched = summary(test.estimate, null, inf, len(null))
     used = {name: getattr(matched, name) for name in ("null_mean", "null_sd", "n_permutations", "p_tie")}
@@ -244,9 +246,9 @@ UNIFORM = ""
 
 
 def coherence_tests(
-    similarity: ArrayLike,
-    sets: Mapping[str, ArrayLike],
-    strength: ArrayLike | None,
+    similarity: Pairwise,
+    sets: Mapping[str, Members],
+    strength: PerUnit | None,
     m: int,
     rng_of: Callable[[str], Generator],
     sums: PairSums | None = None,

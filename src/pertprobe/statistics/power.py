@@ -1,11 +1,12 @@
 """Power of a permutation test against members that stand out by d sd of the per-unit score; several tests at once."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy
-from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
-from pertprobe.statistics.arrays import Floats
+from pertprobe.shapes import Array, Float, Like, Num
 
 
 def power(unit_sd: float, null_sd: float, alpha: float, d: float = 1.0) -> float:
@@ -32,7 +33,7 @@ def smallest_effect(unit_sd: float, null_sd: float, alpha: float, power: float =
     return float((ndtri(power) - ndtri(alpha)) * null_sd / unit_sd)
 
 
-def benjamini_hochberg(p: ArrayLike) -> Floats:
+def benjamini_hochberg(p: Num[Like, "*test"] | Sequence[float]) -> Float[Array, "*test"]:
     """Return q-values [n] of p-values [n] (Benjamini & Hochberg 1995); nan is no test: it stays nan, uncounted."""
     p = np.asarray(p, dtype=np.float64)
     q, tested = np.full(p.shape, np.nan), ~np.isnan(p)

@@ -10,6 +10,7 @@ import scipy
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
+from pertprobe.statistics.arrays import Members, Pairwise
 from pertprobe.statistics.moments import pair_means
 from pertprobe.statistics.permutation import summary
 from pertprobe.statistics.sets import uniform_sets
@@ -26,7 +27,7 @@ class Published(NamedTuple):
     """Effect over the standard deviation of random sets; nan for rank sums."""
 
 
-def rank_sum_pairs(similarity: ArrayLike, members: ArrayLike) -> Published:
+def rank_sum_pairs(similarity: Pairwise, members: Members) -> Published:
     """Wilcoxon rank-sum of pairs within the program against all other pairs of `similarity` [P, P]."""
     similarity = np.asarray(similarity, dtype=np.float64)
     first, second = np.triu_indices(len(similarity), 1)
@@ -44,7 +45,7 @@ def rank_sum_triples(pathway_values: ArrayLike, control_values: ArrayLike) -> Pu
     return Published(float(pathway.mean()), float(p), np.nan)
 
 
-def random_sets_p(similarity_raw: ArrayLike, members: ArrayLike, rng: Generator, m: int = 5000) -> Published:
+def random_sets_p(similarity_raw: Pairwise, members: Members, rng: Generator, m: int = 5000) -> Published:
     """Compare the mean similarity within the program with `m` random sets of its size: effect, p, z.
 
     The published share of sets at least as large could be 0; here it is (b + 1) / (m + 1).

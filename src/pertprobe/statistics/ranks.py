@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from pertprobe.shapes import Array, Bool, Float, Like, Num
 from pertprobe.statistics.arrays import Floats
 
 
@@ -21,7 +22,7 @@ class RankScores(NamedTuple):
     """Perturbations ranked in fewer than half of the pairs."""
 
 
-def average_ranks(values: ArrayLike, axis: int = 0) -> Floats:
+def average_ranks(values: Num[Like, "*shape"], axis: int = 0) -> Float[Array, "*shape"]:
     """Rank a vector, or a matrix along `axis`, from 1; ties share their mean rank, nan takes no part and stays nan.
 
     By pandas: scipy's `rankdata` has to load all of `scipy.stats`, which takes longer than most jobs rank.
@@ -30,7 +31,7 @@ def average_ranks(values: ArrayLike, axis: int = 0) -> Floats:
     return (pd.Series(values) if values.ndim == 1 else pd.DataFrame(values)).rank(axis=axis).to_numpy()
 
 
-def mid_ranks(values: ArrayLike, left_out: ArrayLike) -> Floats:
+def mid_ranks(values: Num[Like, "unit pair"], left_out: Bool[Like, "unit pair"]) -> Float[Array, "unit pair"]:
     """Rank each column of `values` [P, K]: (mid-rank - 1/2) / number ranked, in (0, 1) with mean 1/2, ties shared.
 
     Entries marked in `left_out` [P, K] or nan take no part and are nan in the result.
@@ -40,7 +41,9 @@ def mid_ranks(values: ArrayLike, left_out: ArrayLike) -> Floats:
     return (average_ranks(values) - 0.5) / np.maximum(ranked, 1)
 
 
-def rank_scores(values: ArrayLike, perturbations: Sequence[str], pairs: Sequence[tuple[str, str]]) -> RankScores:
+def rank_scores(
+    values: Num[Like, "unit pair"], perturbations: Sequence[str], pairs: Sequence[tuple[str, str]]
+) -> RankScores:
     """Score perturbations by their mean rank on pairs, leaving out pairs that hold the knocked gene.
 
     Args:

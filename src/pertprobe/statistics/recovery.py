@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import hypergeom
 
+from pertprobe.shapes import Array, Float, Integer, Like, Num, Shaped
 from pertprobe.statistics.arrays import Floats, Integers
 
 Bools = NDArray[np.bool_]
@@ -30,7 +31,9 @@ class _Ranked(NamedTuple):
     """Place of the first [U]."""
 
 
-def average_precision(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Floats:
+def average_precision(
+    edges: Shaped[Like, "regulator gene"], scores: Num[Like, "regulator gene"], own: Integer[Like, " regulator"]
+) -> Float[Array, "regulator regulator"]:
     """Return AUPRC [n, n]: the average precision at which profile j finds the known targets of regulator i.
 
     Mean over known targets of the precision among all candidates that score at least as much: ties share one threshold,
@@ -51,7 +54,9 @@ def average_precision(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Fl
     return _columns([one(ranked) for ranked in _each_profile(edges, scores, own)])
 
 
-def early_precision_ratio(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Floats:
+def early_precision_ratio(
+    edges: Shaped[Like, "regulator gene"], scores: Num[Like, "regulator gene"], own: Integer[Like, " regulator"]
+) -> Float[Array, "regulator regulator"]:
     """Return the early-precision ratio [n, n] of BEELINE (Pratapa et al. 2020): 1 = no better than chance.
 
     Share of known targets among the k candidates that score highest, k = number of known targets, over their share
@@ -78,7 +83,9 @@ def _expected_hits(ranked: _Ranked, k: Integers) -> Floats:
     return above + (k - until) * _ratio(tied_known, tied, empty=0.0)
 
 
-def sign_agreement(signs: ArrayLike, predicted: ArrayLike, own: ArrayLike) -> Floats:
+def sign_agreement(
+    signs: Num[Like, "regulator gene"], predicted: Num[Like, "regulator gene"], own: Integer[Like, " regulator"]
+) -> Float[Array, "regulator regulator"]:
     """Return the share [n, n] of regulator i's signed targets whose sign profile j predicts; none predicted = a half.
 
     Args:
@@ -95,7 +102,9 @@ def sign_agreement(signs: ArrayLike, predicted: ArrayLike, own: ArrayLike) -> Fl
     return (1 + np.divide(hits, asked, out=np.full(hits.shape, np.nan), where=asked > 0)) / 2
 
 
-def pooled_early_precision(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> tuple[float, float]:
+def pooled_early_precision(
+    edges: Shaped[Like, "regulator gene"], scores: Num[Like, "regulator gene"], own: Integer[Like, " regulator"]
+) -> tuple[float, float]:
     """Return the published ratio and p: all edges ranked together, pairs as replicates (BEELINE).
 
     The k edges that score highest of all regulators' candidates, k = number of known ones; p of as many known edges or

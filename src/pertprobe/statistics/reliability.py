@@ -15,7 +15,8 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from pertprobe.statistics.arrays import Floats
+from pertprobe.shapes import Array, Float, Like, Num
+from pertprobe.statistics.arrays import Floats, Members, Pairwise, PerUnit
 from pertprobe.statistics.ranks import average_ranks
 
 TOO_FEW = 8
@@ -23,7 +24,7 @@ TOO_FEW = 8
 
 
 def bootstrap_coherence(
-    similarity: ArrayLike, members: ArrayLike, n: int, rng: Generator, level: float = 0.95
+    similarity: Pairwise, members: Members, n: int, rng: Generator, level: float = 0.95
 ) -> tuple[float, float]:
     """Return (low, high) of the mean similarity [P, P] over pairs of members, from `n` resamples of members.
 
@@ -39,7 +40,7 @@ def bootstrap_coherence(
     return percentiles(_pair_mean(counts, block), level)
 
 
-def bootstrap_mean(values: ArrayLike, n: int, rng: Generator, level: float = 0.95) -> tuple[float, float]:
+def bootstrap_mean(values: PerUnit, n: int, rng: Generator, level: float = 0.95) -> tuple[float, float]:
     """Return (low, high) of the mean of `values` [units] from `n` resamples of units; (nan, nan) below two."""
     values = np.asarray(values, dtype=np.float64)
     if values.size < TOO_FEW:
@@ -54,7 +55,7 @@ def _pair_mean(counts: Floats, block: Floats) -> Floats:
     return np.divide(sums, pairs, out=np.full(len(counts), nan), where=pairs > 0)
 
 
-def percentiles(resampled: Floats, level: float) -> tuple[float, float]:
+def percentiles(resampled: Float[Array, " draw"], level: float) -> tuple[float, float]:
     """Return the interval of resampled estimates [k], nan left out; (nan, nan) where all are."""
     if np.isnan(resampled).all():
         return nan, nan
@@ -62,7 +63,7 @@ def percentiles(resampled: Floats, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def jackknife(left_one_out: Floats, level: float) -> tuple[float, float]:
+def jackknife(left_one_out: Float[Array, " unit"], level: float) -> tuple[float, float]:
     """Return the interval from the estimates without each unit [size]: Student's t on size - 1 degrees of freedom."""
     size = left_one_out.size
     if size < 2 or np.isnan(left_one_out).any():
@@ -114,8 +115,8 @@ class _Parts(NamedTuple):
 
 
 def noise_ceiling(
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Num[Like, "x_set x_feature"],
+    y: Num[Like, "y_set y_feature"],
     weights: Iterable[ArrayLike] | None = None,
     correlation: Literal["pearson", "spearman"] = "pearson",
     level: float = 0.95,
@@ -148,8 +149,8 @@ def noise_ceiling(
 
 
 def mean_noise_ceiling(
-    x: ArrayLike,
-    y: ArrayLike,
+    x: Num[Like, "x_set x_unit x_feature"],
+    y: Num[Like, "y_set y_unit y_feature"],
     n: int,
     rng: Generator,
     correlation: Literal["pearson", "spearman"] = "pearson",
@@ -263,7 +264,7 @@ class Fit(NamedTuple):
     """<profile, predicted> / |predicted|^2 [...]: 1 = of the predicted size, below 1 = the response levels off."""
 
 
-def fit(profiles: ArrayLike, predicted: ArrayLike) -> Fit:
+def fit(profiles: Num[Like, "*unit feature"], predicted: Num[Like, "*unit feature"]) -> Fit:
     """Compare profiles [..., F] with their predictions [..., F]; entries that are nan in `profiles` are left out."""
     profiles, predicted = np.asarray(profiles, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     predicted = np.where(np.isnan(profiles), np.nan, predicted)
@@ -274,7 +275,7 @@ def fit(profiles: ArrayLike, predicted: ArrayLike) -> Fit:
     return Fit(explained, slope)
 
 
-def curvature(whole: ArrayLike, half: ArrayLike) -> Floats:
+def curvature(whole: Num[Like, "*unit feature"], half: Num[Like, "*unit feature"]) -> Num[Like, "*unit"]:
     """Return |s(1) - 2 s(1/2)| / |s(1)| of responses [..., F] to a whole and half an intervention; nan for no response.
 
     s(1) - 2 s(1/2) is the second difference over the two halves: 0 for a straight line, 1/2 for a pure square.
@@ -296,7 +297,7 @@ class Share(NamedTuple):
     """Upper end."""
 
 
-def share_of_sums(part: ArrayLike, rest: ArrayLike, level: float = 0.95) -> Share:
+def share_of_sums(part: PerUnit, rest: PerUnit, level: float = 0.95) -> Share:
     """Return sum part / (sum part + sum rest) over units, with the jackknife interval over units.
 
     Parts and rests may be unbiased estimates of squares, and so below 0 where the square is nearly 0

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike
 
-from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.shapes import Array, Float, Integer
+from pertprobe.statistics.arrays import Floats, Integers, Members, Pairwise, PerUnit
 from pertprobe.statistics.ranks import average_ranks
 
 ENOUGH_ARRANGEMENTS = 1000
@@ -40,7 +40,7 @@ class Windows(NamedTuple):
     arrangements: float
     """Exact number of distinct sets (infinite above 1e300)."""
 
-    def draw(self, m: int, rng: Generator) -> Integers:
+    def draw(self, m: int, rng: Generator) -> Integer[Array, "{m} member"]:
         """Return sets [m, n] of positions, uniform over the distinct sets, each row in order of strength.
 
         Increasing sequences of ranks, from the last element backwards: each lies in its window, below the one before.
@@ -66,7 +66,7 @@ class MatchedSets(NamedTuple):
     """How many perturbations, itself included, a member may be replaced by."""
 
 
-def uniform_sets(n_members: int, n_units: int, m: int, rng: Generator) -> Integers:
+def uniform_sets(n_members: int, n_units: int, m: int, rng: Generator) -> Integer[Array, "set {n_members}"]:
     """Return sets of distinct units [m, n_members], uniform; all C(n_units, n_members) of them where they are <= m.
 
     Drawn sets come in random order: their first s units are a uniform set of s.
@@ -79,7 +79,7 @@ def uniform_sets(n_members: int, n_units: int, m: int, rng: Generator) -> Intege
     return np.concatenate([draw(min(rows, m - start), n_members, n_units, rng) for start in range(0, m, rows)])
 
 
-def random_orders(m: int, n: int, n_units: int, rng: Generator) -> Integers:
+def random_orders(m: int, n: int, n_units: int, rng: Generator) -> Integer[Array, "{m} {n}"]:
     """Return the first n units of m random orders of all units [m, n]; the orders do not depend on n."""
     keys = rng.random((m, n_units))
     first = np.argpartition(keys, n - 1, axis=1)[:, :n]
@@ -96,14 +96,14 @@ def _redrawn(m: int, n: int, n_units: int, rng: Generator) -> Integers:
 
 
 def matched_sets(
-    members: ArrayLike, strength: ArrayLike, m: int, rng: Generator, *, share: float = SHARE
+    members: Members, strength: PerUnit, m: int, rng: Generator, *, share: float = SHARE
 ) -> MatchedSets | None:
     """Return m sets of the members' own strength (`strength_windows`), or None where they do not exist."""
     windows = strength_windows(members, strength, share=share)
     return None if windows is None else MatchedSets(windows.draw(m, rng), windows.arrangements, windows.window)
 
 
-def strength_windows(members: ArrayLike, strength: ArrayLike, *, share: float = SHARE) -> Windows | None:
+def strength_windows(members: Members, strength: PerUnit, *, share: float = SHARE) -> Windows | None:
     """Return the sets of the members' own strength, or None where they do not exist.
 
     Each member at rank r of `strength` [n_units] may be replaced by any of the k perturbations nearest in rank, itself
@@ -141,13 +141,13 @@ def _increasing_sequences(starts: Integers, window: int) -> tuple[Floats, float]
     return tables, log_scale
 
 
-def strength_blocks(strength: ArrayLike) -> list[Integers]:
+def strength_blocks(strength: PerUnit) -> list[Integers]:
     """Return positions of units in blocks of neighbouring strength, as wide as the windows of matched sets."""
     order = np.argsort(np.asarray(strength), kind="stable")
     return np.array_split(order, max(1, order.size // max(FEWEST, round(SHARE * order.size))))
 
 
-def orders_within(blocks: Sequence[Integers], size: int, m: int, rng: Generator) -> Integers:
+def orders_within(blocks: Sequence[Integers], size: int, m: int, rng: Generator) -> Integer[Array, "{m} {size}"]:
     """Return orders [m, size] in which only units of one block have changed places."""
     orders = np.empty((m, size), dtype=np.intp)
     for block in blocks:
@@ -159,7 +159,7 @@ DEGREE = 3
 """Degree of the polynomials in strength rank."""
 
 
-def strength_basis(strength: ArrayLike, linear: bool = False) -> Floats:
+def strength_basis(strength: PerUnit, linear: bool = False) -> Float[Array, "unit polynomial"]:
     """Return orthonormal polynomials [n_units, k] in strength's mid-rank; with `linear`, strength itself as well.
 
     Raises:
@@ -176,7 +176,7 @@ def strength_basis(strength: ArrayLike, linear: bool = False) -> Floats:
     return left[:, sizes > 1e-8 * sizes[0]]  # equal strengths leave fewer directions
 
 
-def scores_without_strength(scores: ArrayLike, strength: ArrayLike) -> Floats:
+def scores_without_strength(scores: PerUnit, strength: PerUnit) -> Float[Array, " unit"]:
     """Return scores [n_units] less what strength explains: least squares on polynomials in its rank and on itself.
 
     Itself, because a score may grow with strength without bound, where a similarity levels off.
@@ -185,7 +185,7 @@ def scores_without_strength(scores: ArrayLike, strength: ArrayLike) -> Floats:
     return scores - basis @ (basis.T @ scores)
 
 
-def pairs_without_strength(similarity: ArrayLike, strength: ArrayLike) -> Floats:
+def pairs_without_strength(similarity: Pairwise, strength: PerUnit) -> Float[Array, "unit unit"]:
     """Return a symmetric similarity [P, P] less what strength explains: b_i' C b_j, least squares over pairs i != j.
 
     b_i are the polynomials of unit i, C is symmetric. The diagonal S_ii has no say, which leaves the normal equations

@@ -1,19 +1,22 @@
 """Similarity of profiles: cosine after the shared effect is removed, rank correlation without own outputs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pertprobe.statistics.arrays import Floats
+from pertprobe.shapes import Array, Bool, Float, Integer, Like, Num
+from pertprobe.statistics.arrays import Floats, Members
 from pertprobe.statistics.ranks import average_ranks
 
 
-def centred(profiles: ArrayLike) -> Floats:
+def centred(profiles: Num[Like, "unit feature"]) -> Float[Array, "unit feature"]:
     """Remove the shared effect: the mean over perturbations of `profiles` [P, F]."""
     profiles = np.asarray(profiles, dtype=np.float64)
     return profiles - profiles.mean(axis=0)
 
 
-def without_shared(profiles: ArrayLike) -> Floats:
+def without_shared(profiles: Num[Like, "unit feature"]) -> Float[Array, "unit feature"]:
     """Remove the shared effect of any size: of each of `profiles` [P, F] its part along their mean, then the mean.
 
     Where perturbations differ in how much they have of what all share, their centred profiles resemble each other by
@@ -26,7 +29,7 @@ def without_shared(profiles: ArrayLike) -> Floats:
     return centred(profiles - along)
 
 
-def cosine_similarity(profiles: ArrayLike) -> Floats:
+def cosine_similarity(profiles: Num[Like, "unit feature"]) -> Float[Array, "unit unit"]:
     """Return cosines [P, P] between the rows of `profiles` [P, F].
 
     A zero row (a perturbation that does nothing) resembles nothing: its similarities, also to itself, are 0.
@@ -40,8 +43,12 @@ def cosine_similarity(profiles: ArrayLike) -> Floats:
 
 
 def spearman_matrix(
-    a: ArrayLike, b: ArrayLike, a_outputs: ArrayLike, b_outputs: ArrayLike, left_out: ArrayLike | None = None
-) -> Floats:
+    a: Num[Like, "first output"],
+    b: Num[Like, "second output"],
+    a_outputs: Integer[Like, " first"] | Sequence[int],
+    b_outputs: Integer[Like, " second"] | Sequence[int],
+    left_out: Members | None = None,
+) -> Float[Array, "first second"]:
     """Correlate ranks of profile i of `a` [n, G] and j of `b` [m, G] over outputs without those of i and j: [n, m].
 
     Ranks are taken again after the outputs are removed, ties sharing their mean rank: exactly the Spearman correlation
@@ -62,7 +69,7 @@ def spearman_matrix(
     a_outputs, b_outputs = _positions(a_outputs, keep), _positions(b_outputs, keep)
     a, b = a[:, keep], b[:, keep]
     b_ranks = _ranks_without(b, average_ranks(b, axis=1), b_outputs)
-    return np.stack([_row(a[i], a_outputs[i], b, b_ranks, b_outputs) for i in range(len(a))])
+    return np.stack([_row(a[i], int(a_outputs[i]), b, b_ranks, b_outputs) for i in range(len(a))])
 
 
 def _positions(outputs: ArrayLike, keep: np.ndarray) -> np.ndarray:
@@ -97,7 +104,7 @@ def _marks(outputs: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return outputs[:, None] == np.arange(shape[1])
 
 
-def contrast(changes: ArrayLike, named: ArrayLike) -> Floats:
+def contrast(changes: Num[Like, "unit feature"], named: Bool[Like, " unit"]) -> Float[Array, " feature"]:
     """Return the mean change of the named perturbations less that of all others: changes [P, F], named [P] -> [F].
 
     All others include the program's remaining members: perturbations that are not named are treated alike. Where none
