@@ -318,7 +318,7 @@ def what_confounds_must_be_held(probe: str, folder: Path) -> None:
 
 
 def what_is_planted_is_found(probe: str, folder: Path) -> None:
-    """Eight units that are shifted by three sd are found in most worlds."""
+    """Ten units that are shifted by three sd are found in most worlds."""
     for kind in KINDS.get(probe, ("",)):
         assert found_planted(probe, kind, WORLDS // 3, folder) >= 0.7
 
@@ -326,6 +326,7 @@ def what_is_planted_is_found(probe: str, folder: Path) -> None:
 WORLDS = 60
 UNSEEN = {
     "confounder": {
+        "activation_patching": "half of a program names its direction: the five that score are too few to show it",
         "concept_alignment": "labels that can be told as well hold strength too: it shows too little at this size",
     }
 }

@@ -54,7 +54,7 @@ def _programs(rng: np.random.Generator, world: World, uniformly: bool) -> Iterat
     yield "confounded", names[by_strength(rng, MANY, confounder)].tolist()
 
 
-def found_planted(probe: str, kind: str, worlds: int, folder: Path, *, members: int = 8, d: float = 3.0) -> float:
+def found_planted(probe: str, kind: str, worlds: int, folder: Path, *, members: int = MANY, d: float = 3.0) -> float:
     """Return the share of worlds in which members that are shifted by d are found."""
     found = []
     for seed in range(worlds):

@@ -112,7 +112,7 @@ def test_settings_that_refer_to_something_are_found_by_what():
 def test_what_is_left_out_has_the_default_of_the_schema(written):
     probe = written(statistics={"score": {}}, depends={"seed": True})
     assert (probe.counted, probe.pairs, probe.measured_by) == (False, ("contexts", "regimes"), "")
-    assert probe.statistics == {"score": {"control": False, "scale": None}}
+    assert probe.statistics == {"score": {"control": False, "scale": None, "symmetric": False}}
     assert probe.depends == {"settings": "all", "layer": False, "panels": [], "seed": True}
     assert (probe.primary, probe.compared_in, probe.measurement) == ("score", "score", "mine")
     assert probe_names() == ("mine",)

@@ -121,8 +121,9 @@ def sides_of(ours: Subject, theirs: Subject, variable: str) -> Sides:
     profiles = [trained_profiles(each, by_set(each.measurement, variable)) for each in (ours, theirs)]
     names = sorted(set(profiles[0].perturbation.values) & set(profiles[1].perturbation.values))
     strengths = [each.strength.reindex(names).to_numpy() for each in (ours, theirs)]
-    kept = (each.sel(perturbation=names).transpose("set", "perturbation", ...) for each in profiles)
-    return Sides(*kept, np.sqrt(strengths[0] * strengths[1]))
+    mine, other = (each.sel(perturbation=names).transpose("set", "perturbation", ...) for each in profiles)
+    other = other.sel({mine.dims[-1]: mine[mine.dims[-1]].values})  # a feature is known by its name, not by its place
+    return Sides(mine, other, np.sqrt(strengths[0] * strengths[1]))
 
 
 def _of_reading(inputs: TestInputs, sides: Sides, end: str) -> Iterator[Question]:
