@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test test-workflow test-others calibration calibration-short cluster cluster-test install lint lock benchmarks benchmark-demo clean
+.PHONY: demo test test-workflow test-others calibration calibration-short cluster cluster-test install lint lock contracts benchmarks benchmark-demo clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
@@ -57,6 +57,9 @@ lock: install  ## resolve requirements.lock anew from pyproject.toml
 	    $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock)
 	sed -i '/^# /d' requirements-cluster.lock
 	$(BIN)/python envs/from_lock.py
+
+contracts: install  ## the rows of docs/contracts.md that probes declare
+	$(BIN)/python docs/from_declarations.py
 
 benchmarks: install  ## speed and memory at the published size, beside what people do today, into benchmarks/table.*
 	$(BIN)/python benchmarks/suite.py

@@ -159,8 +159,8 @@ def shards_of(wildcards):
 
 def measuring_code(probe):
     """Return the digest of all code that a probe's measurement depends on."""
-    classes = {"sae": "sae:SparseAutoencoder", "pca": "sae:PrincipalComponents"}
-    read = [classes[what] for what in declared(probe).reads if what in classes]
+    readers = {"sae": "sae:read_saelens", "pca": "sae:read_components"}
+    read = [readers[what] for what in declared(probe).reads if what in readers]
     return code(*functions(f"probes.{probe}", "units", "measure"), *read, *MEASURING)
 
 

@@ -28,6 +28,7 @@ rule train_sae:
         code=code(
             "sae:train_sae",
             "sae:training_settings",
+            "sae:write_saelens",
             "sae.pool:pooled_models",
             "sae.pool:pooled_activations",
             "sae.pool:sae_seed",
@@ -69,7 +70,13 @@ rule read_sae:
     params:
         settings=lambda wildcards: config["sae"][wildcards.sae],
         loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
-        code=code("sae:read_sae", "sae:sae_arguments", "sae.pool:check_width", "models:load_model"),
+        code=code(
+            "sae:read_sae",
+            "sae:sae_arguments",
+            "sae:write_saelens",
+            "sae.pool:check_width",
+            "models:load_model",
+        ),
     script:
         "../scripts/read_sae.py"
 
@@ -96,6 +103,8 @@ rule sae_quality:
             "sae:quality",
             "sae:with_rival",
             "sae:principal_components",
+            "sae:read_saelens",
+            "sae:write_components",
             "sae.pool:pooled_models",
             "sae.pool:pooled_activations",
         ),
@@ -127,6 +136,7 @@ rule sae_stability:
         loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
         seed=SEED,
         code=code(
+            "sae:read_saelens",
             "sae:train_sae",
             "sae:training_settings",
             "sae.stability:stability_tables",

@@ -10,13 +10,13 @@ with job(snakemake):
     from pertprobe.measuring import cells_for, measure_inputs, measure_shard, write_measurement
     from pertprobe.models import load_model
     from pertprobe.probes.base import MeasureInputs
-    from pertprobe.sae import PrincipalComponents, SparseAutoencoder
+    from pertprobe.sae import read_components, read_saelens
 
     given, params = snakemake.input, snakemake.params
     hardware = device(snakemake.resources)
     model = load_model(given.model, **params.loading, device=hardware)
-    sae = SparseAutoencoder.load(Path(given.sae[0]).parent).to(hardware) if given.get("sae") else None
-    pca = PrincipalComponents.load(given.pca).to(hardware) if given.get("pca") else None
+    sae = read_saelens(Path(given.sae[0]).parent).to(hardware) if given.get("sae") else None
+    pca = read_components(given.pca).to(hardware) if given.get("pca") else None
     contexts = tuple(CellSets.load(path) for path in given.get("contexts", []))
     asked = measure_inputs(params.asked, given, model_names(model))
     asked |= {"sae": sae, "pca": pca, "contexts": contexts, "memory_gb": snakemake.config["memory_gb"]}

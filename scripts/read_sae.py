@@ -6,11 +6,12 @@ with job(snakemake):
     from pathlib import Path
 
     from pertprobe.models import load_model
-    from pertprobe.sae import read_sae, sae_arguments
+    from pertprobe.sae import read_sae, sae_arguments, write_saelens
     from pertprobe.sae.pool import check_width
 
     given, settings, name = snakemake.input, snakemake.params.settings, snakemake.wildcards.sae
     sae = read_sae(**sae_arguments(settings))
     for model, directory, how in zip(settings["models"], given.models, snakemake.params.loading, strict=True):
         check_width(name, sae, model, load_model(directory, **how))
-    sae.save(Path(snakemake.output[0]).parent, metadata={key: settings[key] for key in ("models", "layer", "path")})
+    told = {key: settings[key] for key in ("models", "layer", "path")}
+    write_saelens(sae, Path(snakemake.output[0]).parent, metadata=told)

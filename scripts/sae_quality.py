@@ -6,13 +6,13 @@ with job(snakemake):
     from pathlib import Path
 
     from pertprobe.evidence import write
-    from pertprobe.sae import SparseAutoencoder, principal_components, quality, with_rival
+    from pertprobe.sae import principal_components, quality, read_saelens, with_rival, write_components
     from pertprobe.sae.pool import pooled_activations, pooled_models
 
     given, params, settings = snakemake.input, snakemake.params, snakemake.params.settings
     pool = pooled_models(settings["models"], given.models, params.loading, given.cells)
     activations = pooled_activations(pool, settings["layer"], settings["cells"], params.seed)
-    table = quality(SparseAutoencoder.load(Path(given.sae[0]).parent), activations)
+    table = quality(read_saelens(Path(given.sae[0]).parent), activations)
     pca = principal_components(activations, unexplained=table.fvu.mean())
-    pca.save(snakemake.output.pca)
+    write_components(pca, snakemake.output.pca)
     write(with_rival(table, pca, activations), snakemake.output.quality)

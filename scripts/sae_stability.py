@@ -7,7 +7,7 @@ with job(snakemake):
     from pathlib import Path
 
     from pertprobe.evidence import write
-    from pertprobe.sae import SparseAutoencoder, train_sae, training_settings
+    from pertprobe.sae import read_saelens, train_sae, training_settings
     from pertprobe.sae.pool import pooled_activations, pooled_dictionaries, pooled_models, sae_seed
     from pertprobe.sae.stability import stability_tables
     from pertprobe.seeding import generator
@@ -15,7 +15,7 @@ with job(snakemake):
     given, params, settings = snakemake.input, snakemake.params, snakemake.params.settings
     name, layer, n = snakemake.wildcards.sae, settings["layer"], settings["seeds"]
     pool = partial(pooled_models, settings["models"], given.models, params.loading, given.cells)
-    trained = [SparseAutoencoder.load(Path(file).parent) for file in [given.sae, *given.further]]
+    trained = [read_saelens(Path(file).parent) for file in [given.sae, *given.further]]
     activations = pooled_activations(pool(), layer, settings["cells"], params.seed)
     fresh = partial(train_sae, activations, **{**training_settings(settings), "steps": 0})
     untrained = [fresh(seed=sae_seed(params.seed, name, number)) for number in range(n)]

@@ -5,7 +5,7 @@ from pertprobe.job import job
 with job(snakemake):
     from pathlib import Path
 
-    from pertprobe.sae import train_sae, training_settings
+    from pertprobe.sae import train_sae, training_settings, write_saelens
     from pertprobe.sae.pool import pooled_activations, pooled_models, sae_seed
 
     given, params, settings = snakemake.input, snakemake.params, snakemake.params.settings
@@ -13,4 +13,4 @@ with job(snakemake):
     activations = pooled_activations(pool, settings["layer"], settings["cells"], params.seed)
     seed = sae_seed(params.seed, snakemake.wildcards.sae, int(snakemake.wildcards.get("number", 0)))
     sae = train_sae(activations, seed=seed, **training_settings(settings))
-    sae.save(Path(snakemake.output[0]).parent, metadata={key: settings[key] for key in ("models", "layer")})
+    write_saelens(sae, Path(snakemake.output[0]).parent, metadata={key: settings[key] for key in ("models", "layer")})

@@ -182,12 +182,6 @@ def take(node: Node, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return values
 
 
-def group_means(node: Node, rows: np.ndarray, groups: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return each group's mean row as float64 [groups, columns], read in blocks; `groups` codes ascending `rows`."""
-    counts = np.bincount(groups)
-    return group_sums(node, rows, groups, columns, len(counts)) / counts[:, None]
-
-
 def group_sums(node: Node, rows: np.ndarray, groups: np.ndarray, columns: np.ndarray, n_groups: int) -> np.ndarray:
     """Return each group's sum of rows as float64 [n_groups, columns], read in blocks; `groups` codes ascending `rows`.
 

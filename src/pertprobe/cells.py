@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from pertprobe.cell_file import CellFile, Node, by_columns, chunks, group_means, group_sums, take
+from pertprobe.cell_file import CellFile, Node, by_columns, chunks, group_sums, take
 from pertprobe.errors import PertprobeError
 from pertprobe.files import atomic
 from pertprobe.messages import gathering, listed, meant, raise_together
@@ -255,23 +255,6 @@ def describe_cells(path: str | Path, **source: str | None) -> ContextCells:
     perturbations = sorted(set(inside["perturbation"]) - {where.control, ""})
     batches = sorted(set(controls["batch"])) if where.batch_column else ()
     return ContextCells(len(inside), len(controls), tuple(perturbations), tuple(batches), tuple(map(str, names)), notes)
-
-
-def observed_delta_y(path: str | Path, *, genes: Sequence[str] | None = None, **source: str | None) -> pd.DataFrame:
-    """Return the observed delta_y of one context [perturbation x gene], float64, streamed in blocks.
-
-    Mean over perturbed cells minus mean over control cells. `attrs["n_cells"]` maps each perturbation to its cells,
-    `attrs["n_controls"]` counts the control cells. `source` are the fields of `CellSource`. Raises `Faults`.
-    """
-    where = CellSource(**source)
-    with CellFile(path) as file:
-        plan, inside, codes, names = _by_perturbation(file, where, genes)
-        means = group_means(plan.node, inside.index.to_numpy(), codes, plan.columns)
-    table = pd.DataFrame(means, index=pd.Index(names, name="perturbation"), columns=pd.Index(plan.genes, name="gene"))
-    delta = (table - table.loc[where.control]).drop(index=where.control)
-    counts = dict(zip(names, np.bincount(codes).tolist(), strict=True))
-    delta.attrs = {"n_controls": counts.pop(where.control), "n_cells": counts}
-    return delta
 
 
 def _by_perturbation(

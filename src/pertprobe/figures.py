@@ -1,6 +1,6 @@
 """How figures look: one palette, one way of writing them, and the shapes that several probes draw."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from pertprobe.files import atomic
-from pertprobe.programs import Programs
 
 COLOURS = {"pass": "#1b7f5c", "fail": "#c8553d", "mixed": "#e0a030", "not evaluable": "#dcdcdc"}
 """Verdict -> colour; told apart in print and by most colour-blind readers, and always written in words too."""
@@ -50,7 +49,7 @@ class DrawInputs:
     """Rows of the models themselves; their controls have a figure of their own."""
     measurements: Mapping[str, xr.Dataset]
     """Model -> its measurement."""
-    programs: Programs
+    programs: Mapping[str, Collection[str]]
     question: Mapping[str, Any]
     """The part of the config that the probe's test depends on."""
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)

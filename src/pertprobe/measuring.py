@@ -48,6 +48,7 @@ def measure_shard(
     lacking = sorted(declaration.needs - inputs.model.capabilities)
     if lacking:
         return xr.Dataset(attrs={NOT_EVALUABLE: f"model has no {' and no '.join(lacking)}"})
+    inputs = inputs.limited_to(declaration)
     units = list(module.units(inputs))
     if not units:
         return xr.Dataset(attrs={NOT_EVALUABLE: "nothing to measure"})
@@ -96,9 +97,10 @@ def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]
     """
     import torch
 
-    module = load_probe(probe)
+    module, declaration = load_probe(probe), declared(probe)
+    inputs = inputs.limited_to(declaration)
     models = module.plant(inputs, models) if hasattr(module, "plant") else models
-    able = {kind: model for kind, model in models.items() if not declared(probe).needs - model.capabilities}
+    able = {kind: model for kind, model in models.items() if not declaration.needs - model.capabilities}
     if not able:
         return xr.Dataset(attrs={NOT_EVALUABLE: "no planted model has what the probe needs"})
     found = {}

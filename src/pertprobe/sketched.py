@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,8 +24,7 @@ from pertprobe.jacobian import (
     routing_jacobian,
 )
 from pertprobe.jacobian.points import shares
-from pertprobe.models.base import encode_each
-from pertprobe.probes.base import MeasureInputs
+from pertprobe.models.base import Model, encode_each
 from pertprobe.progress import counted
 from pertprobe.roles import SUBJECT
 from pertprobe.sharding import BLOCK, cut
@@ -43,20 +42,20 @@ class Place(NamedTuple):
     """The batch label of the mean cell; empty where each cell has its own."""
 
 
-def place(inputs: MeasureInputs) -> Place:
-    """Return the point that the settings ask for: `at`, and `cells` of a set.
+def place(model: Model, cells: CellSets, settings: Mapping[str, Any], role: str) -> Place:
+    """Return the point that a probe's settings ask for: `at`, and `cells` of a set.
 
     Untrained copies have all the sets of the model: with fewer, their similarities would hold more noise than its own.
     """
-    model, control = inputs.model, inputs.model.encode_perturbations([inputs.model.control])[0]
-    cells = regrouped(inputs.cells, inputs.settings.get("cells"))
+    control = model.encode_perturbations([model.control])[0]
+    cells = regrouped(cells, settings.get("cells"))
     values, batches = cells.values, cells.batches
-    if inputs.settings.get("at", "mean_cell") == "cells":
+    if settings.get("at", "mean_cell") == "cells":
         return Place(cells_point(values, model.batch_indices(batches), control), "")
     label = commonest(cells.batches)
     indices = model.batch_indices(np.array([label])) if label else None
     point = mean_cell_point(values, None if indices is None else int(indices[0]), control)
-    if inputs.role == SUBJECT:
+    if role == SUBJECT:
         check_multiplicity(model, control, point)
     return Place(point, label)
 
@@ -96,43 +95,53 @@ def commonest(batches: np.ndarray | None) -> str:
     return min(counts, key=lambda label: (-counts[label], label))
 
 
-def routing_sketches(inputs: MeasureInputs, names: Sequence[str], at: Place) -> Iterator[dict[str, Tensor]]:
+class Sketching(NamedTuple):
+    """How derivatives are made and sketched."""
+
+    size: int
+    """Numbers m that are kept of each."""
+    seed: int
+    memory_gb: float
+    """Bound on what is held at once."""
+
+
+def routing_sketches(
+    model: Model, names: Sequence[str], at: Place, how: Sketching, *, by_features: bool
+) -> Iterator[dict[str, Tensor]]:
     """Yield, for blocks of the perturbations called `names`, numbers of each, its axis first.
 
     routing [P, n_sets, m]: the sketch of dY/dcode, mean over the cells of each set. delta_y [P, n_sets, G_out]: what
-    the same cells answer, less their answer under the control. onehot [P, m], of the subject alone and where its codes
-    are made of features: the sketch of dY/dfeatures, mean over sets.
+    the same cells answer, less their answer under the control. onehot [P, m], if asked for `by_features` and where
+    codes are made of these: the sketch of dY/dfeatures, mean over sets.
     """
-    model, size, seed = inputs.model, inputs.settings["sketch"], inputs.seed
-    by_features = inputs.role == SUBJECT and hasattr(model, "encode_features")
-    quiet = _mean_response(inputs, at.point, model.encode_perturbations([model.control]))
+    by_features = by_features and hasattr(model, "encode_features")
+    quiet = _mean_response(model, at.point, model.encode_perturbations([model.control]))
     for block in _blocks(names):
         codes = encode_each(model, block)
-        J = routing_jacobian(model, codes, at.point, memory_gb=inputs.memory_gb)
-        sketch = drawn(J[0, 0].numel(), size, seed, "routing")
-        found = {"routing": sketch.of(J.flatten(2)), "delta_y": _mean_response(inputs, at.point, codes) - quiet}
+        J = routing_jacobian(model, codes, at.point, memory_gb=how.memory_gb)
+        sketch = drawn(J[0, 0].numel(), how.size, how.seed, "routing")
+        found = {"routing": sketch.of(J.flatten(2)), "delta_y": _mean_response(model, at.point, codes) - quiet}
         if by_features:
             found["onehot"] = torch.stack(
-                [_by_features(inputs, name, each) for name, each in zip(block, J.mean(1), strict=True)]
+                [_by_features(model, name, each, how) for name, each in zip(block, J.mean(1), strict=True)]
             )
         yield found
 
 
-def _by_features(inputs: MeasureInputs, name: str, J: Tensor) -> Tensor:
+def _by_features(model: Model, name: str, J: Tensor, how: Sketching) -> Tensor:
     """Return the sketch [m] of dY/dfeatures = dY/dcode times the encoder's own derivative; J [G_out, H]."""
-    whole = J @ feature_jacobian(inputs.model, [name])[0].to(J)
-    sketch = drawn(whole.numel(), inputs.settings["sketch"], inputs.seed, "onehot")
-    return sketch.of(whole.flatten())
+    whole = J @ feature_jacobian(model, [name])[0].to(J)
+    return drawn(whole.numel(), how.size, how.seed, "onehot").of(whole.flatten())
 
 
-def _mean_response(inputs: MeasureInputs, point: Point, codes: Tensor) -> Tensor:
+def _mean_response(model: Model, point: Point, codes: Tensor) -> Tensor:
     """Return the mean output of the point's cells under each code [P, n_sets, G_out]."""
     weight = shares(point)[..., None]
-    return torch.stack([(weight * respond(inputs.model, code, point)).sum(-2) for code in codes])
+    return torch.stack([(weight * respond(model, code, point)).sum(-2) for code in codes])
 
 
 def causal_sketches(
-    inputs: MeasureInputs, names: Sequence[str], at: Place, genes: Sequence[str]
+    model: Model, names: Sequence[str], at: Place, genes: Sequence[str], how: Sketching
 ) -> Iterator[dict[str, Tensor]]:
     """Yield, for blocks of perturbations, causal [P, n_sets, m]: sketches of dY/dX at the mean cell.
 
@@ -140,11 +149,10 @@ def causal_sketches(
     Jacobian is ever held: rows are made from the factors, of a model without `narrow` by reverse mode, and added to the
     sketch, some at a time.
     """
-    model = inputs.model
     rows, columns = ([listed.index(name) for name in genes] for listed in (model.output_genes, model.genes))
-    sketch = drawn(len(genes) ** 2, inputs.settings["sketch"], inputs.seed, "causal", basis(genes))
+    sketch = drawn(len(genes) ** 2, how.size, how.seed, "causal", basis(genes))
     for block in _blocks(names):
-        rows_of = _rows_of(inputs, encode_each(model, block), at.point, columns)
+        rows_of = _rows_of(model, encode_each(model, block), at.point, columns, how.memory_gb)
         chunk = max(1, ENTRIES // (len(block) * len(at.point.X) * len(columns)))
         total = 0.0
         for start in range(0, len(rows), chunk):
@@ -154,13 +162,12 @@ def causal_sketches(
 
 
 def _rows_of(
-    inputs: MeasureInputs, codes: Tensor, point: Point, columns: Sequence[int]
+    model: Model, codes: Tensor, point: Point, columns: Sequence[int], memory_gb: float
 ) -> Callable[[Sequence[int]], Tensor]:
     """Return what gives some rows of the Jacobians, at some columns [P, n_sets, rows, columns]."""
-    model, memory = inputs.model, {"memory_gb": inputs.memory_gb}
     if not hasattr(model, "narrow"):
-        return lambda rows: panel_jacobian(model, codes, point, rows, columns, **memory).values
-    cores = jacobian_cores(model, codes, point, **memory)
+        return lambda rows: panel_jacobian(model, codes, point, rows, columns, memory_gb=memory_gb).values
+    cores = jacobian_cores(model, codes, point, memory_gb=memory_gb)
     return lambda rows: cores.outputs(rows).entries(range(len(rows)), columns)
 
 

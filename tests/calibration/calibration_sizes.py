@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import yaml
-from snakemake.utils import validate
+
+from pertprobe.config import fill_in, whole_schema
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = ROOT / "config" / "schema.yaml"
 
 
 def sizes(short):
@@ -14,7 +14,7 @@ def sizes(short):
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     if short:
         config |= yaml.safe_load((ROOT / "config" / "calibration_short.yaml").read_text())
-    validate(config, str(SCHEMA))
+    fill_in(config, whole_schema(ROOT / "config" / "schema.yaml"))
     return config["calibration"]
 
 

@@ -1,16 +1,19 @@
 """The calibration of concept_alignment: its settings are the default ones, and what outputs read is found."""
 
 import numpy as np
-import yaml
-from calibration_sizes import SCHEMA
 
 from pertprobe.calibration import concepts
+<<<<<<< HEAD
 from pertprobe.statistics.null_worlds import dense
+=======
+from pertprobe.calibration.generators import dense
+from pertprobe.probes.declaration import declared
+>>>>>>> tests1
 
 
 def test_concepts_are_calibrated_with_the_default_settings_but_few_slow_refits():
-    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["probes"]["properties"]["concept_alignment"]["properties"]
-    assert {name: each["default"] for name, each in schema.items()} == {**concepts.SETTINGS, "outcome_refits": 99}
+    settings = declared("concept_alignment").settings
+    assert {name: each["default"] for name, each in settings.items()} == {**concepts.SETTINGS, "outcome_refits": 99}
 
 
 def test_a_direction_that_outputs_read_is_found_and_another_is_not():

@@ -1,17 +1,14 @@
 """The calibration of cell_diagonal: settings are the default ones, and the planted share is found."""
 
-import yaml
-from calibration_sizes import SCHEMA
-
 from pertprobe.calibration import diagonal, nulls, world
+from pertprobe.probes.declaration import declared
 
 SIZES = {"simulate": {"genes": 90, "perturbations": 24, "programs": 4, "cells_per_perturbation": 10}, "d": 3.0,
          "permutations": 199}  # fmt: skip
 
 
 def test_settings_are_the_default_ones():
-    schema = yaml.safe_load(SCHEMA.read_text())["properties"]
-    settings = schema["probes"]["properties"]["cell_diagonal"]["properties"]
+    settings = declared("cell_diagonal").settings
     assert {name: each["default"] for name, each in settings.items()} == world.SETTINGS["cell_diagonal"]
     assert settings["error"]["default"] == nulls.ESTIMATED
 

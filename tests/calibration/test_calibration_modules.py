@@ -4,10 +4,9 @@ from importlib import import_module
 from inspect import isfunction, signature
 
 import pytest
-import yaml
-from calibration_sizes import SCHEMA
 
 from pertprobe.calibration.parts import PARTS
+from pertprobe.probes.declaration import declared
 
 MODULES = {name: import_module(f"pertprobe.calibration.{name}") for name in {part.module for part in PARTS.values()}}
 JUDGED = sorted(name for name, module in MODULES.items() if hasattr(module, "NAME") and hasattr(module, "CONDITIONS"))
@@ -21,9 +20,7 @@ def test_every_probe_with_thresholds_of_its_own_is_compared():
 
 @pytest.mark.parametrize("name", JUDGED)
 def test_conditions_are_the_default_ones(name):
-    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["thresholds"]["properties"]
-    module = MODULES[name]
-    assert [tuple(each) for each in schema[module.NAME]["default"]] == module.CONDITIONS
+    assert list(declared(MODULES[name].NAME).thresholds) == MODULES[name].CONDITIONS
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-import yaml
-from calibration_sizes import SCHEMA, sizes
+from calibration_sizes import sizes
 
-from pertprobe.statistics import centred, coherence, cosine_similarity, nulls, speed, world
+from pertprobe.calibration import nulls, speed, world
+from pertprobe.probes.declaration import declared
+from pertprobe.statistics import centred, coherence, cosine_similarity
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.published import rank_sum_triples
 from pertprobe.statistics.similarity import spearman_matrix
@@ -85,13 +86,6 @@ def test_sizes_of_the_speed_test_are_674():
 
 
 def test_thresholds_are_the_default_ones():
-    schema = yaml.safe_load(SCHEMA.read_text())
-    defaults = schema["properties"]["thresholds"]["properties"]
-    expected = {
-        probe: [tuple(each) for each in section["default"]]
-        for probe, section in defaults.items()
-        if "default" in section
-    }
-    assert {probe: expected[probe] for probe in world.CONDITIONS} == world.CONDITIONS
+    assert {probe: list(declared(probe).thresholds) for probe in world.CONDITIONS} == world.CONDITIONS
     assert sizes(short=False)["planted"]["d"] == 2
     assert set(nulls.MEMBERS) == {5, 10, 30, 80}

@@ -13,7 +13,7 @@ def test_a_job_killed_for_memory_is_tried_again_with_more_memory_and_time(broken
 
 def test_a_shard_that_fails_is_tried_three_times_and_holds_up_no_other(broken):
     run, times = broken
-    failed = run.of("rule_measure_pert_embedding/b_fewshot_1_2")
+    failed = run.of("rule_measure/pert_embedding_b_fewshot_1_2")
     assert [(job.state, job.signal, job.memory) for job in failed] == [
         ("FAILED", 0, 4000),
         ("FAILED", 0, 8000),
@@ -26,8 +26,8 @@ def test_a_shard_that_fails_is_tried_three_times_and_holds_up_no_other(broken):
 
 def test_only_the_failed_shard_is_measured_again(project, broken, repaired):
     assert repaired.status == 0, repaired.said
-    measured = [job.name for job in repaired.jobs if job.name.startswith("rule_measure")]
-    assert measured == ["rule_measure_pert_embedding/b_fewshot_1_2"]
+    measured = [job.name for job in repaired.jobs if job.name.startswith("rule_measure/")]
+    assert measured == ["rule_measure/pert_embedding_b_fewshot_1_2"]
     _, before = broken
     after = project.times()
     kept = {name for name in before if name.startswith(("measurements/", "evidence/knockout", "trained/"))}
@@ -37,7 +37,7 @@ def test_only_the_failed_shard_is_measured_again(project, broken, repaired):
 def test_measurements_and_nothing_else_take_the_gpu_one_at_a_time(broken):
     run, _ = broken
     on_gpu = sorted((job for job in run.jobs if job.gpus), key=lambda job: job.start)
-    assert set(on_gpu) == set(run.of("rule_measure_"))
+    assert set(on_gpu) == set(run.of("rule_measure/"))
     assert {job.gpus for job in on_gpu} == {1}
     assert all(one.end <= other.start for one, other in pairwise(on_gpu))
 

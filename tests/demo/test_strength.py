@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from pertprobe.cards import context_source
-from pertprobe.cells import CellSets, observed_delta_y, read_cells
+from pertprobe.cells import CellSets, read_cells
 from pertprobe.checks import cells_arguments
 from pertprobe.models import load_model
+from pertprobe.observed import observe
 from pertprobe.probes.base import MeasureInputs, averaged
 from pertprobe.probes.delta_y import measure, units
 from pertprobe.quality import response_correlation
@@ -43,7 +43,8 @@ def test_fewshot_models_of_the_demo_predict_as_well_as_real_ones(name: str, simu
     columns = {column: where[column] for column in COLUMNS}
     train(where["path"], output=simulated / name, **sizes, **columns, **entry["train"])
     predicted = predicted_delta_y(simulated / name, read_cells(**cells_arguments(where), seed=CONFIG["seed"]))
-    observed = observed_delta_y(where["path"], genes=list(predicted.columns), **context_source(where))
+    card = {"genes": list(predicted.columns), "output_genes": list(predicted.columns), "capabilities": ["gene_space"]}
+    observed = observe(where["path"], card, where, seed=CONFIG["seed"])["delta_y"].to_pandas()
     r = response_correlation(predicted, observed)
     assert 0.5 <= np.median(r.r) <= 0.8
     assert np.median(r.r) > np.median(r.r_mean_shift) + 0.1

@@ -8,7 +8,7 @@ import torch
 
 from pertprobe.cells import read_cells
 from pertprobe.errors import PertprobeError
-from pertprobe.models.state import load_state
+from pertprobe.models.load_state import load_state
 from pertprobe.seeding import generator
 from pertprobe.seen import read_split, seen_status
 from pertprobe.train import Draws, energy_distance, held_out, read_training_cells, train

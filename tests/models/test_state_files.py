@@ -11,7 +11,7 @@ import slow_state as slow
 import torch
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.state import load_state
+from pertprobe.models.load_state import load_state
 from pertprobe.models.state_files import load_pickle
 
 SEED = next(seed for seed in range(99) if slow.random_case(seed)[0]["backbone"] == "llama"

@@ -10,7 +10,8 @@ from torch.func import jacrev, jvp, vjp, vmap
 from pertprobe.errors import PertprobeError
 from pertprobe.models.architecture import GeneDecoder, StateArchitecture
 from pertprobe.models.initialise import initial_parameters
-from pertprobe.models.state import STAGES, StateModel, load_state
+from pertprobe.models.load_state import load_state
+from pertprobe.models.state import STAGES, StateModel
 from pertprobe.models.state_files import write_state_directory
 
 BASE = StateArchitecture(

@@ -1,8 +1,11 @@
 """The evaluability table: counts, and what is missing in words."""
 
+from dataclasses import replace
+
 import pytest
 
 from pertprobe.evaluability import COLUMNS, evaluability_table
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Panel, Programs
 
 PROGRAMS = Programs({"ifn": ["STAT1", "JAK2", "IRF1", "IFNGR1"], "ribosome": ["RPL3", "RPL5"]})
@@ -16,11 +19,9 @@ MODEL = {
     "seen": {"STAT1": "here", "JAK2": "elsewhere", "IFNGR1": "never", "RPL3": "here"},
 }
 PANEL = Panel("p", "ifn", ("STAT1",), ("IRF1", "CALR", "XBP1"), ("IFNGR1", "JAK2", "STAT1"), ("MYC",))
-PROBES = {
-    "pert_embedding": {"unit": "perturbation", "needs": {"stages"}},
-    "knockout": {"unit": "gene", "needs": {"predict"}},
-    "targeted_jacobian": {"unit": "panel", "needs": {"predict", "set_function"}},
-}
+NEEDS = {"pert_embedding": {"stages"}, "knockout": {"predict"}, "targeted_jacobian": {"predict", "set_function"}}
+PROBES = {name: replace(declared(name), needs=frozenset(needs)) for name, needs in NEEDS.items()}
+"""A probe for each unit."""
 
 
 @pytest.fixture

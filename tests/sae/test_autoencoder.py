@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pertprobe.errors import PertprobeError
-from pertprobe.sae import SparseAutoencoder, quality, train_sae
+from pertprobe.sae import SparseAutoencoder, quality, read_saelens, train_sae, write_saelens
 from pertprobe.sae.autoencoder import top_k
 
 
@@ -63,15 +63,15 @@ def test_leading_axes_are_batch_axes():
 
 def test_what_is_saved_is_read_back_bit_by_bit(tmp_path):
     sae = random_sae()
-    sae.save(tmp_path / "sae", {"models": ["a"], "layer": 2})
-    again = SparseAutoencoder.load(tmp_path / "sae")
+    write_saelens(sae, tmp_path / "sae", {"models": ["a"], "layer": 2})
+    again = read_saelens(tmp_path / "sae")
     assert again.k == sae.k
     assert all(torch.equal(tensor, getattr(again, name)) for name, tensor in tensors_of(sae).items())
     assert sorted(file.name for file in (tmp_path / "sae").iterdir()) == ["cfg.json", "sae_weights.safetensors"]
 
 
 def test_config_has_the_fields_of_saelens(tmp_path):
-    random_sae().save(tmp_path, {"layer": 2})
+    write_saelens(random_sae(), tmp_path, {"layer": 2})
     assert json.loads((tmp_path / "cfg.json").read_text()) == {
         "architecture": "topk",
         "d_in": 6,
@@ -101,37 +101,37 @@ def test_config_has_the_fields_of_saelens(tmp_path):
     ],
 )
 def test_foreign_configs_are_refused_by_name(tmp_path, change, named):
-    random_sae().save(tmp_path)
+    write_saelens(random_sae(), tmp_path)
     config = json.loads((tmp_path / "cfg.json").read_text()) | change
     (tmp_path / "cfg.json").write_text(json.dumps(config))
     with pytest.raises(PertprobeError, match=named):
-        SparseAutoencoder.load(tmp_path)
+        read_saelens(tmp_path)
 
 
 def test_settings_left_out_have_saelens_defaults(tmp_path):
-    random_sae().save(tmp_path)
+    write_saelens(random_sae(), tmp_path)
     needed = {"architecture": "topk", "d_in": 6, "d_sae": 20, "k": 4}
     (tmp_path / "cfg.json").write_text(json.dumps(needed))
-    assert SparseAutoencoder.load(tmp_path).k == 4
+    assert read_saelens(tmp_path).k == 4
 
 
 def test_missing_broken_and_foreign_files_are_refused(tmp_path):
     with pytest.raises(PertprobeError, match=r"cfg\.json is missing"):
-        SparseAutoencoder.load(tmp_path)
-    random_sae().save(tmp_path)
+        read_saelens(tmp_path)
+    write_saelens(random_sae(), tmp_path)
     weights = tmp_path / "sae_weights.safetensors"
     save_file({**load_file(weights), "threshold": torch.zeros(20)}, weights)
     with pytest.raises(PertprobeError, match="threshold"):
-        SparseAutoencoder.load(tmp_path)
+        read_saelens(tmp_path)
     weights.write_bytes(b"not tensors")
     with pytest.raises(PertprobeError, match="cannot be read"):
-        SparseAutoencoder.load(tmp_path)
+        read_saelens(tmp_path)
     weights.unlink()
     with pytest.raises(PertprobeError, match="cannot be read"):
-        SparseAutoencoder.load(tmp_path)
+        read_saelens(tmp_path)
     (tmp_path / "cfg.json").write_text("{")
     with pytest.raises(PertprobeError, match="not JSON"):
-        SparseAutoencoder.load(tmp_path)
+        read_saelens(tmp_path)
 
 
 def test_activations_of_another_width_are_refused():

@@ -10,7 +10,7 @@ from pertprobe.errors import PertprobeError
 from pertprobe.models.architecture import StateArchitecture
 from pertprobe.models.initialise import initial_parameters
 from pertprobe.models.state import StateModel
-from pertprobe.sae import SparseAutoencoder, read_sae, sae_arguments
+from pertprobe.sae import SparseAutoencoder, read_sae, read_saelens, sae_arguments, write_saelens
 from pertprobe.sae.pool import check_width
 
 H, F = 6, 20
@@ -196,8 +196,8 @@ def test_pickled_code_is_not_executed(tmp_path):
 def test_what_is_read_elsewhere_is_written_in_our_layout_and_read_back(tmp_path, k):
     kind = {"architecture": "standard"} if k is None else {"architecture": "topk", "k": k}
     found = read_sae(saelens(tmp_path / "a", tensors(), apply_b_dec_to_input=False, **kind))
-    found.save(tmp_path / "b", {"layer": 1})
-    again = SparseAutoencoder.load(tmp_path / "b")
+    write_saelens(found, tmp_path / "b", {"layer": 1})
+    again = read_saelens(tmp_path / "b")
     assert again.k == k
     for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
         assert torch.equal(getattr(again, name), getattr(found, name))

@@ -14,6 +14,7 @@ from pertprobe.measuring import gather, measure_derived, measure_shard
 from pertprobe.models.base import Mixed
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import cell_diagonal
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Panel
 from pertprobe.testing import Asked, run_test
 
@@ -64,7 +65,7 @@ def test_the_error_asked_for_is_reached_and_said():
     assert 0 < float(found.error.median()) < 0.03
     share, true = (each.across.sum() / (each.across + each.within).sum() for each in (found, exact))
     assert float(share) == pytest.approx(float(true), abs=0.01)
-    for statistic in cell_diagonal.STATISTICS:
+    for statistic in declared("cell_diagonal").statistics:
         said, exactly = (rows_of(rows_for(each), statistic=statistic).iloc[0].reason for each in (found, exact))
         assert "derivatives by random signs over cells, standard error" in said
         assert "0 of 9 perturbations exact" in said

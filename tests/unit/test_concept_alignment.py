@@ -14,6 +14,7 @@ from pertprobe.models.routed import concept_model
 from pertprobe.patching import Runs
 from pertprobe.probes import concept_alignment
 from pertprobe.probes.base import Subject
+from pertprobe.probes.declaration import declared
 from pertprobe.steering import layer_jacobian, pushed_outputs
 
 SETTINGS = {"layers": ["middle"], "negatives": "strength", "negatives_each": 2, "directions": 1, "refits": 199,
@@ -139,7 +140,7 @@ def test_a_planted_concept_is_found_and_random_programs_are_not():
     assert (rows.p == smallest)[list(PROGRAMS)].all()
     assert (rows.estimate[list(PROGRAMS)] > 0.5).all()
     assert not (rows.p[list(random)] <= 0.02).any()
-    assert set(found.statistic) == set(concept_alignment.STATISTICS)
+    assert set(found.statistic) == set(declared("concept_alignment").statistics)
     assert (rows_of(found, statistic="outcome_agreement").n_permutations == 39).all()
 
 

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from snakemake.utils import validate
 
 from pertprobe.checks import check_inputs, check_references, control_faults
-from pertprobe.config import expanded, schema_faults
+from pertprobe.config import expanded, fill_in, schema_faults, whole_schema
 from pertprobe.errors import PertprobeError
 from pertprobe.evidence import COLUMNS, KEYS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-SCHEMA = CONFIG / "schema.yaml"
+SCHEMA = whole_schema(CONFIG / "schema.yaml")
 MINIMAL = """
 run: mine
 cells:
@@ -67,7 +66,7 @@ def test_defaults_keep_a_users_config_at_15_lines():
     config = yaml.safe_load(MINIMAL)
     assert len(MINIMAL.strip().splitlines()) <= 15
     assert schema_faults(config, SCHEMA) == []
-    validate(config, str(SCHEMA))
+    fill_in(config, SCHEMA)
     assert (config["seed"], config["shards"], config["pairs"]) == (0, 1, {"contexts": [], "regimes": []})
     assert config["cells"]["liver"]["n_sets"] == 4
     assert config["models"]["few"]["kind"] == "state"
@@ -118,7 +117,10 @@ def test_a_fault_is_one_sentence_that_starts_with_its_key(path, value, words):
     [
         ("probs", "config: unknown key 'probs'; did you mean 'probes'?."),
         ("models/few/atention", "models.few: unknown key 'atention'; did you mean 'attention'?."),
-        ("probes/nonsense_at_all", "probes: unknown key 'nonsense_at_all' (known: 'sae_features', 'pert_embedding', "),
+        (
+            "probes/nonsense_at_all",
+            "probes: unknown key 'nonsense_at_all' (known: 'activation_patching', 'cell_",
+        ),
     ],
 )
 def test_an_unknown_key_is_met_with_what_may_be_meant(path, words):
@@ -157,17 +159,37 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch):
 
 
 def test_conditions_may_name_every_measured_column_and_no_other():
-    schema = yaml.safe_load(SCHEMA.read_text())
     measured = [name for name in COLUMNS if name not in {*KEYS, "unit", "p_used", "evaluable", "reason"}]
-    named = schema["$defs"]["column"]["enum"]
+    named = SCHEMA["$defs"]["column"]["enum"]
     assert sorted(named) == sorted(measured)
     assert len(named) == len(set(named))
 
 
-def test_every_probe_of_the_schema_may_have_thresholds_and_a_level():
-    schema = yaml.safe_load(SCHEMA.read_text())
-    probes = set(schema["properties"]["probes"]["properties"])
-    assert set(schema["properties"]["thresholds"]["properties"]) == set(schema["$defs"]["probe"]["enum"]) == probes
+def test_the_probes_of_each_level_that_count_by_default():
+    config = yaml.safe_load(MINIMAL)
+    fill_in(config, SCHEMA)
+    assert config["levels"] == {
+        "representation": ["output_clustering", "pert_embedding", "sae_features"],
+        "routing": ["activation_patching", "detached_jacobian", "routing_coherence"],
+        "causal": ["knockout", "regulon_recovery", "targeted_jacobian"],
+    }
+
+
+def test_defaults_are_filled_in_where_a_section_was_given_and_change_nothing_that_was():
+    config = changed("sae", {"joint": {"models": ["few"], "k": 5}}) | {"pairs": {"contexts": [["few", "few"]]}}
+    fill_in(config, SCHEMA)
+    assert (config["sae"]["joint"]["k"], config["sae"]["joint"]["expansion"]) == (5, 8)  # behind a reference
+    assert config["pairs"] == {"contexts": [["few", "few"]], "regimes": []}
+    assert config["thresholds"]["pert_embedding"] == [["q", "<", 0.05], ["exceeds_redrawn", "==", True]]
+    assert "input_sensitivity" not in config["thresholds"]  # it is not judged
+
+
+def test_every_config_has_defaults_of_its_own():
+    first, second = yaml.safe_load(MINIMAL), yaml.safe_load(MINIMAL)
+    fill_in(first, SCHEMA)
+    first["thresholds"]["pert_embedding"].clear()
+    fill_in(second, SCHEMA)
+    assert len(second["thresholds"]["pert_embedding"]) == 2
 
 
 def test_a_condition_on_an_unknown_column_is_a_fault():

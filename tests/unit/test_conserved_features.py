@@ -10,6 +10,7 @@ from pertprobe import evidence
 from pertprobe.figures import DrawInputs
 from pertprobe.probes import conserved_features
 from pertprobe.probes.base import Subject, TableInputs
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 
 NAMES = [f"p{i:02d}" for i in range(40)]
@@ -79,7 +80,7 @@ def test_features_that_follow_the_same_perturbations_are_counted():
 
 def test_components_and_hidden_states_are_asked_the_same_under_names_of_their_own():
     table = asked(variables=("activation", "component", "hidden"))
-    assert set(table.statistic) == set(conserved_features.STATISTICS)
+    assert set(table.statistic) == set(declared("conserved_features").statistics)
     same = [row_of(table, "conserved", f"conservation{end}").estimate for end in ("", "_pca", "_hidden")]
     assert same == [pytest.approx(same[0])] * 3
     assert set(rows_of(table, adjustment="raw").statistic) == {"conservation"}

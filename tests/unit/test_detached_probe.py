@@ -16,11 +16,13 @@ from pertprobe.measuring import NOT_EVALUABLE, gather, measure_derived, measure_
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import detached_jacobian as probe
 from pertprobe.probes.base import Subject, TableInputs
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.statistics.similarity import centred, cosine_similarity
 from pertprobe.testing import Asked, run_test
 
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
+JUDGED = declared("detached_jacobian").primary, declared("detached_jacobian").compared_in
 SETTINGS = {"at": ["control", "x2"], "vectors": 3, "copy_sets": 1}
 PROGRAMS = {"P": NAMES[:4], "Q": NAMES[3:7], "few": ["absent"]}
 EXPECTED = {
@@ -115,7 +117,7 @@ def _slow(part, whole, i, j):
 def test_every_program_has_a_row_of_each_statistic(measurement):
     table = run_test("detached_jacobian", Asked(asked(measurement)))
     mine = rows_of(table, role="subject")
-    for statistic in probe.STATISTICS:
+    for statistic in declared("detached_jacobian").statistics:
         rows = rows_of(mine, statistic=statistic).set_index("program")
         assert sorted(rows.index) == sorted(PROGRAMS)
         assert not rows.evaluable["few"]
@@ -229,7 +231,7 @@ def test_without_copies_all_is_as_with_them(measurement):
     for name in probe.COLUMNS:
         pd.testing.assert_frame_equal(found[name], other[name])
     inputs = DrawInputs(
-        rows_of(evidence.with_q(table, *probe.STATISTICS[:1], probe.CONTROLLED), role="subject"),
+        rows_of(evidence.with_q(table, *JUDGED), role="subject"),
         {"m": alone}, Programs(PROGRAMS), {"models": {"m": {}}},
     )  # fmt: skip
     assert len(probe.draw(inputs).axes) == 3
@@ -241,9 +243,7 @@ def test_an_unmeasured_model_has_no_tables():
 
 
 def test_the_figure_is_drawn(measurement, tmp_path):
-    table = evidence.with_q(
-        run_test("detached_jacobian", Asked(asked(measurement))), probe.STATISTICS[0], probe.CONTROLLED
-    )
+    table = evidence.with_q(run_test("detached_jacobian", Asked(asked(measurement))), *JUDGED)
     inputs = DrawInputs(rows_of(table, role="subject"), {"m": measurement}, Programs(PROGRAMS), {"models": {"m": {}}})
     write_figure(probe.draw(inputs), [tmp_path / "a.svg"])
     text = (tmp_path / "a.svg").read_text()

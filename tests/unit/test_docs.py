@@ -1,5 +1,6 @@
 """The documentation names what is there: columns, keys and their defaults, modules, files; and its example runs."""
 
+import importlib.util
 import json
 import re
 import sys
@@ -8,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from pertprobe import load_model
 from pertprobe.cells import CellSets
+from pertprobe.config import whole_schema
 from pertprobe.evidence import COLUMNS
 from pertprobe.measuring import NOT_EVALUABLE, measure_shard
 from pertprobe.probes.base import MeasureInputs
@@ -41,6 +42,15 @@ def resolved(part, schema):
     return found | part
 
 
+@pytest.fixture(scope="module")
+def made():
+    """Return what makes rows of docs/contracts.md."""
+    spec = importlib.util.spec_from_file_location("from_declarations", ROOT / "docs/from_declarations.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def schema_keys(node, schema, prefix=""):
     """Yield (dotted key, default or NONE) of everything the schema lets a config say."""
     for name, part in node.get("properties", {}).items():
@@ -52,7 +62,7 @@ def schema_keys(node, schema, prefix=""):
             yield from schema_keys(resolved(entries, schema), schema, f"{prefix}{name}.<name>.")
 
 
-SCHEMA = yaml.safe_load(text("config/schema.yaml"))
+SCHEMA = whole_schema(ROOT / "config/schema.yaml")
 
 
 @pytest.mark.parametrize(("key", "default"), list(schema_keys(SCHEMA, SCHEMA)))
@@ -63,6 +73,41 @@ def test_contracts_name_every_config_key_with_its_default(key, default):
         assert rows[key] in ("required", "-")
     else:
         assert rows[key] == "`" + json.dumps(default).replace('"', "") + "`"
+
+
+def test_contracts_say_of_probes_what_they_declare(made):
+    assert made.page(text("docs/contracts.md")) == text("docs/contracts.md")
+
+
+def test_what_is_written_between_the_marks_and_nowhere_else(made):
+    page = text("docs/contracts.md")
+    assert page.count(made.BEGIN) == page.count(made.END) == 1
+    table = made.table()
+    assert made.page(page.replace(table, "")) == page
+    assert not re.search(r"^\| `(probes|thresholds|levels)\.", page.replace(table, ""), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("piece", "words"),
+    [
+        ({"enum": ["zero", "mean"]}, "word"),
+        ({"type": "boolean"}, "true, false"),
+        ({"type": "string", "refers_to": "sae"}, "name"),
+        ({"type": "string", "refers_to": "perturbations"}, "text"),
+        ({"oneOf": [{"const": "middle"}, {"type": "integer"}]}, "integer or `middle`"),
+        ({"oneOf": [{"const": "all"}, {"type": "integer"}, {"type": "array", "items": {"type": "string"}}]},
+         "integer, list, or `all`"),
+        ({"type": "array", "items": {"type": "number", "minimum": 0}}, "list of numbers"),
+        ({"type": "array", "items": {"type": "string"}, "refers_to": "perturbations"}, "list of perturbations"),
+        ({"type": "array", "items": {"oneOf": [{"const": "middle"}, {"type": "integer"}]}},
+         "list of integers or `middle`"),
+        ({"type": "object", "refers_to": "programs",
+          "additionalProperties": {"type": "array", "items": {"type": "integer", "minimum": 0}}},
+         "program: list of integers"),
+    ],
+)  # fmt: skip
+def test_types_are_said_in_words(made, piece, words):
+    assert made.word(piece) == words
 
 
 @pytest.mark.parametrize("columns", [COLUMNS, VERDICT_COLUMNS, READING_COLUMNS])

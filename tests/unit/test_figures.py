@@ -11,6 +11,7 @@ from tiny import cell_sets, profiles, subject, to_test
 from pertprobe import evidence, figures
 from pertprobe.figures import DrawInputs, verdict_matrix, write_figure
 from pertprobe.probes import load_probe
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.testing import Asked, run_test
 
@@ -54,8 +55,7 @@ def drawn_from(probe, programs=PROGRAMS):
         pair = subject(found[other]) if other else None
         inputs = to_test(probe, subject(found[name]), programs, reference=pair, **{**given, "identity": identity})
         tables.append(run_test(probe, Asked(inputs)))
-    module = load_probe(probe)
-    table = evidence.with_q(pd.concat(tables, ignore_index=True), module.STATISTICS[0], module.CONTROLLED)
+    table = evidence.with_q(pd.concat(tables, ignore_index=True), declared(probe).primary, declared(probe).compared_in)
     question = {"settings": settings, "panels": {"panel": PANEL}, "models": {"a": {}, "b": {}}}
     return DrawInputs(table, found, Programs(programs), question)
 

@@ -15,6 +15,7 @@ from pertprobe.figures import DrawInputs, write_figure
 from pertprobe.measuring import NOT_EVALUABLE, gather, measure_shard, write_measurement
 from pertprobe.models.additive import AdditiveModel
 from pertprobe.probes import input_sensitivity as probe
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.report import sensitivity_page as page
 from pertprobe.sensitivity_figure import sensitivity_figure, untrained
@@ -92,7 +93,7 @@ def test_a_gene_that_does_not_vary_moves_nothing():
 
 def test_every_program_has_its_rows(measurement):
     rows = rows_of(run_test("input_sensitivity", Asked(asked(measurement))), role="subject")
-    for statistic in probe.STATISTICS:
+    for statistic in declared("input_sensitivity").statistics:
         mine = rows_of(rows, statistic=statistic).set_index("program")
         assert sorted(mine.index) == sorted(PROGRAMS)
         assert (mine.unit == "gene").all()

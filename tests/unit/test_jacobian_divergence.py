@@ -11,6 +11,7 @@ from pertprobe.measuring import NOT_EVALUABLE, gather, measure_derived, measure_
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import jacobian_divergence as probe
 from pertprobe.probes.base import TableInputs
+from pertprobe.probes.declaration import declared
 from pertprobe.testing import Asked, run_test
 
 SETTINGS = {"perturbations": "all", "sketch": 100_000}
@@ -224,5 +225,5 @@ def test_tables_set_a_program_beside_the_others():
 def test_genes_that_no_context_shares_with_the_outputs_are_said():
     model = random_state()
     model.output_genes = tuple(f"z{i}" for i in range(12))
-    model.__class__ = type("Model", (model.__class__,), {"capabilities": frozenset(probe.NEEDS)})
+    model.__class__ = type("Model", (model.__class__,), {"capabilities": declared("jacobian_divergence").needs})
     assert "no gene is read, written" in measured(model, cell_sets()).attrs[NOT_EVALUABLE]

@@ -25,8 +25,9 @@ from pertprobe.models.additive import AdditiveModel
 from pertprobe.models.base import encode_each
 from pertprobe.models.planted import planted_models
 from pertprobe.models.variants import STAGES_FROM_OUTPUT, copies
-from pertprobe.probes import described, load_probe
+from pertprobe.probes import load_probe
 from pertprobe.probes.base import itself
+from pertprobe.probes.declaration import declared
 from pertprobe.roles import PLANTED, SUBJECT
 from pertprobe.sae import SparseAutoencoder
 
@@ -129,7 +130,7 @@ def test_copies_stand_beside_the_model_on_the_axis_variant(probe, wide_model):
 def test_every_copy_is_measured_as_if_it_were_the_model(probe, wide_model):
     module, inputs = load_probe(probe), request_of(probe, wide_model)
     found = measure_shard(probe, inputs, 0, 1, **COPIED)
-    made = dict(copies(wide_model, 2, module.KEEP, 3, cascade=True))
+    made = dict(copies(wide_model, 2, declared(probe).keep, 3, cascade=True))
     names = sorted(module.units(inputs))
     for variant in ("redrawn_2", "shuffled_1", "cascade_mix"):
         with torch.no_grad():
@@ -147,7 +148,7 @@ def test_only_the_model_has_sparse_features_of_its_own(wide_model):
 
 
 def test_copies_of_the_jacobian_keep_the_trained_encoders_and_those_of_codes_nothing(wide_model):
-    kept = dict(copies(wide_model, 1, load_probe("targeted_jacobian").KEEP, 3))["redrawn_1"]
+    kept = dict(copies(wide_model, 1, declared("targeted_jacobian").keep, 3))["redrawn_1"]
     torch.testing.assert_close(encode_each(kept, NAMES), encode_each(wide_model, NAMES), rtol=0, atol=0)
     codes = measure_shard("pert_embedding", request_of("pert_embedding", wide_model), 0, 1, **COPIED)["embedding"]
     for variant in VARIANTS[1:]:
@@ -211,7 +212,7 @@ def test_models_planted_beside_a_model_are_measured_with_its_units(probe):
     models, module = derived(), load_probe(probe)
     found = measure_derived(probe, request_of(probe, None), models)
     models = module.plant(request_of(probe, None), models) if hasattr(module, "plant") else models
-    able = [kind for kind in models if not load_probe(probe).NEEDS - models[kind].capabilities]
+    able = [kind for kind in models if not declared(probe).needs - models[kind].capabilities]
     assert found.variant.values.tolist() == able
     assert set(able) <= set(PLANTED)
     assert ("additive" in able) == (probe in ("delta_y", "knockout"))
@@ -269,7 +270,7 @@ def test_a_model_that_lacks_something_is_not_evaluable_and_says_what(probe):
         capabilities = frozenset()
 
     found = gather([measure_shard(probe, request_of(probe, Mute()), i, 2) for i in range(2)])
-    needs = sorted(load_probe(probe).NEEDS)
+    needs = sorted(declared(probe).needs)
     assert found.attrs[NOT_EVALUABLE] == f"model has no {' and no '.join(needs)}"
     assert not found.data_vars
 
@@ -315,19 +316,20 @@ def test_a_measurement_reads_back_the_same(tmp_path, wide_model):
 @pytest.mark.parametrize("probe", ["delta_y", "pert_embedding", "sae_features", "knockout"])
 def test_a_space_opens_in_anndata_with_its_names(tmp_path, probe, wide_model):
     found = measure_shard(probe, request_of(probe, wide_model), 0, 1)
-    space = load_probe(probe).SPACE
+    space = declared(probe).space
     write_space(found, space, tmp_path / "s.h5ad")
     again = ad.read_h5ad(tmp_path / "s.h5ad")
-    values = found[space[1]].sel(variant="subject")
+    values = found[space["variable"]].sel(variant="subject")
     values = values.mean("set") if "set" in values.dims else values
     np.testing.assert_allclose(again.X, values.values, rtol=1e-5, atol=1e-6)
     assert again.obs_names.tolist() == found.perturbation.values.tolist()
-    assert again.var_names.tolist() == found[space[2]].values.tolist()
+    assert again.var_names.tolist() == found[space["feature"]].values.tolist()
     assert again.uns["variant"] == "subject"
 
 
 def test_a_space_that_was_not_measured_is_empty_and_says_why(tmp_path):
-    write_space(xr.Dataset(attrs={NOT_EVALUABLE: "model has no stages"}), ("s", "v", "feature"), tmp_path / "s.h5ad")
+    refused = xr.Dataset(attrs={NOT_EVALUABLE: "model has no stages"})
+    write_space(refused, {"name": "s", "variable": "v", "feature": "f"}, tmp_path / "s.h5ad")
     again = ad.read_h5ad(tmp_path / "s.h5ad")
     assert again.shape == (0, 0)
     assert again.uns[NOT_EVALUABLE] == "model has no stages"
@@ -338,15 +340,3 @@ def test_cells_come_in_the_models_order_of_genes(tmp_path):
     found = cells_for(MeanShift(), tmp_path / "cells.h5ad")
     assert found.genes == GENES
     np.testing.assert_array_equal(found.values, cell_sets(genes=GENES[::-1]).values[..., ::-1])
-
-
-def test_probes_are_described_by_what_they_declare():
-    known = described(["pert_embedding", "knockout", "targeted_jacobian", "sae_features"])
-    assert {name: each["unit"] for name, each in known.items()} == {
-        "pert_embedding": "perturbation",
-        "knockout": "gene",
-        "targeted_jacobian": "panel",
-        "sae_features": "perturbation",
-    }
-    assert {each["level"] for each in known.values()} == {"representation", "causal"}
-    assert known["targeted_jacobian"]["needs"] == {"stages", "gradient", "gene_space", "set_function"}

@@ -11,6 +11,7 @@ from pertprobe.decomposition import decomposition, mean_r
 from pertprobe.figures import DrawInputs
 from pertprobe.probes import regime_agreement
 from pertprobe.probes.base import Subject, TableInputs
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.testing import Asked, run_test
 
@@ -139,7 +140,7 @@ def test_copies_are_asked_what_the_model_is_asked_and_planted_models_the_agreeme
     def statistics(role):
         return {row["statistic"] for row in regime_agreement.controlled(asking(*responses()).as_role(role))}
 
-    assert statistics("redrawn") == set(regime_agreement.STATISTICS)
+    assert statistics("redrawn") == set(declared("regime_agreement").statistics)
     assert statistics("planted") == {"agreement"}
 
 

@@ -12,6 +12,7 @@ from pertprobe.cells import CellSets
 from pertprobe.measuring import measure_derived, measure_shard
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import regulon_recovery
+from pertprobe.probes.declaration import declared
 from pertprobe.regulons import read_regulons
 
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
@@ -67,7 +68,7 @@ def noisy(graph, seed, size=0.3):
 def test_a_model_that_holds_the_graph_is_found_by_knockouts_and_derivatives(tmp_path):
     graph = graph_of()
     table = asked(measurement(-noisy(graph, 1), noisy(graph, 2)), written(tmp_path, graph))
-    for statistic in regulon_recovery.STATISTICS:
+    for statistic in declared("regulon_recovery").statistics:
         for program in ("P", "Q", ""):
             row = rows_of(table, statistic=statistic, program=program).iloc[0]
             assert row.p < 0.01, (statistic, program)
@@ -182,7 +183,7 @@ def test_co_expression_and_observed_responses_stand_beside(tmp_path):
     assert seen.p < 0.01
     assert rows_of(table, role="observed", statistic="sign", program="").estimate.item() > 0.4
     rival = rows_of(table, role="coexpression", program="")
-    assert set(rival.statistic) == set(regulon_recovery.STATISTICS)
+    assert set(rival.statistic) == set(declared("regulon_recovery").statistics)
     assert rows_of(rival, statistic="auprc").effect.abs().item() < 0.1
 
 

@@ -10,6 +10,7 @@ from pertprobe import evidence
 from pertprobe.observed import similarity_reference
 from pertprobe.probes import pert_embedding, sae_features
 from pertprobe.probes.base import Subject
+from pertprobe.probes.declaration import declared
 from pertprobe.statistics import random_sets_p, rank_sum_pairs
 from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
@@ -217,7 +218,7 @@ def test_without_components_there_is_no_rival():
 def test_copies_and_planted_models_are_asked_in_raw_states_alone():
     measurement = readings(activation=2.0, hidden=2.0, component=2.0)
     inputs = to_test("sae_features", subject(measurement), PROGRAMS, permutations=99)
-    assert {row["statistic"] for row in sae_features.controlled(inputs)} == {sae_features.CONTROLLED}
+    assert {row["statistic"] for row in sae_features.controlled(inputs)} == {declared("sae_features").compared_in}
     pair = to_test("sae_features", subject(measurement), PROGRAMS, subject(measurement), permutations=99)
     assert {row["statistic"] for row in sae_features.controlled(pair)} == {"consistency_hidden"}
     assert {row["statistic"] for row in sae_features.test(pair)} == {"consistency", "consistency_hidden"}

@@ -1,7 +1,5 @@
 """Probes that test what another measures, and the tables that probes make beside their evidence."""
 
-import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,28 +12,25 @@ from pertprobe import evidence
 from pertprobe.measuring import measure_shard, read_subject, write_measurement
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import TableInputs, stacked
+from pertprobe.probes.declaration import all_declared, declared
 from pertprobe.probes.delta_y import strength
 from pertprobe.programs import Programs
 from pertprobe.tabulating import read_table_inputs, write_tables
 
-ROOT = Path(__file__).resolve().parents[2]
-RULES = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
-BORROWED = dict(re.findall(r'^MEASURED_BY\["(\w+)"\] = "(\w+)"', RULES, re.MULTILINE))
+BORROWED = {name: each.measured_by for name, each in all_declared().items() if each.measured_by}
 """Probe -> the one whose measurement it tests."""
 
 
-def test_rules_and_modules_say_the_same_of_whose_measurement_is_tested():
+def test_a_probe_that_tests_what_another_measures_measures_nothing_itself():
     assert {"output_clustering", "regime_agreement", "conserved_features"} <= set(BORROWED)
-    said = {name: getattr(load_probe(name), "MEASURED_BY", None) for name in BORROWED}
-    assert said == BORROWED
+    measuring = {*BORROWED.values(), *all_declared()} - set(BORROWED)
     assert [name for name in BORROWED if hasattr(load_probe(name), "measure")] == []
+    assert [name for name in measuring if not hasattr(load_probe(name), "measure")] == []
 
 
 @pytest.mark.parametrize("probe", BORROWED)
-def test_a_probe_needs_what_its_measurement_needs_and_its_copies_keep_the_same(probe):
-    own, measured = load_probe(probe), load_probe(BORROWED[probe])
-    assert own.NEEDS == measured.NEEDS
-    assert tuple(own.KEEP) == tuple(measured.KEEP)
+def test_a_probe_needs_what_its_measurement_needs(probe):
+    assert declared(probe).needs == declared(BORROWED[probe]).needs
 
 
 def test_only_the_model_itself_is_read_where_its_copies_are_not_asked(tmp_path):

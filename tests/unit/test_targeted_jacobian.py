@@ -14,6 +14,7 @@ from pertprobe import evidence
 from pertprobe.measuring import gather, measure_shard
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import panels, targeted_jacobian
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.panels import panel_table, pathway_scores, ranks, where_open
 from pertprobe.programs import Panel
 from pertprobe.statistics import rank_sum_triples
@@ -158,7 +159,7 @@ def test_programs_without_a_panel_are_not_evaluable():
 
 def test_a_panel_of_genes_that_are_not_measured_is_not_evaluable():
     rows = rows_of(asked(jacobians(), replace(PANEL, regulators=("absent",))), program="P")
-    assert rows.statistic.tolist() == sorted(targeted_jacobian.STATISTICS)
+    assert rows.statistic.tolist() == sorted(declared("targeted_jacobian").statistics)
     assert not rows.evaluable.any()
     assert rows.reason.str.contains("regulators not measured: absent").all()
     assert rows.reason.str.contains("no pair of the panel is measured and open").all()
@@ -349,7 +350,7 @@ def test_co_expression_is_the_same_under_every_perturbation_and_ranks_none():
     assert rows.estimate["coexpression"] == 0.5
     assert rows.p["coexpression"] == 1.0
     assert rows.evaluable["coexpression"]
-    assert evidence.comparable(rows, targeted_jacobian.CORRELATIONS)["coexpression"] == 0.0
+    assert evidence.comparable(rows, declared("targeted_jacobian").common_scale)["coexpression"] == 0.0
 
 
 def test_references_without_co_expression_or_without_the_panels_genes_are_fewer():

@@ -11,6 +11,7 @@ from tiny import cell_sets, profiles, rows_of, subject, to_test
 from pertprobe import evidence, testing
 from pertprobe.measuring import COPIES_NOTE
 from pertprobe.probes import load_probe
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Panel
 from pertprobe.testing import COPY_PERMUTATIONS, Asked, run_test
 
@@ -86,7 +87,7 @@ def question(probe, **more):
 
 
 def controlled(table, probe, **wanted):
-    return rows_of(table, statistic=load_probe(probe).CONTROLLED, **{"adjustment": "centred", **wanted})
+    return rows_of(table, statistic=declared(probe).compared_in, **{"adjustment": "centred", **wanted})
 
 
 @pytest.mark.parametrize("probe", PROBES)
@@ -128,7 +129,7 @@ def test_the_rows_of_a_copy_are_those_of_the_same_question_put_to_it(probe):
 @pytest.mark.parametrize("probe", PROBES)
 def test_cascades_are_copies_under_a_name_of_their_own(probe):
     table = run_test(probe, question(probe))
-    start = load_probe(probe).CONTROLLED
+    start = declared(probe).compared_in
     for name in CASCADES:
         rows = rows_of(table, statistic=f"{start}_{name}", program="P")
         assert rows.role.tolist() == ["redrawn"]
@@ -145,7 +146,7 @@ def test_planted_models_become_rows_of_their_own_role(probe):
     assert set(pushes) <= set(rows.index)
     assert rows.p["planted"] < 0.05
     assert rows.p["planted"] < rows.p["lookup"]
-    found = evidence.with_q(table, load_probe(probe).STATISTICS[0], load_probe(probe).CONTROLLED)
+    found = evidence.with_q(table, declared(probe).primary, declared(probe).compared_in)
     assert controlled(found, probe, role="planted").q.notna().all()
     alone = run_test(probe, question(probe))
     mine, without = (each[each.role == "subject"].reset_index(drop=True) for each in (table, alone))
@@ -158,7 +159,7 @@ def test_a_model_is_told_from_its_copies(probe, exceeds):
     pushes = beside(3.0, 0.0) if exceeds else beside(0.0, 4.0)
     more = {"reference": variants(probe, pushes, seed=50)} if probe == "knockout" else {}
     table = run_test(probe, question(probe, measurement=variants(probe, pushes), **more))
-    row = rows_of(table, role="subject", statistic=load_probe(probe).STATISTICS[0], program="P", adjustment="centred")
+    row = rows_of(table, role="subject", statistic=declared(probe).primary, program="P", adjustment="centred")
     assert row.exceeds_redrawn.tolist() == [exceeds]
     assert row.p_redrawn.iloc[0] == pytest.approx(1 / 7 if exceeds else 1.0, abs=0 if exceeds else 0.3)
 
@@ -251,7 +252,7 @@ def test_the_quality_gate_is_a_note_for_a_representation_and_closes_a_causal_que
     table = run_test(probe, question(probe, quality={"P": GATE}))
     plain = run_test(probe, question(probe))
     mine = (table.role == "subject") & (table.program == "P") & plain.evaluable
-    causal = load_probe(probe).LEVEL == "causal"
+    causal = declared(probe).level == "causal"
     assert table[mine].reason.str.contains(GATE, regex=False).all()
     assert table[mine].evaluable.any() == (not causal)
     pd.testing.assert_frame_equal(table[~mine], plain[~mine])  # other programs, and the controls, stand
@@ -273,7 +274,7 @@ def test_a_row_says_why_it_has_no_architecture_null(probe):
     alone = variants(probe, {"subject": 3.0}).assign_attrs({COPIES_NOTE: note})
     more = {"reference": alone} if probe == "knockout" else {}
     table = run_test(probe, question(probe, measurement=alone, **more))
-    primary = (table.statistic == load_probe(probe).STATISTICS[0]) & table.evaluable
+    primary = (table.statistic == declared(probe).primary) & table.evaluable
     assert table[primary].reason.str.count(note).tolist() == [1] * primary.sum()  # once, though both of a pair say it
     assert not table[~primary].reason.str.contains(note).any()
     assert table.exceeds_redrawn.isna().all()
@@ -298,7 +299,7 @@ def test_reference_rows_stand_beside_every_representation_and_causal_row(probe):
     for side in filter(None, (given.inputs.subject, given.inputs.reference)):
         object.__setattr__(side, "observed", observed_of(4.0))
     table = run_test(probe, given)
-    primary = rows_of(table, statistic=load_probe(probe).STATISTICS[0], adjustment="centred")
+    primary = rows_of(table, statistic=declared(probe).primary, adjustment="centred")
     programs = {"P"} if probe == "targeted_jacobian" else {"P", "Q"}
     for role in ("observed", "coexpression"):
         rows = rows_of(primary, role=role)

@@ -26,7 +26,7 @@ from pertprobe.cards import (
 from pertprobe.control_pairs import control_genes
 from pertprobe.errors import PertprobeError
 from pertprobe.measuring import NOT_EVALUABLE, write_measurement
-from pertprobe.probes import load_probe
+from pertprobe.probes.declaration import declared
 from pertprobe.provenance import PACKAGES, provenance, run_times
 from pertprobe.quality import PROGRAM_COLUMNS
 from pertprobe.testing import CAUSAL_NOTE, Asked, read_question, run_test
@@ -51,7 +51,7 @@ def test_needs_that_are_not_met_are_a_row_for_every_program(probe):
     assert table.program.tolist() == ["P", "Q"]
     assert not table.evaluable.any()
     assert set(table.reason) == {"model has no stages"}
-    assert set(table.statistic) == {load_probe(probe).STATISTICS[0]}
+    assert set(table.statistic) == {declared(probe).primary}
     assert set(table.unit) == {"gene" if probe == "knockout" else "perturbation"}
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pertprobe import evidence, probes, verdict
-from pertprobe.probes import load_probe
+from pertprobe.probes.declaration import declared
 from pertprobe.statistics import benjamini_hochberg
 from pertprobe.statistics.power import power, smallest_effect
 from pertprobe.verdict import CONTROL_WORDS, INTEREST, OWN, judge, planted_truth, readings, verdicts
@@ -476,15 +476,15 @@ def published_evidence(below, ns):
 @pytest.mark.parametrize("below", [0.00099, 0.0002, 0.0])
 @pytest.mark.parametrize("ns", [0.0501, 0.2, 0.5, 1.0])
 def test_the_preset_published_reproduces_the_published_verdicts_of_probe_1(below, ns):
-    probe = load_probe("sae_features")
-    table = evidence.with_q(published_evidence(below, ns), probe.STATISTICS[0], probe.CONTROLLED)
+    probe = declared("sae_features")
+    table = evidence.with_q(published_evidence(below, ns), probe.primary, probe.compared_in)
     for model in ("hepg2", "jurkat"):
         mine = table[table.model == model]
         np.testing.assert_allclose(mine.q_published, benjamini_hochberg(mine.p_published))
         assert len(mine) == 6
     assert table.estimate_published.isna().all()
-    primary = {"sae_features": probe.STATISTICS[0]}
-    verdict = verdicts(table, PRESET["thresholds"], primary, controlled={"sae_features": probe.CONTROLLED})
+    primary = {"sae_features": probe.primary}
+    verdict = verdicts(table, PRESET["thresholds"], primary, controlled={"sae_features": probe.compared_in})
     assert "not evaluable" not in set(verdict.verdict)
     levels = {"representation": ["sae_features", "pert_embedding"], "causal": ["targeted_jacobian", "knockout"]}
     found = readings(verdict, levels, {"contexts": [["hepg2", "jurkat"]]}, PRESET["reading_words"])

@@ -52,7 +52,7 @@ def test_every_key_of_a_profile_is_an_option_of_snakemake(name):
 def test_every_rule_that_a_profile_groups_is_there_and_no_measurement_on_a_gpu_is(name):
     grouped = PROFILES[name]["groups"]
     assert grouped.keys() <= RULES
-    assert [rule for rule in grouped if rule.startswith("measure_")] == ["measure_derived"]  # closed forms: no GPU
+    assert [rule for rule in grouped if rule.startswith("measure")] == ["measure_derived"]  # closed forms: no GPU
     assert set(grouped.values()) == PROFILES[name]["group-components"].keys()
 
 
@@ -77,7 +77,7 @@ def test_only_measurements_ask_for_a_gpu_and_only_a_profile_grants_it(project, t
         (("--workflow-profile", plain("slurm", tmp_path / "plain")), "1"),
     ):
         jobs = asked(project, *arguments)
-        measured = {rule for rule in jobs if rule.startswith("measure_") and rule != "measure_derived"}
+        measured = {rule for rule in jobs if rule.startswith("measure") and rule != "measure_derived"}
         assert {rule: jobs[rule]["gpu"] for rule in jobs if "gpu" in jobs[rule]} == dict.fromkeys(measured, granted)
 
 
@@ -85,7 +85,7 @@ def test_only_measurements_ask_for_a_gpu_and_only_a_profile_grants_it(project, t
 def test_memory_and_time_grow_with_each_attempt(project, tmp_path, name):
     profile = plain(name, tmp_path / "plain")
     first, third = (asked(project, "--workflow-profile", profile, "--attempt", str(each)) for each in (1, 3))
-    assert {rule for rule in first if rule not in ("all", "pert_embedding")} > {"measure_knockout", "simulate", "test"}
+    assert {rule for rule in first if rule not in ("all", "pert_embedding")} > {"measure", "simulate", "test"}
     for rule, resources in first.items():
         for resource in {"mem_mb", "runtime"} & resources.keys():
             assert int(third[rule][resource]) == 3 * int(resources[resource]), (rule, resource)

@@ -17,7 +17,7 @@ TESTED = JUDGING + Counter(["draw_controls"])
 """What follows any change of the evidence."""
 DERIVING = Counter(measure_derived=1)
 """Of one probe: the models planted beside all models."""
-MEASURING = Counter(measure_targeted_jacobian=3, gather=3, rank_targeted_jacobian=3)
+MEASURING = Counter(measure=3, gather=3, rank_targeted_jacobian=3)
 PROBES = ("sae_features", "pert_embedding", "targeted_jacobian", "knockout")
 
 
@@ -69,7 +69,7 @@ def test_other_words_of_readings_are_only_read_again(demo):
     assert plan.jobs == Counter(["readings", "report", "run_times"])
 
 
-COPYING = Counter({f"measure_{probe}": 3 for probe in PROBES} | {"gather": 12, "export_space": 9})
+COPYING = Counter(measure=12, gather=12, export_space=9)
 """Every measurement that holds copies, and what is made of it."""
 
 
@@ -119,7 +119,7 @@ def test_a_changed_setting_of_one_probe_leaves_the_others_alone(demo):
     config = tiny()
     config["probes"]["knockout"]["value"] = "mean"
     plan = demo.plan(config)
-    assert plan.jobs == TESTED + TESTING + DERIVING + Counter(compare=1, measure_knockout=3, gather=3, export_space=3)
+    assert plan.jobs == TESTED + TESTING + DERIVING + Counter(compare=1, measure=3, gather=3, export_space=3)
     assert of_probes(plan, "evidence") == {"knockout"}
 
 

@@ -6,7 +6,7 @@ from workflow_project import RESHARDED
 
 @pytest.mark.parametrize(("probe", "model"), RESHARDED.items())
 def test_five_shards_were_measured_and_joined(resharded, probe, model):
-    logs = {path.name for path in (resharded.results / f"logs/measure_{probe}/{model}").iterdir()}
+    logs = {path.name for path in (resharded.results / f"logs/measure/{probe}/{model}").iterdir()}
     assert logs >= {f"{shard}-of-5.log" for shard in range(5)}
     assert (resharded.results / f"measurements/{probe}/{model}.nc").is_file()
 

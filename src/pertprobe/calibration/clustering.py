@@ -19,6 +19,7 @@ from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fre
 from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measured, passing, world
 from pertprobe.models.gated import gated_models
 from pertprobe.probes import output_clustering as probe
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.seeding import seed_of
 from pertprobe.statistics import null_worlds as generators
@@ -30,7 +31,7 @@ from pertprobe.verdict import of_planted
 
 NAME, TOGETHER, AGREEMENT = "output_clustering", "output_clustering, one cluster", "output_clustering, two models"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0.1), ("exceeds_redrawn", "==", True)]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 SETTINGS = {"clusters": "silhouette", "umap": False}
 NUMBER = 15
 """Clusters of drawn responses, the published number."""
@@ -142,7 +143,7 @@ def _planted_rows(made: World, d: float, sizes: Sizes, seed: int) -> Iterator[di
 def _passed(found: list[Measured], programs: Programs, sizes: Sizes, seed: int) -> np.ndarray:
     questions = [asked(NAME, "delta_y", each, None, programs, sizes, seed, settings=SETTINGS) for each in found]
     tables = [evidence.frame(probe.controlled(each)) for each in questions]
-    return passing(family(tables, probe.CONTROLLED, probe.CONTROLLED), of_planted(CONDITIONS))
+    return passing(family(tables, declared(NAME).compared_in, declared(NAME).compared_in), of_planted(CONDITIONS))
 
 
 def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -156,5 +157,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         for words in WAYS:
             programs = drawn(found.strength, words, sizes, seed)
             inputs = asked(NAME, "delta_y", found, None, programs, sizes, seed, settings=SETTINGS)
-            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), probe.CONTROLLED, words, seed)
+            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), declared(NAME).compared_in, words, seed)
     return frame(rows)

@@ -21,6 +21,7 @@ from pertprobe.measuring import measure_shard
 from pertprobe.models.planting import NOISE
 from pertprobe.probes import concept_alignment as probe
 from pertprobe.probes.base import Subject, itself
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, summary
@@ -28,7 +29,7 @@ from pertprobe.statistics.ranks import average_ranks
 
 NAME = "concept_alignment"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 SETTINGS = {
     "layers": ["middle"], "negatives": "strength", "negatives_each": 3, "directions": 3, "refits": 499,
     "outcome_refits": 19, "mlp_refits": 19,
@@ -105,7 +106,7 @@ def _planted_rows(made: World, d: float, sizes: Sizes, seed: int) -> Iterator[di
     table = _planted_table(made, random, d, sizes, seed)
     settings = f"planted programs, d = {d:g}", f"random programs beside, d = {d:g}"
     bar = FOUND if d == STRONG else {}
-    yield from beside_random(NAME, table, probe.CONTROLLED, CONDITIONS, random, bar, settings, seed)
+    yield from beside_random(NAME, table, declared(NAME).compared_in, CONDITIONS, random, bar, settings, seed)
 
 
 def _planted_table(made: World, random: Programs, d: float, sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -127,5 +128,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         return frame(
             row
             for words, table in fresh_tables(NAME, made, SETTINGS, sizes, seed, by_program=True, **OWN_CONTEXT)
-            for row in both_nulls(NAME, table, probe.CONTROLLED, words, seed)
+            for row in both_nulls(NAME, table, declared(NAME).compared_in, words, seed)
         )

@@ -18,6 +18,7 @@ from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh
 from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measured, passing, world
 from pertprobe.probes import conserved_features as probe
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.seeding import seed_of
 from pertprobe.statistics import null_worlds as generators
@@ -29,7 +30,7 @@ from pertprobe.verdict import of_planted
 
 NAME, FEATURES = "conserved_features", "conserved_features, all features"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 STRONG = 8.0
 """Strength at which planted codes must be found: half of a program names, and only the other half is scored."""
 BOUND = 0.5
@@ -141,7 +142,7 @@ def _planted_rows(made: World, d: float, sizes: Sizes, seed: int) -> Iterator[di
 def _passed(found: list[Measured], programs: Programs, sizes: Sizes, seed: int) -> np.ndarray:
     inputs = asked(NAME, "sae_features", *found, programs, sizes, seed, settings=SETTINGS)
     table = evidence.frame(probe.controlled(inputs))
-    return passing(family([table], probe.CONTROLLED, probe.CONTROLLED), of_planted(CONDITIONS))
+    return passing(family([table], declared(NAME).compared_in, declared(NAME).compared_in), of_planted(CONDITIONS))
 
 
 def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -157,5 +158,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
             programs = drawn(found[0].strength, words, sizes, seed)
             inputs = asked(NAME, "sae_features", *found, programs, sizes, seed, settings=SETTINGS,
                            shared_initialisation=1.0)  # fmt: skip
-            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), probe.CONTROLLED, words, seed)
+            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), declared(NAME).compared_in, words, seed)
     return frame(rows)

@@ -17,13 +17,14 @@ from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of,
 from pertprobe.measuring import measure_derived
 from pertprobe.probes import detached_jacobian as probe
 from pertprobe.probes.base import Subject
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, coherence
 
 NAME = "detached_jacobian"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0.05), ("exceeds_redrawn", "==", True)]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 SETTINGS = {"at": ["control"], "vectors": 4, "copy_sets": 1}
 THROUGH = 0.3
 """Share of a response that comes through the cells where nothing is to be found."""
@@ -101,7 +102,7 @@ def _planted_rows(made: World, d: float, sizes: Sizes, seed: int) -> Iterator[di
         mechanism = FOUND if d == STRONG else {}
         settings = tuple(f"{programs} programs, {words}, d = {d:g}" for programs in ("planted", "random"))
         bar = mechanism if kind == "planted" else NOMINAL
-        yield from beside_random(NAME, table, probe.CONTROLLED, CONDITIONS, random, bar, settings, seed)
+        yield from beside_random(NAME, table, declared(NAME).compared_in, CONDITIONS, random, bar, settings, seed)
 
 
 def _planted_table(made: World, context: str, random: Programs, d: float, sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -126,5 +127,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         return frame(
             row
             for words, table in fresh_tables(NAME, made, SETTINGS, sizes, seed)
-            for row in both_nulls(NAME, table, probe.CONTROLLED, words, seed)
+            for row in both_nulls(NAME, table, declared(NAME).compared_in, words, seed)
         )

@@ -16,6 +16,7 @@ from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh, panels_of
 from pertprobe.calibration.world import CONTEXTS, Measured, World, measured, passing, question, world
 from pertprobe.probes import cell_diagonal as probe
+from pertprobe.probes.declaration import declared
 from pertprobe.seeding import seed_of
 from pertprobe.testing import Asked, run_test
 from pertprobe.verdict import of_planted
@@ -27,7 +28,7 @@ CONDITIONS = [
     ("exceeds_redrawn", "==", True),
     ("exceeds_coexpression", "==", True),
 ]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 SET_TERM = 0.5
 """Size of what crosses cells in the planted models."""
 CLOSE = 0.02
@@ -55,8 +56,9 @@ def _planted_rows(
         shares = table[table.statistic == probe.CROSSING].set_index("panel").estimate
         right += [abs(shares[name] - _crossing(model, found, made, name)) < CLOSE for name in made.panels]
         tables.append(table)
-    table = evidence.with_q(pd.concat(tables, ignore_index=True), probe.CONTROLLED, probe.CONTROLLED)
-    mine = table[(table.statistic == probe.CONTROLLED) & (table.panel != "")]
+    compared = declared(NAME).compared_in
+    table = evidence.with_q(pd.concat(tables, ignore_index=True), compared, compared)
+    mine = table[(table.statistic == compared) & (table.panel != "")]
     passed = passing(mine, of_planted(CONDITIONS))
     yield share(PLANTED_FIGURE, NAME, WORDS[kind], passed, seed=seed, **(FOUND if kind == "planted" else NOMINAL))
     words = f"{WORDS[kind]}, crossing share within {CLOSE:g}"
@@ -93,4 +95,4 @@ def _untrained_rows(
 ) -> Iterator[dict[str, Any]]:
     programs = drawn(found.strength, words, sizes, seed)
     table = run_test(NAME, Asked(question(NAME, found, None, programs, sizes, seed, panels=panels)))
-    yield from both_nulls(NAME, table, probe.CONTROLLED, words, seed)
+    yield from both_nulls(NAME, table, declared(NAME).compared_in, words, seed)

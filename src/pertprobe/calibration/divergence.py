@@ -18,6 +18,7 @@ from pertprobe.calibration.world import CONTEXTS, World, inputs_of, passing, que
 from pertprobe.measuring import measure_shard
 from pertprobe.probes import jacobian_divergence as probe
 from pertprobe.probes.base import MeasureInputs, Subject, itself
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.permutation import Test, mean_score
@@ -28,7 +29,7 @@ from pertprobe.verdict import of_planted
 
 NAME = "jacobian_divergence"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 SETTINGS = {"perturbations": "all", "sketch": 4096}
 GENERAL = 2.0
 """Size of the difference that all perturbations have, beside what each has of its own."""
@@ -106,7 +107,7 @@ def _rows_of(
         found = itself(measure_shard(NAME, inputs, 0, 1))
         sides.append(Subject(found, strength_of(inputs), pd.Series(dtype=object)))
     table = evidence.frame(probe.controlled(_question(sides, inputs, made.programs, sizes, seed)))
-    family = evidence.with_q(table, probe.CONTROLLED, probe.CONTROLLED)
+    family = evidence.with_q(table, declared(NAME).compared_in, declared(NAME).compared_in)
     passed = passing(family, of_planted(CONDITIONS))
     differs = family.program == next(iter(made.programs))
     for place, rows, bound in (("elsewhere", passed[differs], bar), ("alike", passed[~differs], NOMINAL)):
@@ -129,5 +130,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         for words in WAYS:
             programs = drawn(strength, words, sizes, seed)
             table = run_test(NAME, Asked(_question(sides, inputs, programs, sizes, seed)))
-            rows += both_nulls(NAME, table, probe.CONTROLLED, words, seed)
+            rows += both_nulls(NAME, table, declared(NAME).compared_in, words, seed)
     return frame(rows)

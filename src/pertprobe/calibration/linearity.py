@@ -18,6 +18,7 @@ from pertprobe.calibration.untrained import FIGURE as UNTRAINED_FIGURE
 from pertprobe.calibration.world import CONTEXTS, World, measured, passing, question, world
 from pertprobe.evidence import used_p
 from pertprobe.probes import knockout_linearity as probe
+from pertprobe.probes.declaration import declared
 from pertprobe.seeding import seed_of
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.paired import paired_profile_test
@@ -28,7 +29,7 @@ from pertprobe.verdict import of_planted
 NAME = "knockout_linearity"
 LINEARITY = f"{NAME}, linearity"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0.1), ("exceeds_coexpression", "==", True)]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 LINEAR = "no bound: linear in its cells, as it should be said"
 
 Sizes = Mapping[str, Any]
@@ -99,7 +100,8 @@ def _planted_row(made: World, kind: str, models: Mapping[str, Any], sizes: Sizes
     tables = [
         evidence.frame(probe.controlled(question(NAME, each, None, made.programs, sizes, seed))) for each in found
     ]
-    table = evidence.with_q(pd.concat(tables, ignore_index=True), probe.CONTROLLED, probe.CONTROLLED)
+    compared = declared(NAME).compared_in
+    table = evidence.with_q(pd.concat(tables, ignore_index=True), compared, compared)
     passed = passing(table, of_planted(CONDITIONS))
     bar = FOUND if kind == "planted" else {"note": LINEAR}
     return share(PLANTED_FIGURE, NAME, WORDS[kind], passed, seed=seed, **bar)
@@ -121,5 +123,5 @@ def _untrained_rows(found: Any, words: str, sizes: Sizes, seed: int) -> Iterator
     for statistic, bar in (("agreement", {"note": LINEAR}), ("linearity", NOMINAL)):
         low = used_p(of_programs(table, statistic)).to_numpy() < ALPHA
         yield share(UNTRAINED_FIGURE, NAME, f"{statistic}, {words}, p < 0.05", low, seed=seed, **bar)
-    largest = exceeding(of_programs(table, probe.CONTROLLED))
+    largest = exceeding(of_programs(table, declared(NAME).compared_in))
     yield share(UNTRAINED_FIGURE, NAME, f"{words}, exceeds_redrawn", largest, seed=seed, note=BY_CHANCE)

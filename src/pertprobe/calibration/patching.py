@@ -21,6 +21,7 @@ from pertprobe.models.routed import placed
 from pertprobe.naming import contrast
 from pertprobe.probes import activation_patching as probe
 from pertprobe.probes.base import Subject, itself
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator, seed_of
 from pertprobe.statistics import null_worlds as generators
@@ -28,7 +29,7 @@ from pertprobe.statistics.permutation import Test, mean_score
 
 NAME = "activation_patching"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 SETTINGS = {"random": 1}
 
 Sizes = Mapping[str, Any]
@@ -115,7 +116,7 @@ def _planted_rows(made: World, d: float, sizes: Sizes, seed: int) -> Iterator[di
     table = pd.concat([_planted_table(made, context, random, d, sizes, seed) for context in CONTEXTS])
     settings = f"planted programs, d = {d:g}", f"random programs beside, d = {d:g}"
     bar = FOUND if d == STRONG else {}
-    yield from beside_random(NAME, table, probe.CONTROLLED, CONDITIONS, random, bar, settings, seed)
+    yield from beside_random(NAME, table, declared(NAME).compared_in, CONDITIONS, random, bar, settings, seed)
 
 
 def _planted_table(made: World, context: str, random: Programs, d: float, sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -140,5 +141,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         return frame(
             row
             for words, table in fresh_tables(NAME, made, SETTINGS, sizes, seed, by_program=True)
-            for row in both_nulls(NAME, table, probe.CONTROLLED, words, seed)
+            for row in both_nulls(NAME, table, declared(NAME).compared_in, words, seed)
         )

@@ -22,6 +22,7 @@ from pertprobe.calibration.world import (
 from pertprobe.controls import with_controls
 from pertprobe.models.planted import planted_models
 from pertprobe.models.planting import expressed_genes
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator
 from pertprobe.simulate import CONTROL
@@ -125,20 +126,20 @@ def _table(
     seed: int,
 ) -> pd.DataFrame:  # fmt: skip
     """Return the rows of one probe over both contexts, one family."""
-    module = PROBES[probe]
+    module, started = PROBES[probe], declared(probe).compared_in
     mine, other = (found[context] for context in CONTEXTS)
     pairs = [(mine, other)] if probe == "knockout" else [(mine, None), (other, None)]
     asked = [question(probe, *pair, programs, sizes, seed, panels=panels) for pair in pairs]
     tables = [
         with_controls(
             evidence.frame([*module.controlled(each), *module.references(each)]),
-            module.CONTROLLED,
-            module.CONTROLLED,
-            module.CORRELATIONS,
+            started,
+            started,
+            declared(probe).common_scale,
         )
         for each in asked
     ]
-    return family(tables, module.CONTROLLED, module.CONTROLLED)
+    return family(tables, started, started)
 
 
 def random_programs(made: World, seed: int, *what: str) -> Programs:

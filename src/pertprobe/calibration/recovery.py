@@ -19,6 +19,7 @@ from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fre
 from pertprobe.calibration.world import CONTEXTS, SETTINGS, Measured, World, measured, passing, question, world
 from pertprobe.probes import regulon_recovery as probe
 from pertprobe.probes.base import MeasureInputs, TestInputs
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.regulons import read_regulons
 from pertprobe.seeding import seed_of
@@ -36,7 +37,7 @@ CONDITIONS = [
     ("exceeds_redrawn", "==", True),
     ("exceeds_coexpression", "==", True),
 ]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 TARGETS = (4, 16)
 """Fewest and most known targets of a regulator."""
 EXAMPLE = "truth"
@@ -118,7 +119,7 @@ def planted(sizes: Sizes, seed: int) -> pd.DataFrame:
 
 
 def _planted_row(kind: str, table: pd.DataFrame, seed: int) -> dict[str, Any]:
-    family = evidence.with_q(table[table.program != ""], probe.CONTROLLED, probe.CONTROLLED)
+    family = evidence.with_q(table[table.program != ""], declared(NAME).compared_in, declared(NAME).compared_in)
     passed = passing(family, of_planted(CONDITIONS))
     return share(PLANTED_FIGURE, NAME, WORDS[kind], passed, seed=seed, **(FOUND if kind == "planted" else NOMINAL))
 
@@ -139,7 +140,7 @@ def _untrained_rows(made: World, found: Measured, words: str, sizes: Sizes, seed
     regulators = sorted(set(many.index[many >= TARGETS[0]]) & set(shift.index))
     strength = pd.Series(np.linalg.norm(shift.loc[regulators], axis=1), index=regulators)
     asked = _question(made, found, drawn(strength, words, sizes, seed), sizes, seed)
-    yield from both_nulls(NAME, run_test(NAME, Asked(asked)), probe.CONTROLLED, words, seed)
+    yield from both_nulls(NAME, run_test(NAME, Asked(asked)), declared(NAME).compared_in, words, seed)
 
 
 def _measured(

@@ -19,6 +19,7 @@ from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.untrained import COPIES, WAYS, both_nulls, drawn, fresh
 from pertprobe.calibration.world import CONTEXTS, Measured, World, family, measured, passing, world
 from pertprobe.probes import regime_agreement as probe
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.delta_y import strength
 from pertprobe.seeding import generator, seed_of
 from pertprobe.statistics import null_worlds as generators
@@ -30,7 +31,7 @@ from pertprobe.verdict import of_planted
 
 NAME, GAINED, ALL = "regime_agreement", "regime_agreement, gained", "regime_agreement, all perturbations"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 SETTINGS: dict[str, Any] = {"partners": []}
 
 Sizes = Mapping[str, Any]
@@ -122,7 +123,7 @@ def _renamed(found: Measured, seed: int) -> Measured:
 def _passed(made: World, pair: tuple[Measured, Measured], sizes: Sizes, seed: int) -> np.ndarray:
     inputs = asked(NAME, "delta_y", *pair, made.programs, sizes, seed, settings=SETTINGS, comparison="regimes")
     table = evidence.frame(probe.controlled(inputs.as_role("subject")))
-    return passing(family([table], probe.CONTROLLED, probe.CONTROLLED), of_planted(CONDITIONS))
+    return passing(family([table], declared(NAME).compared_in, declared(NAME).compared_in), of_planted(CONDITIONS))
 
 
 def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -137,5 +138,5 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
         for words in WAYS:
             programs = drawn(found[0].strength, words, sizes, seed)
             inputs = asked(NAME, "delta_y", *found, programs, sizes, seed, settings=SETTINGS, comparison="regimes")
-            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), probe.CONTROLLED, words, seed)
+            rows += both_nulls(NAME, run_test(NAME, Asked(inputs)), declared(NAME).compared_in, words, seed)
     return frame(rows)

@@ -19,6 +19,7 @@ from pertprobe.calibration.world import CONTEXTS, World, inputs_of, question_of,
 from pertprobe.measuring import measure_shard
 from pertprobe.probes import routing_coherence as probe
 from pertprobe.probes.base import Subject, itself
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -30,7 +31,7 @@ from pertprobe.statistics.similarity import centred, cosine_similarity, without_
 NAME = "routing_coherence"
 CORRELATION = f"{NAME}, correlation"
 CONDITIONS = [("q", "<", 0.05), ("effect", ">", 0), ("exceeds_redrawn", "==", True)]
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probe declares."""
 SETTINGS = {"at": "mean_cell", "perturbations": "all", "choose": "strongest", "clusters": 15, "sketch": 4096}
 AGREEMENTS = (0.05, 0.1, 0.2, 0.4)
 """Shares of the variance of routes and answers that are one, beside strength."""
@@ -134,7 +135,8 @@ def _planted_rows(made: World, d: float, sizes: Sizes, seed: int) -> Iterator[di
         tables = [_planted_table(made, context, kind, random, d, sizes, seed) for context in CONTEXTS]
         settings = tuple(f"{programs} programs, {words}, d = {d:g}" for programs in ("planted", "random"))
         bar = FOUND if d == STRONG and kind == "planted" else {}
-        yield from beside_random(NAME, pd.concat(tables), probe.CONTROLLED, CONDITIONS, random, bar, settings, seed)
+        compared = declared(NAME).compared_in
+        yield from beside_random(NAME, pd.concat(tables), compared, CONDITIONS, random, bar, settings, seed)
 
 
 def _planted_table(
@@ -157,7 +159,7 @@ def untrained(sizes: Sizes, seed: int) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     with world(sizes["simulate"], seed) as made:
         for words, table in fresh_tables(NAME, made, SETTINGS, sizes, seed):
-            rows += both_nulls(NAME, table, probe.CONTROLLED, words, seed)
+            rows += both_nulls(NAME, table, declared(NAME).compared_in, words, seed)
     mine = (table.role == SUBJECT) & (table.adjustment == "centred") & (table.statistic == probe.CORRELATION)
     setting, largest = "all perturbations, exceeds_redrawn", exceeding(table[mine])
     return frame([*rows, share(UNTRAINED_FIGURE, CORRELATION, setting, largest, seed=seed, note=BY_CHANCE)])

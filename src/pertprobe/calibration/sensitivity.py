@@ -20,6 +20,7 @@ from pertprobe.evidence import used_p
 from pertprobe.measuring import measure_shard
 from pertprobe.probes import input_sensitivity as probe
 from pertprobe.probes.base import Subject, itself
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator
 from pertprobe.statistics import null_worlds as generators
@@ -138,4 +139,4 @@ def _untrained_rows(made: World, context: str, sizes: Sizes, seed: int) -> Itera
         }
         programs = Programs({name: [inputs.cells.genes[j] for j in each] for name, each in sets.items()})
         table = run_test(NAME, Asked(question_of(NAME, context, subject, inputs, programs, sizes, seed)))
-        yield from both_nulls(NAME, table, probe.CONTROLLED, _way(confounded), seed)
+        yield from both_nulls(NAME, table, declared(NAME).compared_in, _way(confounded), seed)

@@ -12,7 +12,6 @@ from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.world import (
     CONDITIONS,
     CONTEXTS,
-    PROBES,
     SOURCE,
     Measured,
     World,
@@ -25,6 +24,7 @@ from pertprobe.calibration.world import (
 from pertprobe.cards import own_split, perturbation_table
 from pertprobe.models.state import StateModel
 from pertprobe.probes.base import members
+from pertprobe.probes.declaration import declared
 from pertprobe.sae import SparseAutoencoder, train_sae
 from pertprobe.sae.pool import pooled_activations, sae_seed
 from pertprobe.seeding import generator
@@ -91,7 +91,7 @@ def _measured(
 
 def _table(probe: str, made: World, found: list[Measured], sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
     tables = [run_test(probe, Asked(question(probe, each, None, made.programs, sizes, seed))) for each in found]
-    return family(tables, PROBES[probe].STATISTICS[0], PROBES[probe].CONTROLLED)
+    return family(tables, declared(probe).primary, declared(probe).compared_in)
 
 
 def _shares(probe: str, made: World, found: list[Measured], table: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:

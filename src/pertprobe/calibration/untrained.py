@@ -29,6 +29,7 @@ from pertprobe.models.architecture import StateArchitecture
 from pertprobe.models.initialise import initial_parameters
 from pertprobe.models.state import StateModel
 from pertprobe.probes.base import MeasureInputs, Subject
+from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.sae import train_sae
@@ -99,7 +100,7 @@ def _probe(
         programs = drawn(strength, way, sizes, seed)
         panels = panels_of(made, len(programs)) if probe == "targeted_jacobian" else {}
         asked = question(probe, mine, other if probe == "knockout" else None, programs, sizes, seed, panels=panels)
-        yield from both_nulls(probe, run_test(probe, Asked(asked)), PROBES[probe].STATISTICS[0], way, seed)
+        yield from both_nulls(probe, run_test(probe, Asked(asked)), declared(probe).primary, way, seed)
 
 
 def drawn(strength: pd.Series, way: str, sizes: Mapping[str, Any], seed: int) -> Programs:

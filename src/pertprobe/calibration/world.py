@@ -69,7 +69,7 @@ CONDITIONS: dict[str, list[tuple[str, str, Any]]] = {
         ("exceeds_coexpression", "==", True),
     ],
 }
-"""The default thresholds; a test compares them with those of config/schema.yaml."""
+"""The default thresholds; a test compares them with what the probes declare."""
 
 
 @dataclass(frozen=True)

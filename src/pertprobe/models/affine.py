@@ -1,6 +1,6 @@
 """A model frozen at one input, an affine map of cells and perturbation vector: what a prediction is made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -54,20 +54,3 @@ def parts(frozen: AffineMap) -> Parts:
     cells, constants = frozen.from_cells(frozen.X), frozen.constants()
     named = {name: constants.get(name, torch.zeros_like(cells)) for name in ("batch", "tokens", "bias")}
     return Parts(frozen.from_perturbation(frozen.vector).expand_as(cells), cells, **named)
-
-
-def by_cell(frozen: AffineMap) -> Tensor:
-    """Return what each cell of the input adds to the output of every cell [S, ..., S, G_out]; the sum is from_cells."""
-    X = frozen.X
-    alone = torch.eye(X.shape[-2]).to(X).reshape(X.shape[-2], *[1] * (X.ndim - 2), X.shape[-2], 1)
-    return frozen.from_cells(alone * X)
-
-
-def by_gene(frozen: AffineMap, genes: Sequence[int]) -> Tensor:
-    """Return what input genes add to the output of every cell [len(genes), ..., S, G_out].
-
-    The sum over all genes is from_cells. Memory grows with their number: ask for some at a time.
-    """
-    X = frozen.X
-    alone = torch.eye(X.shape[-1]).to(X)[list(genes)].reshape(len(genes), *[1] * (X.ndim - 1), X.shape[-1])
-    return frozen.from_cells(alone * X)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 from pertprobe.errors import Faults, PertprobeError
-from pertprobe.models.shapes import weight_shapes
 
 Attention = Literal["bidirectional", "causal", "causal_rope", "self"]
 """Which cells a cell sees: all; itself and earlier ones; the same with rotary positions; itself alone."""
@@ -174,10 +173,6 @@ class StateArchitecture:
         }
         if faults := [f"hyper-parameters: {message}" for message, holds in tests.items() if not holds]:
             raise Faults(faults)
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return State's state_dict names and shapes of all weights a forward pass reads (LoRA merged)."""
-        return weight_shapes(self)
 
     def hyper_parameters(self) -> dict[str, Any]:
         """Return hyper-parameters from which State and `from_options` read this architecture again (LoRA merged)."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,16 +11,14 @@ from torch import Tensor
 
 from pertprobe.errors import PertprobeError
 from pertprobe.models.architecture import LEGACY_KEYS, Attention, StateArchitecture, resolve_attention
+from pertprobe.models.state import StateModel
 from pertprobe.models.state_files import StateFiles
-
-if TYPE_CHECKING:
-    from pertprobe.models.state import StateModel
 
 EQUIVARIANCE_TOLERANCE = 1e-4
 """Largest change, relative to the output's scale, that reordering cells may cause: float32 noise with a margin."""
 
 
-def describe(files: StateFiles, model: "StateModel") -> dict[str, Any]:
+def describe(files: StateFiles, model: StateModel) -> dict[str, Any]:
     """Return the card of a model just loaded: JSON-able facts that do not depend on where the directory lies.
 
     Raises:
@@ -58,7 +56,7 @@ def describe(files: StateFiles, model: "StateModel") -> dict[str, Any]:
     }
 
 
-def equivariance_error(model: "StateModel") -> float:
+def equivariance_error(model: StateModel) -> float:
     """Return max |f(reordered cells) - reordered f(cells)| over max |f|, before the output ReLU, on random cells."""
     a, generator = model.architecture, torch.Generator().manual_seed(0)
     n = min(a.cell_set_len, 32)
@@ -78,7 +76,7 @@ def equivariance_error(model: "StateModel") -> float:
         return float(change / response.abs().max().clamp_min(torch.finfo(model.dtype).tiny))
 
 
-def shared_initialisation(model_a: "StateModel", model_b: "StateModel") -> dict[str, float | int | None]:
+def shared_initialisation(model_a: StateModel, model_b: StateModel) -> dict[str, float | int | None]:
     """Tell whether two models were trained from the same initial weights (first-order agreement shows it).
 
     Source: methods.md, Consistency.
@@ -105,19 +103,19 @@ def shared_initialisation(model_a: "StateModel", model_b: "StateModel") -> dict[
     return found
 
 
-def _columns(model: "StateModel", names: list[str]) -> Tensor:
+def _columns(model: StateModel, names: list[str]) -> Tensor:
     rows = [model.perturbations.index(name) for name in names]
     weight = model.parameters["pert_encoder.0.weight"].detach()
     return (model.perturbation_features[rows] @ weight.T).double().cpu()
 
 
-def _matrices(model: "StateModel") -> dict[str, Tensor]:
+def _matrices(model: StateModel) -> dict[str, Tensor]:
     """Return the backbone's matrices; its norms, all near 1, would hide the answer."""
     weights = {name: weight.detach().cpu() for name, weight in model.parameters.items() if weight.ndim > 1}
     return {name: weight for name, weight in weights.items() if name.startswith("transformer_backbone.")}
 
 
-def _decoder_note(model: "StateModel") -> str:
+def _decoder_note(model: StateModel) -> str:
     a = model.architecture
     if a.gene_decoder is None:
         return "none"

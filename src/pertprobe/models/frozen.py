@@ -3,17 +3,15 @@
 Source: methods.md, Detached Jacobian.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from pertprobe.models.primitives import Frozen, Recording
-
-if TYPE_CHECKING:
-    from pertprobe.models.state import StateModel
+from pertprobe.models.base import Model
+from pertprobe.models.primitives import Frozen, Live, Recording
 
 CONSTANTS: dict[str, Callable[[str], bool]] = {
     "batch": lambda name: name == "batch_encoder.weight",
@@ -23,13 +21,37 @@ CONSTANTS: dict[str, Callable[[str], bool]] = {
 """Part of a prediction that depends on neither cells nor perturbation -> which weights make it."""
 
 
+class Freezable(Model, Protocol):
+    """A model whose stages run with any weights, and in any way of doing what is not linear."""
+
+    dtype: torch.dtype
+    parameters: dict[str, Tensor]
+    primitives: Live
+
+    def features_of(self, names: Sequence[str]) -> Tensor:
+        """Return the vectors [P, D] that perturbations are encoded from."""
+        ...
+
+    def encode_features(self, features: Tensor) -> Tensor:
+        """Return the codes [..., H] of perturbation vectors [..., D]."""
+        ...
+
+    def with_parameters(self, parameters: dict[str, Tensor]) -> Self:
+        """Return the model with other weights."""
+        ...
+
+    def with_primitives(self, primitives: Live) -> Self:
+        """Return the model with what is not linear run in another way."""
+        ...
+
+
 @dataclass(frozen=True)
 class StateMap:
     """Implements `pertprobe.models.affine.AffineMap`."""
 
-    model: "StateModel"
+    model: Freezable
     """Runs with the recorded factors: affine in cells, perturbation vector, batch rows, tokens and biases together."""
-    exact: "StateModel"
+    exact: Freezable
     """The model itself in float64."""
     X: Tensor
     vector: Tensor
@@ -59,12 +81,12 @@ class StateMap:
         }
 
     @property
-    def _bare(self) -> "StateModel":
+    def _bare(self) -> Freezable:
         return without_constants(self.model)
 
 
 def freeze(
-    model: "StateModel",
+    model: Freezable,
     X: Tensor,
     perturbation: str,
     batch: Tensor | None = None,
@@ -94,7 +116,7 @@ class Run(NamedTuple):
 
 
 def recorded(
-    model: "StateModel", X: Tensor, vector: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None
+    model: Freezable, X: Tensor, vector: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None
 ) -> Run:
     """Return the factors of a run and its output; a pure function of its tensors."""
     recording = Recording()
@@ -102,7 +124,7 @@ def recorded(
     return Run(recording.factors, output)
 
 
-def without_constants(model: "StateModel", keep: str = "") -> "StateModel":
+def without_constants(model: Freezable, keep: str = "") -> Freezable:
     """Return the model with batch rows, tokens and biases at zero, but for the part `keep` (a key of CONSTANTS)."""
     dropped = [belongs for part, belongs in CONSTANTS.items() if part != keep]
     weights = {
@@ -112,7 +134,7 @@ def without_constants(model: "StateModel", keep: str = "") -> "StateModel":
     return model.with_parameters(weights).with_primitives(model.primitives)
 
 
-def in_double(model: "StateModel") -> "StateModel":
+def in_double(model: Freezable) -> Freezable:
     """Return the model in float64; itself if it is."""
     if model.dtype == torch.float64:
         return model
@@ -120,8 +142,6 @@ def in_double(model: "StateModel") -> "StateModel":
     return model.with_parameters(weights).with_primitives(model.primitives)
 
 
-def _respond(
-    model: "StateModel", X: Tensor, vector: Tensor, batch: Tensor | None, multiplicity: Tensor | None
-) -> Tensor:
+def _respond(model: Freezable, X: Tensor, vector: Tensor, batch: Tensor | None, multiplicity: Tensor | None) -> Tensor:
     encoded = model.encode_cells(X, batch, multiplicity)
     return model.decode(model.mix(model.encode_features(vector), encoded), encoded, X)

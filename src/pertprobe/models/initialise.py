@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pertprobe.models.architecture import StateArchitecture
+from pertprobe.models.shapes import weight_shapes
 from pertprobe.seeding import seed_of
 
 BACKBONE_SD = 0.02
@@ -14,12 +15,12 @@ BACKBONE_SD = 0.02
 
 
 def initial_parameters(architecture: StateArchitecture, seed: int) -> dict[str, Tensor]:
-    """Return float32 weights for every name in `architecture.shapes()`.
+    """Return float32 weights for every name in `weight_shapes`.
 
     Each is drawn from its own generator, seeded by `seed` and its name, so that two architectures draw the same
     weights wherever their names and shapes agree.
     """
-    shapes = architecture.shapes()
+    shapes = weight_shapes(architecture)
     return {name: _draw(architecture, name, shapes, _normal(seed, name), _uniform(seed, name)) for name in shapes}
 
 

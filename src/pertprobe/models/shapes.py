@@ -1,14 +1,11 @@
 """Names and shapes of the weights in a State checkpoint, as State's modules register them."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pertprobe.models.architecture import GeneDecoder, StateArchitecture
+from pertprobe.models.architecture import GeneDecoder, StateArchitecture
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def weight_shapes(a: "StateArchitecture") -> Shapes:
+def weight_shapes(a: StateArchitecture) -> Shapes:
     """Return every weight that a forward pass reads; LoRA merged, the unused embeddings of the backbone left out."""
     H, inner = a.hidden_dim, a.output_dim // 8
     shapes = _mlp("pert_encoder", a.pert_dim, H, H, a.n_encoder_layers)
@@ -51,7 +48,7 @@ def _normed(name: str, widths: tuple[int, ...], indices: tuple[int, ...]) -> Sha
     return shapes
 
 
-def _gene_decoder(decoder: "GeneDecoder", latent: int) -> Shapes:
+def _gene_decoder(decoder: GeneDecoder, latent: int) -> Shapes:
     widths, n = (latent, *decoder.hidden_dims), len(decoder.hidden_dims)
     if not decoder.residual:
         shapes = _normed("gene_decoder.decoder", widths, tuple(range(0, 4 * n, 4)))
@@ -62,7 +59,7 @@ def _gene_decoder(decoder: "GeneDecoder", latent: int) -> Shapes:
     return shapes | _linear("gene_decoder.final_layer.0", widths[-1], decoder.gene_dim)
 
 
-def _llama(a: "StateArchitecture") -> Shapes:
+def _llama(a: StateArchitecture) -> Shapes:
     H, wide, narrow = a.hidden_dim, a.n_heads * a.head_dim, a.n_kv_heads * a.head_dim
     block = {"self_attn.q_proj": (wide, H), "self_attn.k_proj": (narrow, H), "self_attn.v_proj": (narrow, H)}
     block |= {"self_attn.o_proj": (H, wide), "mlp.gate_proj": (a.intermediate_dim, H)}
@@ -76,7 +73,7 @@ def _llama(a: "StateArchitecture") -> Shapes:
     return shapes | {"transformer_backbone.norm.weight": (H,)}
 
 
-def _gpt2(a: "StateArchitecture") -> Shapes:
+def _gpt2(a: StateArchitecture) -> Shapes:
     H, inner = a.hidden_dim, a.intermediate_dim
     # Conv1D stores its weight as [in, out].
     block = {"attn.c_attn": (H, 3 * H), "attn.c_proj": (H, H), "mlp.c_fc": (H, inner), "mlp.c_proj": (inner, H)}

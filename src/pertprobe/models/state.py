@@ -1,9 +1,8 @@
-"""State Transition models, run natively: stages that are pure functions of tensors, and their loading and checking."""
+"""State Transition models, run natively: stages that are pure functions of tensors."""
 
 import copy
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pertprobe.errors import Faults, PertprobeError
+from pertprobe.errors import PertprobeError
 from pertprobe.models.architecture import StateArchitecture
 from pertprobe.models.backbone import final_norm, run_backbone
 from pertprobe.models.base import Capability, Edit, Encoded, Mixed, Narrow
-from pertprobe.models.card import describe
 from pertprobe.models.frozen import StateMap, freeze
 from pertprobe.models.initialise import initial_parameters
 from pertprobe.models.layers import layer_norm, linear
 from pertprobe.models.primitives import LIVE, Live
-from pertprobe.models.state_files import StateFiles, clean_state_dict, read_state_directory
 
 STAGES = {
     "encode_perturbations": ("pert_encoder.",),
@@ -34,7 +31,7 @@ STAGES = {
 class StateModel:
     """A State Transition model: implements `pertprobe.models.base.Model`, with every stage.
 
-    `parameters` has the names of `architecture.shapes()`; tensors that require gradients make the stages trainable.
+    `parameters` has the names of `weight_shapes`; tensors that require gradients make the stages trainable.
     """
 
     def __init__(
@@ -370,66 +367,3 @@ class StateModel:
             if layer < n_layers - 1:
                 x = self.primitives.activation(f"{name}.{3 * layer + 1}", self.architecture.activation, x)
         return x
-
-
-def load_state(
-    path: str | Path,
-    *,
-    attention: str | None = None,
-    dtype: torch.dtype = torch.float32,
-    device: str | torch.device = "cpu",
-    checkpoint: str | None = None,
-) -> StateModel:
-    """Load a State model directory and check it; the card says what was found.
-
-    Args:
-        path: the directory State wrote.
-        attention: bidirectional, causal, causal_rope or self; None or "flag" = by the checkpoint's flag.
-        dtype: of weights and predictions.
-        device: where they live.
-        checkpoint: name of the checkpoint file, if not the default (final, last, best, last step).
-
-    Raises:
-        PertprobeError: files are absent, unsafe or damaged, an option is unknown, the attention pattern is undecided,
-            or a set model turns out to depend on the order of cells.
-    """
-    files = read_state_directory(path, checkpoint)
-    architecture = StateArchitecture.from_options(files.options, attention)
-    weights = clean_state_dict(files.state_dict, architecture)
-    control = str(files.options.get("control_pert", "non-targeting"))
-    _check_names(files, architecture, control)
-    model = StateModel(
-        architecture,
-        {name: weight.to(device, dtype) for name, weight in weights.items()},
-        **_gene_names(files, architecture),
-        perturbations=files.perturbations,
-        perturbation_features=torch.stack(list(files.perturbations.values())),
-        control=control,
-        batches=files.batches,
-    )
-    model.card = describe(files, model)
-    return model
-
-
-def _check_names(files: StateFiles, a: StateArchitecture, control: str) -> None:
-    """Raise PertprobeError, all faults together, where maps and options disagree."""
-    faults, widths = [], {row.numel() for row in files.perturbations.values()}
-    if widths != {a.pert_dim}:
-        faults.append(f"pert_onehot_map: features of size {sorted(widths)}, the checkpoint takes {a.pert_dim}")
-    if control not in files.perturbations:
-        faults.append(f"pert_onehot_map: the control '{control}' is not among its {len(files.perturbations)} names")
-    if a.batch_encoder and len(files.batches) != a.batch_dim:
-        faults.append(
-            f"batch_onehot_map: {len(files.batches)} labels, the checkpoint's batch encoder has {a.batch_dim}"
-        )
-    if faults:
-        raise Faults(faults)
-
-
-def _gene_names(files: StateFiles, a: StateArchitecture) -> dict[str, tuple[str, ...]]:
-    """Return the names of inputs and of genes; where State wrote none, positions in `embed_key`."""
-    names, decoder = files.gene_names, a.gene_decoder
-    positions = tuple(f"{a.embed_key or 'X'}_{i}" for i in range(a.input_dim))
-    genes = names if a.genes_in and len(names) == a.input_dim else positions
-    known = len(names) in ({a.output_dim} if a.genes_in else set()) | ({decoder.gene_dim} if decoder else set())
-    return {"genes": genes, "output_genes": names if known else genes if a.genes_in else ()}

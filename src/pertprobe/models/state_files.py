@@ -17,6 +17,7 @@ from torch import Tensor
 from pertprobe.errors import Faults, PertprobeError
 from pertprobe.files import atomic, sha256
 from pertprobe.models.architecture import USED, StateArchitecture
+from pertprobe.models.shapes import weight_shapes
 
 if TYPE_CHECKING:
     from pertprobe.models.state import StateModel
@@ -201,7 +202,7 @@ def _labels(path: Path) -> tuple[str, ...]:
 
 
 def clean_state_dict(state_dict: Mapping[str, Tensor], architecture: StateArchitecture) -> dict[str, Tensor]:
-    """Return the weights of `architecture.shapes()`, LoRA merged (W = base + alpha / r * B A), the unused dropped.
+    """Return the weights that `weight_shapes` names, LoRA merged (W = base + alpha / r * B A), the unused dropped.
 
     Raises:
         PertprobeError: keys are missing, unexpected or misshapen, or weights not finite; all are listed together.
@@ -210,7 +211,7 @@ def clean_state_dict(state_dict: Mapping[str, Tensor], architecture: StateArchit
     tensors = {key: value for key, value in tensors.items() if not key.startswith(IGNORED)}
     positions = tensors.pop(BACKBONE + "wpe.weight", None)
     _merge_lora(tensors, architecture)
-    expected = architecture.shapes()
+    expected = weight_shapes(architecture)
     faults = [f"checkpoint: '{key}' is missing" for key in expected if key not in tensors]
     faults += [
         f"checkpoint: '{key}' {tuple(tensors[key].shape)} is unexpected" for key in tensors if key not in expected

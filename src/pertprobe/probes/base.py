@@ -10,6 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.cells import CellSets
+from pertprobe.probes.declaration import Declaration
+from pertprobe.probes.limited import limited
 from pertprobe.programs import Panel, Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -60,6 +62,17 @@ class MeasureInputs:
     """The subject's mean delta_y [perturbation, gene], for probes that choose perturbations by it."""
     memory_gb: float = MEMORY_GB
     """What derivatives and batches of knock-outs may use beside their result."""
+
+    def limited_to(self, declaration: Declaration) -> "MeasureInputs":
+        """Return what a probe may read of it: what it declares that its measurement depends on."""
+        depends = declaration.depends
+        further = [name for name in ("layer", "panels", "seed") if depends[name]]
+        fields = ("contexts", "layer", "panels", "pca", "programs", "responses", "sae", "seed")
+        asked = self
+        if depends["settings"] != "all":
+            known = {key: self.settings[key] for key in depends["settings"] if key in self.settings}
+            asked = replace(self, settings=known)
+        return limited(asked, declaration.name, fields, (*declaration.reads, *further))
 
     @property
     def perturbations(self) -> list[str]:
@@ -120,6 +133,10 @@ class TestInputs:
     min_perturbations: int = 3
     min_genes: int = 3
     seed: int = 0
+
+    def limited_to(self, declaration: Declaration) -> "TestInputs":
+        """Return what a probe may read of it: of cells and panels what it declares that it is tested with."""
+        return limited(self, declaration.name, ("cells", "panels"), declaration.tested_with)
 
     @property
     def sharing(self) -> str:
@@ -187,7 +204,7 @@ class World(NamedTuple):
     confounder: pd.Series
     """Unit -> what confounded programs are drawn by: strength of perturbations, expression of genes."""
     given: Callable[[Mapping[str, Sequence[str]]], Mapping[str, Any]]
-    """Given programs by name, returns fields of `TestInputs`: subject, settings and cells, and whatever else is read."""
+    """Given programs by name, returns fields of `TestInputs`: subject, settings, cells, and whatever is read."""
 
 
 def drawn_subject(variables: Mapping[str, tuple[Sequence[str], np.ndarray]], strength: np.ndarray) -> Subject:

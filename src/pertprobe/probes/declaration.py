@@ -37,6 +37,7 @@ class Declaration:
     statistics: Mapping[str, Mapping[str, Any]]
     first_order: bool
     pairs: tuple[str, ...]
+    tested_with: tuple[str, ...]
     partners: bool
     pooled: bool
     tables: Mapping[str, Any]

@@ -73,14 +73,15 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     Between the genes that the model reads and writes and every context of the run measures. Of the model itself also
     causal_by_set [set, perturbation, feature]. The attribute `basis` tells lists of genes apart.
     """
-    from pertprobe.sketched import basis, causal_sketches, place  # torch, which tests do without
+    from pertprobe.sketched import Sketching, basis, causal_sketches, place  # torch, which tests do without
 
     genes = shared_genes(inputs)
     if not genes:
         return xr.Dataset(attrs={"not_evaluable": "no gene is read, written and measured in every context"})
-    at = place(inputs)
+    at = place(inputs.model, inputs.cells, inputs.settings, inputs.role)
+    how = Sketching(inputs.settings["sketch"], inputs.seed, inputs.memory_gb)
     values = np.concatenate(
-        [part["causal"].detach().cpu().numpy() for part in causal_sketches(inputs, names, at, genes)]
+        [part["causal"].detach().cpu().numpy() for part in causal_sketches(inputs.model, names, at, genes, how)]
     ).astype(np.float32)
     coords = {"perturbation": names, "feature": np.arange(values.shape[-1])}
     found = {"causal": xr.DataArray(values.mean(1), coords, tuple(coords))}

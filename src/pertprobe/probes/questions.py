@@ -395,7 +395,8 @@ class Refused(Question):
 
 def ask(probe: str, inputs: TestInputs) -> Iterator[Row]:
     """Yield the evidence of a probe on whoever `inputs` are about."""
-    return answers(inputs, declared(probe), load_probe(probe).questions(inputs))
+    declaration = declared(probe)
+    return answers(inputs, declaration, load_probe(probe).questions(inputs.limited_to(declaration)))
 
 
 def answers(inputs: TestInputs, declaration: Declaration, questions: Iterable[Question]) -> Iterator[Row]:

@@ -82,7 +82,7 @@ def _jacobian(inputs: MeasureInputs, names: Sequence[str]) -> np.ndarray:
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
     code = model.encode_perturbations([knockout.perturbation_of(inputs)])
-    point, outputs = place(inputs).point, range(len(model.output_genes))
+    point, outputs = place(model, inputs.cells, inputs.settings, inputs.role).point, range(len(model.output_genes))
     memory = {"memory_gb": inputs.memory_gb}
     found = [panel_jacobian(model, code, point, outputs, block, **memory).values[0] for block in cut(genes, BLOCK)]
     return torch.cat(found, dim=-1).mT.detach().cpu().numpy().astype(np.float32)

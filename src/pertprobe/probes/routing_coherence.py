@@ -95,14 +95,15 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     routing [perturbation, feature] and delta_y [perturbation, gene]: means over cell sets. Of the model itself also
     routing_by_set, delta_y_by_set [set, ...] and, where its codes are made of features, onehot [perturbation, entry].
     """
-    from pertprobe.sketched import place, routing_sketches  # torch, which tests do without
+    from pertprobe.sketched import Sketching, place, routing_sketches  # torch, which tests do without
 
     if inputs.settings["at"] == "mean_cell" and "set_function" not in inputs.model.capabilities:
         return xr.Dataset(
             attrs={"not_evaluable": "a mean cell stands for others only in a set function: set at: cells"}
         )
-    at = place(inputs)
-    parts = list(routing_sketches(inputs, names, at))
+    at = place(inputs.model, inputs.cells, inputs.settings, inputs.role)
+    how = Sketching(inputs.settings["sketch"], inputs.seed, inputs.memory_gb)
+    parts = list(routing_sketches(inputs.model, names, at, how, by_features=inputs.role == SUBJECT))
     found = {key: np.concatenate([part[key].detach().cpu().numpy() for part in parts]) for key in parts[0]}
     arrays = {}
     for key, values in found.items():

@@ -1,8 +1,8 @@
 """Sparse autoencoders: one for all models that are compared, trained here or elsewhere, kept in the SAELens layout."""
 
 from pertprobe.sae.autoencoder import SparseAutoencoder
-from pertprobe.sae.files import read_sae, sae_arguments
-from pertprobe.sae.pca import PrincipalComponents, principal_components
+from pertprobe.sae.files import read_sae, read_saelens, sae_arguments, write_saelens
+from pertprobe.sae.pca import PrincipalComponents, principal_components, read_components, write_components
 from pertprobe.sae.quality import quality, with_rival
 from pertprobe.sae.training import train_sae, training_settings
 
@@ -11,9 +11,13 @@ __all__ = [
     "SparseAutoencoder",
     "principal_components",
     "quality",
+    "read_components",
     "read_sae",
+    "read_saelens",
     "sae_arguments",
     "train_sae",
     "training_settings",
     "with_rival",
+    "write_components",
+    "write_saelens",
 ]

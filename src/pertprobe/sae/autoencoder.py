@@ -1,8 +1,6 @@
 """Sparse autoencoders: TopK (Gao et al. 2024, "Scaling and evaluating sparse autoencoders"), and ReLU."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,19 +42,6 @@ class SparseAutoencoder:
         """Return the same autoencoder on another device."""
         tensors = {name: value.to(device) for name, value in vars(self).items() if name != "k"}
         return SparseAutoencoder(**tensors, k=self.k)
-
-    def save(self, directory: str | Path, metadata: dict[str, Any] | None = None) -> None:
-        """Write the SAELens layout, see `files.write_saelens`."""
-        from pertprobe.sae.files import write_saelens
-
-        write_saelens(self, directory, metadata)
-
-    @staticmethod
-    def load(directory: str | Path) -> "SparseAutoencoder":
-        """Read the SAELens layout, see `files.read_saelens`."""
-        from pertprobe.sae.files import read_saelens
-
-        return read_saelens(directory)
 
 
 def activated(values: Tensor, k: int | None) -> Tensor:

@@ -50,26 +50,27 @@ class PrincipalComponents:
         """Return the same components on another device."""
         return PrincipalComponents(self.mean.to(device), self.components.to(device))
 
-    def save(self, file: str | Path) -> None:
-        """Write `mean` and `components` as safetensors."""
-        with atomic(file) as temporary:
-            save_file({name: value.cpu().contiguous() for name, value in vars(self).items()}, temporary)
 
-    @staticmethod
-    def load(file: str | Path) -> "PrincipalComponents":
-        """Read what `save` wrote.
+def write_components(pca: PrincipalComponents, file: str | Path) -> None:
+    """Write `mean` and `components` as safetensors."""
+    with atomic(file) as temporary:
+        save_file({name: value.cpu().contiguous() for name, value in vars(pca).items()}, temporary)
 
-        Raises:
-            PertprobeError: the file is missing, unreadable, or holds something else.
-        """
-        try:
-            tensors = load_file(file)
-        except (FileNotFoundError, SafetensorError) as error:
-            raise PertprobeError(f"pca: {file} cannot be read ({error}).") from None
-        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if set(shapes) != {"mean", "components"} or shapes["components"][1:] != shapes["mean"]:
-            raise PertprobeError(f"pca: {file} holds {shapes}, expected mean [H] and components [n, H].")
-        return PrincipalComponents(**tensors)
+
+def read_components(file: str | Path) -> PrincipalComponents:
+    """Read what `write_components` wrote.
+
+    Raises:
+        PertprobeError: the file is missing, unreadable, or holds something else.
+    """
+    try:
+        tensors = load_file(file)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise PertprobeError(f"pca: {file} cannot be read ({error}).") from None
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if set(shapes) != {"mean", "components"} or shapes["components"][1:] != shapes["mean"]:
+        raise PertprobeError(f"pca: {file} holds {shapes}, expected mean [H] and components [n, H].")
+    return PrincipalComponents(**tensors)
 
 
 def principal_components(activations: Mapping[str, Tensor], unexplained: float) -> PrincipalComponents:
