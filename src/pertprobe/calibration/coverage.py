@@ -19,7 +19,7 @@ COVERS, ASKED = 0.93, 1000
 """Share of this many cases."""
 
 
-def coverage(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
+def ceiling(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
     """Return in how many cases the interval covers a true correlation of 0 and of 0.8."""
     rows = []
     for truth in (0.0, 0.8):

@@ -1,169 +1,171 @@
-"""Planted models: does every probe find the mechanism, and nothing in a lookup and in mere co-variation?"""
+"""Planted models: does a probe find what it must in a mechanism, and nothing in a lookup and in mere co-variation?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from pertprobe import evidence
+from pertprobe.calibration.asking import answers_of, controlled, family, passing, question
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.world import (
-    CONDITIONS,
-    CONTEXTS,
-    PROBES,
-    Measured,
-    World,
-    family,
-    measured,
-    passing,
-    question,
-    world,
-)
-from pertprobe.controls import with_controls
-from pertprobe.models.planted import planted_models
-from pertprobe.models.planting import expressed_genes
-from pertprobe.probes.declaration import declared
+from pertprobe.calibration.world import CONTEXTS, World, inputs_of, models_of, random_programs, subject_of, world
+from pertprobe.probes import load_probe
+from pertprobe.probes.base import MeasureInputs, Subject, itself
+from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator
-from pertprobe.simulate import CONTROL
 from pertprobe.verdict import of_planted
 
 FIGURE = "planted models"
-CAUSAL = ("targeted_jacobian", "knockout")
-FOUND = {"sense": "at least", "level": 0.95}
-NOMINAL = {"sense": "at most", "level": 0.05}
-STRONG = 3.0
-"""Strength at which planted representations must be found."""
-WORDS = {"planted": "mechanistic", "lookup": "lookup", "covariation": "co-variation"}
+BARS: dict[str | None, dict[str, Any]] = {
+    "find": {"sense": "at least", "level": 0.95},
+    "not find": {"sense": "at most", "level": 0.05},
+    None: {},
+}
+"""What must come of a question -> the share of programs that may pass."""
+
+Sizes = Mapping[str, Any]
 
 
-def planted(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
-    """Return the shares of programs that pass in the three planted models of one simulated data set.
+@dataclass(frozen=True)
+class Planted:
+    """One planted model of one context, measured when it is asked."""
 
-    Each planted model is judged as if it were the subject, under the default thresholds without the conditions that it
-    does not have (verdict.OWN); knock-out also with exceeds_coexpression, which is what is to hold co-variation. Panels
-    are asked in either context, and knock-outs between the two. Null programs are random sets of the planted
-    programs' sizes that the model knows nothing of.
+    probe: str
+    inputs: MeasureInputs
+    made: World
+    observed: bool
+    """Whether it is compared with what was observed."""
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The measured model."""
+        observed = self.made.observed(self.inputs.cells.context) if self.observed else None
+        return _one(subject_of(self.probe, self.inputs, observed))
+
+    def under(self, perturbation: str) -> "Planted":
+        """Return the same model, measured under a perturbation."""
+        return replace(
+            self, inputs=replace(self.inputs, settings=self.inputs.settings | {"perturbation": perturbation})
+        )
+
+
+def _one(subject: Subject) -> Subject:
+    return replace(subject, measurement=itself(subject.measurement))
+
+
+def planted(probe: str, sizes: Sizes, seed: int) -> pd.DataFrame:
+    """Return the shares of programs that pass in the planted models of one simulated data set, for what is declared.
+
+    Each planted model is judged as if it were the subject, under the default thresholds without the conditions on what
+    it does not have (verdict.OWN), in both contexts or between them. What must be found must be so at the strength that
+    the probe declares. Random programs are sets of the planted programs' sizes that the model knows nothing of.
     """
+    declaration = declared(probe)
+    strengths = dict.fromkeys([sizes["d"], declaration.calibration["planted"]["found_at"]])
     with world(sizes["simulate"], seed) as made:
-        every = {context: models_of(made, context, sizes["d"], seed) for context in CONTEXTS}
-        observed = {context: made.observed(context) for context in CONTEXTS}
-        rows = [
-            row
-            for kind in WORDS
-            for row in _kind(kind, made, {c: every[c][kind] for c in CONTEXTS}, observed, sizes, seed)
-        ]
-        strong = {context: models_of(made, context, STRONG, seed)["planted"] for context in CONTEXTS}
-        for models, d, bar in ((strong, STRONG, FOUND), ({c: every[c]["planted"] for c in CONTEXTS}, sizes["d"], {})):
-            rows += _representation(made, models, d, bar, sizes, seed)
+        rows = [row for d in strengths for row in _rows(declaration, made, d, len(strengths) > 1, sizes, seed)]
     return frame(rows)
 
 
-def models_of(made: World, context: str, d: float, seed: int, set_term: float = 0.0) -> dict[str, Any]:
-    """Return the models of one context; genes without a role are drawn alike for both."""
-    cells = [each.values.reshape(-1, len(made.genes)) for each in made.cells.values()]
-    expressed = frozenset.intersection(*(expressed_genes(values, made.genes) for values in cells))
-    return planted_models(
-        genes=made.genes,
-        perturbations=made.perturbations,
-        control=CONTROL,
-        cells=made.cells[context],
-        programs=made.programs,
-        panels=made.panels,
-        expressed=expressed,
-        d=d,
-        seed=seed,
-        set_term=set_term,
+def _rows(
+    declaration: Declaration, made: World, d: float, several: bool, sizes: Sizes, seed: int
+) -> Iterator[dict[str, Any]]:
+    section = declaration.calibration["planted"]
+    every = {context: _models(declaration, made, context, d, seed) for context in CONTEXTS}
+    said = f", d = {d:g}" if several else ""
+    for words, asked in section["asked"].items():
+        models = [every[context][asked["kind"]] for context in CONTEXTS]
+        inputs = [each for pair in _pairs(models, asked, seed) for each in _questions(*pair, asked, sizes, seed)]
+        table = family([controlled(declaration, each) for each in inputs], declaration.compared_in)
+        more = [(column, "==", True) for column in asked["exceeding"]]
+        passed = passing(table, [*of_planted(declaration.thresholds), *more])
+        must = None if asked["must"] == "find" and d != section["found_at"] else asked["must"]
+        yield share(FIGURE, declaration.name, words + said, passed, seed=seed, note=asked["note"], **BARS[must])
+        for statistic, close in section["known"].items():
+            right = np.concatenate(
+                [_right(declaration, each, statistic, close) for each in zip(models, inputs, strict=True)]
+            )
+            words = f"{words}, {statistic} within {close:g}{said}"
+            yield share(FIGURE, declaration.name, words, right, seed=seed, **BARS["find"])
+
+
+def _models(declaration: Declaration, made: World, context: str, d: float, seed: int) -> dict[str, Planted]:
+    """Return the planted models of a context that are asked for, by kind, as the probe plants them."""
+    section, measurement = declaration.calibration["planted"], declared(declaration.measurement)
+    models = models_of(made, context, d, seed, section["set_term"])
+    inputs = inputs_of(
+        declaration.name, made, context, models["planted"], seed, settings=section["settings"], programs=made.programs
+    )
+    plant = getattr(load_probe(measurement.name), section["by"], None)
+    models = plant(inputs.limited_to(measurement), models) if plant else models
+    inputs = replace(inputs, programs=made.programs | random_programs(made, seed, declaration.name))
+    observed = any(asked["exceeding"] for asked in section["asked"].values())
+    return {
+        kind: Planted(declaration.name, replace(inputs, model=model, role=kind), made, observed)
+        for kind, model in models.items()
+    }
+
+
+def _pairs(models: list[Planted], asked: Mapping[str, Any], seed: int) -> list[tuple[Planted, Subject | None]]:
+    """Return the models that are asked, each with its reference."""
+    match asked["against"]:
+        case "contexts":
+            return [(models[0], models[1].subject)]
+        case "itself":
+            return [(models[0], models[0].subject)]
+        case "exchanged":
+            return [(models[0], _exchanged(models[0].subject, seed))]
+    return [(model, None) for model in models]
+
+
+def _exchanged(subject: Subject, seed: int) -> Subject:
+    """Return the same measurement, each perturbation under the name of another."""
+    names = subject.measurement.perturbation.values
+    other = generator(seed, "calibration", "renamed").permutation(names)
+    measurement = subject.measurement.assign_coords(perturbation=other).sortby("perturbation")
+    return replace(
+        subject,
+        measurement=measurement,
+        strength=subject.strength.rename(dict(zip(names, other, strict=True))).sort_index(),
     )
 
 
-def _kind(
-    kind: str, made: World, models: Mapping[str, Any], observed: Mapping[str, Any], sizes: Mapping[str, Any], seed: int
-) -> Iterator[dict[str, Any]]:
-    settings = {"knockout": {"genes": sizes["knocked"]}}
-    found = {
-        context: measured(
-            f"{kind}_{context}", model, made, context, tuple(PROBES), settings=settings, panels=made.panels,
-            observed=observed[context],
-        )
-        for context, model in models.items()
-    }  # fmt: skip
-    true = kind == "planted"
-    for probe in CAUSAL:
-        table = _table(probe, found, made.programs, made.panels, sizes, seed)
-        for words, conditions in _conditions(probe):
-            # Knock-out agreement alone cannot tell co-variation that two contexts share: that is the other row's task.
-            judged = true or kind == "lookup" or probe == "targeted_jacobian" or bool(words)
-            bar = FOUND if true else NOMINAL
-            passed = passing(table, conditions)
-            yield share(FIGURE, probe, f"{WORDS[kind]}{words}", passed, seed=seed, **(bar if judged else {}))
+def _questions(
+    model: Planted, other: Subject | None, asked: Mapping[str, Any], sizes: Sizes, seed: int
+) -> Iterator[Any]:
+    """Yield what a model is asked: of all its programs, or of each by itself under the member that acts most."""
+    section, made = declared(model.probe).calibration["planted"], model.made
+    programs = _programs(made, model.probe, asked["programs"], seed)
+    for cases in [{name: programs[name]} for name in programs] if section["under"] else [programs]:
+        case = model
+        if section["under"]:
+            members = made.programs[next(iter(cases))]
+            case = model.under(max(members, key=model.subject.strength.__getitem__))
+        sides = [case.subject, *([other] if other else [])]
+        panels = {name: panel for name, panel in made.panels.items() if panel["program"] in cases}
+        yield question(
+            model.probe, made, case.inputs, sides, Programs(cases), sizes["permutations"],
+            panels=panels, settings=section["settings"], seed=seed,
+        )  # fmt: skip
 
 
-def _representation(
-    made: World, models: Mapping[str, Any], d: float, bar: Mapping[str, Any], sizes: Mapping[str, Any], seed: int
-) -> Iterator[dict[str, Any]]:
-    """Ask the probes of codes, which the three planted models share: of planted programs, and of random ones."""
-    probes = ("sae_features", "pert_embedding")
-    found = {context: measured(f"codes_{context}", model, made, context, probes) for context, model in models.items()}
-    for probe in probes:
-        (_, conditions), *_ = _conditions(probe)
-        passed = passing(_table(probe, found, made.programs, {}, sizes, seed), conditions)
-        yield share(FIGURE, probe, f"planted programs, d = {d:g}", passed, seed=seed, **bar)
-        passed = passing(_table(probe, found, random_programs(made, seed), {}, sizes, seed), conditions)
-        yield share(FIGURE, probe, f"random programs beside d = {d:g}", passed, seed=seed, **NOMINAL)
+def _programs(made: World, probe: str, which: str, seed: int) -> Mapping[str, Any]:
+    """Return the programs that are asked, by name."""
+    if which == "random":
+        return random_programs(made, seed, probe)
+    if which == "regulators":
+        return {name: panel["regulators"] for name, panel in made.panels.items()}
+    first, *others = made.programs
+    wanted = {"planted": [first, *others], "first": [first], "others": others}[which]
+    return Programs({name: made.programs[name] for name in wanted})
 
 
-def _conditions(probe: str) -> list[tuple[str, Sequence[tuple[str, str, Any]]]]:
-    """Return the conditions that planted models can be asked, and for knock-out those with co-expression."""
-    plain = of_planted(CONDITIONS[probe])
-    if probe != "knockout":
-        return [("", plain)]
-    return [("", plain), (", exceeding co-expression", [*plain, ("exceeds_coexpression", "==", True)])]
-
-
-def _table(
-    probe: str, found: Mapping[str, Measured], programs: Programs, panels: Mapping[str, Any], sizes: Mapping[str, Any],
-    seed: int,
-) -> pd.DataFrame:  # fmt: skip
-    """Return the rows of one probe over both contexts, one family."""
-    module, started = PROBES[probe], declared(probe).compared_in
-    mine, other = (found[context] for context in CONTEXTS)
-    pairs = [(mine, other)] if probe == "knockout" else [(mine, None), (other, None)]
-    asked = [question(probe, *pair, programs, sizes, seed, panels=panels) for pair in pairs]
-    tables = [
-        with_controls(
-            evidence.frame([*module.controlled(each), *module.references(each)]),
-            started,
-            started,
-            declared(probe).common_scale,
-        )
-        for each in asked
-    ]
-    return family(tables, started, started)
-
-
-def random_programs(made: World, seed: int, *what: str) -> Programs:
-    """Return random sets of perturbations, as many and as large as the planted programs; `what` names the draw."""
-    draws = {name: generator(seed, "calibration", "random", *what, name) for name in made.programs}
-    return Programs(
-        {
-            f"random_{name}": rng.choice(made.perturbations, len(made.programs[name]), replace=False).tolist()
-            for name, rng in draws.items()
-        }
-    )
-
-
-def beside_random(
-    probe: str, table: pd.DataFrame, statistic: str, conditions: Sequence[tuple[str, str, Any]], random: Programs,
-    bar: Mapping[str, Any], settings: tuple[str, str], seed: int,
-) -> Iterator[dict[str, Any]]:  # fmt: skip
-    """Yield the share of planted programs that pass, which has the bar, and that of random ones.
-
-    Both are families of their own for q, judged by the conditions that planted models can be asked; `settings` are
-    their words.
-    """
-    table = table[table.program != ""].reset_index(drop=True)
-    at_random = table.program.isin(list(random))
-    for words, mine, each in zip(settings, (~at_random, at_random), (bar, NOMINAL), strict=True):
-        family = evidence.with_q(table[mine], statistic, statistic)
-        yield share(FIGURE, probe, words, passing(family, of_planted(conditions)), seed=seed, **each)
+def _right(declaration: Declaration, asked: Any, statistic: str, close: float) -> np.ndarray:
+    """Return which numbers of a statistic are as near as that to those that the probe knows of its planted model."""
+    model, inputs = asked
+    known = load_probe(declaration.name).known(model.inputs)[statistic]
+    found = {row["panel"] or row["program"]: row["estimate"] for row in answers_of(inputs, [statistic])}
+    return np.array([abs(found[name] - value) < close for name, value in known.items()], dtype=bool)

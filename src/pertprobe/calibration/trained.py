@@ -1,31 +1,20 @@
 """Trained models: are the programs planted in their data found, and the decoys not? The demo over many seeds."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pertprobe.calibration.nulls import used
+from pertprobe.calibration.asking import family, passing, question
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.world import (
-    CONDITIONS,
-    CONTEXTS,
-    SOURCE,
-    Measured,
-    World,
-    family,
-    measured,
-    passing,
-    question,
-    world,
-)
+from pertprobe.calibration.world import CONTEXTS, SOURCE, World, inputs_of, subject_of, world
 from pertprobe.cards import own_split, perturbation_table
-from pertprobe.models.state import StateModel
 from pertprobe.probes.base import members
-from pertprobe.probes.declaration import declared
-from pertprobe.sae import SparseAutoencoder, train_sae
+from pertprobe.probes.declaration import all_declared, declared
+from pertprobe.sae import train_sae
 from pertprobe.sae.pool import pooled_activations, sae_seed
 from pertprobe.seeding import generator
 from pertprobe.statistics.permutation import coherence
@@ -34,14 +23,12 @@ from pertprobe.testing import Asked, run_test
 from pertprobe.train import train
 
 FIGURE = "trained models"
-REPRESENTATION = ("sae_features", "pert_embedding")
 SAE = {"expansion": 8, "k": 4}
 LIMIT = 100_000
 """Activations drawn per model, the default of a run."""
 COPIES = 5
 PERMUTATIONS = 1999
 """Of the noise-free responses."""
-COLUMNS = ("context_column", "perturbation_column", "batch_column", "control", "space", "genes")
 BARS = {
     "planted": {"sense": "at least", "level": 0.95},
     "decoys": {"sense": "at most", "level": 0.05},
@@ -58,19 +45,23 @@ def trained(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
     """Return the shares of programs that pass in few-shot models of either context, trained on one simulated data set.
 
     As the demo does it: one SAE for both models, five untrained copies of each kind, the default thresholds, one family
-    of q over both models and all programs.
+    of q over both models and all programs. Of the probes that declare it.
     """
+    probes = [name for name, probe in all_declared().items() if probe.calibration["trained"]]
     with world(sizes["simulate"], seed) as made:
         models = {context: _trained(made, context, sizes, seed) for context in CONTEXTS}
         pool = [(name, model, made.cells[name].for_genes(model.genes)) for name, (model, _) in models.items()]
         activations = pooled_activations(pool, "middle", LIMIT, seed)
         sae = train_sae(activations, seed=sae_seed(seed, "joint", 0), steps=sizes["sae_steps"], **SAE)
-        found = [_measured(made, context, *models[context], sae, seed) for context in CONTEXTS]
-        tables = {probe: _table(probe, made, found, sizes, seed) for probe in REPRESENTATION}
-        return frame(row for probe in REPRESENTATION for row in _shares(probe, made, found, tables[probe], seed))
+        here = {context: set(seen.index[seen == "here"]) for context, (_, seen) in models.items()}
+        rows = []
+        for probe in probes:
+            tables = [_table(probe, made, name, *models[name], sae, sizes, seed) for name in CONTEXTS]
+            rows += _shares(probe, made, here, family(tables, declared(probe).primary), seed)
+        return frame(rows)
 
 
-def _trained(made: World, context: str, sizes: Mapping[str, Any], seed: int) -> tuple[StateModel, pd.Series]:
+def _trained(made: World, context: str, sizes: Mapping[str, Any], seed: int) -> tuple[Any, pd.Series]:
     """Return a few-shot model, and which perturbations it has seen."""
     folder = Path(made.path).parent / context
     columns = {
@@ -79,26 +70,28 @@ def _trained(made: World, context: str, sizes: Mapping[str, Any], seed: int) -> 
     result = train(
         made.path, output=folder, context=context, regime="fewshot", seed=seed, steps=sizes["steps"], **columns
     )
-    seen = perturbation_table(result.model, own_split(folder), context).seen
-    return result.model, seen
+    return result.model, perturbation_table(result.model, own_split(folder), context).seen
 
 
-def _measured(
-    made: World, context: str, model: StateModel, seen: pd.Series, sae: SparseAutoencoder, seed: int
-) -> Measured:
-    return measured(context, model, made, context, REPRESENTATION, redrawn=COPIES, seed=seed, seen=seen, sae=sae)
+def _table(
+    probe: str, made: World, context: str, model: Any, seen: pd.Series, sae: Any, sizes: Mapping[str, Any], seed: int
+) -> pd.DataFrame:  # fmt: skip
+    """Return the evidence of a probe on one model."""
+    inputs = inputs_of(probe, made, context, model, seed, settings={}, sae=sae, programs=made.programs)
+    subject = subject_of(probe, inputs, redrawn=COPIES, seed=seed)
+    subject = replace(subject, seen=seen.reindex(subject.strength.index, fill_value="here"))
+    asked = question(
+        probe, made, inputs, [subject], made.programs, sizes["permutations"], panels={}, settings={}, seed=seed
+    )
+    return run_test(probe, Asked(asked))
 
 
-def _table(probe: str, made: World, found: list[Measured], sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
-    tables = [run_test(probe, Asked(question(probe, each, None, made.programs, sizes, seed))) for each in found]
-    return family(tables, declared(probe).primary, declared(probe).compared_in)
-
-
-def _shares(probe: str, made: World, found: list[Measured], table: pd.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
-    here = {each.context: set(each.seen.index[each.seen == "here"]) for each in found}
+def _shares(
+    probe: str, made: World, here: Mapping[str, set[str]], table: pd.DataFrame, seed: int
+) -> Iterator[dict[str, Any]]:
     alike = _alike(made, seed)
     kinds = [_kind(made, row.program, row.context, here[row.context], alike) for row in table.itertuples()]
-    passed = pd.Series(passing(table, CONDITIONS[probe]), index=pd.Index(kinds))
+    passed = pd.Series(passing(table, declared(probe).thresholds), index=pd.Index(kinds))
     for kind, bar in BARS.items():
         yield share(FIGURE, probe, kind, passed[passed.index == kind].to_numpy(), seed=seed, **bar)
 
@@ -126,5 +119,5 @@ def _alike(made: World, seed: int) -> set[str]:
         for program, listed in made.programs.items():
             rng = generator(seed, "calibration", "alike", context, program)
             test = coherence(similarity, members(effects.index, listed), strength, PERMUTATIONS, rng)
-            found |= {program} if used(test) < ALIKE else set()
+            found |= {program} if getattr(test, test.p_used) < ALIKE else set()
     return found

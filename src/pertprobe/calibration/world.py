@@ -1,28 +1,26 @@
-"""Simulated cells of two contexts, ready to be probed, and the way from a model to judged rows through the library."""
+"""Simulated cells of two contexts, ready to be probed; models planted in them, and models of fresh weights."""
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
 from pertprobe.cards import context_source
 from pertprobe.cells import CellSets, read_cells
 from pertprobe.measuring import measure_shard
-from pertprobe.models.base import Model
 from pertprobe.observed import observe
-from pertprobe.probes import delta_y, knockout, pert_embedding, sae_features, targeted_jacobian
-from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
-from pertprobe.programs import Programs, read_panels
+from pertprobe.probes import delta_y
+from pertprobe.probes.base import MeasureInputs, Subject
+from pertprobe.probes.declaration import Declaration, declared
+from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
+from pertprobe.seeding import generator, seed_of
 from pertprobe.simulate import CONTROL, Simulation, simulate, write_simulation
-from pertprobe.verdict import PASS, judge
 
 CONTEXTS = ("line_a", "line_b")
 SOURCE = {
@@ -36,40 +34,6 @@ SOURCE = {
 }
 """Where simulated cells are found, as a config says it."""
 SETS = {"set_size": 32, "n_sets": 4}
-PROBES = {
-    "sae_features": sae_features,
-    "pert_embedding": pert_embedding,
-    "targeted_jacobian": targeted_jacobian,
-    "knockout": knockout,
-}
-"""Named here, so that the digest of a part's code follows them."""
-SETTINGS: dict[str, dict[str, Any]] = {
-    "sae_features": {},
-    "pert_embedding": {"neighbours": 5},
-    "targeted_jacobian": {"at": "mean_cell", "derivative": "total", "panels": "all"},
-    "cell_diagonal": {"error": 0.05, "copy_sets": 1, "panels": "all"},
-    "knockout": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
-    "regulon_recovery": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
-    "knockout_linearity": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
-    "delta_y": {},
-}
-CONDITIONS: dict[str, list[tuple[str, str, Any]]] = {
-    "sae_features": [("q", "<", 0.05), ("effect", ">", 0.1), ("exceeds_redrawn", "==", True)],
-    "pert_embedding": [("q", "<", 0.05), ("exceeds_redrawn", "==", True)],
-    "targeted_jacobian": [
-        ("q", "<", 0.05),
-        ("effect", ">", 0),
-        ("exceeds_redrawn", "==", True),
-        ("exceeds_coexpression", "==", True),
-    ],
-    "knockout": [
-        ("estimate_published", ">", 0.4),
-        ("q", "<", 0.05),
-        ("exceeds_redrawn", "==", True),
-        ("exceeds_coexpression", "==", True),
-    ],
-}
-"""The default thresholds; a test compares them with what the probes declare."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +76,7 @@ class World:
 
 
 @contextmanager
-def world(sizes: Mapping[str, Any], seed: int) -> Iterable[World]:
+def world(sizes: Mapping[str, Any], seed: int) -> Iterator[World]:
     """Simulate cells into a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="pertprobe-calibration-") as folder:
         simulation = simulate(**sizes, seed=seed)
@@ -123,122 +87,86 @@ def world(sizes: Mapping[str, Any], seed: int) -> Iterable[World]:
         yield World(path, simulation, cells)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One model measured by every probe it is asked by."""
-
-    name: str
-    context: str
-    cells: CellSets
-    strength: pd.Series
-    measurements: Mapping[str, xr.Dataset]
-    """Probe -> measurement, the model's copies along `variant`."""
-    observed: xr.Dataset | None = None
-    seen: pd.Series = field(default_factory=lambda: pd.Series(dtype=object))
-
-    def subject(self, probe: str) -> Subject:
-        """Return what a test is given."""
-        measurement = self.measurements[probe]
-        return Subject(
-            measurement, self.strength, self.seen.reindex(self.strength.index, fill_value="here"), self.observed
-        )
-
-
-def measured(
-    name: str,
-    model: Model,
-    world: World,
-    context: str,
-    probes: Sequence[str],
-    *,
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
-    panels: Mapping[str, Mapping[str, Any]] | None = None,
-    redrawn: int = 0,
-    seed: int = 0,
-    observed: xr.Dataset | None = None,
-    seen: pd.Series | None = None,
-    **sae: Any,
-) -> Measured:
-    """Measure a model in its context as the workflow does; `sae` and `pca` where given are what sae_features reads."""
-    cells = world.cells[context].for_genes(model.genes)
-    genes = {key: {part: each[part] for part in ("regulators", "targets")} for key, each in (panels or {}).items()}
-
-    def measure(probe: str, copies: int, **more: Any) -> xr.Dataset:
-        """Measure one probe, with so many copies of each kind; `more` is what it alone is given."""
-        asked = {**SETTINGS[probe], **(settings or {}).get(probe, {})}
-        inputs = MeasureInputs(
-            model, cells, asked, panels=genes, contexts=tuple(each for each in world.cells.values()), **more
-        )
-        return measure_shard(probe, inputs, 0, 1, redrawn=copies, seed=seed)
-
-    found = {probe: measure(probe, redrawn, **(sae if probe == "sae_features" else {})) for probe in probes}
-    strength = delta_y.strength(measure("delta_y", 0))
-    given = {} if seen is None else {"seen": seen}
-    return Measured(name, context, cells, strength, found, observed, **given)
-
-
-def question(
-    probe: str, mine: Measured, other: Measured | None, programs: Programs, sizes: Mapping[str, Any], seed: int,
-    panels: Mapping[str, Mapping[str, Any]] | None = None,
-) -> TestInputs:  # fmt: skip
-    """Return what a probe is asked of a model, or of it and that of the other context."""
-    names = mine.strength.index
-    return TestInputs(
-        identity={
-            "probe": probe,
-            "model": mine.name,
-            "reference": other.name if other else "",
-            "context": mine.context,
-            "regime": "unknown",
-        },
-        subject=mine.subject(probe),
-        reference=other.subject(probe) if other else None,
-        programs=programs,
-        panels=read_panels(panels or {}, programs, names),
-        cells=mine.cells,
-        settings=SETTINGS[probe],
-        comparison="contexts" if other else "",
-        permutations=sizes["permutations"],
-        bootstrap=99,  # of intervals, which no condition reads
-        seed=seed,
+def settings_of(declaration: Declaration, made: World) -> dict[str, Any]:
+    """Return the default settings of a probe, its files those of the simulation."""
+    files = (
+        {declaration.files: {"truth": str(made.path.parent / f"{declaration.files}.tsv")}} if declaration.files else {}
     )
+    return declaration.default_settings | files
 
 
 def inputs_of(
-    made: World, context: str, model: Any, settings: Mapping[str, Any], seed: int, **more: Any
+    probe: str, made: World, context: str, model: Any, seed: int, *, settings: Mapping[str, Any], **more: Any
 ) -> MeasureInputs:
-    """Return what a model of the world is measured with in one context; `more` replaces what the inputs hold."""
-    given = {"contexts": tuple(made.cells.values()), "seed": seed, **more}
-    return MeasureInputs(model, made.cells[context], settings, **given)
+    """Return what a model of the world is measured with by a probe in one context; `more` replaces what it holds."""
+    declaration = declared(declared(probe).measurement)
+    given = {"panels": made.panels, "contexts": tuple(made.cells.values()), "seed": seed, **more}
+    wanted = declaration.default_settings | settings
+    return MeasureInputs(model, made.cells[context].for_genes(model.genes), wanted, **given)
 
 
-def strength_of(inputs: MeasureInputs) -> pd.Series:
-    """Return the strength of every perturbation in the model, as if it were the subject."""
-    return delta_y.strength(measure_shard("delta_y", replace(inputs, role=SUBJECT), 0, 1))
+def subject_of(probe: str, inputs: MeasureInputs, observed: xr.Dataset | None = None, **copies: Any) -> Subject:
+    """Measure a model, with untrained copies where `copies` asks for them, as a test is given it."""
+    found = measure_shard(declared(probe).measurement, inputs, 0, 1, **copies)
+    strength = delta_y.strength(measure_shard("delta_y", replace(inputs, role=SUBJECT, settings={}), 0, 1))
+    return Subject(found, strength, pd.Series("here", strength.index), observed)
 
 
-def question_of(
-    name: str, context: str, subject: Subject, inputs: MeasureInputs, programs: Programs, sizes: Mapping[str, Any],
-    seed: int, reference: Subject | None = None,
-) -> TestInputs:  # fmt: skip
-    """Return what a probe is asked of a model, or of it and another context's.
+def random_programs(made: World, seed: int, *what: str) -> Programs:
+    """Return random sets of perturbations, as many and as large as the planted programs; `what` names the draw."""
+    draws = {name: generator(seed, "calibration", "random", *what, name) for name in made.programs}
+    return Programs(
+        {
+            f"random_{name}": rng.choice(made.perturbations, len(made.programs[name]), replace=False).tolist()
+            for name, rng in draws.items()
+        }
+    )
 
-    Where `question` is asked of what `measured` measured, this one is asked of one probe's own measurement.
-    """
-    identity = {"probe": name, "model": context, "reference": "other" if reference else "", "context": context}
-    return TestInputs(
-        {**identity, "regime": "unknown"}, subject, reference, programs, {}, inputs.cells, inputs.settings,
-        comparison="contexts" if reference else "", permutations=sizes["permutations"], bootstrap=99, seed=seed,
+
+def models_of(made: World, context: str, d: float, seed: int, set_term: float = 0.0) -> dict[str, Any]:
+    """Return the planted models of one context; genes without a role are drawn alike for both."""
+    from pertprobe.models.planted import planted_models  # torch, which null worlds do without
+    from pertprobe.models.planting import expressed_genes
+
+    cells = [each.values.reshape(-1, len(made.genes)) for each in made.cells.values()]
+    expressed = frozenset.intersection(*(expressed_genes(values, made.genes) for values in cells))
+    return planted_models(
+        genes=made.genes,
+        perturbations=made.perturbations,
+        control=CONTROL,
+        cells=made.cells[context],
+        programs=made.programs,
+        panels=made.panels,
+        expressed=expressed,
+        d=d,
+        seed=seed,
+        set_term=set_term,
+    )
+
+
+def fresh(made: World, name: str, hidden: int, seed: int) -> Any:
+    """Return a small State model before its training, other weights for each name."""
+    import torch
+
+    from pertprobe.models.architecture import StateArchitecture
+    from pertprobe.models.initialise import initial_parameters
+    from pertprobe.models.state import StateModel
+
+    names, batches = [*made.perturbations, CONTROL], sorted(set(made.simulation.cells.obs["batch"]))
+    genes = made.genes
+    architecture = StateArchitecture(
+        input_dim=len(genes), output_dim=len(genes), pert_dim=len(names), batch_dim=len(batches), batch_encoder=True,
+        hidden_dim=hidden, cell_set_len=32, n_encoder_layers=1, n_decoder_layers=1, n_layers=2, n_heads=hidden // 16,
+        n_kv_heads=hidden // 16, head_dim=16, intermediate_dim=5 * hidden // 2,
     )  # fmt: skip
-
-
-def passing(table: pd.DataFrame, conditions: Sequence[tuple[str, str, Any]]) -> np.ndarray:
-    """Return which rows pass under conditions [rows]; what could not be asked does not."""
-    return np.array([judge(row, conditions).verdict == PASS for row in table.to_dict("records")], dtype=bool)
-
-
-def family(tables: Iterable[pd.DataFrame], primary: str, controlled: str) -> pd.DataFrame:
-    """Return the subject's rows of the primary statistic, one family for q, with a program each."""
-    table = evidence.with_q(pd.concat(list(tables), ignore_index=True), primary, controlled)
-    mine = (table.role == "subject") & (table.adjustment == "centred") & (table.program != "")
-    return table[mine & (table.statistic == primary)]
+    return StateModel(
+        architecture,
+        initial_parameters(architecture, seed_of(seed, "untrained", name)),
+        genes=genes,
+        output_genes=genes,
+        perturbations=names,
+        perturbation_features=torch.eye(len(names)),
+        control=CONTROL,
+        batches=batches,
+        card={"causal": False, "cell_types": CONTEXTS},
+    )

@@ -213,7 +213,10 @@ def drawn_subject(variables: Mapping[str, tuple[Sequence[str], np.ndarray]], str
     arrays = {
         name: xr.DataArray(
             values,
-            {axis: names if axis == "perturbation" else np.arange(n) for axis, n in zip(axes, values.shape, strict=True)},
+            {
+                axis: names if axis == "perturbation" else np.arange(n)
+                for axis, n in zip(axes, values.shape, strict=True)
+            },
             axes,
         )
         for name, (axes, values) in variables.items()
