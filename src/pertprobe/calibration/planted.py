@@ -1,6 +1,6 @@
 """Planted models: does a probe find what it must in a mechanism, and nothing in a lookup and in mere co-variation?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from pertprobe.calibration.asking import answers_of, controlled, family, passing
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.world import CONTEXTS, World, inputs_of, models_of, random_programs, subject_of, world
 from pertprobe.probes import load_probe
-from pertprobe.probes.base import MeasureInputs, Subject, itself
+from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, itself
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator
@@ -73,23 +73,29 @@ def planted(probe: str, sizes: Sizes, seed: int) -> pd.DataFrame:
 def _rows(
     declaration: Declaration, made: World, d: float, several: bool, sizes: Sizes, seed: int
 ) -> Iterator[dict[str, Any]]:
-    section = declaration.calibration["planted"]
+    section, name = declaration.calibration["planted"], declaration.name
     every = {context: _models(declaration, made, context, d, seed) for context in CONTEXTS}
     said = f", d = {d:g}" if several else ""
     for words, asked in section["asked"].items():
         models = [every[context][asked["kind"]] for context in CONTEXTS]
         inputs = [each for pair in _pairs(models, asked, seed) for each in _questions(*pair, asked, sizes, seed)]
-        table = family([controlled(declaration, each) for each in inputs], declaration.compared_in)
-        more = [(column, "==", True) for column in asked["exceeding"]]
-        passed = passing(table, [*of_planted(declaration.thresholds), *more])
         must = None if asked["must"] == "find" and d != section["found_at"] else asked["must"]
-        yield share(FIGURE, declaration.name, words + said, passed, seed=seed, note=asked["note"], **BARS[must])
+        passed = _passed(declaration, inputs, asked, made)
+        yield share(FIGURE, name, words + said, passed, seed=seed, note=asked["note"], **BARS[must])
         for statistic, close in section["known"].items():
-            right = np.concatenate(
-                [_right(declaration, each, statistic, close) for each in zip(models, inputs, strict=True)]
-            )
-            words = f"{words}, {statistic} within {close:g}{said}"
-            yield share(FIGURE, declaration.name, words, right, seed=seed, **BARS["find"])
+            right = [near for pair in zip(models, inputs, strict=True) for near in _right(*pair, statistic, close)]
+            setting = f"{words}, {statistic} within {close:g}{said}"
+            yield share(FIGURE, name, setting, right, seed=seed, **BARS["find"])
+
+
+def _passed(
+    declaration: Declaration, inputs: Sequence[TestInputs], asked: Mapping[str, Any], made: World
+) -> np.ndarray:
+    """Return which programs pass, of all that are one family those that are asked for."""
+    table = family([controlled(declaration, each) for each in inputs], declaration.compared_in)
+    more = [(column, "==", True) for column in asked["exceeding"]]
+    passed, is_first = passing(table, [*of_planted(declaration.thresholds), *more]), table.program == next(iter(made.programs))
+    return {"first": passed[is_first], "others": passed[~is_first]}.get(asked["programs"], passed)
 
 
 def _models(declaration: Declaration, made: World, context: str, d: float, seed: int) -> dict[str, Planted]:
@@ -152,20 +158,17 @@ def _questions(
         )  # fmt: skip
 
 
-def _programs(made: World, probe: str, which: str, seed: int) -> Mapping[str, Any]:
-    """Return the programs that are asked, by name."""
+def _programs(made: World, probe: str, which: str, seed: int) -> Programs:
+    """Return the programs that are asked, one family for q."""
     if which == "random":
         return random_programs(made, seed, probe)
     if which == "regulators":
-        return {name: panel["regulators"] for name, panel in made.panels.items()}
-    first, *others = made.programs
-    wanted = {"planted": [first, *others], "first": [first], "others": others}[which]
-    return Programs({name: made.programs[name] for name in wanted})
+        return Programs({name: panel["regulators"] for name, panel in made.panels.items()})
+    return made.programs
 
 
-def _right(declaration: Declaration, asked: Any, statistic: str, close: float) -> np.ndarray:
-    """Return which numbers of a statistic are as near as that to those that the probe knows of its planted model."""
-    model, inputs = asked
-    known = load_probe(declaration.name).known(model.inputs)[statistic]
+def _right(model: Planted, inputs: TestInputs, statistic: str, close: float) -> Iterator[bool]:
+    """Yield which numbers of a statistic are as near as that to those that the probe knows of its planted model."""
+    known = load_probe(model.probe).known(model.inputs)[statistic]
     found = {row["panel"] or row["program"]: row["estimate"] for row in answers_of(inputs, [statistic])}
-    return np.array([abs(found[name] - value) < close for name, value in known.items()], dtype=bool)
+    yield from (abs(found[name] - value) < close for name, value in known.items())

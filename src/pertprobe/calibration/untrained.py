@@ -1,7 +1,6 @@
 """Untrained weights scored as if they were the model: what passes through both nulls, strength and architecture?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +48,7 @@ def _rows(declaration: Declaration, made: World, confounded: bool, sizes: Sizes,
     words = "uniform programs" if not confounded else "highly expressed programs" if genes else "programs by strength"
     table = _tested(declaration, made, confounded, sizes, seed)
     rows = of_programs(table, declaration.primary)
+    rows = rows if len(rows) else of_programs(table, declaration.compared_in)  # where no autoencoder was trained
     low, largest = used_p(rows).to_numpy() < ALPHA, rows.exceeds_redrawn.fillna(False).to_numpy(dtype=bool)
     for said, passed, bar in (
         ("p < 0.05", low, {"note": section["note"]}),
