@@ -15,6 +15,7 @@ from pertprobe.models.base import Mixed
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import cell_diagonal
 from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.programs import Panel
 from pertprobe.testing import Asked, run_test
 
@@ -46,7 +47,7 @@ def asked(measurement, panel=ASKED, programs=PROGRAMS, **more):
 
 
 def rows_for(measurement, **more):
-    return evidence.frame(cell_diagonal.test(asked(measurement, **more)))
+    return evidence.frame(ask("cell_diagonal", asked(measurement, **more)))
 
 
 def test_without_an_error_a_measurement_is_the_diagonal_at_the_cells():
@@ -228,4 +229,4 @@ def test_panels_without_any_gene_of_the_model_are_not_evaluable():
 def test_a_pair_of_models_is_not_compared():
     found = subject(measured(random_state()))
     inputs = to_test("cell_diagonal", found, PROGRAMS, reference=found, panels={"panel": ASKED})
-    assert list(cell_diagonal.test(inputs)) == list(cell_diagonal.controlled(inputs)) == []
+    assert list(ask("cell_diagonal", inputs)) == list(ask("cell_diagonal", inputs.as_role("redrawn"))) == []

@@ -16,6 +16,7 @@ from pertprobe.models.planted import planted_models
 from pertprobe.probes import panels, targeted_jacobian
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.panels import panel_table, pathway_scores, ranks, where_open
+from pertprobe.probes.questions import ask
 from pertprobe.programs import Panel
 from pertprobe.statistics import rank_sum_triples
 from pertprobe.testing import Asked, run_test
@@ -52,7 +53,7 @@ def measured(values, closed=None):
 
 def asked(values, panel=PANEL, closed=None, programs=PROGRAMS, **more):
     inputs = to_test("targeted_jacobian", subject(measured(values, closed)), programs, panels={"panel": panel}, **more)
-    return evidence.frame(targeted_jacobian.test(inputs))
+    return evidence.frame(ask("targeted_jacobian", inputs))
 
 
 def primary(*given, **more):
@@ -182,7 +183,7 @@ def test_the_published_ratio_and_rank_sum_stand_beside_it():
 def test_a_pair_of_models_is_not_compared():
     found = subject(measured(jacobians()))
     inputs = to_test("targeted_jacobian", found, PROGRAMS, reference=found, panels={"panel": PANEL})
-    assert list(targeted_jacobian.test(inputs)) == []
+    assert list(ask("targeted_jacobian", inputs)) == []
 
 
 @pytest.mark.parametrize("derivative", ["total", "diagonal"])
@@ -331,7 +332,7 @@ def observed(shift_of_members=0.0, seed=4):
 def references(data, panel=PANEL, programs=PROGRAMS):
     mine = replace(subject(measured(jacobians())), observed=data)
     inputs = to_test("targeted_jacobian", mine, programs, panels={"panel": panel})
-    return evidence.frame(targeted_jacobian.references(inputs)).set_index("role")
+    return evidence.frame(row for row in ask("targeted_jacobian", inputs) if row["role"] != "subject").set_index("role")
 
 
 def test_observed_responses_are_the_product_of_shifts_of_regulator_and_target():

@@ -1,18 +1,20 @@
 """cell_diagonal: targeted_jacobian within one cell, the others held fixed, and how much of it crosses cells."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from pertprobe import evidence
 from pertprobe.probes import panels
-from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, TestInputs, by_set, first_sets
+from pertprobe.probes.base import NOT_EVALUABLE, Drawing, MeasureInputs, TestInputs, World, by_set, first_sets
+from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import Described, Number, Question
 from pertprobe.programs import Panel
 from pertprobe.roles import SUBJECT
+from pertprobe.statistics.null_worlds import TOGETHER
 from pertprobe.statistics.shares import share_of_sums
 
 if TYPE_CHECKING:
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
     from pertprobe.jacobian import DiagonalEstimate
 
 CROSSING = "crossing_share"
-CONTROLLED = panels.PRIMARY
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
-
 ANY = math.inf
 """The error of copies and planted models: one draw of signs. They give a null's mean and spread, and no p."""
 RELIABLE = 0.8
@@ -81,22 +80,33 @@ def _norms(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate"
         rows = [i for i, name in enumerate(genes.targets) if name in set(panel["targets"])]
         columns = [i for i, name in enumerate(genes.regulators) if name in set(panel["regulators"])]
         norms.append(crossing(*(each.double()[..., rows, :][..., columns] for each in (found.halves, found.total))))
-    dims, coords = ("set", "perturbation", "panel"), {"panel": list(inputs.panels)}
-    return {
-        name: xr.DataArray(np.stack([getattr(each, name).T.cpu().numpy() for each in norms], axis=-1), coords, dims)
+    values = {
+        name: np.stack([getattr(each, name).T.cpu().numpy() for each in norms], axis=-1)
         for name in ("within", "across")
+    }
+    return _by_panel(values, list(inputs.panels))
+
+
+def _by_panel(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, xr.DataArray]:
+    """Name the panels of values [set, perturbation, panel]."""
+    return {
+        name: xr.DataArray(each, {"panel": names}, ("set", "perturbation", "panel")) for name, each in values.items()
     }
 
 
-def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Are derivatives within a cell larger under a panel's pathway, and how much of them crosses cells?"""
-    if inputs.reference is not None:
+def questions(inputs: TestInputs) -> Iterator[Question]:
+    """Are derivatives within a cell larger under a panel's pathway, and how much of them crosses cells?
+
+    How exact they are is known, and asked, of the model itself alone.
+    """
+    if inputs.identity.get("role", SUBJECT) != SUBJECT:
+        yield from panels.questions(inputs)
         return
     estimated = _estimated(inputs.subject.measurement)
-    for row in panels.rows(inputs, estimated):
-        yield _reliable(inputs, row) if row["evaluable"] else row
-    for name, panel in inputs.panels.items():
-        yield _crossing_row(inputs, name, panel, estimated)
+    yield from panels.questions(inputs, partial(_doubt, inputs.subject.measurement), estimated)
+    for panel in inputs.panels.values() if inputs.reference is None else ():
+        who = {"statistic": CROSSING, "panel": panel.name, "program": panel.program}
+        yield Described(**who, number=partial(_crossing, inputs.subject.measurement, panel, estimated))
 
 
 def _estimated(measurement: xr.Dataset) -> str:
@@ -109,20 +119,20 @@ def _estimated(measurement: xr.Dataset) -> str:
     return f"derivatives by random signs over cells, standard error {size}; {exact} of {draws.size} perturbations exact"
 
 
-def _reliable(inputs: TestInputs, row: dict[str, Any]) -> dict[str, Any]:
+def _doubt(measurement: xr.Dataset, panel: Panel, statistic: str) -> panels.Doubted:
     """Refuse scores that are those of the draws: what signs leave over is no chance between perturbations.
 
     A perturbation that opens outputs lets other cells' remainders in, so that even a derivative which knows no
     perturbation would rank those of one pathway alike.
     """
-    agreement = reliability(inputs.subject.measurement, inputs.panels[row["panel"]], row["statistic"])
+    agreement = reliability(measurement, panel, statistic)
     if agreement >= RELIABLE:
-        return {**row, "reason": evidence.joined(row["reason"], f"reliability of scores {agreement:.2f}")}
+        return panels.Doubted(f"reliability of scores {agreement:.2f}")
     reason = (
         f"scores of the two halves of the draws do not agree: reliability {agreement:.2f}, {RELIABLE} needed. Set "
         "probes.cell_diagonal.error lower, or 0 for exact derivatives"
     )
-    return {**row, "evaluable": False, "reason": evidence.joined(reason, row["reason"])}
+    return panels.Doubted(withheld=reason)
 
 
 def reliability(measurement: xr.Dataset, panel: Panel, statistic: str = panels.PRIMARY) -> float:
@@ -131,7 +141,7 @@ def reliability(measurement: xr.Dataset, panel: Panel, statistic: str = panels.P
     1 where both halves have the same scores, as exact derivatives have, also where they are all the same.
     """
     each = [
-        panels.scores_of(measurement.assign(jacobian=measurement["halves"].sel(half=half)), panel, statistic)
+        panels.scored(measurement.assign(jacobian=measurement["halves"].sel(half=half)), panel, statistic).values
         for half in range(2)
     ]
     ours, theirs = (scores[each[0].index.intersection(each[1].index)].to_numpy() for scores in each)
@@ -143,33 +153,36 @@ def reliability(measurement: xr.Dataset, panel: Panel, statistic: str = panels.P
     return 2 * r / (1 + r) if r > 0 else 0.0
 
 
-def _crossing_row(inputs: TestInputs, name: str, panel: Panel, estimated: str) -> dict[str, Any]:
-    """Return the share of a panel's block that crosses cells, under its pathway's perturbations.
-
-    A descriptive row: it has an interval over cell sets, and no null.
-    """
-    within, across = (by_set(inputs.subject.measurement, each).sel(panel=name) for each in ("within", "across"))
+def _crossing(measurement: xr.Dataset, panel: Panel, estimated: str, _: np.random.Generator) -> Number:
+    """Return the share of a panel's block that crosses cells, under its pathway's perturbations, and its interval."""
+    within, across = (by_set(measurement, each).sel(panel=panel.name) for each in ("within", "across"))
     mine = within.perturbation.isin(list(panel.perturbations)).values
-    who = {"statistic": CROSSING, "program": panel.program, "panel": name}
-    who |= {"n": int(mine.sum()), "n_background": within.sizes["perturbation"]}
     found = share_of_sums(*(each[:, mine].sum("perturbation") for each in (across, within)))
+    counts = {"n": int(mine.sum()), "background": within.sizes["perturbation"]}
     if np.isnan(found.estimate):
-        reason = "the derivatives of the panel are 0" if mine.any() else "no pathway perturbation"
-        return evidence.not_evaluable(inputs.identity, reason, **who)
+        short = "the derivatives of the panel are 0" if mine.any() else "no pathway perturbation"
+        return Number(np.nan, **counts, short=short)
     every = share_of_sums(*(each.sum("perturbation") for each in (across, within))).estimate
     note = f"interval over {within.sizes['set']} cell sets; {every:.2f} over all perturbations"
-    columns = {"estimate": found.estimate, "ci_low": found.low, "ci_high": found.high}
-    return evidence.row(inputs.identity, **who, **columns, reason=evidence.joined(note, estimated))
+    return Number(found.estimate, found.low, found.high, **counts, notes=[note, estimated])
 
 
-def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the primary rows alone, as they are asked of re-drawn copies and planted models."""
-    yield from panels.controlled_rows(inputs)
+def null_world(draw: Drawing) -> World:
+    """Draw derivatives that grow with strength and with no pathway, of co-expressed pairs, known to an error."""
+    made = panels.null_derivatives(draw, TOGETHER)
+    error = declared("cell_diagonal").settings["error"]["default"]
+    noise = draw.rng.normal(size=(2, *made.values.shape))
+    halves = made.values + error * np.sqrt(2 * (made.values**2).mean()) * noise
 
+    def beside(measured: xr.Dataset, programs: Sequence[str]) -> dict[str, Any]:
+        """Return the halves, how exact they are, and panels of which nothing crosses cells."""
+        within = np.ones((1, draw.units, len(programs)))
+        norms = {"within": within, "across": 0 * within}
+        spent = {name: ("perturbation", np.full(draw.units, value)) for name, value in (("error", error), ("draws", 2))}
+        both = xr.DataArray(halves[:, None], measured["jacobian"].coords, ("half", *measured["jacobian"].dims))
+        return {"halves": both, **spent, **_by_panel(norms, programs)}
 
-def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the rank score of the observed responses, and of co-expression taken as the Jacobian."""
-    yield from panels.reference_rows(inputs)
+    return panels.null_world(made._replace(values=halves.mean(axis=0)), beside)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,10 +19,11 @@ import xarray as xr
 from pertprobe import evidence
 from pertprobe.control_pairs import control_genes
 from pertprobe.observed import coexpression_similarity
-from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, members
-from pertprobe.programs import Panel, measured_pairs, read_panels
+from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged, members
+from pertprobe.probes.questions import Pool, Question, Refused, Score
+from pertprobe.programs import Panel, Programs, measured_pairs, read_panels
 from pertprobe.roles import COEXPRESSION, OBSERVED
-from pertprobe.statistics.permutation import mean_score
+from pertprobe.statistics.null_worlds import Profiles, derivatives
 from pertprobe.statistics.published import rank_sum_triples
 from pertprobe.statistics.ranks import rank_scores
 
@@ -44,6 +46,33 @@ CLOSED = 0.2
 (methods.md, Targeted Jacobian)."""
 ROUNDING = 1e-6
 """Relative difference below which two derivatives are one: a few steps of float32, in which models compute."""
+
+Pair = tuple[str, str]
+"""A regulator and its target."""
+
+
+class Scores(NamedTuple):
+    """How perturbations are ranked on the pairs of a panel."""
+
+    values: pd.Series
+    """Perturbation -> score; those without one are left out."""
+    notes: Sequence[str] = ()
+    short: str = ""
+    """Why there are none."""
+
+
+class Doubted(NamedTuple):
+    """What is said of scores that were estimated."""
+
+    note: str = ""
+    withheld: str = ""
+    """Why they answer nothing; empty where they do."""
+
+
+Doubt = Callable[[Panel, str], Doubted]
+"""Says it of the scores of a panel by a statistic."""
+Beside = Callable[[xr.Dataset, Sequence[str]], Mapping[str, Any]]
+"""Given derivatives and names of panels, returns variables that a measurement holds beside them."""
 
 
 class Genes(NamedTuple):
@@ -108,84 +137,128 @@ def commonest(batches: np.ndarray | None) -> str:
     return min(counts, key=lambda label: (-counts[label], label))
 
 
-def rows(inputs: TestInputs, *notes: str) -> Iterator[dict[str, Any]]:
+def questions(inputs: TestInputs, doubt: Doubt | None = None, *notes: str) -> Iterator[Question]:
     """Ask of each panel: are its derivatives larger under its pathway's perturbations than under others as strong?
 
-    `notes` stand in every row of a panel.
+    Beside it the same of the other way to rank them, and of control pairs: a panel that is no better than these says
+    nothing of itself. `notes`, and what `doubt` says of scores, stand in the rows of a panel.
     """
     if inputs.reference is not None:
         return
-    for name, panel in inputs.panels.items():
-        yield from _panel_rows(inputs, name, panel, notes)
-    for program in inputs.programs.keys() - {panel.program for panel in inputs.panels.values()}:
-        who = {"statistic": PRIMARY, "program": program}
-        yield evidence.not_evaluable(inputs.identity, "no panel for this program", **who)
+    for panel in inputs.panels.values():
+        yield from _of_panel(inputs, panel, doubt, notes)
+        yield from _baselines(inputs, panel)
+    others = inputs.programs.keys() - {panel.program for panel in inputs.panels.values()}
+    yield Refused(statistic=PRIMARY, programs=others, reason="no panel for this program")
 
 
-def _panel_rows(inputs: TestInputs, name: str, panel: Panel, said_of_all: Sequence[str]) -> Iterator[dict[str, Any]]:
-    who = {"program": panel.program, "panel": name}
-    table, found = panel_table(inputs.subject.measurement, panel)
-    notes = [*found, *said_of_all]
+def _of_panel(inputs: TestInputs, panel: Panel, doubt: Doubt | None, notes: Sequence[str]) -> Iterator[Question]:
+    measurement = inputs.subject.measurement
+    table, found = panel_table(measurement, panel)
     if table.shape[1] == 0:
-        for statistic in STATISTICS:
-            yield evidence.not_evaluable(inputs.identity, evidence.joined(*notes), statistic=statistic, **who)
+        who = {"panel": panel.name, "programs": [panel.program], "reason": evidence.joined(*found, *notes)}
+        yield from (Refused(statistic=statistic, **who) for statistic in STATISTICS)
         return
-    said, table = _published(table, panel), where_open(inputs.subject.measurement, table)
-    yield _primary_row(inputs, panel, table, who, notes, said)
-    other, label = (table.abs(), "|J|") if panel.signs else (table, "J")
-    who_else = {"statistic": ALTERNATIVE, **who}
-    yield _score_row(inputs, panel, other, who_else, [f"ranks of {label}", *notes], (np.nan, np.nan))
-    yield _control_row(inputs, name, panel, who, said_of_all)
+    for statistic in STATISTICS:
+        said = (lambda *_: _published(table, panel)) if statistic == PRIMARY else None
+        score = partial(scored, measurement, panel, statistic, notes)
+        yield _question(inputs, panel, statistic, score, doubt, published=said)
 
 
-def controlled_rows(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the primary rows alone, as they are asked of re-drawn copies and planted models."""
-    if inputs.reference is not None:
-        return
-    for name, panel in inputs.panels.items():
-        table, notes = panel_table(inputs.subject.measurement, panel)
-        if table.shape[1]:
-            table = where_open(inputs.subject.measurement, table)
-            yield _primary_row(inputs, panel, table, {"program": panel.program, "panel": name}, notes)
-
-
-def reference_rows(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+def _baselines(inputs: TestInputs, panel: Panel) -> Iterator[Question]:
     """Yield the rank score of the observed responses, and of co-expression taken as the Jacobian.
 
     Observed: the product of the observed shifts of regulator and target. Co-expression: their correlation in control
     cells, which is the same under every perturbation, so that it ranks none above another.
     """
     observed = inputs.subject.observed
-    if inputs.reference is not None or observed is None:
+    if observed is None:
         return
-    shifts = observed["delta_y"].sortby("perturbation").to_pandas()
-    for name, panel in inputs.panels.items():
-        who = {"program": panel.program, "panel": name}
-        pairs, _ = measured_pairs(panel, list(shifts.columns), list(shifts.columns))
-        if not pairs:
-            continue
-        moved = pd.DataFrame({f"{a}>{b}": shifts[a] * shifts[b] for a, b in pairs})
-        yield _primary_row(inputs.as_role(OBSERVED), panel, moved, who, [])
-        matrix, kept = coexpression_similarity(observed, sorted({gene for pair in pairs for gene in pair}))
-        together = pd.DataFrame(matrix, kept, kept)
-        constant = pd.DataFrame(
-            {f"{a}>{b}": together.loc[a, b] for a, b in pairs if a in kept and b in kept}, index=shifts.index
-        )
-        if constant.shape[1]:
-            yield _primary_row(inputs.as_role(COEXPRESSION), panel, constant, who, [])
+    genes = observed["gene"].values.tolist()
+    pairs, _ = measured_pairs(panel, genes, genes)
+    known = set(observed["input_gene"].values.tolist()) if "correlation" in observed else set()
+    together = [pair for pair in pairs if known.issuperset(pair)]
+    for role, scores, asked in ((OBSERVED, _shifted, pairs), (COEXPRESSION, _expressed_together, together)):
+        if asked:
+            yield _question(inputs, panel, PRIMARY, partial(scores, observed, panel, asked), role=role)
 
 
-def _primary_row(
+def _question(
     inputs: TestInputs,
     panel: Panel,
-    table: pd.DataFrame,
-    who: dict[str, str],
-    notes: Sequence[str],
-    said: tuple[float, float] = (np.nan, np.nan),
-) -> dict[str, Any]:
-    """Test the ranks of s J where the panel gives signs, of |J| otherwise."""
-    values, label = (signed_table(table, panel), "s J") if panel.signs else (table.abs(), "|J|")
-    return _score_row(inputs, panel, values, {"statistic": PRIMARY, **who}, [f"ranks of {label}", *notes], said)
+    statistic: str,
+    scores: Callable[[], Scores],
+    doubt: Doubt | None = None,
+    **more: Any,
+) -> Score:
+    """Return the question whether scores are higher under the panel's own perturbations."""
+
+    @cache
+    def pool(_: str) -> Pool:
+        """Return the perturbations that are scored, those of the program that are not the panel's left out."""
+        return _pool(inputs, panel, scores(), doubt and partial(doubt, panel, statistic))
+
+    def draws(program: str) -> tuple[object, ...]:
+        """Return the names of the draws: those with as many members of as many perturbations are the same."""
+        names = pool(program).names
+        return statistic, program, panel.name, len(members(names, panel.perturbations)), len(names)
+
+    who = {"statistic": statistic, "panel": panel.name, "programs": [panel.program]}
+    return Score(**who, pool=pool, draws=draws, with_interval=False, **more)
+
+
+def _pool(inputs: TestInputs, panel: Panel, found: Scores, doubt: Callable[[], Doubted] | None) -> Pool:
+    outside = set(inputs.programs[panel.program]) - set(panel.perturbations)
+    scores = found.values[~found.values.index.isin(outside)]
+    n = len(members(scores.index, panel.perturbations))
+    few = f"{n} pathway perturbations, {inputs.min_perturbations} needed" if n < inputs.min_perturbations else ""
+    short = found.short or few
+    doubted = doubt() if doubt and not short else Doubted()
+    return Pool(
+        names=scores.index.to_numpy(),
+        scores=scores.to_numpy(),
+        strength=inputs.subject.strength.reindex(scores.index).to_numpy(),
+        inside=panel.perturbations,
+        notes=[*found.notes, doubted.note],
+        short=short,
+        withheld=doubted.withheld,
+    )
+
+
+def scored(measurement: xr.Dataset, panel: Panel, statistic: str = PRIMARY, notes: Sequence[str] = ()) -> Scores:
+    """Score perturbations on a panel by the statistic that ranks them; `notes` stand behind its own."""
+    if statistic == CONTROL_PAIRS:
+        asked = stand_ins(measurement, panel)
+        pairs = [f"control pairs of {', '.join(asked.regulators)} with {', '.join(asked.targets)}"]
+    else:
+        asked, pairs = panel, []
+    table, found = panel_table(measurement, asked)
+    if table.shape[1] == 0:
+        return Scores(pd.Series(dtype=float), (), "no control pair is measured and open")
+    return _ranked(where_open(measurement, table), asked, statistic, [*pairs, *found, *notes])
+
+
+def _shifted(observed: xr.Dataset, panel: Panel, pairs: Sequence[Pair]) -> Scores:
+    """Score by the product of the observed shifts of regulator and target."""
+    shifts = observed["delta_y"].sortby("perturbation").to_pandas()
+    return _ranked(pd.DataFrame({f"{a}>{b}": shifts[a] * shifts[b] for a, b in pairs}), panel)
+
+
+def _expressed_together(observed: xr.Dataset, panel: Panel, pairs: Sequence[Pair]) -> Scores:
+    """Score by the correlation of regulator and target, which is the same under all perturbations."""
+    matrix, genes = coexpression_similarity(observed, sorted({gene for pair in pairs for gene in pair}))
+    r = pd.DataFrame(matrix, genes, genes)
+    names = np.sort(observed["perturbation"].values)
+    return _ranked(pd.DataFrame({f"{a}>{b}": r.loc[a, b] for a, b in pairs}, index=names), panel)
+
+
+def _ranked(table: pd.DataFrame, panel: Panel, statistic: str = PRIMARY, notes: Sequence[str] = ()) -> Scores:
+    """Score by ranks of s J where the panel gives signs, of |J| otherwise; the alternative ranks |J|, or J."""
+    signed = (statistic == PRIMARY) == bool(panel.signs) and statistic != CONTROL_PAIRS
+    values, label = (signed_table(table, panel), "s J" if panel.signs else "J") if signed else (table.abs(), "|J|")
+    scores, dropped = pathway_scores(values)
+    left_out = [f"{len(dropped)} perturbations with too few pairs dropped: {', '.join(dropped)}"] if dropped else []
+    return Scores(scores, [f"ranks of {label}", *notes, *left_out])
 
 
 def ranks(measurement: xr.Dataset, panels: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -223,20 +296,6 @@ def ranks(measurement: xr.Dataset, panels: Mapping[str, Mapping[str, Any]]) -> p
 def signed_table(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     """Return s J [perturbation, pair]: each pair times the sign that the panel expects, 1 where it expects none."""
     return table * np.array([(panel.signs or {}).get(pair, 1) for pair in table.columns])
-
-
-def _control_row(
-    inputs: TestInputs, name: str, panel: Panel, who: dict[str, str], said_of_all: Sequence[str]
-) -> dict[str, Any]:
-    """Ask the panel's question of its control pairs: a panel that is no better than these says nothing of itself."""
-    stand_in = stand_ins(inputs.subject.measurement, panel)
-    table, notes = panel_table(inputs.subject.measurement, stand_in)
-    who = {"statistic": CONTROL_PAIRS, **who}
-    if table.shape[1] == 0:
-        return evidence.not_evaluable(inputs.identity, "no control pair is measured and open", **who)
-    table = where_open(inputs.subject.measurement, table)
-    pairs = f"control pairs of {', '.join(stand_in.regulators)} with {', '.join(stand_in.targets)}"
-    return _score_row(inputs, panel, table.abs(), who, ["ranks of |J|", pairs, *notes, *said_of_all], (np.nan, np.nan))
 
 
 def stand_ins(measurement: xr.Dataset, panel: Panel) -> Panel:
@@ -286,38 +345,6 @@ def _levelled(values: np.ndarray) -> np.ndarray:
     return levelled
 
 
-def _score_row(
-    inputs: TestInputs,
-    panel: Panel,
-    values: pd.DataFrame,
-    who: dict[str, Any],
-    notes: list[str],
-    said: tuple[float, float],
-) -> dict[str, Any]:
-    scores, dropped = pathway_scores(values)
-    program = set(inputs.programs[panel.program]) - set(panel.perturbations)
-    scores = scores[[name for name in scores.index if name not in program]]
-    found = members(scores.index, panel.perturbations)
-    who = {**who, "n": len(found), "n_background": len(scores)}
-    if dropped:
-        notes = [*notes, f"{len(dropped)} perturbations with too few pairs dropped: {', '.join(dropped)}"]
-    if len(found) < inputs.min_perturbations:
-        short = f"{len(found)} pathway perturbations, {inputs.min_perturbations} needed"
-        return evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
-    strength = inputs.subject.strength.reindex(scores.index).to_numpy()
-    test = mean_score(scores.to_numpy(), found, strength, inputs.permutations, inputs.random(*who.values()))
-    columns = evidence.tested(test, inputs.subject.held_out(scores.index[found]), *notes)
-    return evidence.row(inputs.identity, **who, **columns, estimate_published=said[0], p_published=said[1])
-
-
-def scores_of(measurement: xr.Dataset, panel: Panel, statistic: str = PRIMARY) -> pd.Series:
-    """Return each perturbation's score on a panel, by the statistic that ranks it; a panel whose pairs are measured."""
-    asked = stand_ins(measurement, panel) if statistic == CONTROL_PAIRS else panel
-    table = where_open(measurement, panel_table(measurement, asked)[0])
-    signed = (statistic == PRIMARY) == bool(asked.signs) and statistic != CONTROL_PAIRS
-    return pathway_scores(signed_table(table, asked) if signed else table.abs())[0]
-
-
 def pathway_scores(values: pd.DataFrame) -> tuple[pd.Series, list[str]]:
     """Return each perturbation's mean mid-rank over the pairs [perturbation, pair], and the perturbations dropped."""
     pairs = [tuple(pair.split(">", 1)) for pair in values.columns]
@@ -336,6 +363,40 @@ def _published(table: pd.DataFrame, panel: Panel) -> tuple[float, float]:
         return float(pathway.mean() / control.mean()), rank_sum_triples(pathway, control).p
 
 
+def null_derivatives(draw: Drawing, together: float) -> Profiles:
+    """Draw |J| [units, pairs] that grows with strength, and under members beyond it; pairs vary `together`.
+
+    Members are shifted by d sd of all others' mean log |J|, pairs in units of their own spread: ranks follow it.
+    """
+    values, strength = derivatives(draw.rng, by_strength=True, together=together, units=draw.units)
+    logs, mine = np.log(values), np.array(draw.members, dtype=np.intp)
+    spread = logs.std(axis=0)
+    sizes = np.delete((logs / spread).mean(axis=1), mine)
+    logs[mine] += draw.d * sizes.std(ddof=1) * spread
+    return Profiles(np.exp(logs), strength)
+
+
+def null_world(made: Profiles, beside: Beside | None = None) -> World:
+    """Return the world in which these derivatives were measured; each program has a panel of all pairs.
+
+    Without control pairs. `beside` returns variables that stand beside the derivatives, by program.
+    """
+    names, targets = ([f"{letter}{i:04d}" for i in range(n)] for letter, n in zip("pt", made.values.shape, strict=True))
+    strength = pd.Series(made.strength, names)
+    values = made.values[None, :, :, None]
+
+    def given(programs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return what the questions read."""
+        panel = {"regulators": ["r"], "targets": targets}
+        controls = {name: {"regulators": [], "targets": []} for name in programs}
+        measured = dataset(values, np.ones(values.shape[:3]), names, Genes(**panel, controls=controls))
+        measured = measured.assign(beside(measured, list(programs)) if beside else {})
+        asked = read_panels({name: {"program": name, **panel} for name in programs}, Programs(programs), names)
+        return {"subject": Subject(measured, strength, pd.Series("here", names)), "panels": asked}
+
+    return World(strength, given)
+
+
 def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -> "Figure":
     """Draw every perturbation's mean rank on a panel's pairs: the pathway's beside all others.
 
@@ -350,7 +411,7 @@ def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -
     for each, row in zip(axes, kept.itertuples(), strict=False):
         measurement = inputs.measurements[row.model]
         panel = panel_of(inputs, row.panel, measurement)
-        scores = scores_of(measurement, panel)
+        scores = scored(measurement, panel).values
         controls = inputs.evidence[(inputs.evidence.statistic == CONTROL_PAIRS) & (inputs.evidence.panel == row.panel)]
         _strip(each, scores, set(panel.perturbations), row, controls[controls.model == row.model].p)
     if beside is not None:

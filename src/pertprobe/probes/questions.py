@@ -57,6 +57,8 @@ class Question:
     draws: Callable[[str], tuple[object, ...]] | None = None
     """Program -> names of its draws; None: those of its kind."""
     notes: Sequence[str] = ()
+    withheld: str = ""
+    """Why the numbers of its rows, which stay in them, are no answer; empty where they are."""
     shared_initialisation: bool = False
     """Whether two models that share an initialisation can agree in it by that alone, which the row then says."""
 
@@ -79,6 +81,13 @@ class Question:
         sharing = inputs.sharing if self.shared_initialisation else ""
         held_out = inputs.subject.held_out(units) if self.unit == "perturbation" else ""
         return [sharing, held_out, *self.notes, *more]
+
+    def row(self, inputs: TestInputs, who: Row, columns: Row) -> Row:
+        """Return a row that was answered, or whose numbers are withheld as an answer."""
+        row = evidence.row(inputs.identity, **who, **columns)
+        if not self.withheld:
+            return row
+        return {**row, "evaluable": False, "reason": evidence.joined(self.withheld, row["reason"])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +118,18 @@ class Each(Question):
             elif self.few:
                 yield evidence.not_evaluable(inputs.identity, short, **who)
 
+    @property
+    def counted(self) -> bool:
+        """Whether programs with too few units are found by `names`."""
+        return True
+
     def asked(self, inputs: TestInputs) -> Iterator[tuple[str, np.ndarray, str]]:
         """Yield program, positions of its members, and why it cannot be asked; empty where it can."""
         enough = inputs.min_genes if self.unit == "gene" else inputs.min_perturbations
         refused = self.refused if callable(self.refused) else (self.refused or {}).get
         for program, found, short in each_program(inputs, self.names, enough, self.called):
             if self.programs is None or program in self.programs:
-                yield program, found, short or refused(program) or ""
+                yield program, found, (short if self.counted else "") or refused(program) or ""
 
     def tests(self, inputs: TestInputs, sets: Mapping[str, np.ndarray]) -> Callable[[str], Test]:
         """Return the function of a program's test."""
@@ -129,7 +143,7 @@ class Each(Question):
             columns |= dict(zip(("ci_low", "ci_high"), interval, strict=True))
         if wanted.published and self.published:
             columns |= _published(self.published(found, self.drawing(inputs, "published", program)))
-        return evidence.row(inputs.identity, **who, **columns)
+        return self.row(inputs, who, columns)
 
     def interval_of(self, inputs: TestInputs, program: str, found: np.ndarray) -> tuple[float, float] | None:
         """Return the interval of a program's estimate; None where there is none."""
@@ -194,13 +208,16 @@ class Pool(NamedTuple):
     notes: Sequence[str] = ()
     short: str = ""
     """Why it cannot be asked."""
+    withheld: str = ""
+    """Why its numbers are no answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score(Each):
     """Do the units of a program score higher: the mean of a score, strength (of genes: expression) held.
 
-    Units are the same for all programs (`names`, `scores`, `strength`), or `pool` gives those of each.
+    Units are the same for all programs (`names`, `scores`, `strength`), or `pool` gives those of each: without `names`
+    it also says whether they are enough.
     """
 
     scores: np.ndarray | None = None
@@ -220,6 +237,11 @@ class Score(Each):
                 who = self.who(program=program, n=len(found), n_background=len(self.names))
                 yield evidence.not_evaluable(inputs.identity, short, **who)
 
+    @property
+    def counted(self) -> bool:
+        """Whether units are counted before a test is made: a pool may know them alone."""
+        return self.pool is None or len(self.names) > 0
+
     def _pool(self, inputs: TestInputs, program: str) -> Pool:
         if self.pool:
             return self.pool(program)
@@ -234,7 +256,7 @@ class Score(Each):
             return evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
         test = mean_score(pool.scores, found, pool.strength, inputs.permutations, self.drawing(inputs, "", program))
         scores = pool.scores[found]
-        asked = replace(self, names=pool.names, scores=scores, notes=notes)
+        asked = replace(self, names=pool.names, scores=scores, notes=notes, withheld=pool.withheld or self.withheld)
         return asked.answered(inputs, wanted, who, found, test)
 
     def interval_of(self, inputs: TestInputs, program: str, found: np.ndarray) -> tuple[float, float] | None:
@@ -297,7 +319,7 @@ class Paired(Question):
             columns |= dict(zip(("ci_low", "ci_high"), interval, strict=True))
         if wanted.published and self.published:
             columns |= _published(self.published(result))
-        row = evidence.row(inputs.identity, **who, **columns)
+        row = self.row(inputs, who, columns)
         if not wanted.ceiling or self.ceiling is None:
             return row
         return _with_ceiling(row, self.ceiling(result, program, self.drawing(inputs, "ceiling", program)))
@@ -342,7 +364,7 @@ class Whole(Question):
         columns = evidence.tested(test, *self.told(inputs))
         if wanted.published and self.published:
             columns |= _published(self.published())
-        row = evidence.row(inputs.identity, **who, **columns)
+        row = self.row(inputs, who, columns)
         if wanted.ceiling and self.ceiling:
             row = _with_ceiling(row, self.ceiling(self.drawing(inputs, "ceiling", "")))
         yield row
@@ -378,19 +400,22 @@ class Described(Question):
             yield evidence.not_evaluable(inputs.identity, evidence.joined(found.short, *notes), **who)
             return
         columns = {"estimate": found.estimate, "ci_low": found.low, "ci_high": found.high}
-        yield evidence.row(inputs.identity, **who, **columns, reason=evidence.joined(*notes))
+        yield self.row(inputs, who, {**columns, "reason": evidence.joined(*notes)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refused(Question):
-    """A question that no program can be asked of, with the reason."""
+    """A question that no program, or none of some, can be asked of, with the reason; to controls it is not put."""
 
     reason: str
+    programs: Collection[str] | None = None
+    """Those that are refused; None: all."""
 
     def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
         """Yield the refusal of every program."""
         for program in inputs.programs:
-            yield evidence.not_evaluable(inputs.identity, self.reason, **self.who(program=program))
+            if self.programs is None or program in self.programs:
+                yield evidence.not_evaluable(inputs.identity, self.reason, **self.who(program=program))
 
 
 def ask(probe: str, inputs: TestInputs) -> Iterator[Row]:
@@ -416,7 +441,8 @@ def answers(inputs: TestInputs, declaration: Declaration, questions: Iterable[Qu
 
 
 def _of_controls(question: Question, declaration: Declaration) -> bool:
-    return question.statistic in declaration.control_statistics and question.adjustment == "centred"
+    asked = question.statistic in declaration.control_statistics and question.adjustment == "centred"
+    return asked and not isinstance(question, Refused)
 
 
 def coherence_baselines(inputs: TestInputs, names: Iterable[str]) -> Iterator[Coherence]:

@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from pertprobe.probes import panels
-from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, TestInputs
+from pertprobe.probes.base import NOT_EVALUABLE, Drawing, MeasureInputs, TestInputs, World
+from pertprobe.probes.questions import Question
 from pertprobe.roles import SUBJECT
 
 if TYPE_CHECKING:
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-# A cell of multiplicity S stands for S cells only in a set function.
-CONTROLLED = panels.PRIMARY
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
+TOGETHER = {"": 0.3, "co_expressed": 0.8}
+"""Kind of null world -> how much the pairs of a panel vary together over perturbations."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -62,19 +62,14 @@ def _point(inputs: MeasureInputs) -> tuple[Any, str]:
     return point, label
 
 
-def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Are a panel's derivatives larger under its pathway's perturbations than under others of the same strength?"""
-    yield from panels.rows(inputs)
+    yield from panels.questions(inputs)
 
 
-def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the primary rows alone, as they are asked of re-drawn copies and planted models."""
-    yield from panels.controlled_rows(inputs)
-
-
-def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the rank score of the observed responses, and of co-expression taken as the Jacobian."""
-    yield from panels.reference_rows(inputs)
+def null_world(draw: Drawing) -> World:
+    """Draw derivatives that grow with strength, and with no pathway: of any pairs, or of co-expressed ones."""
+    return panels.null_world(panels.null_derivatives(draw, TOGETHER[draw.kind]))
 
 
 def draw(inputs: "DrawInputs") -> "Figure":
