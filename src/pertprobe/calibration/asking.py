@@ -21,9 +21,9 @@ Row = dict[str, Any]
 
 
 def answers_of(inputs: TestInputs, statistics: Collection[str], *, published: bool = False) -> list[Row]:
-    """Return the rows of these statistics, of the subject and of data beside it: no intervals, ceilings or raw variants.
+    """Return the rows of these statistics, of the subject and of data beside it, with nothing but the test.
 
-    `published`: with the published statistic.
+    `published`: and the published statistic.
     """
     wanted = Wanted(interval=False, published=published, ceiling=False)
     probe = inputs.identity["probe"]

@@ -15,6 +15,7 @@ from pertprobe.probes import load_probe
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, itself
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.programs import Programs
+from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.verdict import of_planted
 
@@ -94,7 +95,10 @@ def _passed(
     """Return which programs pass, of all that are one family those that are asked for."""
     table = family([controlled(declaration, each) for each in inputs], declaration.compared_in)
     more = [(column, "==", True) for column in asked["exceeding"]]
-    passed, is_first = passing(table, [*of_planted(declaration.thresholds), *more]), table.program == next(iter(made.programs))
+    passed, is_first = (
+        passing(table, [*of_planted(declaration.thresholds), *more]),
+        table.program == next(iter(made.programs)),
+    )
     return {"first": passed[is_first], "others": passed[~is_first]}.get(asked["programs"], passed)
 
 
@@ -110,7 +114,9 @@ def _models(declaration: Declaration, made: World, context: str, d: float, seed:
     inputs = replace(inputs, programs=made.programs | random_programs(made, seed, declaration.name))
     observed = any(asked["exceeding"] for asked in section["asked"].values())
     return {
-        kind: Planted(declaration.name, replace(inputs, model=model, role=kind), made, observed)
+        kind: Planted(
+            declaration.name, replace(inputs, model=model, role=SUBJECT if section["known"] else kind), made, observed
+        )
         for kind, model in models.items()
     }
 

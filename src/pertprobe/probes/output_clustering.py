@@ -23,8 +23,8 @@ from pertprobe.probes.base import (
 from pertprobe.probes.questions import Coherence, Question, Whole, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, trained_profiles
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, rand_test, same_cluster, ward_clusters
-from pertprobe.statistics.null_worlds import pushed, responses
 from pertprobe.statistics.multiple import benjamini_hochberg
+from pertprobe.statistics.null_worlds import pushed, responses
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:

@@ -104,7 +104,7 @@ def _agreement_against_strength(inputs: TestInputs, ours: xr.DataArray, theirs: 
 
 
 def null_world(draw: Drawing) -> World:
-    """Draw hidden states that share a direction the more the stronger, and the sparse features that are read of them."""
+    """Draw hidden states that share a direction the more the stronger, and sparse features that are read of them."""
     hidden, strength = dense(draw.rng, draw.units)
     reads = draw.rng.normal(size=(WIDTH, FEATURES))
     features = pushed(hidden, draw.members, draw.d, draw.rng, lambda codes: activations(codes, reads))
