@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from nulls import BOUND, false_positives, found_planted, shuffled_strength
 from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe.measuring import NOT_EVALUABLE, gather, measure_derived, measure_shard
@@ -227,3 +228,16 @@ def test_genes_that_no_context_shares_with_the_outputs_are_said():
     model.output_genes = tuple(f"z{i}" for i in range(12))
     model.__class__ = type("Model", (model.__class__,), {"capabilities": declared("jacobian_divergence").needs})
     assert "no gene is read, written" in measured(model, cell_sets()).attrs[NOT_EVALUABLE]
+
+
+@pytest.mark.parametrize("confounded", [False, True])
+def test_nothing_is_found_where_differences_only_grow_with_strength(confounded):
+    assert max(false_positives("jacobian_divergence", confounded=confounded).values()) <= BOUND
+
+
+def test_programs_by_strength_are_found_where_strength_is_not_held():
+    assert false_positives("jacobian_divergence", confounded=True, change=shuffled_strength, worlds=60)[10] > 2 * BOUND
+
+
+def test_members_that_differ_more_are_found_in_null_worlds():
+    assert found_planted("jacobian_divergence", members=8, d=3) > 0.9

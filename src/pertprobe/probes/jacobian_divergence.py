@@ -6,33 +6,33 @@ to the models and to no program: it is taken out of the primary statistic, and i
 
 from collections.abc import Iterator, Mapping
 from copy import copy
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
 from pertprobe.probes.base import (
     NEVER,
+    Drawing,
     MeasureInputs,
     Subject,
     TableInputs,
     TestInputs,
+    World,
     averaged,
     by_set,
-    each_program,
     members,
     stacked,
 )
-from pertprobe.probes.representation import similarity_rows
+from pertprobe.probes.questions import Coherence, Described, Number, Question, Refused, Score
 from pertprobe.roles import OBSERVED, SUBJECT
 from pertprobe.seeding import generator
-from pertprobe.statistics.intervals import bootstrap_mean
-from pertprobe.statistics.permutation import mean_score
+from pertprobe.statistics.null_worlds import SPREAD, WIDTH
 from pertprobe.statistics.published import rank_sum_triples
-from pertprobe.statistics.shares import share_of_sums
+from pertprobe.statistics.shares import Share, share_of_sums
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
@@ -42,12 +42,7 @@ if TYPE_CHECKING:
     from pertprobe.figures import DrawInputs
     from pertprobe.models.base import Model
 
-Row = dict[str, Any]
-
-# A cell of multiplicity S stands for S cells only in a set function.
-CONTROLLED = "own_divergence"
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
-WHOLE, ALIKE, SHARED, STRENGTH = "divergence", "coherence", "shared_share", "divergence_and_strength"
+OWN = "own_divergence"
 FEWEST = 4
 """Perturbations that two models must share."""
 ROUNDING = 1e-5
@@ -56,6 +51,9 @@ MOST = 15
 """Programs in the figure."""
 PLACED = ["model", "reference", "perturbation", "divergence", "own_divergence", "cosine", "strength"]
 COMPARED = ["model", "reference", "program", "n", "own_divergence", "others", "other_programs", "ratio"]
+GENERAL, COMMON = 2.0, 10.0
+"""Of a null world: the difference that all perturbations have, and the Jacobian that both models have, beside what
+differs under one perturbation alone."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -125,7 +123,8 @@ def elsewhere(model: "Model", context: str, programs: int | None = None) -> "Mod
     return other
 
 
-class Differences(NamedTuple):
+@dataclass(frozen=True)
+class Differences:
     """What differs between two models, perturbation by perturbation."""
 
     names: np.ndarray
@@ -136,12 +135,12 @@ class Differences(NamedTuple):
     strength: np.ndarray
     """Geometric mean of both models' [P]."""
 
-    @property
+    @cached_property
     def whole(self) -> np.ndarray:
         """Norm of each difference [P]: 1 = as large as the Jacobians."""
         return np.linalg.norm(self.values, axis=1)
 
-    @property
+    @cached_property
     def own(self) -> np.ndarray:
         """Norm of what each difference has beside the mean over perturbations [P]."""
         found = np.linalg.norm(centred(self.values), axis=1)
@@ -165,110 +164,92 @@ def differences(ours: xr.DataArray, theirs: xr.DataArray, sides: tuple[Subject, 
     return Differences(chosen, (a[kept] - b[kept]) / scale, cosine, strength)
 
 
-def test(inputs: TestInputs) -> Iterator[Row]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Do two contexts differ more under a program's perturbations than under others of the same strength?"""
-    if short := _short(inputs):
-        yield from _refused(inputs, short)
-        return
-    found = _of_models(inputs)
-    if found is None or len(found.names) < FEWEST:
-        yield from _refused(inputs, f"{0 if found is None else len(found.names)} shared perturbations, {FEWEST} needed")
-        return
-    notes = [f"share of the difference that all perturbations have: {shared_share(found)[0]:.2f}", reliability(inputs)]
-    yield from _score_rows(inputs, found, CONTROLLED, found.own, notes)
-    yield from _score_rows(inputs, found, WHOLE, found.whole, [])
-    similarity = cosine_similarity(centred(found.values))
-    yield from similarity_rows(inputs, similarity, found.names, found.strength, {"statistic": ALIKE})
-    yield from _overall_rows(inputs, found)
-
-
-def controlled(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the divergence of each program beside what all share: asked of copies and planted models too."""
-    found = None if _short(inputs) else _of_models(inputs)
-    if found is not None and len(found.names) >= FEWEST:
-        yield from _score_rows(inputs, found, CONTROLLED, found.own, [])
-
-
-def references(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the same of the observed responses: do they differ more between the contexts?"""
-    sides = inputs.subject, inputs.reference
-    if _short(inputs) or any(side.observed is None for side in sides):
-        return
-    shifts = [side.observed["delta_y"].astype(np.float64) for side in sides]
-    genes = sorted(set(shifts[0].gene.values) & set(shifts[1].gene.values))
-    found = differences(*(each.sel(gene=genes) for each in shifts), _by_observed(sides, shifts))
-    if len(found.names) >= FEWEST:
-        yield from _score_rows(inputs.as_role(OBSERVED), found, CONTROLLED, found.own, [])
-
-
-def _by_observed(sides: tuple[Subject, Subject], shifts: list[xr.DataArray]) -> tuple[Subject, Subject]:
-    """Return the sides with the strength of their observed responses."""
-    strengths = [pd.Series(np.linalg.norm(each, axis=1), index=each.perturbation.values) for each in shifts]
-    return tuple(replace(side, strength=strength) for side, strength in zip(sides, strengths, strict=True))
-
-
-def _short(inputs: TestInputs) -> str:
-    """Return why this pair, or model, is not asked; "-" where no row is due."""
     if inputs.reference is None or inputs.comparison != "contexts":
-        return "-"
-    bases = {each.measurement.attrs.get("basis", "") for each in (inputs.subject, inputs.reference)}
-    return "" if len(bases) == 1 else "the models' Jacobians were measured between different genes"
-
-
-def _refused(inputs: TestInputs, reason: str) -> Iterator[Row]:
-    for program in inputs.programs if reason != "-" else ():
-        yield evidence.not_evaluable(inputs.identity, reason, statistic=CONTROLLED, program=program)
-
-
-def _of_models(inputs: TestInputs) -> Differences | None:
+        return
     sides = inputs.subject, inputs.reference
-    if any("causal" not in side.measurement for side in sides):
+    found = _of_models(sides)
+    shared = 0 if found is None else len(found.names)
+    if len(_bases(sides)) > 1:
+        yield Refused(statistic=OWN, reason="the models' Jacobians were measured between different genes")
+    elif shared < FEWEST:
+        yield Refused(statistic=OWN, reason=f"{shared} shared perturbations, {FEWEST} needed")
+    else:
+        yield from _of_pair(inputs, sides, found)
+        yield from _observed(sides)
+
+
+def _bases(sides: tuple[Subject, Subject]) -> set[str]:
+    """Return which lists of genes the Jacobians of two models were measured between."""
+    return {side.measurement.attrs.get("basis", "") for side in sides}
+
+
+def _of_models(sides: tuple[Subject, Subject]) -> Differences | None:
+    """Return how two models differ; None where they cannot be compared."""
+    if len(_bases(sides)) > 1 or any("causal" not in side.measurement for side in sides):
         return None
     return differences(*(averaged(side.measurement, "causal") for side in sides), sides)
 
 
-def _score_rows(
-    inputs: TestInputs, found: Differences, statistic: str, scores: np.ndarray, notes: list[str]
-) -> Iterator[Row]:
-    """Yield one row per program: mean score of its members against others, strength held."""
-    for program, inside, short in each_program(inputs, found.names, inputs.min_perturbations, "shared perturbations"):
-        who = {"statistic": statistic, "program": program, "n": len(inside), "n_background": len(found.names)}
-        if short:
-            yield evidence.not_evaluable(inputs.identity, short, **who)
-            continue
-        test = mean_score(scores, inside, found.strength, inputs.permutations, inputs.random(statistic, program))
-        low, high = bootstrap_mean(scores[inside], inputs.bootstrap, inputs.random("interval", program))
-        columns = evidence.tested(test, inputs.subject.held_out(found.names[inside]), *notes)
-        outside = np.delete(found.whole, inside)
-        said = float(found.whole[inside].mean() / outside.mean()) if outside.mean() > 0 else np.nan
-        p = rank_sum_triples(found.whole[inside], outside).p
-        interval = {"ci_low": low, "ci_high": high}
-        yield evidence.row(inputs.identity, **who, **columns, **interval, estimate_published=said, p_published=p)
+def _of_pair(inputs: TestInputs, sides: tuple[Subject, Subject], found: Differences) -> Iterator[Question]:
+    """Yield what is asked of two models: of each program, and of all perturbations together."""
+    notes, n = [], len(found.names)
+    if inputs.identity.get("role", SUBJECT) == SUBJECT:
+        share = f"share of the difference that all perturbations have: {shared_share(found).estimate:.2f}"
+        notes = [share, reliability(sides)]
+    yield _score(found, OWN, found.own, notes=notes)
+    yield _score(found, "divergence", found.whole)
+    alike = lambda: cosine_similarity(centred(found.values))  # noqa: E731
+    yield Coherence(statistic="coherence", names=found.names, strength=found.strength, similarity=alike)
+    yield Described(statistic="shared_share", number=lambda _: Number(*shared_share(found), n, n))
+    yield Described(
+        statistic="divergence_and_strength", number=lambda _: Number(_by_strength(found), n=n, background=n)
+    )
 
 
-def shared_share(found: Differences) -> tuple[float, float, float]:
+def _score(found: Differences, statistic: str, scores: np.ndarray, **more: Any) -> Score:
+    """Return the question whether a program's scores are higher; published: the ratio of whole divergences."""
+
+    def published(inside: np.ndarray, _: np.random.Generator) -> tuple[float, float]:
+        """Return the mean of members over that of all others, and the p of a rank sum."""
+        mine, others = found.whole[inside], np.delete(found.whole, inside)
+        ratio = float(mine.mean() / others.mean()) if others.mean() > 0 else np.nan
+        return ratio, rank_sum_triples(mine, others).p
+
+    more |= {"names": found.names, "strength": found.strength, "called": "shared perturbations"}
+    return Score(statistic=statistic, scores=scores, published=published, **more)
+
+
+def _observed(sides: tuple[Subject, Subject]) -> Iterator[Score]:
+    """Yield the same of the observed responses, by their own strength: do they differ more between the contexts?"""
+    if any(side.observed is None for side in sides):
+        return
+    shifts = [side.observed["delta_y"].astype(np.float64) for side in sides]
+    genes = sorted(set(shifts[0].gene.values) & set(shifts[1].gene.values))
+    strengths = [pd.Series(np.linalg.norm(each, axis=1), index=each.perturbation.values) for each in shifts]
+    observed = tuple(replace(side, strength=own) for side, own in zip(sides, strengths, strict=True))
+    found = differences(*(each.sel(gene=genes) for each in shifts), observed)
+    if len(found.names) >= FEWEST:
+        yield _score(found, OWN, found.own, role=OBSERVED)
+
+
+def shared_share(found: Differences) -> Share:
     """Return the share of all squared differences that their mean explains, with its jackknife interval."""
     own = found.own**2
-    share = share_of_sums(found.whole**2 - own, own)
-    return share.estimate, share.low, share.high
+    return share_of_sums(found.whole**2 - own, own)
 
 
-def _overall_rows(inputs: TestInputs, found: Differences) -> Iterator[Row]:
-    """Yield what speaks of all perturbations: the shared share, and how far divergence goes by strength."""
+def _by_strength(found: Differences) -> float:
+    """Return Spearman's r of divergence and strength; nan where one of them does not vary."""
     from scipy.stats import spearmanr
 
-    n = len(found.names)
-    who = {"n": n, "n_background": n}
-    estimate, low, high = shared_share(found)
-    yield evidence.row(inputs.identity, statistic=SHARED, **who, estimate=estimate, ci_low=low, ci_high=high)
     flat = np.ptp(found.own) == 0 or np.ptp(found.strength) == 0
-    r = np.nan if flat else float(spearmanr(found.own, found.strength).statistic)
-    yield evidence.row(inputs.identity, statistic=STRENGTH, **who, estimate=r)
+    return np.nan if flat else float(spearmanr(found.own, found.strength).statistic)
 
 
-def reliability(inputs: TestInputs) -> str:
+def reliability(sides: tuple[Subject, Subject]) -> str:
     """Say how the scores of disjoint cell sets correlate over perturbations; empty where there is one set."""
-    sides = inputs.subject, inputs.reference
     if any("causal_by_set" not in side.measurement for side in sides):
         return ""
     sets = [by_set(side.measurement, "causal_by_set") for side in sides]
@@ -282,6 +263,26 @@ def reliability(inputs: TestInputs) -> str:
     return f"scores of disjoint cell sets correlate {r:.2f}"
 
 
+def null_world(draw: Drawing) -> World:
+    """Draw Jacobians of two contexts that differ under every perturbation alike, and more under stronger ones.
+
+    Members' own differences are `d` sd of all others' longer.
+    """
+    names, rng = [f"p{i:04d}" for i in range(draw.units)], draw.rng
+    strength = pd.Series(rng.lognormal(0, SPREAD, draw.units), names)
+    own = np.sqrt(strength.to_numpy())[:, None] * rng.normal(size=(draw.units, WIDTH))
+    chosen, size = list(draw.members), np.linalg.norm(own, axis=1, keepdims=True)
+    own[chosen] *= 1 + draw.d * np.delete(size, chosen).std(ddof=1) / size[chosen]
+    differ = own + GENERAL * rng.normal(size=WIDTH)
+    common = COMMON * rng.normal(size=WIDTH)
+    coords = {"perturbation": names, "feature": np.arange(WIDTH)}
+    jacobians = (xr.DataArray(common + half, coords, tuple(coords)) for half in (differ / 2, -differ / 2))
+    seen = pd.Series("here", names)
+    sides = [Subject(xr.Dataset({"causal": each}, attrs={"basis": "drawn"}), strength, seen) for each in jacobians]
+    pair = {"subject": sides[0], "reference": sides[1], "comparison": "contexts", "settings": {}}
+    return World(strength, lambda _: pair)
+
+
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     """Return every perturbation's divergence, and each program's beside that of the others.
 
@@ -292,10 +293,8 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     places, programs = [], []
     for model, reference in inputs.pairs:
         sides = inputs.subjects[model], inputs.subjects[reference]
-        bases = {side.measurement.attrs.get("basis", "") for side in sides}
-        if any("causal" not in side.measurement for side in sides) or len(bases) > 1:
+        if (found := _of_models(sides)) is None:
             continue
-        found = differences(*(averaged(side.measurement, "causal") for side in sides), sides)
         pair = {"model": model, "reference": reference}
         columns = {"divergence": found.whole, "own_divergence": found.own, "cosine": found.cosine}
         places.append(pd.DataFrame({**pair, "perturbation": found.names, **columns, "strength": found.strength}))
@@ -320,7 +319,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's own divergence beside its null, and every perturbation's against its strength."""
     from pertprobe.figures import NOTHING_TESTED, bars_with_null, name_of_pair, nothing_to_draw, null_legend, panels
 
-    kept = inputs.evidence[(inputs.evidence.statistic == CONTROLLED) & inputs.evidence.evaluable]
+    kept = inputs.evidence[(inputs.evidence.statistic == OWN) & inputs.evidence.evaluable]
     if kept.empty:
         return nothing_to_draw(NOTHING_TESTED)
     pairs = list(kept.groupby(["model", "reference"], sort=False))

@@ -286,6 +286,8 @@ class Paired(Question):
     fewest_together: int = 2
     few: bool = True
     """Whether programs with too few units have a row."""
+    short: str = ""
+    """Why it cannot be asked, where units are enough."""
     published: Callable[[PairedTest], Said] | None = None
     ceiling: Callable[[PairedTest, str, np.random.Generator], Ceiling | str] | None = None
     """Given the test, program and a generator, returns the ceiling, or why there is none."""
@@ -294,15 +296,15 @@ class Paired(Question):
 
     def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
         """Yield a row for each program, or one of all units."""
-        if self.together:
-            yield self._row(inputs, wanted, "", None, self.fewest_together)
-            return
         enough = inputs.min_genes if self.unit == "gene" else inputs.min_perturbations
-        for program, found, short in each_program(inputs, self.names, enough, self.called):
-            if not short:
+        enough = self.fewest_together if self.together else enough
+        asked = [("", None, "")] if self.together else each_program(inputs, self.names, enough, self.called)
+        for program, found, few in asked:
+            if not (short := few or self.short):
                 yield self._row(inputs, wanted, program, found, enough)
             elif self.few:
-                who = self.who(program=program, n=len(found), n_background=len(self.names))
+                n = len(self.names if found is None else found)
+                who = self.who(program=program, n=n, n_background=len(self.names))
                 yield evidence.not_evaluable(inputs.identity, evidence.joined(short, *self.notes), **who)
 
     def _row(self, inputs: TestInputs, wanted: Wanted, program: str, found: np.ndarray | None, enough: int) -> Row:
