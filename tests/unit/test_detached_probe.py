@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from null_worlds import bound, found, found_planted, strength_shuffled
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
@@ -17,6 +18,7 @@ from pertprobe.models.planted import planted_models
 from pertprobe.probes import detached_jacobian as probe
 from pertprobe.probes.base import Subject, TableInputs
 from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.programs import Programs
 from pertprobe.statistics.similarity import centred, cosine_similarity
 from pertprobe.testing import Asked, run_test
@@ -143,12 +145,12 @@ def test_a_perturbation_never_trained_has_no_say(measurement):
 
 def test_a_pair_has_no_rows(measurement):
     inputs = asked(measurement, reference=subject(measurement))
-    assert [*probe.test(inputs), *probe.controlled(inputs), *probe.references(inputs)] == []
+    assert list(ask("detached_jacobian", inputs)) == []
 
 
 def test_a_model_that_is_not_decomposed_says_so(measurement):
     bare = measurement.drop_vars(["values", "input_vectors", "output_vectors"])
-    rows = rows_of(evidence.frame(probe.test(asked(bare))), statistic="input_loading")
+    rows = rows_of(evidence.frame(ask("detached_jacobian", asked(bare))), statistic="input_loading")
     assert rows.reason.unique().tolist() == [probe.UNDECOMPOSED]
 
 
@@ -163,7 +165,7 @@ def test_loadings_do_not_depend_on_signs(measurement):
 def test_genes_with_the_largest_loadings_rank_highest(measurement):
     energy = probe.loadings(measurement, "gene")
     top, last = energy.nlargest(4).index.tolist(), energy.nsmallest(4).index.tolist()
-    rows = evidence.frame(probe.test(asked(measurement, {"top": top, "last": last})))
+    rows = evidence.frame(ask("detached_jacobian", asked(measurement, {"top": top, "last": last})))
     found = rows_of(rows, statistic="output_loading").set_index("program").estimate
     assert found["top"] == pytest.approx(10 / 12)
     assert found["last"] == pytest.approx(2 / 12)
@@ -189,7 +191,7 @@ def test_mechanisms_are_found_and_what_is_looked_up_is_not(planted):
     for kind in ("planted", "lookup", "covariation"):
         measured = Subject(found.sel(variant=kind, drop=True), strength, pd.Series("here", strength.index))
         inputs = to_test("detached_jacobian", measured, programs, settings=SETTINGS, cells=cells, permutations=999)
-        rows = evidence.frame(probe.controlled(inputs))
+        rows = evidence.frame(ask("detached_jacobian", inputs.as_role(kind)))
         if kind == "planted":
             assert (rows.effect > 0.05).all()
             assert (rows.p < 0.01).all()
@@ -263,3 +265,16 @@ def test_perturbations_that_no_model_knows_are_faults_of_the_config():
     assert faults[0].startswith("probes.detached_jacobian.at: 'x22' is no perturbation of m.")
     assert faults[1].startswith("probes.input_sensitivity.perturbation: 'zz' is no perturbation of m.")
     assert list(_unknown_perturbations({"probes": {"detached_jacobian": {"at": ["x2"]}}}, {"m": random_state()})) == []
+
+
+@pytest.mark.parametrize("confounded", [False, True])
+def test_nothing_is_found_in_a_null_world(confounded):
+    assert max(found("detached_jacobian", confounded=confounded).values()) <= bound()
+
+
+def test_in_a_null_world_strength_must_be_held():
+    assert found("detached_jacobian", 100, confounded=True, spoilt=strength_shuffled)["ten"] > 2 * bound(100)
+
+
+def test_what_is_planted_in_a_world_is_found():
+    assert found_planted("detached_jacobian", 40, 8) >= 30

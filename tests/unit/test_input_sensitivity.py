@@ -1,5 +1,6 @@
 """input_sensitivity: measurement, rows, figure, and the page that says what derivatives are worth."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from null_worlds import bound, found, found_planted
 from test_report import Checked
 from tiny import GENES, PERTURBATIONS, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
@@ -16,6 +18,7 @@ from pertprobe.measuring import NOT_EVALUABLE, gather, measure_shard, write_meas
 from pertprobe.models.additive import AdditiveModel
 from pertprobe.probes import input_sensitivity as probe
 from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.programs import Programs
 from pertprobe.report import sensitivity_page as page
 from pertprobe.sensitivity_figure import sensitivity_figure, untrained
@@ -105,14 +108,15 @@ def test_the_most_sensitive_inputs_rank_highest(measurement):
     sizes = measurement["input_gradient"].sel(variant="subject").mean("set").to_series()
     programs = {"top": sizes.nlargest(3).index.tolist(), "last": sizes.nsmallest(3).index.tolist()}
     inputs = to_test("input_sensitivity", subject(measurement), programs, settings=SETTINGS)
-    found = evidence.frame(probe.controlled(inputs)).set_index("program").estimate
-    assert found["top"] == pytest.approx(10.5 / 12)
-    assert found["last"] == pytest.approx(1.5 / 12)
+    rows = rows_of(evidence.frame(ask("input_sensitivity", inputs)), statistic="input_rank")
+    estimates = rows.set_index("program").estimate
+    assert estimates["top"] == pytest.approx(10.5 / 12)
+    assert estimates["last"] == pytest.approx(1.5 / 12)
 
 
 def test_a_pair_has_no_rows(measurement):
     inputs = asked(measurement, reference=subject(measurement))
-    assert [*probe.test(inputs), *probe.controlled(inputs), *probe.references(inputs)] == []
+    assert list(ask("input_sensitivity", inputs)) == []
 
 
 def test_the_figure_is_drawn(measurement, tmp_path):
@@ -202,3 +206,21 @@ def test_a_model_without_stages_is_refused_and_the_page_says_why():
     rows = run_test("input_sensitivity", Asked(asked(found)))
     assert not rows.evaluable.any()
     assert set(rows.program) == set(PROGRAMS)
+
+
+@pytest.mark.parametrize("confounded", [False, True])
+def test_nothing_is_found_in_a_null_world(confounded):
+    assert max(found("input_sensitivity", confounded=confounded).values()) <= bound()
+
+
+def test_in_a_null_world_expression_must_be_held():
+    def spoilt(given):
+        """Return what is given with each gene expressed as another."""
+        cells = given["cells"]
+        return {**given, "cells": replace(cells, values=cells.values[..., ::-1], hash="")}
+
+    assert found("input_sensitivity", 100, confounded=True, spoilt=spoilt)["ten"] > 2 * bound(100)
+
+
+def test_what_is_planted_in_a_world_is_found():
+    assert found_planted("input_sensitivity", 40, 6) >= 36

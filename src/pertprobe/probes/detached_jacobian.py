@@ -1,21 +1,24 @@
 """detached_jacobian: does what a program's perturbations share reach the output through the genes of the cell?"""
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
 from pertprobe.detached import SOURCES
-from pertprobe.probes.base import MeasureInputs, TableInputs, TestInputs, averaged, each_program, itself, stacked
-from pertprobe.probes.representation import similarity_rows, trained_profiles
+from pertprobe.models.planting import loaded_codes
+from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, averaged, itself, stacked
+from pertprobe.probes.gene_questions import gene_ranks
+from pertprobe.probes.questions import Coherence, Question, Refused, Score
+from pertprobe.probes.similarity_questions import trained_profiles
+from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
 from pertprobe.progress import counted
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
-from pertprobe.statistics.permutation import mean_score
-from pertprobe.statistics.ranks import mid_ranks
+from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
@@ -26,8 +29,10 @@ if TYPE_CHECKING:
     from pertprobe.figures import DrawInputs
     from pertprobe.models.base import Model
 
-CONTROLLED = "through_cells"
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
+THROUGH_CELLS = "through_cells"
+"""What of a response comes through the cells, and what that adds to the coherence of programs."""
+THROUGH = 0.3
+"""Share of a response that comes through the cells where nothing is to be found."""
 CONTROL = "control"
 """Setting that stands for the model's own control perturbation, whatever its label."""
 UNDECOMPOSED = "the model's Jacobian is not kept as factors (it has no narrow): its map is not decomposed"
@@ -183,37 +188,80 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     return {**gated_models(models["planted"], inputs.cells), "covariation": models["covariation"]}
 
 
-def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """How much of a program's coherence in delta_y comes through the cells, how much from the perturbation itself?
+def questions(inputs: TestInputs) -> Iterator[Question]:
+    """How much of each program's coherence comes through the cells, how much from the perturbation itself?
 
     Then: through the same input genes? More than in perturbations of like strength? And are the program's genes among
     those that the frozen map reads and writes most?
     """
     if inputs.reference is not None:
         return
-    yield from controlled(inputs)
-    names, whole, parts = _sources(inputs)
-    yield from _coherence(inputs, names, shared_part(parts.sel(source="direct").values, whole.values), "direct")
-    routes = trained_profiles(inputs.subject, averaged(inputs.subject.measurement, "gene_routes"))
-    yield from _coherence(inputs, names, cosine_similarity(centred(routes.values)), "gene_routes")
-    yield from _share_rows(inputs)
+    whole = _trained(inputs, "delta_y")
+    yield _coherence(inputs, whole, THROUGH_CELLS, partial(_shared, inputs, whole, THROUGH_CELLS))
+    if "sources" in inputs.subject.measurement:  # of copies and planted models no more is measured
+        yield from _of_model(inputs, whole)
+
+
+def _of_model(inputs: TestInputs, whole: xr.DataArray) -> Iterator[Question]:
+    """Yield what is asked of the model itself alone; `whole`: its delta_y [perturbation, gene]."""
+    yield _coherence(inputs, whole, "direct", partial(_shared, inputs, whole, "sources", source="direct"))
+    routes = partial(_trained, inputs, "gene_routes")
+    yield _coherence(inputs, whole, "gene_routes", lambda: cosine_similarity(centred(routes().values)))
+    yield Score(
+        statistic="cell_share",
+        names=whole.perturbation.values,
+        scores=_trained(inputs, "shares").sel(source="cells").values,
+        strength=_strength(inputs, whole),
+    )
     for statistic, side in (("input_loading", "feature"), ("output_loading", "gene")):
-        yield from _loading_rows(inputs, statistic, side)
+        if "values" in inputs.subject.measurement:
+            yield gene_ranks(inputs, statistic, loadings(itself(inputs.subject.measurement), side))
+        else:
+            yield Refused(statistic=statistic, unit="gene", reason=UNDECOMPOSED)
 
 
-def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the part of programs' coherence that comes through the cells: asked of copies and planted models too."""
-    if inputs.reference is not None:
-        return
-    measured = inputs.subject.measurement
-    whole, part = (trained_profiles(inputs.subject, averaged(measured, name)) for name in ("delta_y", "through_cells"))
-    similarity = shared_part(part.values, whole.values)
-    yield from _coherence(inputs, whole.perturbation.values, similarity, CONTROLLED)
+def _trained(inputs: TestInputs, name: str) -> xr.DataArray:
+    """Return a variable, mean over cell sets, of the perturbations with a trained code."""
+    return trained_profiles(inputs.subject, averaged(inputs.subject.measurement, name))
 
 
-def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield nothing: what was observed does not say through which input it came."""
-    return iter(())
+def _shared(inputs: TestInputs, whole: xr.DataArray, name: str, **at: str) -> np.ndarray:
+    """Return what a measured part of responses adds to their cosines [P, P]."""
+    return shared_part(_trained(inputs, name).sel(at).values, whole.values)
+
+
+def _strength(inputs: TestInputs, whole: xr.DataArray) -> np.ndarray:
+    return inputs.subject.strength.reindex(whole.perturbation.values).to_numpy()
+
+
+def _coherence(
+    inputs: TestInputs, whole: xr.DataArray, statistic: str, similarity: Callable[[], np.ndarray]
+) -> Coherence:
+    names, strength = whole.perturbation.values, _strength(inputs, whole)
+    return Coherence(statistic=statistic, names=names, similarity=similarity, strength=strength)
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw responses that hold a shared direction in proportion to strength, and parts that are a share of them.
+
+    A part is THROUGH of its response and as much again of its own, which grows with strength too. Where something is
+    planted, members' responses are alike, all of each comes through the cells, and strength is drawn apart.
+    """
+    names, rng = unit_names(draw.units), draw.rng
+    if len(draw.members):
+        inside = np.isin(np.arange(draw.units), draw.members)[:, None]
+        whole = cells = loaded_codes(names, inside, draw.d, int(rng.integers(2**31)))
+        strength = rng.lognormal(0, SPREAD, draw.units)
+    else:
+        codes, strength = dense(rng, draw.units)
+        whole = codes @ (rng.normal(size=(codes.shape[1], OUTPUTS)) / np.sqrt(codes.shape[1]))
+        own = (strength[:, None] / strength.mean()) * rng.normal(size=whole.shape) * whole.std()
+        cells = THROUGH * (whole + own)
+    arrays = {"delta_y": (DIMS["delta_y"], whole), THROUGH_CELLS: (DIMS[THROUGH_CELLS], cells)}
+    known = pd.Series(strength, names)
+    subject = drawn_subject(xr.Dataset(arrays, coords={"perturbation": names}), known)
+    given = {"subject": subject, "settings": default_settings("detached_jacobian")}
+    return World(known, lambda _: given)
 
 
 def shared_part(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -227,60 +275,6 @@ def shared_part(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     scale = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=sizes > 0)[:, None]
     product = (c * scale) @ (y * scale).T
     return (product + product.T) / 2
-
-
-def _sources(inputs: TestInputs) -> tuple[np.ndarray, xr.DataArray, xr.DataArray]:
-    """Return the perturbations with a trained code, their delta_y, and the change of each source."""
-    measured = inputs.subject.measurement
-    whole, parts = (trained_profiles(inputs.subject, averaged(measured, name)) for name in ("delta_y", "sources"))
-    return whole.perturbation.values, whole, parts
-
-
-def _coherence(
-    inputs: TestInputs, names: np.ndarray, similarity: np.ndarray, statistic: str
-) -> Iterator[dict[str, Any]]:
-    strength = inputs.subject.strength.reindex(names).to_numpy()
-    yield from similarity_rows(inputs, similarity, names, strength, {"statistic": statistic})
-
-
-def _share_rows(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the members' mean share of delta_y that comes through the cells, against sets of like strength."""
-    shares = averaged(inputs.subject.measurement, "shares").sel(source="cells")
-    shares = trained_profiles(inputs.subject, shares)
-    names = shares.perturbation.values
-    strength = inputs.subject.strength.reindex(names).to_numpy()
-    for program, found, short in each_program(inputs, names, inputs.min_perturbations, "trained perturbations"):
-        who = {"statistic": "cell_share", "program": program, "n": len(found), "n_background": len(names)}
-        if short:
-            yield evidence.not_evaluable(inputs.identity, short, **who)
-            continue
-        random = inputs.random("cell_share", program)
-        test = mean_score(shares.values, found, strength, inputs.permutations, random)
-        yield evidence.row(inputs.identity, **who, **evidence.tested(test))
-
-
-def _loading_rows(inputs: TestInputs, statistic: str, side: str) -> Iterator[dict[str, Any]]:
-    """Yield the mean rank of a program's genes by what the leading singular vectors hold of them, expression held."""
-    who = {"statistic": statistic, "unit": "gene"}
-    if "values" not in inputs.subject.measurement:
-        for program in inputs.programs:
-            yield evidence.not_evaluable(inputs.identity, UNDECOMPOSED, program=program, **who)
-        return
-    energy = loadings(itself(inputs.subject.measurement), side)
-    names = energy.index.to_numpy()
-    ranks = mid_ranks(energy.to_numpy()[:, None], np.zeros((len(names), 1)))[:, 0]
-    expression = inputs.cells.for_genes(tuple(names)).values.mean(axis=(0, 1), dtype=np.float64)
-    for program, found, short in each_program(inputs, names, inputs.min_genes, "measured genes"):
-        what = {**who, "program": program, "n": len(found), "n_background": len(names)}
-        if short:
-            yield evidence.not_evaluable(inputs.identity, short, **what)
-            continue
-        random = inputs.random(statistic, program)
-        yield evidence.row(
-            inputs.identity,
-            **what,
-            **evidence.tested(mean_score(ranks, found, expression, inputs.permutations, random)),
-        )
 
 
 def loadings(measurement: xr.Dataset, side: str) -> pd.Series:
@@ -319,7 +313,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     from pertprobe.detached.figure import detached_figure
     from pertprobe.figures import NOTHING_TESTED, nothing_to_draw
 
-    rows = inputs.evidence[(inputs.evidence.statistic == CONTROLLED) & inputs.evidence.evaluable]
+    rows = inputs.evidence[(inputs.evidence.statistic == THROUGH_CELLS) & inputs.evidence.evaluable]
     if rows.empty:
         return nothing_to_draw(NOTHING_TESTED)
     tested = [model for model in inputs.question["models"] if model in set(rows.model)]

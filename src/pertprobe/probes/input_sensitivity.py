@@ -1,25 +1,25 @@
 """input_sensitivity: what does the output answer to, how strongly, and do derivatives of this model mean anything?"""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
-from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, each_program
+from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged
+from pertprobe.probes.gene_questions import gene_ranks
+from pertprobe.probes.questions import Question
+from pertprobe.probes.worlds import cells_of, default_settings, drawn_subject, unit_names
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
-from pertprobe.statistics.permutation import mean_score
-from pertprobe.statistics.ranks import mid_ranks
+from pertprobe.statistics.null_worlds import SPREAD
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pertprobe.figures import DrawInputs
 
-CONTROLLED = "input_rank"
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
 CONTROL = "control"
 """Setting that stands for the model's own control perturbation, whatever its label."""
 SIGNS = 16
@@ -117,38 +117,33 @@ def _start(inputs: MeasureInputs) -> np.ndarray:
     return generator(inputs.seed, "input_sensitivity", "start").normal(size=inputs.cells.values.shape)
 
 
-def test(inputs: TestInputs) -> Iterator[dict[str, Any]]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Are the program's genes among those that the output answers to most, or among the outputs that answer most?"""
     if inputs.reference is not None:
         return
-    yield from controlled(inputs)
-    yield from _rank_rows(inputs, "output_rank", "output_response")
+    for statistic, variable in (("input_rank", "input_gradient"), ("output_rank", "output_response")):
+        yield gene_ranks(inputs, statistic, averaged(inputs.subject.measurement, variable).to_series())
 
 
-def controlled(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield the ranks of the program's genes among the inputs: asked of copies and planted models too."""
-    if inputs.reference is None:
-        yield from _rank_rows(inputs, CONTROLLED, "input_gradient")
+def null_world(draw: Drawing) -> World:
+    """Draw gradients that grow with expression, as models learn most of highly expressed genes, and differ by chance.
 
-
-def references(inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    """Yield nothing: neither what was observed nor co-expression has a gradient."""
-    return iter(())
-
-
-def _rank_rows(inputs: TestInputs, statistic: str, variable: str) -> Iterator[dict[str, Any]]:
-    """Yield the mean rank of a program's genes, 0 to 1, against genes of like expression."""
-    sizes = averaged(inputs.subject.measurement, variable).to_series().sort_index()
-    names = sizes.index.to_numpy()
-    ranks = mid_ranks(sizes.to_numpy()[:, None], np.zeros((len(names), 1)))[:, 0]
-    expression = inputs.cells.for_genes(tuple(names)).values.mean(axis=(0, 1), dtype=np.float64)
-    for program, found, short in each_program(inputs, names, inputs.min_genes, "measured genes"):
-        who = {"statistic": statistic, "program": program, "unit": "gene", "n": len(found), "n_background": len(names)}
-        if short:
-            yield evidence.not_evaluable(inputs.identity, short, **who)
-            continue
-        test = mean_score(ranks, found, expression, inputs.permutations, inputs.random(statistic, program))
-        yield evidence.row(inputs.identity, **who, **evidence.tested(test))
+    Members' are higher by d sd of the logarithms of all others'.
+    """
+    names, rng = unit_names(draw.units), draw.rng
+    expression = pd.Series(rng.lognormal(0, SPREAD, draw.units), names)
+    gradient, response = (np.log(expression) + rng.normal(0, SPREAD, draw.units) for _ in range(2))
+    inside = np.isin(np.arange(draw.units), draw.members)
+    gradient[inside] += draw.d * gradient[~inside].std(ddof=1)
+    arrays = {"input_gradient": (("set", "feature"), np.exp(gradient).to_numpy()[None]),
+              "output_response": (("set", "gene"), np.exp(response).to_numpy()[None])}  # fmt: skip
+    measurement = xr.Dataset(arrays, coords={"feature": names, "gene": names})
+    given = {
+        "subject": drawn_subject(measurement, pd.Series(dtype=float)),
+        "cells": cells_of(expression),
+        "settings": default_settings("input_sensitivity"),
+    }
+    return World(expression, lambda _: given)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

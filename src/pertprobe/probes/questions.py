@@ -94,8 +94,11 @@ class Question:
 class Each(Question):
     """A test of every program by itself."""
 
-    test: Callable[[str, np.ndarray, int, np.random.Generator], Test] | None = None
-    """Given program, positions of its members, draws of the null and a generator, returns the test."""
+    test: Callable[[str, np.ndarray, int, np.random.Generator], Test | str] | None = None
+    """Given program, positions of its members, draws of the null and a generator, returns the test, or why there is
+    none."""
+    counts: Callable[[str], tuple[int, int]] | None = None
+    """Program -> n and n_background, where its measurement chose who is compared; None: members, and all units."""
     interval: Callable[[np.ndarray], tuple[float, float]] | None = None
     """Given positions of members, returns an interval that nothing is drawn for."""
     published: Callable[[np.ndarray, np.random.Generator], Said] | None = None
@@ -131,13 +134,17 @@ class Each(Question):
             if self.programs is None or program in self.programs:
                 yield program, found, (short if self.counted else "") or refused(program) or ""
 
-    def tests(self, inputs: TestInputs, sets: Mapping[str, np.ndarray]) -> Callable[[str], Test]:
+    def tests(self, inputs: TestInputs, sets: Mapping[str, np.ndarray]) -> Callable[[str], Test | str]:
         """Return the function of a program's test."""
         return lambda program: self.test(program, sets[program], inputs.permutations, self.drawing(inputs, "", program))
 
-    def answered(self, inputs: TestInputs, wanted: Wanted, who: Row, found: np.ndarray, test: Test) -> Row:
+    def answered(self, inputs: TestInputs, wanted: Wanted, who: Row, found: np.ndarray, test: Test | str) -> Row:
         """Return the row of one program that was tested."""
         program, units = who["program"], np.asarray(self.names)[found]
+        if self.counts:
+            who = {**who, **dict(zip(("n", "n_background"), self.counts(program), strict=True))}
+        if isinstance(test, str):
+            return evidence.not_evaluable(inputs.identity, evidence.joined(test, *self.notes), **who)
         columns = evidence.tested(test, *self.told(inputs, units))
         if wanted.interval and (interval := self.interval_of(inputs, program, found)):
             columns |= dict(zip(("ci_low", "ci_high"), interval, strict=True))
@@ -210,6 +217,8 @@ class Pool(NamedTuple):
     """Why it cannot be asked."""
     withheld: str = ""
     """Why its numbers are no answer."""
+    published: Callable[[np.ndarray, np.random.Generator], Said] | None = None
+    """As that of the question, where units differ by program."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,8 +264,14 @@ class Score(Each):
             short = pool.short or f"no {self.unit} is left to score"
             return evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
         test = mean_score(pool.scores, found, pool.strength, inputs.permutations, self.drawing(inputs, "", program))
-        scores = pool.scores[found]
-        asked = replace(self, names=pool.names, scores=scores, notes=notes, withheld=pool.withheld or self.withheld)
+        asked = replace(
+            self,
+            names=pool.names,
+            scores=pool.scores[found],
+            notes=notes,
+            withheld=pool.withheld or self.withheld,
+            published=pool.published or self.published,
+        )
         return asked.answered(inputs, wanted, who, found, test)
 
     def interval_of(self, inputs: TestInputs, program: str, found: np.ndarray) -> tuple[float, float] | None:
