@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from nulls import BOUND, false_positives, found_planted, shuffled_strength
 from tiny import rows_of, subject, to_test
 
 from pertprobe import evidence
@@ -12,6 +13,7 @@ from pertprobe.figures import DrawInputs
 from pertprobe.probes import regime_agreement
 from pertprobe.probes.base import Subject, TableInputs
 from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.programs import Programs
 from pertprobe.testing import Asked, run_test
 
@@ -47,7 +49,7 @@ def asking(ours, theirs, never=(), noise=0.3, sets=4, **more):
 
 
 def asked(*args, **more):
-    return evidence.frame(regime_agreement.test(asking(*args, **more)))
+    return evidence.frame(ask("regime_agreement", asking(*args, **more)))
 
 
 def row_of(table, program, statistic="agreement", adjustment="centred"):
@@ -127,21 +129,20 @@ def test_perturbations_never_trained_in_either_model_are_left_out():
 
 def test_a_model_without_a_partner_says_so_and_one_with_a_partner_answers_in_the_pair():
     alone = to_test("regime_agreement", subject(sets_of(responses()[0])), PROGRAMS, settings={"partners": []})
-    rows = list(regime_agreement.test(alone))
+    rows = list(ask("regime_agreement", alone))
     assert [row["program"] for row in rows] == list(PROGRAMS)
     assert {row["reason"] for row in rows} == {regime_agreement.NO_PARTNER}
     paired = to_test("regime_agreement", subject(sets_of(responses()[0])), PROGRAMS, settings={"partners": ["b"]})
-    assert list(regime_agreement.test(paired)) == []
     contexts = asking(*responses(), comparison="contexts")
-    assert [*regime_agreement.test(contexts), *regime_agreement.controlled(contexts)] == []
+    for inputs in (paired, contexts, contexts.as_role("redrawn"), alone.as_role("redrawn")):
+        assert list(ask("regime_agreement", inputs)) == []
 
 
-def test_copies_are_asked_what_the_model_is_asked_and_planted_models_the_agreement_alone():
-    def statistics(role):
-        return {row["statistic"] for row in regime_agreement.controlled(asking(*responses()).as_role(role))}
-
-    assert statistics("redrawn") == set(declared("regime_agreement").statistics)
-    assert statistics("planted") == {"agreement"}
+@pytest.mark.parametrize("role", ["redrawn", "planted"])
+def test_copies_and_planted_models_are_asked_what_the_model_is_asked(role):
+    table = evidence.frame(ask("regime_agreement", asking(*responses()).as_role(role)))
+    assert set(table.statistic) == set(declared("regime_agreement").statistics)
+    assert set(table.adjustment) == {"centred"}
 
 
 def test_models_that_share_an_initialisation_are_not_judged():
@@ -162,8 +163,8 @@ def test_the_observed_responses_of_two_halves_of_the_cells_stand_beside():
     one = inputs.subject
     seen = Subject(one.measurement, one.strength, one.seen, observed)
     given = to_test("regime_agreement", seen, PROGRAMS, inputs.reference, comparison="regimes")
-    table = evidence.frame(regime_agreement.references(given))
-    assert set(table.role) == {"observed"}
+    table = rows_of(evidence.frame(ask("regime_agreement", given)), role="observed")
+    assert set(table.statistic) == {"agreement"}
     assert (row_of(table, "apart").n_background, row_of(table, "apart").p < 0.05) == (39, True)
 
 
@@ -216,3 +217,16 @@ def test_the_figure_shows_perturbations_and_programs_or_says_why_not():
     empty = pd.DataFrame(columns=regime_agreement.TABLED)
     nothing = regime_agreement.draw(DrawInputs(rows, {}, Programs(PROGRAMS), {}, {"perturbations": empty}))
     assert "Nothing could be tested" in nothing.axes[0].texts[0].get_text()
+
+
+@pytest.mark.parametrize("confounded", [False, True])
+def test_nothing_is_found_where_regimes_agree_in_strength_alone(confounded):
+    assert max(false_positives("regime_agreement", confounded=confounded).values()) <= BOUND
+
+
+def test_programs_by_strength_are_found_where_strength_is_not_held():
+    assert false_positives("regime_agreement", confounded=True, change=shuffled_strength, worlds=60)[10] > 2 * BOUND
+
+
+def test_members_that_agree_more_are_found_in_null_worlds():
+    assert found_planted("regime_agreement", members=8, d=3) > 0.9

@@ -1,19 +1,20 @@
 """regime_agreement: does the zero-shot model answer a program's perturbations as the few-shot model does?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
-from pertprobe.probes.base import Subject, TableInputs, TestInputs, by_set, each_program, stacked
-from pertprobe.probes.representation import similarity_rows, trained_profiles
-from pertprobe.roles import OBSERVED, PLANTED, SUBJECT
-from pertprobe.statistics.ceiling import mean_noise_ceiling, noise_ceiling
+from pertprobe.probes.base import Drawing, Subject, TableInputs, TestInputs, World, by_set, stacked
+from pertprobe.probes.questions import Coherence, Paired, Question, Refused
+from pertprobe.probes.similarity_questions import trained_profiles
+from pertprobe.roles import OBSERVED
+from pertprobe.statistics.ceiling import Ceiling, mean_noise_ceiling, noise_ceiling
 from pertprobe.statistics.crossed import crossed_test, pearson_matrix, strata
-from pertprobe.statistics.intervals import bootstrap_mean
+from pertprobe.statistics.null_worlds import SPREAD, WIDTH
 from pertprobe.statistics.paired import PairedTest
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
@@ -23,14 +24,12 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-CONTROLLED = "agreement"
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
+AGREEMENT = "agreement"
 NO_PARTNER = "no pair of pairs.regimes has this model: there is no other regime to compare it with"
 ONE_SET = "one cell set: both models would be read on the same cells, whose noise they share"
 PAIRED = ["model", "reference"]
 TABLED = [*PAIRED, "perturbation", "seen", "seen_reference", "strength", "strength_reference", "r", "r_partners",
           "r_published", "ceiling", "disattenuated"]  # fmt: skip
-Row = dict[str, Any]
 
 
 class Sides(NamedTuple):
@@ -48,44 +47,71 @@ class Sides(NamedTuple):
         return self.ours.perturbation.values
 
 
-def test(inputs: TestInputs) -> Iterator[Row]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Do responses to one perturbation agree between regimes more than those to others of its strength?
 
     Beside it: do they agree less; is the program more coherent in the few-shot model; and all perturbations together.
     """
     if inputs.reference is None:
         if not inputs.settings["partners"]:
-            for program in inputs.programs:
-                yield evidence.not_evaluable(inputs.identity, NO_PARTNER, statistic=CONTROLLED, program=program)
+            yield Refused(statistic=AGREEMENT, reason=NO_PARTNER)
     elif inputs.comparison == "regimes":
         sides = sides_of(inputs.subject, inputs.reference)
-        yield from _agreement_rows(inputs, sides, ("centred", "raw"))
-        yield from _further_rows(inputs, sides)
-        yield _all_row(inputs, sides)
+        yield from _of_pair(inputs, sides)
+        if inputs.subject.observed is not None:
+            yield _observed(inputs.subject.observed, sides.names)
 
 
-def controlled(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the rows that are asked of re-drawn copies too; of planted models the agreement alone, which is certain."""
-    if inputs.reference is None or inputs.comparison != "regimes":
-        return
-    sides = sides_of(inputs.subject, inputs.reference)
-    yield from _agreement_rows(inputs, sides, ("centred",))
-    if inputs.identity.get("role") not in PLANTED:
-        yield from _further_rows(inputs, sides)
-        yield _all_row(inputs, sides)
+def _of_pair(inputs: TestInputs, sides: Sides) -> Iterator[Question]:
+    """Yield what is asked of two models."""
+    r, said, names = cache(partial(crossed, sides)), cache(partial(published, sides)), sides.names
+    models = {"published": lambda result: (said()[result.genes].mean(), np.nan)}
+    limited = {**models, "ceiling": partial(_ceiling, inputs, sides)}
+    yield _paired(sides, AGREEMENT, r, **limited)
+    yield _paired(sides, AGREEMENT, lambda: r("raw"), adjustment="raw", **models)
+    yield _paired(sides, "anticorrelation", lambda: -r(), **models)
+    strength = np.sqrt(sides.strengths[0] * sides.strengths[1])
+    yield Coherence(statistic="gained", names=names, strength=strength, similarity=partial(_gained, sides))
+    short = "" if len(names) > 1 else f"{len(names)} shared perturbations, 2 needed"
+    alone = {"together": True, "draws": lambda _: ("agreement_all",), **({"short": short} if short else {})}
+    yield _paired(sides, "agreement_all", r, **alone, **limited)
 
 
-def references(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the same agreement of the observed responses: those of one half of the cells with those of the other."""
-    observed = inputs.subject.observed
-    if inputs.reference is None or inputs.comparison != "regimes" or observed is None:
-        return
-    shared = set(sides_of(inputs.subject, inputs.reference).names)
+def _paired(sides: Sides, statistic: str, r: Callable[[], np.ndarray], **more: Any) -> Paired:
+    """Return whether r [P, P] of a perturbation with itself exceeds that with others of like strength."""
+
+    def test(_: str, found: np.ndarray | None, m: int, random: np.random.Generator) -> tuple[PairedTest, np.ndarray]:
+        """Test it; perturbations of the program are nobody's partners."""
+        result = crossed_test(r(), *sides.strengths, m, random, members=found)
+        outside = ~np.isin(np.arange(len(sides.names)), [] if found is None else found)
+        return result, (np.diagonal(r()) - _partners(r(), sides.strengths[1], outside))[result.genes]
+
+    common = {
+        "names": sides.names,
+        "background": len(sides.names),
+        "called": "shared perturbations",
+        "fewest": "perturbations with a varying response and a partner",
+        "constant": "constant responses",
+        "alone": "perturbations without a partner of like strength",
+        "shared_initialisation": True,
+        "short": ONE_SET if _one_set(sides) else "",
+    }
+    return Paired(statistic=statistic, test=test, **common | more)
+
+
+def _gained(sides: Sides) -> np.ndarray:
+    """Return how much closer two perturbations are in the first model than in the second [P, P]."""
+    return np.subtract(*(cosine_similarity(centred(each.mean("set").values)) for each in sides[:2]))
+
+
+def _observed(observed: xr.Dataset, names: np.ndarray) -> Paired:
+    """Return the same of the observed responses: those of one half of the cells with those of the other."""
     halves = observed["delta_y_half"].astype(np.float64).rename(half="set").transpose("set", "perturbation", "gene")
-    halves = halves.sel(perturbation=np.isin(halves.perturbation.values, sorted(shared))).sortby("perturbation")
+    halves = halves.sel(perturbation=np.isin(halves.perturbation.values, names)).sortby("perturbation")
     halves = halves.dropna("perturbation")
     strength = np.linalg.norm(halves.mean("set").values, axis=1)
-    yield from _agreement_rows(inputs.as_role(OBSERVED), Sides(halves, halves, (strength, strength)), ("centred",))
+    sides = Sides(halves, halves, (strength, strength))
+    return _paired(sides, AGREEMENT, cache(partial(crossed, sides)), role=OBSERVED)
 
 
 def sides_of(ours: Subject, theirs: Subject) -> Sides:
@@ -115,61 +141,6 @@ def _one_set(sides: Sides) -> bool:
     return min(each.sizes["set"] for each in sides[:2]) < 2
 
 
-def _agreement_rows(inputs: TestInputs, sides: Sides, adjustments: Sequence[str]) -> Iterator[Row]:
-    for adjustment in adjustments:
-        yield from _paired_rows(inputs, sides, {"statistic": "agreement", "adjustment": adjustment}, 1)
-
-
-def _further_rows(inputs: TestInputs, sides: Sides) -> Iterator[Row]:
-    """Yield whether members agree less than others, and whether the few-shot model holds them closer together."""
-    yield from _paired_rows(inputs, sides, {"statistic": "anticorrelation"}, -1)
-    cosines = [cosine_similarity(centred(each.mean("set").values)) for each in sides[:2]]
-    strength = np.sqrt(sides.strengths[0] * sides.strengths[1])
-    yield from similarity_rows(inputs, cosines[0] - cosines[1], sides.names, strength, {"statistic": "gained"})
-
-
-def _paired_rows(inputs: TestInputs, sides: Sides, what: Row, sign: int) -> Iterator[Row]:
-    """Yield a row per program of `sign` times the agreement."""
-    r = None if _one_set(sides) else sign * crossed(sides, what.get("adjustment", "centred"))
-    for program, found, short in each_program(inputs, sides.names, inputs.min_perturbations, "shared perturbations"):
-        who = {**what, "program": program, "n": len(found), "n_background": len(sides.names)}
-        if short or r is None:
-            yield evidence.not_evaluable(inputs.identity, short or ONE_SET, **who)
-            continue
-        random = inputs.random(what["statistic"], program)
-        result = crossed_test(r, *sides.strengths, inputs.permutations, random, members=found)
-        yield _paired_row(inputs, sides, r, result, who)
-
-
-def _paired_row(inputs: TestInputs, sides: Sides, r: np.ndarray, result: PairedTest, who: Row) -> Row:
-    used, notes = result.genes, _left_out(result)
-    who = {**who, "n": len(used)}
-    enough = inputs.min_perturbations if who["program"] else 2
-    if len(used) < enough:
-        short = f"{len(used)} perturbations with a varying response and a partner, {enough} needed"
-        return evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
-    held_out = inputs.subject.held_out(sides.names[used]) if who["program"] else ""
-    row = evidence.row(inputs.identity, **who, **evidence.tested(result.test, inputs.sharing, held_out, *notes))
-    if row["role"] != SUBJECT:
-        return row
-    scores = np.diagonal(r)[used] - _partners(r, sides.strengths[1], _open(inputs, sides, row["program"]))[used]
-    low, high = bootstrap_mean(scores, inputs.bootstrap, inputs.random("interval", row["statistic"], row["program"]))
-    row |= {"ci_low": low, "ci_high": high, "estimate_published": published(sides)[used].mean()}
-    limited = row["statistic"] != "anticorrelation" and row["adjustment"] == "centred"
-    return _with_ceiling(inputs, row, sides, used) if limited else row
-
-
-def _open(inputs: TestInputs, sides: Sides, program: str) -> np.ndarray:
-    """Return which perturbations [P] may be partners: those outside the program, all where there is none."""
-    return ~np.isin(sides.names, list(inputs.programs[program] if program else ()))
-
-
-def _left_out(result: PairedTest) -> list[str]:
-    counted = {"constant responses": result.n_constant, "perturbations without a partner of like strength":
-               result.n_without_partner}  # fmt: skip
-    return [f"{count} {words} left out" for words, count in counted.items() if count]
-
-
 def _partners(r: np.ndarray, strength: np.ndarray, open_to: np.ndarray) -> np.ndarray:
     """Return each unit's mean r [P] with others of its stratum that are `open_to` it [P]; nan where there are none."""
     groups = strata(strength)
@@ -186,29 +157,57 @@ def published(sides: Sides) -> np.ndarray:
     return np.divide((ours * theirs).sum(axis=1), scale, out=np.full(len(ours), np.nan), where=scale > 0)
 
 
-def _all_row(inputs: TestInputs, sides: Sides) -> Row:
-    """Ask of all perturbations together, one with another."""
-    everyone = np.arange(len(sides.names))
-    who = {"statistic": "agreement_all", "program": "", "n": len(everyone), "n_background": len(everyone)}
-    if _one_set(sides) or len(everyone) < 2:
-        short = ONE_SET if _one_set(sides) else f"{len(everyone)} shared perturbations, 2 needed"
-        return evidence.not_evaluable(inputs.identity, short, **who)
-    r = crossed(sides)
-    result = crossed_test(r, *sides.strengths, inputs.permutations, inputs.random("agreement_all"))
-    return _paired_row(inputs, sides, r, result, who)
-
-
-def _with_ceiling(inputs: TestInputs, row: Row, sides: Sides, units: np.ndarray) -> Row:
-    """Add the noise ceiling of the mean agreement of these units, over genes that none of them knocks down."""
-    kept = ~np.isin(sides.ours.gene.values, sides.names[units]) if row["program"] else slice(None)
+def _ceiling(
+    inputs: TestInputs, sides: Sides, result: PairedTest, program: str, random: np.random.Generator
+) -> Ceiling:
+    """Return the noise ceiling of the mean agreement of a test's units, over genes that none of a program's knocks."""
+    units = result.genes
+    kept = ~np.isin(sides.ours.gene.values, sides.names[units]) if program else slice(None)
     profiles = [_by_set_centred(each)[:, units][:, :, kept] for each in sides[:2]]
-    random = inputs.random("ceiling", row["statistic"], row["program"])
-    columns, note = evidence.ceilinged(mean_noise_ceiling(*profiles, inputs.bootstrap, random))
-    return {**row, **columns, "reason": evidence.joined(row["reason"], note)}
+    return mean_noise_ceiling(*profiles, inputs.bootstrap, random)
 
 
 def _by_set_centred(profiles: xr.DataArray) -> np.ndarray:
     return np.stack([centred(each) for each in profiles.values])
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw responses of two models that share one direction and, for each perturbation, its size alone.
+
+    Members' two responses correlate more by `d` sd of what all others' r exceeds that with their partners.
+    """
+    names, rng = [f"p{i:04d}" for i in range(draw.units)], draw.rng
+    size, common = rng.lognormal(0, SPREAD, draw.units)[:, None], rng.normal(size=WIDTH)
+    ours, theirs = (size * (common + rng.normal(size=(draw.units, WIDTH))) for _ in range(2))
+    chosen = list(draw.members)
+    if chosen:
+        theirs = _nearer(ours, theirs, chosen, draw)
+    coords = {"perturbation": names, "gene": [f"g{i:03d}" for i in range(WIDTH)]}
+    sides = [
+        Subject(
+            xr.Dataset({"delta_y": (("set", *coords), np.stack([each, each]))}, coords),
+            pd.Series(np.linalg.norm(each, axis=1), names),
+            pd.Series("here", names),
+        )
+        for each in (ours, theirs)
+    ]
+    pair = {"subject": sides[0], "reference": sides[1], "comparison": "regimes", "settings": {"partners": []}}
+    return World(sides[0].strength, lambda _: pair)
+
+
+def _nearer(ours: np.ndarray, theirs: np.ndarray, chosen: list[int], draw: Drawing) -> np.ndarray:
+    """Return their responses [P, G], those of chosen perturbations turned towards ours."""
+    nowhere, strengths = np.full(draw.units, -1), (np.linalg.norm(each, axis=1) for each in (ours, theirs))
+    matrix = pearson_matrix(centred(ours), centred(theirs), nowhere, nowhere)
+    shift = draw.d * crossed_test(matrix, *strengths, 1, draw.rng, members=chosen).test.unit_sd
+    a, b = (each - each.mean(axis=1, keepdims=True) for each in map(centred, (ours, theirs)))
+    length, r = np.linalg.norm(b, axis=1, keepdims=True), np.diagonal(matrix)[:, None]
+    a, b = a / np.linalg.norm(a, axis=1, keepdims=True), b / length
+    wanted = np.clip(r + shift, -0.99, 0.99)
+    turned = wanted * a + np.sqrt((1 - wanted**2) / (1 - r**2)) * (b - r * a)
+    found = theirs.copy()
+    found[chosen] += (length * (turned - b))[chosen]
+    return found
 
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
@@ -265,7 +264,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 def _programs_of(inputs: "DrawInputs", model: str, reference: str, table: pd.DataFrame, most: int = 20) -> pd.DataFrame:
     """Return evidence of agreement with the mean r of members and partners, the programs that agree most."""
     rows = inputs.evidence
-    kept = (rows.statistic == CONTROLLED) & (rows.adjustment == "centred") & rows.estimate.notna()
+    kept = (rows.statistic == AGREEMENT) & (rows.adjustment == "centred") & rows.estimate.notna()
     mine = rows[kept & (rows.model == model) & (rows.reference == reference)]
     r = np.array([table.r[table.perturbation.isin(inputs.programs[program])].mean() for program in mine.program])
     return mine.assign(r=r, r_partners=r - mine.estimate).nlargest(most, "r")
