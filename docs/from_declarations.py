@@ -29,11 +29,7 @@ def table() -> str:
     probes = all_declared().values()
     levels = whole_schema(SCHEMA)["properties"]["levels"]["properties"]
     rows = [row for probe in probes for row in of_settings(probe)] + [of_thresholds(probe) for probe in probes]
-    rows += [
-        _row(f"levels.{level}", "list of probes", default(piece), "whose verdicts are counted")
-        for level, piece in levels.items()
-    ]
-    return HEAD + "".join(rows)
+    return HEAD + "".join([*rows, *(of_level(level, piece) for level, piece in levels.items())])
 
 
 def of_settings(probe: Declaration) -> Iterator[str]:
@@ -49,6 +45,11 @@ def of_thresholds(probe: Declaration) -> str:
     given = default({"default": probe.thresholds} if probe.thresholds else {})
     meaning = f"conditions of {probe.name}" if probe.thresholds else f"absent: {probe.name} is not judged"
     return _row(f"thresholds.{probe.name}", "list of conditions", given, meaning)
+
+
+def of_level(level: str, piece: Mapping[str, Any]) -> str:
+    """Return the row of a level."""
+    return _row(f"levels.{level}", "list of probes", default(piece), "whose verdicts are counted")
 
 
 def standing(probe: Declaration) -> str:

@@ -9,7 +9,7 @@ from pertprobe.config import expanded, fill_in, schema_faults, whole_schema
 from pertprobe.digest import code, functions
 from pertprobe.errors import Faults, PertprobeError
 from pertprobe.messages import raise_together
-from pertprobe.probes.declaration import SPACE_OF_RESPONSES, all_declared, declared
+from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 
 SCHEMA = whole_schema(Path(workflow.current_basedir) / "../config/schema.yaml")
 
@@ -161,7 +161,13 @@ def measuring_code(probe):
     """Return the digest of all code that a probe's measurement depends on."""
     readers = {"sae": "sae:read_saelens", "pca": "sae:read_components"}
     read = [readers[what] for what in declared(probe).reads if what in readers]
-    return code(*functions(f"probes.{probe}", "units", "measure"), *read, *MEASURING)
+    return code(*functions_of(probe, "measure"), *read, *MEASURING)
+
+
+def functions_of(probe, stage):
+    """Return the functions of a probe that a stage of the workflow calls, as targets of `code`."""
+    needed, optional = FUNCTIONS[stage]
+    return functions(f"probes.{probe}", *needed, *optional)
 
 
 def measurement_params(probe):
@@ -196,13 +202,13 @@ def declared_of_measuring(probe):
 
 def read_by(probe):
     """Return what a measurement reads beside the model, its cells and what it has seen."""
-    sae = f"{RESULTS}/sae/{config['probes'].get(probe, {}).get('sae')}"
+    sae = config["probes"].get(probe, {}).get("sae")
     files = {
         "contexts": every("inputs/cells/{context}.h5ad", context=config["cells"]),
         "programs": program_files(),
         "responses": every("measurements/delta_y/{{model}}.nc"),
-        "sae": [] if sae.endswith("/None") else [f"{sae}/cfg.json", f"{sae}/sae_weights.safetensors"],
-        "pca": [] if sae.endswith("/None") else f"{sae}/pca.safetensors",
+        "sae": every("sae/{sae}/{part}", sae=sae, part=["cfg.json", "sae_weights.safetensors"]) if sae else [],
+        "pca": every("sae/{sae}/pca.safetensors", sae=sae) if sae else [],
     }
     return {what: files[what] for what in declared(probe).reads}
 

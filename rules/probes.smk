@@ -80,7 +80,7 @@ rule measure_derived:
         controls={key: config["controls"][key] for key in ("planted", "additive")},
         seed=SEED,
         code=lambda wildcards: code(
-            *functions(f"probes.{wildcards.probe}", "units", "measure", "plant"),
+            *functions_of(wildcards.probe, "derive"),
             "measuring:measure_derived",
             "measuring:write_measurement",
             "measuring:measure_inputs",
@@ -131,10 +131,7 @@ rule test:
     params:
         question=question,
         declared=lambda wildcards: declared(wildcards.probe).judged_by,
-        code=lambda wildcards: code(
-            *(f"probes.{wildcards.probe}:{name}" for name in ("test", "controlled", "references")),
-            "testing",
-        ),
+        code=lambda wildcards: code(*functions_of(wildcards.probe, "ask"), "testing"),
     script:
         "../scripts/test.py"
 
@@ -202,7 +199,7 @@ rule draw:
         models=list(MODELS),
         tables=lambda wildcards: sorted(PROBES[wildcards.probe].tables["names"]),
         question=question,
-        code=lambda wildcards: code(f"probes.{wildcards.probe}:draw", "figures"),
+        code=lambda wildcards: code(*functions_of(wildcards.probe, "draw"), "figures"),
     script:
         "../scripts/draw.py"
 
@@ -231,7 +228,7 @@ for each in [probe for probe in PROBES if PROBES[probe].tables["names"]]:
             models=list(MODELS),
             pairs=[pair[1:] for pair in comparing(each)] if PROBES[each].tables["pairs"] else [],
             question=tabled(each),
-            code=code(f"probes.{each}:tables", "tabulating"),
+            code=code(*functions_of(each, "tabulate"), "tabulating"),
         script:
             "../scripts/tabulate.py"
 

@@ -12,14 +12,13 @@ with job(snakemake):
     from pertprobe.probes.base import MeasureInputs
     from pertprobe.sae import read_components, read_saelens
 
-    given, params = snakemake.input, snakemake.params
-    hardware = device(snakemake.resources)
+    given, params, hardware = snakemake.input, snakemake.params, device(snakemake.resources)
     model = load_model(given.model, **params.loading, device=hardware)
     sae = read_saelens(Path(given.sae[0]).parent).to(hardware) if given.get("sae") else None
     pca = read_components(given.pca).to(hardware) if given.get("pca") else None
     contexts = tuple(CellSets.load(path) for path in given.get("contexts", []))
-    asked = measure_inputs(params.asked, given, model_names(model))
-    asked |= {"sae": sae, "pca": pca, "contexts": contexts, "memory_gb": snakemake.config["memory_gb"]}
+    asked = measure_inputs(params.asked, given, model_names(model)) | {"sae": sae, "pca": pca, "contexts": contexts}
+    asked["memory_gb"] = snakemake.config["memory_gb"]
     inputs = MeasureInputs(model, cells_for(model, given.cells), **asked)
     wanted = snakemake.wildcards
     found = measure_shard(wanted.probe, inputs, int(wanted.shard), int(wanted.shards), **params.copies)

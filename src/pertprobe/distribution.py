@@ -14,7 +14,7 @@ from pertprobe.cells import CellSets, describe_cells, read_cells
 from pertprobe.evidence import joined
 from pertprobe.messages import listed
 from pertprobe.probes.base import MeasureInputs
-from pertprobe.probes.knockout import units
+from pertprobe.probes.silenced_genes import units
 from pertprobe.progress import counted
 from pertprobe.seen import Split
 from pertprobe.silencing import silenced

@@ -56,13 +56,19 @@ def measure_shard(
     if not names:
         return xr.Dataset(attrs={"empty": "more shards than units"})
     with torch.no_grad(), dealt(len(units)):
-        found = {SUBJECT: module.measure(inputs, names)}
+        found = {SUBJECT: numbered(module.measure(inputs, names))}
         if NOT_EVALUABLE in found[SUBJECT].attrs:
             return found[SUBJECT]
         for name, model in copies(inputs.model, redrawn, declaration.keep, seed, cascade=cascade) if redrawn else ():
             asked = replace(inputs, model=model, role=role_of(name)[0], sae=None, pca=None)
-            found[name] = module.measure(asked, names)
+            found[name] = numbered(module.measure(asked, names))
     return variants(found).assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
+
+
+def numbered(measured: xr.Dataset) -> xr.Dataset:
+    """Return a measurement in which axes without names, such as cell sets, have their numbers for labels."""
+    bare = {dim: np.arange(n) for dim, n in measured.sizes.items() if dim not in measured.coords}
+    return measured.assign_coords(bare)
 
 
 def _about_copies(model: Any) -> str:
@@ -107,7 +113,7 @@ def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]
     with torch.no_grad():
         for kind, model in able.items():
             asked = replace(inputs, model=model, role=kind, sae=None, pca=None)
-            found[kind] = module.measure(asked, sorted(module.units(asked)))
+            found[kind] = numbered(module.measure(asked, sorted(module.units(asked))))
     refused = [each for each in found.values() if NOT_EVALUABLE in each.attrs]
     return refused[0] if refused else variants(found)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from null_answers import at_most, false_positives, planted_found
 from scipy.stats import spearmanr
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
@@ -14,8 +15,9 @@ from pertprobe.errors import PertprobeError
 from pertprobe.models.architecture import GeneDecoder
 from pertprobe.models.initialise import initial_parameters
 from pertprobe.models.state import StateModel
-from pertprobe.probes import delta_y, knockout
+from pertprobe.probes import delta_y, knockout, knockout_questions
 from pertprobe.probes.base import averaged
+from pertprobe.probes.questions import ask
 from pertprobe.silencing import silenced
 
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
@@ -38,7 +40,7 @@ def agreement(ours, theirs, programs=None, names=MANY, **more):
     given = {"comparison": "contexts", "cells": cell_sets(genes=tuple(names)), **more}
     programs = {"P": names[:5]} if programs is None else programs
     inputs = to_test("knockout", subject(ours), programs, reference=subject(theirs), **given)
-    return evidence.frame(knockout.test(inputs))
+    return rows_of(evidence.frame(ask("knockout", inputs)), role="subject")
 
 
 def test_delta_y_is_the_mean_response_less_that_to_the_control():
@@ -145,7 +147,7 @@ def test_profiles_are_correlated_without_their_own_outputs():
     names = ["a", "b", "not_an_output"]
     outputs = ["a", "b", *(f"o{i}" for i in range(6))]
     ours, theirs = (averaged(random_profiles(seed, names, outputs), "shift") for seed in (0, 1))
-    found = knockout.correlations(ours, theirs, left_out=[7])
+    found = knockout_questions.correlations(ours, theirs, left_out=[7])
     for i, first in enumerate(ours.perturbation.values):
         for j, second in enumerate(theirs.perturbation.values):
             kept = [place for place, name in enumerate(outputs[:7]) if name not in (first, second)]
@@ -223,8 +225,8 @@ def test_only_the_models_own_rows_have_a_ceiling():
     measured = subject(random_profiles(0))
     inputs = to_test("knockout", measured, {"P": MANY[:5]}, measured, comparison="contexts",
                      cells=cell_sets(genes=tuple(MANY)))  # fmt: skip
-    copy = evidence.frame(knockout.controlled(inputs.as_role("redrawn", 1)))
-    own = evidence.frame(knockout.controlled(inputs))
+    copy = evidence.frame(ask("knockout", inputs.as_role("redrawn", 1)))
+    own = rows_of(evidence.frame(ask("knockout", inputs)), statistic="agreement")
     assert copy.ceiling.isna().all()
     assert own.ceiling.notna().all()
     numbers = ["estimate", "null_mean", "null_sd", "p"]
@@ -242,7 +244,8 @@ def references(first, second, programs=None, comparison="contexts"):
     sides = [replace(subject(random_profiles(seed)), observed=each) for seed, each in ((0, first), (1, second))]
     inputs = to_test("knockout", sides[0], programs or {"P": MANY[:8]}, sides[1], comparison=comparison,
                      cells=cell_sets(genes=tuple(MANY)))  # fmt: skip
-    return evidence.frame(knockout.references(inputs)).set_index("role")
+    table = evidence.frame(ask("knockout", inputs))
+    return table[table.role != "subject"].set_index("role")
 
 
 def both_sides(seed, same_shift, same_correlation):
@@ -269,7 +272,7 @@ def test_reference_rows_ask_the_same_of_observed_responses_and_of_co_expression(
 
 def test_co_expression_profiles_are_correlations_with_every_other_gene():
     one, _ = both_sides(0, same_shift=True, same_correlation=True)
-    found = knockout.coexpression_profiles(one, ["k03", "not measured", "k01"])
+    found = knockout_questions.coexpression_profiles(one, ["k03", "not measured", "k01"])
     assert found.dims == ("perturbation", "gene")
     assert found.perturbation.values.tolist() == ["k03", "k01"]
     assert found.sel(perturbation="k03", gene="o05") == one["correlation"].sel(input_gene="k03", input_gene_b="o05")
@@ -292,7 +295,7 @@ def test_coherent_knockouts_of_one_model_are_found():
     measured = random_profiles(0)
     measured["shift"].loc[{"perturbation": MANY[:5]}] += 4 * np.random.default_rng(9).normal(size=len(OUTPUTS))
     inputs = to_test("knockout", subject(measured), {"P": MANY[:5], "random": MANY[10:15]}, permutations=999)
-    table = evidence.frame(knockout.test(inputs)).set_index("program")
+    table = evidence.frame(ask("knockout", inputs)).set_index("program")
     assert set(table.statistic) == {"coherence"}
     assert table.p["P"] < 0.01
     assert table.p["random"] > 0.05
@@ -306,3 +309,19 @@ def test_contexts_read_in_another_space_do_not_choose_the_knocked_out_genes():
     alone = to_measure(MeanShift(), own, settings=settings, contexts=(own,))
     beside = to_measure(MeanShift(), own, settings=settings, contexts=(own, embedded))
     assert knockout.units(beside) == knockout.units(alone)
+
+
+def test_in_worlds_without_signal_no_program_agrees_with_itself(tmp_path):
+    found = false_positives("knockout", "agreement", tmp_path)
+    assert max(found.values()) <= at_most()
+
+
+def test_genes_that_agree_are_found(tmp_path):
+    found, shift = planted_found("knockout", "agreement", tmp_path)
+    assert found > 0.9
+    assert shift == pytest.approx(3, abs=0.4)
+
+
+def test_highly_expressed_genes_would_agree_were_expression_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(knockout_questions, "expression_groups", lambda _, genes: np.zeros(len(genes), dtype=int))
+    assert false_positives("knockout", "agreement", tmp_path, worlds=30)["confounded"] > at_most(30)

@@ -151,7 +151,7 @@ def test_targets_add_up_in_any_order(package):
 
 def test_a_probe_depends_on_its_own_code_and_on_no_other_probe(monkeypatch):
     reached = {}
-    digest._follow("pertprobe.probes.knockout", "test", reached)
+    digest._follow("pertprobe.probes.knockout", "questions", reached)
     modules = {module for module, _ in reached}
     assert {"pertprobe.statistics.paired", "pertprobe.evidence", "pertprobe.probes.base"} <= modules
     assert not {"pertprobe.probes.pert_embedding", "pertprobe.probes.sae_features", "pertprobe.models"} & modules

@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from null_answers import at_most, false_positives, planted_found
 from slow_jacobian import STATES
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
 from pertprobe.jacobian import cells_point, explicit_jacobian
 from pertprobe.models.planted import planted_models
-from pertprobe.probes import knockout_linearity
+from pertprobe.probes import knockout_linearity, knockout_questions
 from pertprobe.probes.base import Subject, TableInputs
 from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.programs import Programs
 from pertprobe.sharding import BLOCK
 from pertprobe.silencing import knockout_predictions, knockout_shifts, silenced
@@ -63,7 +65,7 @@ def drawn(specific, seed=0, shared=1.0, names=MANY, outputs=OUTPUTS):
 def evaluated(measurement, programs, **more):
     given = {"cells": cell_sets(genes=tuple(MANY)), **more}
     inputs = to_test("knockout_linearity", subject(measurement), programs, **given)
-    return evidence.frame([*knockout_linearity.test(inputs), *knockout_linearity.references(inputs)])
+    return evidence.frame(ask("knockout_linearity", inputs))
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -205,7 +207,8 @@ def test_observed_responses_and_co_expression_stand_beside():
         "knockout_linearity", Subject(base.measurement, base.strength, base.seen, observed), {"P": MANY[:6]},
         cells=measured_cells,
     )  # fmt: skip
-    found = evidence.frame(knockout_linearity.references(inputs)).set_index("role")
+    found = evidence.frame(ask("knockout_linearity", inputs))
+    found = found[found.role != "subject"].set_index("role")
     assert found.reason["observed"] == found.reason["coexpression"] == "mean r 1.000"
     assert set(found.index) == {"observed", "coexpression"}
 
@@ -225,4 +228,25 @@ def test_the_table_has_a_row_for_each_gene_and_set():
 
 def test_a_pair_is_not_asked():
     inputs = to_test("knockout_linearity", subject(drawn(1.0)), {"P": MANY[:6]}, reference=subject(drawn(1.0)))
-    assert not [*knockout_linearity.test(inputs), *knockout_linearity.references(inputs)]
+    assert not list(ask("knockout_linearity", inputs))
+
+
+@pytest.mark.parametrize("statistic", ["agreement", "linearity"])
+def test_in_worlds_without_signal_no_program_is_foretold_better(statistic, tmp_path):
+    found = false_positives("knockout_linearity", statistic, tmp_path)
+    assert max(found.values()) <= at_most()
+
+
+def test_genes_that_are_foretold_are_found(tmp_path):
+    found, shift = planted_found("knockout_linearity", "agreement", tmp_path)
+    assert found > 0.9
+    assert shift == pytest.approx(3, abs=0.4)
+
+
+def test_what_cells_lose_most_of_would_pass_were_it_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(knockout_questions, "expression_groups", lambda _, genes: np.zeros(len(genes), dtype=int))
+    pool = knockout_linearity._pool
+    monkeypatch.setattr(knockout_linearity, "_pool", lambda *given: pool(*given)._replace(strength=None))
+    for statistic in ("agreement", "linearity"):
+        found = false_positives("knockout_linearity", statistic, tmp_path, worlds=30)
+        assert found["confounded"] > at_most(30), statistic

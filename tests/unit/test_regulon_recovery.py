@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from null_answers import at_most, false_positives, planted_found
 from tiny import GENES, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
@@ -13,6 +14,7 @@ from pertprobe.measuring import measure_derived, measure_shard
 from pertprobe.models.planted import planted_models
 from pertprobe.probes import regulon_recovery
 from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.regulons import read_regulons
 
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
@@ -58,7 +60,7 @@ def asked(measured, regulons, observed=None, programs=PROGRAMS, cells=None, **se
     mine = mine if observed is None else type(mine)(mine.measurement, mine.strength, mine.seen, observed)
     more = {"universe": "genes", "min_targets": 3, "regulons": regulons, **settings}
     inputs = to_test("regulon_recovery", mine, programs, cells=cells or cells_of(), settings=more)
-    return evidence.frame([*regulon_recovery.test(inputs), *regulon_recovery.references(inputs)])
+    return evidence.frame(ask("regulon_recovery", inputs))
 
 
 def noisy(graph, seed, size=0.3):
@@ -162,8 +164,7 @@ def test_the_universe_is_the_annotated_targets_or_every_gene(tmp_path):
 def test_partners_are_of_like_expression(n, groups, least):
     genes = tuple(f"x{i:03d}" for i in range(n))
     cells = cells_of(genes)
-    inputs = to_test("regulon_recovery", subject(xr.Dataset()), {}, cells=cells)
-    found = regulon_recovery.expression_groups(inputs, genes)
+    found = regulon_recovery.groups_of(cells, genes)
     assert len(set(found)) == groups
     assert np.bincount(found).min() >= least
     expression = cells.values.mean((0, 1))
@@ -289,3 +290,19 @@ def test_every_regulator_stands_in_the_file_the_simulation_writes(tmp_path):
         edges = found.signs[found.signs.source.isin(program.members) & found.signs.target.isin(program.regulators)]
         everywhere = program.kind == "shared"
         assert len(edges) == (len(program.members) * len(program.regulators) if everywhere else 0)
+
+
+def test_in_worlds_without_signal_no_regulon_is_recovered(tmp_path):
+    found = false_positives("regulon_recovery", "auprc", tmp_path)
+    assert max(found.values()) <= at_most()
+
+
+def test_regulons_that_are_planted_are_found(tmp_path):
+    found, shift = planted_found("regulon_recovery", "auprc", tmp_path)
+    assert found > 0.9
+    assert shift == pytest.approx(3, abs=0.6)
+
+
+def test_highly_expressed_regulators_would_find_their_targets_were_expression_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(regulon_recovery, "groups_of", lambda _, genes: np.zeros(len(genes), dtype=int))
+    assert false_positives("regulon_recovery", "auprc", tmp_path, worlds=30)["confounded"] > at_most(30)

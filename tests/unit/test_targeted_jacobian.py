@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 import torch
 import xarray as xr
 from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
@@ -13,12 +14,14 @@ from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_
 from pertprobe import evidence
 from pertprobe.measuring import gather, measure_shard
 from pertprobe.models.planted import planted_models
-from pertprobe.probes import panels, targeted_jacobian
+from pertprobe.probes import load_probe, panels, targeted_jacobian
+from pertprobe.probes.base import Drawing
 from pertprobe.probes.declaration import declared
-from pertprobe.probes.panels import panel_table, pathway_scores, ranks, where_open
-from pertprobe.probes.questions import ask
+from pertprobe.probes.panels import means_of, panel_table, pathway_scores, ranks, where_open
+from pertprobe.probes.questions import Wanted, ask
 from pertprobe.programs import Panel
 from pertprobe.statistics import rank_sum_triples
+from pertprobe.statistics.null_worlds import by_strength, uniform
 from pertprobe.testing import Asked, run_test
 
 PATHWAY = [f"p{i}" for i in range(5)]
@@ -268,6 +271,7 @@ def with_relu(cells, kind, at, dtype):
 @pytest.mark.parametrize("kind", ["lookup", "covariation"])
 def test_a_derivative_that_knows_no_perturbation_ranks_none_above_another(sparse_cells, kind, at, dtype):
     found = with_relu(sparse_cells, kind, at, dtype)
+    found = means_of(found)
     table = where_open(found, panel_table(found, RELU_PANEL)[0])
     scores, dropped = pathway_scores(table.abs())
     assert (dropped, set(scores)) == ([], {0.5})
@@ -276,13 +280,13 @@ def test_a_derivative_that_knows_no_perturbation_ranks_none_above_another(sparse
 def test_without_the_share_of_open_cells_the_members_of_a_lookup_would_stand_out(sparse_cells):
     found = with_relu(sparse_cells, "lookup", "cells", torch.float32)
     assert found["open"].min() < 0.9
-    table, _ = panel_table(found, RELU_PANEL)
+    table, _ = panel_table(means_of(found), RELU_PANEL)
     assert pathway_scores(table.abs())[0][MEMBERS].mean() > 0.8
 
 
 @pytest.mark.parametrize("at", ["mean_cell", "cells"])
 def test_a_mechanism_behind_a_relu_is_found(sparse_cells, at):
-    found = with_relu(sparse_cells, "planted", at, torch.float32)
+    found = means_of(with_relu(sparse_cells, "planted", at, torch.float32))
     scores, _ = pathway_scores(where_open(found, panel_table(found, RELU_PANEL)[0]).abs())
     assert scores[MEMBERS].mean() > 0.9
 
@@ -294,7 +298,7 @@ def test_where_open_divides_by_the_share_over_all_sets():
                           coords={"gene": ["T"]})  # fmt: skip
     measurement = xr.Dataset({"jacobian": values, "open": opened})
     table = values.mean("set").to_pandas()
-    found = where_open(measurement, table)["R>T"]
+    found = where_open(means_of(measurement), table)["R>T"]
     np.testing.assert_allclose(found, [3.0 / 0.75, 3.0, np.nan])
 
 
@@ -358,3 +362,65 @@ def test_references_without_co_expression_or_without_the_panels_genes_are_fewer(
     assert references(observed().drop_vars("correlation")).index.tolist() == ["observed"]
     assert references(observed(), replace(PANEL, regulators=("absent",))).empty
     assert references(None).empty
+
+
+KINDS = [("targeted_jacobian", ""), ("targeted_jacobian", "co_expressed"), ("cell_diagonal", "")]
+UNITS = 60
+
+
+def asked_in(found):
+    """Return what is tested of a world of which `found` was given."""
+    programs = {name: panel.perturbations for name, panel in found["panels"].items()}
+    return programs, found["panels"]
+
+
+def p_in_null_world(probe, kind, seed, choose, held=True, **planted):
+    """Return the p of each program in a world without pathway signal; `choose` draws them by what confounds."""
+    rng = np.random.default_rng(seed)
+    made = load_probe(probe).null_world(Drawing(rng, UNITS, kind, **planted))
+    drawn = choose(rng, made.confounder.to_numpy())
+    found = made.given({f"P{i}": made.confounder.index[list(each)].tolist() for i, each in enumerate(drawn)})
+    if not held:
+        shuffled = pd.Series(rng.permutation(made.confounder), made.confounder.index)
+        found["subject"] = replace(found["subject"], strength=shuffled)
+    programs, asked_of = asked_in(found)
+    inputs = to_test(probe, found["subject"], programs, panels=asked_of)
+    primary = [each for each in load_probe(probe).questions(inputs) if each.statistic == "rank_score"]
+    nothing_else = Wanted(interval=False, published=False, ceiling=False)
+    rows = evidence.frame(row for each in primary for row in each.rows(inputs, nothing_else))
+    assert rows.evaluable.all()
+    return evidence.used_p(rows).to_numpy()
+
+
+def shares_found(probe, kind, choose, worlds, **more):
+    return np.mean([p_in_null_world(probe, kind, seed, choose, **more) < 0.05 for seed in range(worlds)], axis=0)
+
+
+@pytest.mark.parametrize(("probe", "kind"), KINDS)
+def test_in_a_null_world_false_positives_are_nominal(probe, kind):
+    """Of programs drawn from all alike, and of strong perturbations."""
+    shares = shares_found(
+        probe, kind, lambda rng, strength: (uniform(rng, 5, UNITS), by_strength(rng, 10, strength)), 80
+    )
+    assert (shares <= scipy.stats.binom.ppf(0.999, 80, 0.05) / 80).all()
+
+
+@pytest.mark.parametrize(("probe", "kind"), KINDS)
+def test_in_a_null_world_strength_is_what_confounds(probe, kind):
+    assert shares_found(probe, kind, lambda rng, strength: [by_strength(rng, 10, strength)], 30, held=False) > 0.3
+
+
+@pytest.mark.parametrize(("probe", "kind"), KINDS)
+def test_what_is_planted_in_a_null_world_is_found(probe, kind):
+    assert shares_found(probe, kind, lambda *_: [range(6)], 20, members=range(6), d=3.0) > 0.9
+
+
+def test_a_null_world_has_what_every_question_reads():
+    made = load_probe("cell_diagonal").null_world(Drawing(np.random.default_rng(0), UNITS))
+    found = made.given({"P": made.confounder.index[:5].tolist()})
+    programs, asked_of = asked_in(found)
+    inputs = to_test("cell_diagonal", found["subject"], programs, panels=asked_of)
+    rows = evidence.frame(ask("cell_diagonal", inputs)).set_index("statistic")
+    assert rows.estimate["crossing_share"] == 0.0
+    assert "reliability of scores" in rows.reason["rank_score"]
+    assert rows.reason["rank_score_control_pairs"] == "no control pair is measured and open"

@@ -141,8 +141,8 @@ def reliability(measurement: xr.Dataset, panel: Panel, statistic: str = panels.P
     1 where both halves have the same scores, as exact derivatives have, also where they are all the same.
     """
     each = [
-        panels.scored(measurement.assign(jacobian=measurement["halves"].sel(half=half)), panel, statistic).values
-        for half in range(2)
+        panels.scored(panels.means_of(measurement.assign(jacobian=half)), panel, statistic).values
+        for half in measurement["halves"].transpose("half", ...)
     ]
     ours, theirs = (scores[each[0].index.intersection(each[1].index)].to_numpy() for scores in each)
     if np.array_equal(ours, theirs):

@@ -9,7 +9,7 @@ import xarray as xr
 
 from pertprobe import evidence
 from pertprobe.probes.base import SHARED, Subject, TableInputs, TestInputs, by_set, each_program, members, stacked
-from pertprobe.probes.knockout import coexpression_profiles
+from pertprobe.probes.knockout_questions import coexpression_profiles
 from pertprobe.probes.representation import trained_profiles
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.statistics.ceiling import mean_noise_ceiling

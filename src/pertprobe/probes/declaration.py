@@ -20,6 +20,15 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SPACE_OF_RESPONSES = "delta_y"
 """Measured in every run: it gives every probe the strength of perturbations, and asks nothing."""
 
+FUNCTIONS = {
+    "measure": (("units", "measure"), ()),
+    "derive": (("units", "measure"), ("plant",)),
+    "ask": (("questions",), ()),
+    "tabulate": ((), ("tables",)),
+    "draw": (("draw",), ()),
+}
+"""What the workflow does with a probe -> the functions of its module that it calls, those it must and may have."""
+
 
 @dataclass(frozen=True)
 class Declaration:

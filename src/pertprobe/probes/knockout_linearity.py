@@ -1,30 +1,32 @@
 """knockout_linearity: is what a model answers to a silenced gene what its derivative at the cells foretells?"""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
-from pertprobe.probes.base import MeasureInputs, TableInputs, TestInputs, averaged, each_program, itself, stacked
-from pertprobe.probes.knockout import (
-    agreement_row,
-    coexpression_profiles,
-    correlations,
-    expression_deciles,
-    own_outputs,
-    perturbation_of,
-    program_agreements,
-    shared,
-    units,
-    varying,
+from pertprobe.probes.base import (
+    Drawing,
+    MeasureInputs,
+    TableInputs,
+    TestInputs,
+    World,
+    averaged,
+    each_program,
+    itself,
+    stacked,
 )
+from pertprobe.probes.knockout_questions import KNOCKED_OUT, agreement, coexpression_profiles, own_outputs, shared
+from pertprobe.probes.knockout_worlds import drawn_knockouts
+from pertprobe.probes.questions import Described, Number, Paired, Pool, Question, Score
+from pertprobe.probes.silenced_genes import perturbation_of, units
 from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.fit import curvature, fit
 from pertprobe.statistics.intervals import bootstrap_mean
-from pertprobe.statistics.permutation import mean_score
+from pertprobe.statistics.paired import PairedTest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,10 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["units"]
 
-Row = dict[str, Any]
-
-CONTROLLED = "agreement"
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
 COPY_SETS = 1
 """Cell sets on which untrained copies are asked: of them only the agreement is."""
 FITS = ["explained", "slope", "curvature"]
@@ -76,67 +74,45 @@ def _cells(inputs: MeasureInputs) -> tuple[np.ndarray, np.ndarray | None]:
     return cells.values[:n_sets], None if cells.batches is None else cells.batches[:n_sets]
 
 
-def test(inputs: TestInputs) -> Iterator[Row]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is a gene's knock-out what its own prediction says, more than what those of like genes say?"""
     if inputs.reference is not None:
         return
-    yield from controlled(inputs)
-    shift, predicted = _profiles(inputs)
-    genes = shift.perturbation.values
-    deciles, usable = expression_deciles(inputs.cells, genes), varying(shift) & varying(predicted)
-    r = correlations(shift, predicted)
-    yield _without_published(agreement_row(inputs, r, deciles, "agreement_all_genes", "", None, usable))
-    yield from _fit_rows(inputs, genes, _fits(inputs.subject.measurement))
+    measurement = inputs.subject.measurement
+    shift, predicted = averaged(measurement, "shift"), averaged(measurement, "predicted")
+    yield _agreement(inputs, shift, predicted)
+    yield _agreement(inputs, shift, predicted, together=True)
+    yield from _baselines(inputs, shift, predicted)
+    if "half" in measurement:  # which copies lack
+        yield from _fit_questions(inputs, fits_by_set(measurement).groupby("gene").mean())
 
 
-def controlled(inputs: TestInputs) -> Iterator[Row]:
-    """Yield each program's agreement of knock-outs with their predictions: asked of copies and planted models too."""
-    if inputs.reference is None:
-        yield from _agreement_rows(inputs, *_profiles(inputs))
+def _agreement(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray, *role: str, **more: bool) -> Paired:
+    """Return the agreement with the mean r in words: no such statistic was published."""
+    return agreement(inputs, ours, theirs, *role, more=_mean_r, **more)
 
 
-def references(inputs: TestInputs) -> Iterator[Row]:
+def _mean_r(result: PairedTest) -> list[str]:
+    return [f"mean r {result.matched:.3f}"] if len(result.genes) else []
+
+
+def _baselines(inputs: TestInputs, shift: xr.DataArray, predicted: xr.DataArray) -> Iterator[Paired]:
     """Yield how well predictions agree with observed responses, and how well co-expression foretells the shifts.
 
     observed: observed responses to a gene's knock-down against the model's predictions. coexpression: the model's
     shifts against the negative correlation of the silenced gene with each output in control cells.
     """
     observed = inputs.subject.observed
-    if inputs.reference is not None or observed is None:
+    if observed is None:
         return
-    shift, predicted = _profiles(inputs)
     seen = observed["delta_y"].astype(np.float64).sortby("perturbation")
-    yield from _agreement_rows(inputs.as_role(OBSERVED), *shared(seen, predicted))
+    yield _agreement(inputs, *shared(seen, predicted), OBSERVED)
     if "correlation" in observed:
-        rival = -coexpression_profiles(observed, shift.perturbation.values.tolist())
-        yield from _agreement_rows(inputs.as_role(COEXPRESSION), *shared(shift, rival))
+        rival = -coexpression_profiles(observed, shift.perturbation.values)
+        yield _agreement(inputs, *shared(shift, rival), COEXPRESSION)
 
 
-def _profiles(inputs: TestInputs) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return shifts and predictions [perturbation, gene], mean over cell sets."""
-    measurement = inputs.subject.measurement
-    return averaged(measurement, "shift"), averaged(measurement, "predicted")
-
-
-def _agreement_rows(inputs: TestInputs, shift: xr.DataArray, predicted: xr.DataArray) -> Iterator[Row]:
-    """Yield for each program the agreement of profile i of `shift` with i, against j of `predicted`."""
-    for row, *_ in program_agreements(inputs, shift, predicted):
-        yield _without_published(row)
-
-
-def _without_published(row: Row) -> Row:
-    """Return the row with its mean r in words: no such statistic was published."""
-    said = f"mean r {row['estimate_published']:.3f}" if row["evaluable"] else ""
-    return {**row, "estimate_published": np.nan, "reason": evidence.joined(row["reason"], said)}
-
-
-def _fits(measurement: xr.Dataset) -> pd.DataFrame:
-    """Return how well each knock-out is foretold, mean over cell sets: FITS and lost, rows by gene."""
-    found = _fits_by_set(measurement)
-    return found.groupby("gene").mean()[["lost", *FITS]] if len(found) else pd.DataFrame(columns=["lost", *FITS])
-
-
-def _fits_by_set(measurement: xr.Dataset) -> pd.DataFrame:
+def fits_by_set(measurement: xr.Dataset) -> pd.DataFrame:
     """Return a row for each knocked-out gene and cell set: gene, set, lost and FITS; the gene's own output left out."""
     own = itself(measurement).sortby("perturbation").transpose("set", "perturbation", "gene")
     shift = _of_others(own["shift"])
@@ -155,35 +131,44 @@ def _of_others(shift: xr.DataArray) -> np.ndarray:
     return values
 
 
-def _fit_rows(inputs: TestInputs, genes: np.ndarray, fits: pd.DataFrame) -> Iterator[Row]:
-    """Yield of each program the share that is explained, against genes that lose as much; slope and curvature."""
-    fits = fits.reindex(genes)
-    for program, found, short in each_program(inputs, genes, inputs.min_genes, "knocked-out genes"):
-        if not short:
-            yield _linearity_row(inputs, program, found, fits)
-            yield from (_described(inputs, name, program, fits[name].to_numpy()[found]) for name in FITS[1:])
+def _fit_questions(inputs: TestInputs, fits: pd.DataFrame) -> Iterator[Question]:
+    """Yield whether more of a program's knock-outs is explained than of genes that lose as much; slope and curvature.
+
+    `fits`: how well each knock-out is foretold, rows by gene.
+    """
+    genes = {"names": fits.index.to_numpy(), "unit": "gene", "called": KNOCKED_OUT}
+    yield Score(statistic="linearity", few=False, pool=partial(_pool, inputs, fits[fits.explained.notna()]), **genes)
+    for program, found, short in each_program(inputs, genes["names"], inputs.min_genes, KNOCKED_OUT):
+        for name in () if short else FITS[1:]:
+            number = partial(_mean, fits[name].to_numpy()[found], inputs.bootstrap)
+            yield Described(statistic=name, program=program, number=number, unit="gene")
 
 
-def _linearity_row(inputs: TestInputs, program: str, found: np.ndarray, fits: pd.DataFrame) -> Row:
-    scores, lost = fits["explained"].to_numpy(), fits["lost"].to_numpy()
-    used = found[np.isfinite(scores[found])]
-    who = {"statistic": "linearity", "program": program, "unit": "gene", "n": len(used)}
-    who["n_background"] = int(np.isfinite(scores).sum())
-    if len(used) < inputs.min_genes:
-        return evidence.not_evaluable(inputs.identity, f"{len(used)} genes whose silencing moves an output", **who)
-    test = mean_score(scores, used, lost, inputs.permutations, inputs.random("linearity", program))
-    low, high = bootstrap_mean(scores[used], inputs.bootstrap, inputs.random("interval", "linearity", program))
-    return evidence.row(inputs.identity, **who, **evidence.tested(test), ci_low=low, ci_high=high)
+def _pool(inputs: TestInputs, fits: pd.DataFrame, program: str) -> Pool:
+    """Return the genes whose knock-out moves an output; what cells lose of a gene is held."""
+    own = inputs.programs[program]
+    n = int(fits.index.isin(own).sum())
+    short = f"{n} genes whose silencing moves an output" if n < inputs.min_genes else ""
+    return Pool(fits.index.to_numpy(), fits.explained.to_numpy(), fits.lost.to_numpy(), own, short=short)
 
 
-def _described(inputs: TestInputs, statistic: str, program: str, values: np.ndarray) -> Row:
-    """Return a row without a test: a mean over genes with its interval."""
+def _mean(values: np.ndarray, resamples: int, random: np.random.Generator) -> Number:
+    """Return the mean over genes that have a number, with its interval."""
     values = values[np.isfinite(values)]
-    who = {"statistic": statistic, "program": program, "unit": "gene", "n": len(values)}
     if not len(values):
-        return evidence.not_evaluable(inputs.identity, "silencing these genes moves no output", **who)
-    low, high = bootstrap_mean(values, inputs.bootstrap, inputs.random("interval", statistic, program))
-    return evidence.row(inputs.identity, **who, estimate=float(values.mean()), ci_low=low, ci_high=high)
+        return Number(np.nan, short="silencing these genes moves no output")
+    return Number(float(values.mean()), *bootstrap_mean(values, resamples, random), n=len(values))
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw predictions that say of a gene what they say of any, and foretell the better what cells lose most of.
+
+    Linearity is confounded by what is lost, agreement by the shared profile, both by expression.
+    """
+    drawn = drawn_knockouts(draw)
+    lost = drawn.expression.to_numpy()
+    subject = drawn.subject(shift=drawn.ours, predicted=drawn.theirs, half=drawn.ours / 2, lost=lost)
+    return World(drawn.expression, lambda _: {"subject": subject, "cells": drawn.cells})
 
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
@@ -192,7 +177,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     genes: model, gene, set, lost (what the cells lose of the gene, mean), explained, slope, curvature.
     """
     known = {name: each.measurement for name, each in inputs.subjects.items() if "shift" in each.measurement}
-    return {"genes": stacked([_fits_by_set(each).assign(model=name) for name, each in known.items()], COLUMNS)}
+    return {"genes": stacked([fits_by_set(each).assign(model=name) for name, each in known.items()], COLUMNS)}
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

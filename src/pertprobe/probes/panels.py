@@ -51,6 +51,16 @@ Pair = tuple[str, str]
 """A regulator and its target."""
 
 
+class Means(NamedTuple):
+    """A measurement as panels are asked of it: the mean over cell sets, perturbations in order of names."""
+
+    jacobian: pd.DataFrame
+    """[perturbation, feature]."""
+    opened: pd.DataFrame
+    """[perturbation, gene]."""
+    attrs: Mapping[str, str]
+
+
 class Scores(NamedTuple):
     """How perturbations are ranked on the pairs of a panel."""
 
@@ -145,23 +155,25 @@ def questions(inputs: TestInputs, doubt: Doubt | None = None, *notes: str) -> It
     """
     if inputs.reference is not None:
         return
+    means = means_of(inputs.subject.measurement)
     for panel in inputs.panels.values():
-        yield from _of_panel(inputs, panel, doubt, notes)
+        yield from _of_panel(inputs, means, panel, doubt, notes)
         yield from _baselines(inputs, panel)
     others = inputs.programs.keys() - {panel.program for panel in inputs.panels.values()}
     yield Refused(statistic=PRIMARY, programs=others, reason="no panel for this program")
 
 
-def _of_panel(inputs: TestInputs, panel: Panel, doubt: Doubt | None, notes: Sequence[str]) -> Iterator[Question]:
-    measurement = inputs.subject.measurement
-    table, found = panel_table(measurement, panel)
+def _of_panel(
+    inputs: TestInputs, means: Means, panel: Panel, doubt: Doubt | None, notes: Sequence[str]
+) -> Iterator[Question]:
+    table, found = panel_table(means, panel)
     if table.shape[1] == 0:
         who = {"panel": panel.name, "programs": [panel.program], "reason": evidence.joined(*found, *notes)}
         yield from (Refused(statistic=statistic, **who) for statistic in STATISTICS)
         return
     for statistic in STATISTICS:
         said = (lambda *_: _published(table, panel)) if statistic == PRIMARY else None
-        score = partial(scored, measurement, panel, statistic, notes)
+        score = partial(scored, means, panel, statistic, notes)
         yield _question(inputs, panel, statistic, score, doubt, published=said)
 
 
@@ -225,17 +237,23 @@ def _pool(inputs: TestInputs, panel: Panel, found: Scores, doubt: Callable[[], D
     )
 
 
-def scored(measurement: xr.Dataset, panel: Panel, statistic: str = PRIMARY, notes: Sequence[str] = ()) -> Scores:
+def means_of(measurement: xr.Dataset) -> Means:
+    """Return the subject's derivatives and open shares, mean over cell sets."""
+    jacobian, opened = (averaged(measurement, name).to_pandas() for name in ("jacobian", "open"))
+    return Means(jacobian, opened, measurement.attrs)
+
+
+def scored(means: Means, panel: Panel, statistic: str = PRIMARY, notes: Sequence[str] = ()) -> Scores:
     """Score perturbations on a panel by the statistic that ranks them; `notes` stand behind its own."""
     if statistic == CONTROL_PAIRS:
-        asked = stand_ins(measurement, panel)
+        asked = stand_ins(means, panel)
         pairs = [f"control pairs of {', '.join(asked.regulators)} with {', '.join(asked.targets)}"]
     else:
         asked, pairs = panel, []
-    table, found = panel_table(measurement, asked)
+    table, found = panel_table(means, asked)
     if table.shape[1] == 0:
         return Scores(pd.Series(dtype=float), (), "no control pair is measured and open")
-    return _ranked(where_open(measurement, table), asked, statistic, [*pairs, *found, *notes])
+    return _ranked(where_open(means, table), asked, statistic, [*pairs, *found, *notes])
 
 
 def _shifted(observed: xr.Dataset, panel: Panel, pairs: Sequence[Pair]) -> Scores:
@@ -271,7 +289,7 @@ def ranks(measurement: xr.Dataset, panels: Mapping[str, Mapping[str, Any]]) -> p
     columns = ["panel", "regulator", "target", "perturbation", "jacobian", "rank", "of", "open"]
     if "jacobian" not in measurement:
         return pd.DataFrame(columns=columns)
-    jacobian, opened = (averaged(measurement, name).to_pandas() for name in ("jacobian", "open"))
+    jacobian, opened, _ = means_of(measurement)
     tables = [
         pd.DataFrame(
             {
@@ -298,37 +316,35 @@ def signed_table(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     return table * np.array([(panel.signs or {}).get(pair, 1) for pair in table.columns])
 
 
-def stand_ins(measurement: xr.Dataset, panel: Panel) -> Panel:
+def stand_ins(means: Means, panel: Panel) -> Panel:
     """Return the panel with the genes of its control pairs in place of its own."""
-    genes = json.loads(measurement.attrs["control_pairs"])[panel.name]
+    genes = json.loads(means.attrs["control_pairs"])[panel.name]
     return replace(panel, regulators=tuple(genes["regulators"]), targets=tuple(genes["targets"]), signs=None)
 
 
-def panel_table(measurement: xr.Dataset, panel: Panel) -> tuple[pd.DataFrame, list[str]]:
+def panel_table(means: Means, panel: Panel) -> tuple[pd.DataFrame, list[str]]:
     """Return the panel's Jacobian [perturbation, pair] and what was left out of it, in words."""
-    jacobian = averaged(measurement, "jacobian").to_pandas()
-    shut = (averaged(measurement, "open") == 0).mean("perturbation")
-    closed = set(shut.gene.values[shut.values > CLOSED])
-    regulators, targets = zip(*(pair.split(">", 1) for pair in jacobian.columns), strict=True)
+    shut = (means.opened == 0).mean()
+    closed = set(shut.index[shut > CLOSED])
+    regulators, targets = zip(*(pair.split(">", 1) for pair in means.jacobian.columns), strict=True)
     pairs, notes = measured_pairs(panel, regulators, targets)
     kept = [f"{a}>{b}" for a, b in pairs if b not in closed]
     mine = sorted(closed & set(panel.targets))
     if mine:
         notes = [*notes, f"targets closed in more than {CLOSED:.0%} of perturbations left out: {', '.join(mine)}"]
-    if measurement.attrs.get("batch"):
-        notes = [*notes, f"mean cell of batch {measurement.attrs['batch']}"]
-    return jacobian[kept], list(notes) if kept else [*notes, "no pair of the panel is measured and open"]
+    if means.attrs.get("batch"):
+        notes = [*notes, f"mean cell of batch {means.attrs['batch']}"]
+    return means.jacobian[kept], list(notes) if kept else [*notes, "no pair of the panel is measured and open"]
 
 
-def where_open(measurement: xr.Dataset, table: pd.DataFrame) -> pd.DataFrame:
+def where_open(means: Means, table: pd.DataFrame) -> pd.DataFrame:
     """Return the derivative [perturbation, pair] of the cells whose target is open: J over their share.
 
     A perturbation that lifts a target opens its output ReLU in more cells, and so raises the mean derivative of a model
     whose derivative knows no perturbation at all. Ties that rounding broke are made again, or the share would rank
     them after all. nan where no cell is open.
     """
-    opened = averaged(measurement, "open").to_pandas().loc[table.index]
-    shares = opened[[pair.split(">", 1)[1] for pair in table.columns]].to_numpy()
+    shares = means.opened.loc[table.index, [pair.split(">", 1)[1] for pair in table.columns]].to_numpy()
     values = table.to_numpy() / np.where(shares > 0, shares, np.nan)
     return pd.DataFrame(_levelled(values), table.index, table.columns)
 
@@ -411,7 +427,7 @@ def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -
     for each, row in zip(axes, kept.itertuples(), strict=False):
         measurement = inputs.measurements[row.model]
         panel = panel_of(inputs, row.panel, measurement)
-        scores = scored(measurement, panel).values
+        scores = scored(means_of(measurement), panel).values
         controls = inputs.evidence[(inputs.evidence.statistic == CONTROL_PAIRS) & (inputs.evidence.panel == row.panel)]
         _strip(each, scores, set(panel.perturbations), row, controls[controls.model == row.model].p)
     if beside is not None:

@@ -269,8 +269,8 @@ class Score(Each):
             names=pool.names,
             scores=pool.scores[found],
             notes=notes,
-            withheld=pool.withheld or self.withheld,
             published=pool.published or self.published,
+            withheld=pool.withheld or self.withheld,
         )
         return asked.answered(inputs, wanted, who, found, test)
 
@@ -288,8 +288,8 @@ class Paired(Question):
     test: Callable[[str, np.ndarray | None, int, np.random.Generator], tuple[PairedTest, np.ndarray]]
     """Given program ("" = all units), positions of its members (None = all), draws and a generator, returns the test
     and what each unit that was used has more than its partners."""
-    background: int
-    """Units that could be used."""
+    background: int | Callable[[str], int]
+    """Units that could be used; program -> units, where they depend on it, or on what is costly."""
     fewest: str
     """What units are called that lack a number or a partner."""
     constant: str
@@ -324,7 +324,8 @@ class Paired(Question):
 
     def _row(self, inputs: TestInputs, wanted: Wanted, program: str, found: np.ndarray | None, enough: int) -> Row:
         result, apart = self.test(program, found, inputs.permutations, self.drawing(inputs, "", program))
-        who = self.who(program=program, n=len(result.genes), n_background=self.background)
+        background = self.background(program) if callable(self.background) else self.background
+        who = self.who(program=program, n=len(result.genes), n_background=background)
         left_out = [*self._left_out(result), *(self.more(result) if self.more else ())]
         if len(result.genes) < enough:
             short = f"{len(result.genes)} {self.fewest}, {enough} needed"

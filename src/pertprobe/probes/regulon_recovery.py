@@ -6,21 +6,25 @@ by the gene, at the mean cell. Both are read beside what other genes of like exp
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.probes import knockout
-from pertprobe.probes.base import MeasureInputs, TestInputs, averaged, each_program, first_sets
-from pertprobe.probes.knockout import coexpression_profiles, units
+from pertprobe.cells import CellSets
+from pertprobe.probes import silenced_genes
+from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
+from pertprobe.probes.knockout_questions import DECILES, against_partners, coexpression_profiles, expression_groups
+from pertprobe.probes.knockout_worlds import DrawnKnockouts, drawn_knockouts
+from pertprobe.probes.questions import NOTHING, Paired, Question, Said
+from pertprobe.probes.silenced_genes import units
 from pertprobe.regulons import Regulons, read_regulon_files
-from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN
+from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
 from pertprobe.sharding import BLOCK, cut
-from pertprobe.statistics.intervals import bootstrap_mean
-from pertprobe.statistics.paired import PairedTest, paired_profile_test
+from pertprobe.statistics.paired import PairedTest
 from pertprobe.statistics.recovery import (
     average_precision,
     early_precision_ratio,
@@ -37,20 +41,20 @@ if TYPE_CHECKING:
 
 __all__ = ["units"]
 
-Row = dict[str, Any]
-
 DIFFERENTIABLE = frozenset({"stages", "gradient", "set_function"})
 """What Jacobian edges need beside: a model without it is asked by its knock-out edges alone."""
-CONTROLLED = "auprc"
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
-MEASURES = ("auprc", "early_precision", "sign")
+AUPRC = "auprc"
+MEASURES = (AUPRC, "early_precision", "sign")
 JACOBIAN = "_jacobian"
 """End of the names of statistics of Jacobian edges; the others are of knock-out edges."""
 COPY_SETS = 1
 """Cell sets that untrained copies are asked on: of them only the mean of a null and the effect are."""
 ALIKE = 5
 """Regulators of like expression among which partners are drawn, at least."""
-DECILES = 10
+TARGETS = (4, 16)
+"""Fewest and most known targets of a regulator of a null world."""
+ANSWER = 1.45
+"""What moves a regulator's AUPRC there by one sd of all others, in standard errors of its targets' mean: measured."""
 WEAKEST = 0.25
 """An entry of a planted graph counts as an edge from this share of a mean edge on; its weak entries are far below."""
 
@@ -64,7 +68,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     """
     model, copy = inputs.model, inputs.role in REDRAWN
     asked = replace(inputs, cells=first_sets(inputs.cells, COPY_SETS)) if copy else inputs
-    found = knockout.measure(asked, names).astype(np.float32)
+    found = silenced_genes.measure(asked, names).astype(np.float32)
     found = found.assign_coords(set=np.arange(asked.cells.n_sets)).reindex(set=np.arange(inputs.cells.n_sets))
     if not copy and model.capabilities >= DIFFERENTIABLE:
         found["jacobian"] = found["shift"].dims, _jacobian(inputs, names)
@@ -81,7 +85,7 @@ def _jacobian(inputs: MeasureInputs, names: Sequence[str]) -> np.ndarray:
     from pertprobe.sketched import place
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
-    code = model.encode_perturbations([knockout.perturbation_of(inputs)])
+    code = model.encode_perturbations([silenced_genes.perturbation_of(inputs)])
     point, outputs = place(model, inputs.cells, inputs.settings, inputs.role).point, range(len(model.output_genes))
     memory = {"memory_gb": inputs.memory_gb}
     found = [panel_jacobian(model, code, point, outputs, block, **memory).values[0] for block in cut(genes, BLOCK)]
@@ -111,42 +115,38 @@ class Edges:
 
     profiles: pd.DataFrame
     """Signed, positive = activation [gene, output]."""
-    ending: str
+    ending: str = ""
     """Of the statistics' names."""
+    role: str = SUBJECT
+    """Who says so."""
 
 
-def test(inputs: TestInputs) -> Iterator[Row]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Do a program's regulators find their own targets better than genes of like expression find them?"""
     if inputs.reference is not None:
         return
+    beside = _observed_edges(inputs) if inputs.identity.get("role", SUBJECT) == SUBJECT else ()
+    sources = [*_measured_edges(inputs), *beside]
     for regulons in _regulon_sets(inputs):
-        for edges in _measured_edges(inputs):
-            yield from _all_rows(inputs, regulons, edges, MEASURES)
+        for edges in sources:
+            asked = asked_of(inputs, regulons, edges)
+            for measure_name in MEASURES:
+                yield _recovery(inputs, edges, measure_name, asked)
+                if len(asked.regulators) >= inputs.min_genes:
+                    yield replace(_recovery(inputs, edges, measure_name, asked), together=True)
 
 
-def controlled(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the average precision of knock-out edges: asked of copies and planted models too."""
-    if inputs.reference is not None:
-        return
-    for regulons in _regulon_sets(inputs):
-        yield from _all_rows(inputs, regulons, _measured_edges(inputs)[0], (CONTROLLED,))
-
-
-def references(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the same of observed responses to a regulator's knock-down, and of co-expression in control cells."""
+def _observed_edges(inputs: TestInputs) -> Iterator[Edges]:
+    """Yield the edges of observed responses to a regulator's knock-down, and of co-expression in control cells."""
     observed = inputs.subject.observed
-    if inputs.reference is not None or observed is None:
+    if observed is None:
         return
     genes = inputs.subject.measurement.perturbation.values
     seen = observed["delta_y"].astype(np.float64).sortby("perturbation")
-    known = -seen.sel(perturbation=np.isin(seen.perturbation.values, genes)).to_pandas()
-    rivals = [(OBSERVED, Edges(known, ""))]
+    yield Edges(-seen.sel(perturbation=np.isin(seen.perturbation.values, genes)).to_pandas(), role=OBSERVED)
     if "correlation" in observed:
-        profiles = coexpression_profiles(observed, genes.tolist()).to_pandas()
-        rivals += [(COEXPRESSION, Edges(profiles, ending)) for ending in ("", JACOBIAN)]
-    for regulons in _regulon_sets(inputs):
-        for role, edges in rivals:
-            yield from _all_rows(inputs.as_role(role), regulons, edges, MEASURES)
+        profiles = coexpression_profiles(observed, genes).to_pandas()
+        yield from (Edges(profiles, ending, COEXPRESSION) for ending in ("", JACOBIAN))
 
 
 def _regulon_sets(inputs: TestInputs) -> list[Regulons]:
@@ -224,73 +224,99 @@ def asked_of(inputs: TestInputs, regulons: Regulons, edges: Edges) -> Asked:
         signs[enough],
         edges.profiles.loc[kept, outputs].to_numpy(dtype=np.float64),
         np.array([places.get(name, -1) for name in kept], dtype=np.intp),
-        expression_groups(inputs, kept),
+        groups_of(inputs.cells, kept),
         evidence.joined(f"{len(outputs)} candidate targets", *notes),
     )
 
 
-def expression_groups(inputs: TestInputs, genes: Sequence[str]) -> np.ndarray:
+def groups_of(cells: CellSets, genes: Sequence[str]) -> np.ndarray:
     """Return the group of mean expression of each gene: deciles, or fewer groups so that each has ALIKE genes."""
-    if not len(genes):
-        return np.zeros(0, dtype=np.intp)
-    expression = inputs.cells.for_genes(tuple(genes)).values.mean(axis=(0, 1), dtype=np.float64)
-    ranks = pd.Series(expression).rank(method="first").to_numpy() - 1
-    return (ranks * np.clip(len(genes) // ALIKE, 1, DECILES) // len(genes)).astype(np.intp)
+    return expression_groups(cells, genes, int(np.clip(len(genes) // ALIKE, 1, DECILES)))
 
 
-def _all_rows(inputs: TestInputs, regulons: Regulons, edges: Edges, measures: Sequence[str]) -> Iterator[Row]:
-    """Yield rows of one set of regulons: every program, and all regulators together."""
-    asked = asked_of(inputs, regulons, edges)
-    for measure_name in measures:
-        who = {"statistic": f"{measure_name}{edges.ending}", "panel": regulons.name, "unit": "gene"}
-        r = _matrix(measure_name, asked)
-        for program, found, short in each_program(inputs, asked.regulators, inputs.min_genes, "regulators"):
-            if not short:
-                yield _row(inputs, asked, r, {**who, "program": program}, found)
-            elif who["statistic"] == CONTROLLED:
-                what = {**who, "program": program, "n": len(found), "n_background": len(asked.regulators)}
-                yield evidence.not_evaluable(inputs.identity, evidence.joined(short, asked.note), **what)
-        if len(asked.regulators) >= inputs.min_genes:
-            yield _row(inputs, asked, r, {**who, "program": ""}, None)
+def _recovery(inputs: TestInputs, edges: Edges, measure_name: str, asked: Asked) -> Paired:
+    """Return whether regulators find their own targets better than their partners do, by one measure."""
+    statistic, name = f"{measure_name}{edges.ending}", asked.regulons.name
+    matrix = cache(partial(_matrix, measure_name, asked))
+
+    def usable() -> np.ndarray:
+        """Return which regulators have a number."""
+        return np.isfinite(np.diagonal(matrix())) if len(asked.regulators) else np.zeros(0, dtype=bool)
+
+    def test(_: str, found: np.ndarray | None, m: int, random: np.random.Generator) -> tuple[PairedTest, np.ndarray]:
+        """Test the regulators in `found`."""
+        return against_partners(matrix(), asked.groups, m, random, found, usable())
+
+    return Paired(
+        statistic=statistic,
+        role=edges.role,
+        names=asked.regulators,
+        unit="gene",
+        called="regulators",
+        panel=name,
+        draws=lambda program: (statistic, name, program),
+        notes=(asked.note,),
+        test=test,
+        background=lambda _: int(usable().sum()),
+        fewest="regulators with a number and a partner",
+        fewest_together=inputs.min_genes,
+        constant="regulators without a number",
+        alone="without a partner of like expression",
+        few=statistic == AUPRC,
+        published=partial(_published, measure_name, asked),
+        more=partial(_made_of, asked),
+    )
 
 
 def _matrix(measure_name: str, asked: Asked) -> np.ndarray:
     """Return the number [n, n] of every regulator's targets under every gene's profile."""
     if measure_name == "sign":
         return sign_agreement(asked.signs, asked.profiles, asked.own)
-    score = {"auprc": average_precision, "early_precision": early_precision_ratio}[measure_name]
+    score = {AUPRC: average_precision, "early_precision": early_precision_ratio}[measure_name]
     return score(asked.known, np.abs(asked.profiles), asked.own)
 
 
-def _row(inputs: TestInputs, asked: Asked, r: np.ndarray, who: Row, found: np.ndarray | None) -> Row:
-    """Test r_ii of the regulators in `found` (None: of all) against r_ij of partners of like expression."""
-    usable = np.isfinite(np.diagonal(r)) if len(r) else np.zeros(0, dtype=bool)
-    random = inputs.random(who["statistic"], who["panel"], who["program"])
-    result = paired_profile_test(r, asked.groups, inputs.permutations, random, members=found, usable=usable)
-    who = {**who, "n": len(result.genes), "n_background": int(usable.sum())}
-    notes = _notes(asked, result)
-    if len(result.genes) < inputs.min_genes:
-        short = f"{len(result.genes)} regulators with a number and a partner, {inputs.min_genes} needed"
-        return evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
-    values = r[result.genes, result.genes] - result.partners
-    interval = bootstrap_mean(values, inputs.bootstrap, inputs.random("interval", *who.values()))
-    columns = evidence.tested(result.test, *notes) | dict(zip(("ci_low", "ci_high"), interval, strict=True))
-    said = (np.nan, np.nan)
-    if not who["statistic"].startswith("sign"):
-        chosen = result.genes
-        said = pooled_early_precision(asked.known[chosen], np.abs(asked.profiles[chosen]), asked.own[chosen])
-    return evidence.row(inputs.identity, **who, **columns, estimate_published=said[0], p_published=said[1])
+def _published(measure_name: str, asked: Asked, result: PairedTest) -> Said:
+    """Return the early-precision ratio over all edges of the regulators that were used, and its p; of signs nothing."""
+    if measure_name == "sign":
+        return NOTHING
+    chosen = result.genes
+    return pooled_early_precision(asked.known[chosen], np.abs(asked.profiles[chosen]), asked.own[chosen])
 
 
-def _notes(asked: Asked, result: PairedTest) -> list[str]:
-    """Say what the difference is made of, and what was left out."""
+def _made_of(asked: Asked, result: PairedTest) -> list[str]:
+    """Say what the difference is made of."""
     density = asked.known[result.genes].mean() if len(result.genes) else np.nan
-    notes = [f"own {result.matched:.3g}, partners {result.partners:.3g}, density {density:.2g}", asked.note]
-    if result.n_constant:
-        notes.append(f"{result.n_constant} regulators without a number left out")
-    if result.n_without_partner:
-        notes.append(f"{result.n_without_partner} without a partner of like expression left out")
-    return notes
+    return [f"own {result.matched:.3g}, partners {result.partners:.3g}, density {density:.2g}"]
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw knock-outs that share one profile, and regulons whose targets are what answers to any of them.
+
+    Of members the targets answer by so much more that AUPRC is d sd above that of all others.
+    """
+    drawn = drawn_knockouts(draw._replace(members=()))
+    known, signs = _drawn_regulons(draw, drawn)
+    moved = np.zeros(drawn.ours.shape)
+    chosen = list(draw.members)
+    moved[chosen] = (ANSWER * draw.d / np.sqrt(known.sum(axis=1, keepdims=True)) * known * signs)[chosen]
+    subject = drawn.subject(shift=-(drawn.ours + moved))
+    regulator, target = np.nonzero(known)
+    outputs = subject.measurement.gene.values
+    table = {"source": drawn.expression.index[regulator], "target": outputs[target], "sign": signs[target]}
+    path = draw.folder / "regulons.tsv"
+    pd.DataFrame(table).to_csv(path, sep="\t", index=False)
+    given = {"subject": subject, "cells": drawn.cells, "settings": {"regulons": {"drawn": str(path)}}}
+    return World(drawn.expression, lambda _: given)
+
+
+def _drawn_regulons(draw: Drawing, drawn: DrawnKnockouts) -> tuple[np.ndarray, np.ndarray]:
+    """Return TARGETS of each gene [genes, outputs], drawn by the square of what all share, and its signs [outputs]."""
+    shared = drawn.ours[-draw.units // 10 :].mean(axis=0)
+    known = np.zeros(drawn.ours.shape, dtype=bool)
+    for row, n in zip(known, draw.rng.integers(*TARGETS, size=draw.units), strict=True):
+        row[draw.rng.choice(len(row), n, replace=False, p=shared**2 / (shared**2).sum())] = True
+    return known, np.sign(shared).astype(int)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":
@@ -298,7 +324,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     from pertprobe.figures import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    main = rows[rows.statistic == CONTROLLED]
+    main = rows[rows.statistic == AUPRC]
     asked = [(model, name) for name in sorted(set(main.panel)) for model in inputs.question["models"]
              if len(main[(main.model == model) & (main.panel == name)])]  # fmt: skip
     if not asked:
@@ -317,7 +343,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 def _jacobian_marks(axes: "Axes", rows: pd.DataFrame, every: pd.DataFrame) -> None:
     """Mark, on each program's line, what Jacobian edges say."""
     order = rows.sort_values("effect", kind="stable").program.replace("all regulators", "").tolist()
-    found = every[every.statistic == f"{CONTROLLED}{JACOBIAN}"].set_index("program").estimate.reindex(order)
+    found = every[every.statistic == f"{AUPRC}{JACOBIAN}"].set_index("program").estimate.reindex(order)
     if found.notna().any():
         axes.scatter(found, np.arange(len(order)), marker="D", s=16, color="#8a5fb0", label="Jacobian edges", zorder=4)
         axes.legend(loc="lower right", fontsize=6)

@@ -1,0 +1,70 @@
+"""Genes that are silenced in every cell: which, under which perturbation, and how far that shifts the output."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from pertprobe.errors import PertprobeError
+from pertprobe.probes.base import MeasureInputs
+from pertprobe.progress import counted
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONTROL = "control"
+"""Setting that stands for the model's own control perturbation, whatever its label."""
+
+
+def units(inputs: MeasureInputs) -> list[str]:
+    """Return the genes to knock out: those listed, all, or the most expressed, mean over every context of the run."""
+    wanted = inputs.settings["genes"]
+    if isinstance(wanted, list):
+        missing = sorted(set(wanted) - set(inputs.model.genes))
+        if missing:
+            raise PertprobeError(f"genes to knock out that are not among the model's genes: {', '.join(missing)}.")
+        return sorted(wanted)
+    genes = np.array(inputs.model.genes)
+    if wanted == "all":
+        return sorted(genes)
+    # Contexts read in another space, as those of an embedding model, say nothing of these genes.
+    measured = [each for each in inputs.contexts if set(inputs.model.genes) <= set(each.genes)]
+    sets = [each.for_genes(inputs.model.genes) for each in measured]
+    expression = np.mean([each.values.mean(axis=(0, 1), dtype=np.float64) for each in sets], axis=0)
+    # Names break ties, so that the choice does not depend on the order of genes in a file.
+    return sorted(genes[np.lexsort((genes, -expression))][:wanted])
+
+
+def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
+    """Return the mean shift of the output when a gene is silenced in every cell, [set, perturbation, gene].
+
+    The `perturbation` axis holds the knocked-out genes: a knock-out is an intervention too.
+    """
+    values = _shifts(inputs, names).cpu().numpy()
+    coords = {"perturbation": names, "gene": list(inputs.model.output_genes)}
+    return xr.Dataset({"shift": xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords)})
+
+
+def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
+    """Return the shifts [n_sets, names, G_out]: all at once where the model has stages, else one `predict` for each."""
+    import torch  # tests do without it
+
+    from pertprobe.jacobian import cells_point
+    from pertprobe.silencing import knockout_shifts, silenced
+
+    model, cells, value = inputs.model, inputs.cells, inputs.settings["value"]
+    perturbation, genes = perturbation_of(inputs), [model.genes.index(name) for name in names]
+    if "stages" in model.capabilities:
+        codes = model.encode_perturbations([perturbation])
+        point = cells_point(cells.values, model.batch_indices(cells.batches), codes)
+        return knockout_shifts(model, codes, point, genes, value, memory_gb=inputs.memory_gb)[0].swapaxes(0, 1)
+    before = model.predict(cells.values, perturbation, cells.batches).mean(-2)
+    edited = (silenced(cells.values, gene, value) for gene in counted(genes, "knock-outs"))
+    return torch.stack([model.predict(each, perturbation, cells.batches).mean(-2) - before for each in edited], dim=1)
+
+
+def perturbation_of(inputs: MeasureInputs) -> str:
+    """Return the perturbation under which genes are silenced."""
+    wanted = inputs.settings["perturbation"]
+    return inputs.model.control if wanted == CONTROL else wanted

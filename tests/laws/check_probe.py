@@ -1,0 +1,227 @@
+"""The laws of all probes: what must hold of each, whatever it asks. `check_probe(name)` returns them."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from law_world import (
+    NAMES,
+    PROGRAMS,
+    Side,
+    comparisons,
+    moved,
+    reordered,
+    side,
+    state,
+    to_measure,
+    to_test,
+)
+
+from pertprobe import digest, evidence
+from pertprobe.measuring import NOT_EVALUABLE, gather, measure_shard
+from pertprobe.probes import load_probe
+from pertprobe.probes.base import itself
+from pertprobe.probes.declaration import FUNCTIONS, declared
+from pertprobe.probes.limited import UndeclaredError
+from pertprobe.probes.questions import ask
+
+Law = Callable[[Path], None]
+KEYS = ["statistic", "adjustment", "role", "program", "panel"]
+
+
+def check_probe(name: str) -> dict[str, Law]:
+    """Return name -> law of one probe: each is called with a folder to write in, and raises where it does not hold.
+
+    Laws of measurements are those of the probe that makes it.
+    """
+    probe = declared(name)
+    laws = dict(OF_QUESTIONS)
+    if not probe.measured_by:
+        laws |= OF_MEASUREMENTS
+    if probe.unit == "perturbation":
+        laws |= OF_CODES
+    return {law: partial(function, name) for law, function in laws.items()}
+
+
+@cache
+def sides(probe: str) -> dict[str, Side]:
+    """Return what a probe measures of a model, of another in its context, and of a third elsewhere."""
+    return {
+        "": side(probe, state(0), redrawn=1),
+        "regimes": side(probe, state(1)),
+        "contexts": side(probe, state(2), "there"),
+    }
+
+
+def rows(probe: str, comparison: str, folder: Path, *, change: Callable = lambda given: given, **more) -> pd.DataFrame:
+    """Return the evidence of a probe on one model, or a pair; `change` is done to what is known of each."""
+    mine, other = (change(sides(probe)[kind].subject) for kind in ("", comparison))
+    return evidence.frame(ask(probe, to_test(probe, comparison, mine, other, folder, **more)))
+
+
+def same_rows(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Assert that two tables of evidence say the same, numbers to rounding."""
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def shards_change_nothing(probe: str, folder: Path) -> None:
+    """Any number of jobs measures the same numbers, bit by bit."""
+    inputs = to_measure(probe, state(0))
+    whole, *cut = (gather([measure_shard(probe, inputs, i, n) for i in range(n)]) for n in (1, 3))
+    for other in cut:
+        xr.testing.assert_identical(other, whole)
+
+
+def every_axis_is_labelled(probe: str, folder: Path) -> None:
+    """A measurement has labels on every axis."""
+    found = sides(probe)[""].measurement
+    assert NOT_EVALUABLE not in found.attrs, found.attrs
+    assert [dim for dim in found.dims if dim not in found.coords] == []
+    assert all(np.isfinite(itself(found)[name]).all() for name in found if found[name].dtype.kind == "f")
+
+
+def the_order_of_names_changes_nothing(probe: str, folder: Path) -> None:
+    """Perturbations, programs and members in another order, all labels with them, give the same evidence."""
+    mixed = {name: members[::-1] for name, members in reversed(PROGRAMS.items())}
+    for comparison in comparisons(declared(probe)):
+        change = partial(reordered, rng=np.random.default_rng(1))
+        same_rows(rows(probe, comparison, folder, change=change, programs=mixed), rows(probe, comparison, folder))
+
+
+def never_trained_perturbations_have_no_say(probe: str, folder: Path) -> None:
+    """A perturbation that was never trained has an untrained code: whatever it is, evidence is the same."""
+    other = side(probe, state(0, features=moved()))
+    assert not sides(probe)[""].subject.strength.equals(other.subject.strength)
+    mine = {comparison: rows(probe, comparison, folder) for comparison in comparisons(declared(probe))}
+    for comparison, expected in mine.items():
+        partner = sides(probe)[comparison].subject
+        asked = to_test(probe, comparison, other.subject, partner, folder)
+        same_rows(evidence.frame(ask(probe, asked)), expected)
+
+
+def a_question_that_cannot_be_put_has_a_row_with_a_reason(probe: str, folder: Path) -> None:
+    """A program without members, or with one, has a row of the primary statistic that says why it is not answered."""
+    programs = {"empty": ["nobody"], "one": [NAMES[0]]}
+    found = pd.concat([rows(probe, each, folder, programs=programs) for each in comparisons(declared(probe))])
+    mine = found[(found.statistic == declared(probe).primary) & (found.role == "subject") & (found.program != "")]
+    assert set(mine.program) == set(programs)
+    assert not mine.evaluable.any()
+    assert (mine.reason != "").all()
+
+
+def a_constant_measurement_has_an_answer_or_a_reason(probe: str, folder: Path) -> None:
+    """Where all that was measured is one number, every row has a finite estimate, or says why not."""
+
+    def constant(given):
+        """Return the same with one number in every place."""
+        found = given.measurement
+        return replace(
+            given, measurement=found.map(lambda each: xr.full_like(each, 0.5) if each.dtype.kind == "f" else each)
+        )
+
+    for comparison in comparisons(declared(probe)):
+        found = rows(probe, comparison, folder, change=constant)
+        mine = found[found.role == "subject"]
+        assert (mine.estimate.notna() | (mine.reason != "") | ~mine.evaluable).all()
+        assert (mine.evaluable | (mine.reason != "")).all()
+
+
+def a_copy_is_asked_the_same_sets(probe: str, folder: Path) -> None:
+    """A copy that measures what the model does has the model's estimate and null, in the statistics of controls."""
+    for comparison in comparisons(declared(probe)):
+        mine, other = (sides(probe)[kind].subject for kind in ("", comparison))
+        asked = to_test(probe, comparison, mine, other, folder)
+        own, copy = (evidence.frame(ask(probe, each)) for each in (asked, asked.as_role("redrawn", 1)))
+        own = own[own.statistic.isin(declared(probe).control_statistics) & (own.adjustment == "centred")]
+        columns = [*KEYS, "n", "n_background", "estimate", "null_mean", "null_sd", "p", "p_stratified", "effect"]
+        expected = own[own.role == "subject"][columns].drop(columns="role").reset_index(drop=True)
+        pd.testing.assert_frame_equal(copy[columns].drop(columns="role").reset_index(drop=True), expected)
+        assert set(copy.role) <= {"redrawn"}
+
+
+def a_pair_turned_round_agrees_as_much(probe: str, folder: Path) -> None:
+    """Statistics that say so have the same estimate whichever model comes first."""
+    symmetric = [name for name, each in declared(probe).statistics.items() if each["symmetric"]]
+    for comparison in declared(probe).pairs:
+        mine, other = (sides(probe)[kind].subject for kind in ("", comparison))
+        asked = (to_test(probe, comparison, *each, folder) for each in ((mine, other), (other, mine)))
+        there, back = (evidence.frame(ask(probe, each)) for each in asked)
+        there, back = (each[each.statistic.isin(symmetric) & (each.role == "subject")] for each in (there, back))
+        assert there.statistic.nunique() == len(symmetric)
+        np.testing.assert_allclose(there.estimate, back.estimate, atol=1e-8)
+
+
+def the_digest_follows_every_function(probe: str, folder: Path) -> None:
+    """A change in any function that the workflow calls changes the digest of the rules that call it."""
+    module = load_probe(probe)
+    for stage, (needed, optional) in FUNCTIONS.items():
+        present = [name for name in (*needed, *optional) if hasattr(module, name)]
+        own = stage not in ("measure", "derive") or not declared(probe).measured_by
+        assert not own or set(needed) <= set(present), f"{probe} lacks a function of {stage}"
+        for name in present if own else ():
+            before, after = _digests(probe, name, folder, digest.functions(f"probes.{probe}", *needed, *optional))
+            assert before != after, f"{stage} of {probe} does not follow {name}"
+
+
+def _digests(probe: str, name: str, folder: Path, targets: list[str]) -> tuple[str, str]:
+    """Return the digest of targets before and after a statement is added to one function of a copy of the package."""
+    function = getattr(load_probe(probe), name)
+    source = Path(function.__code__.co_filename)
+    package, copy = digest.PACKAGE, folder / "copy" / "pertprobe"
+    if not copy.exists():
+        shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    changed = copy / source.relative_to(package)
+    text, line = changed.read_text(), function.__code__.co_firstlineno
+    lines = text.splitlines(keepends=True)
+    end = next(i for i in range(line - 1, len(lines)) if lines[i].rstrip().endswith(":"))
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digest, "PACKAGE", copy)
+        for content in (text, "".join([*lines[: end + 1], "    added = 1\n", *lines[end + 1 :]])):
+            changed.write_text(content)
+            digest._definition.cache_clear()
+            digest._module.cache_clear()
+            found.append(digest.code(*targets))
+    changed.write_text(text)
+    digest._definition.cache_clear()
+    digest._module.cache_clear()
+    return tuple(found)
+
+
+def what_is_declared_is_read(probe: str, folder: Path) -> None:
+    """Taking away what a measurement declares that it reads breaks it: no rule reruns for nothing."""
+    declaration = declared(probe)
+    whole = replace(to_measure(probe, state(0)), role="subject")
+    for field in {*declaration.reads, *(key for key in ("layer", "panels", "seed") if declaration.depends[key])}:
+        fields = {"reads": tuple(each for each in declaration.reads if each != field)}
+        fields["depends"] = {**declaration.depends, **({field: ()} if field in declaration.depends else {})}
+        less = whole.limited_to(replace(declaration, **fields))
+        with pytest.raises(UndeclaredError, match=field):
+            _measure(probe, less)
+
+
+def _measure(probe: str, inputs) -> xr.Dataset:
+    module = load_probe(probe)
+    return module.measure(inputs, list(module.units(inputs)))
+
+
+OF_QUESTIONS: dict[str, Callable[[str, Path], None]] = {
+    "order": the_order_of_names_changes_nothing,
+    "reason": a_question_that_cannot_be_put_has_a_row_with_a_reason,
+    "constant": a_constant_measurement_has_an_answer_or_a_reason,
+    "copy": a_copy_is_asked_the_same_sets,
+    "turned": a_pair_turned_round_agrees_as_much,
+    "digest": the_digest_follows_every_function,
+}
+OF_MEASUREMENTS: dict[str, Callable[[str, Path], None]] = {
+    "shards": shards_change_nothing,
+    "labels": every_axis_is_labelled,
+    "read": what_is_declared_is_read,
+}
+OF_CODES: dict[str, Callable[[str, Path], None]] = {"never": never_trained_perturbations_have_no_say}
