@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from null_worlds import bound, found_planted, strength_shuffled
+from null_worlds import found as found_in_worlds
 from tiny import MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
@@ -17,6 +19,7 @@ from pertprobe.models.base import Encoded
 from pertprobe.models.routed import RoutedModel, placed, routed_model
 from pertprobe.patching import Runs, along, of_features, unit
 from pertprobe.probes import activation_patching
+from pertprobe.probes.questions import ask
 from pertprobe.sae import SparseAutoencoder
 
 PROGRAMS = {"P": ["g00", "g01", "g02", "g03"], "Q": ["g04", "x1"]}
@@ -208,7 +211,7 @@ def measured(inputs):
 def asked(inputs, found, **more):
     measurement = found.isel(variant=0, drop=True) if "variant" in found.dims else found
     question = to_test("activation_patching", subject(measurement), inputs.programs, settings=inputs.settings, **more)
-    return evidence.frame([*activation_patching.test(question), *activation_patching.references(question)])
+    return evidence.frame(ask("activation_patching", question))
 
 
 def test_the_planted_programs_are_found_and_random_ones_are_not():
@@ -253,9 +256,9 @@ def test_random_directions_are_read_without_the_perturbations_that_named_them():
     named = json.loads(found.attrs["named"])
     first, second = named["random_namers"]["near"]
     other = next(name for name in first if name not in second)
-    table = activation_patching._random_table(found, named)
+    shares = activation_patching._random_shares(found, named, "near")
     expected = found["recovered_random"].sel(program="near", perturbation=other, draw=1).mean().item()
-    assert table.loc[other, "near"] == pytest.approx(expected, rel=1e-6)
+    assert shares.loc[other] == pytest.approx(expected, rel=1e-6)
 
 
 def test_every_statistic_has_its_row():
@@ -304,7 +307,7 @@ def test_perturbations_whose_code_was_never_trained_neither_name_nor_score():
     found = measured(inputs).isel(variant=0, drop=True)
     assert not set(json.loads(found.attrs["named"])["namers"]["near"]) & set(PLANTED["near"][:3])
     question = to_test("activation_patching", subject(found, never=PLANTED["near"][:3]), PLANTED, settings=SETTINGS)
-    row = rows_of(evidence.frame(activation_patching.test(question)), statistic="recovered", program="near").iloc[0]
+    row = rows_of(evidence.frame(ask("activation_patching", question)), statistic="recovered", program="near").iloc[0]
     assert (row.n, row.n_background) == (3, len(NAMES) - 3 - 2)
 
 
@@ -424,7 +427,7 @@ def test_the_planted_model_is_one_whose_response_is_read_out_of_its_code():
     assert found.variant.values.tolist() == ["planted"]
     assert list(found.data_vars) == ["recovered"]
     question = to_test("activation_patching", subject(found.isel(variant=0)), PLANTED)
-    table = evidence.frame(activation_patching.controlled(question))
+    table = evidence.frame(ask("activation_patching", question.as_role("planted")))
     assert (table.p < 0.01).all()
 
 
@@ -448,7 +451,8 @@ def test_observed_responses_are_asked_in_gene_space():
     values = np.stack([(model.codes[name] @ model.readout).numpy() for name in NAMES])
     observed = pd.DataFrame(values, NAMES, list(MANY_GENES)).rename_axis("perturbation").rename_axis("gene", axis=1)
     mine = replace(subject(found), observed=observed.stack().to_xarray().to_dataset(name="delta_y"))
-    table = evidence.frame(activation_patching.references(to_test("activation_patching", mine, PLANTED)))
+    question = to_test("activation_patching", mine, PLANTED)
+    table = rows_of(evidence.frame(ask("activation_patching", question)), role="observed")
     assert table.role.tolist() == ["observed", "observed"]
     # The readout is orthonormal: what is observed has the geometry of the code.
     scored = rows_of(asked(inputs, found), statistic="recovered").set_index("program").estimate
@@ -459,4 +463,18 @@ def test_pairs_have_no_rows():
     inputs = routed_inputs()
     found = subject(measured(inputs).isel(variant=0, drop=True))
     question = to_test("activation_patching", found, PLANTED, reference=found)
-    assert [*activation_patching.test(question), *activation_patching.references(question)] == []
+    assert list(ask("activation_patching", question)) == []
+
+
+@pytest.mark.parametrize("confounded", [False, True])
+def test_nothing_is_found_in_a_null_world(confounded):
+    assert max(found_in_worlds("activation_patching", 100, confounded=confounded).values()) <= bound(100)
+
+
+def test_in_a_null_world_strength_must_be_held():
+    counts = found_in_worlds("activation_patching", 100, confounded=True, spoilt=strength_shuffled)
+    assert counts["ten"] > bound(100)
+
+
+def test_what_is_planted_in_a_world_is_found():
+    assert found_planted("activation_patching", 40, 10) >= 30

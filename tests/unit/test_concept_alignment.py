@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from null_worlds import bound, found_planted
+from null_worlds import found as found_in_worlds
 from sklearn.linear_model import LogisticRegression
 from slow_jacobian import STATES
 from tiny import GENES, cell_sets, random_state, rows_of, to_measure, to_test
@@ -15,6 +17,7 @@ from pertprobe.patching import Runs
 from pertprobe.probes import concept_alignment
 from pertprobe.probes.base import Subject
 from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.steering import layer_jacobian, pushed_outputs
 
 SETTINGS = {"layers": ["middle"], "negatives": "strength", "negatives_each": 2, "directions": 1, "refits": 199,
@@ -47,7 +50,7 @@ def asked(measurement, programs=None):
         "concept_alignment", given, PROGRAMS if programs is None else programs, cells=cell_sets(genes=tuple(MANY)),
         settings=SETTINGS,
     )  # fmt: skip
-    return evidence.frame(concept_alignment.test(inputs))
+    return evidence.frame(ask("concept_alignment", inputs))
 
 
 def test_many_logistic_regressions_at_once_are_those_of_sklearn():
@@ -194,3 +197,17 @@ def test_copies_are_read_at_the_first_layer_on_one_set():
 def test_a_model_that_no_program_fits_says_so():
     found = measured(concept(), {"nobody": ["elsewhere"]})
     assert found.attrs["not_evaluable"].startswith("no program has two trained perturbations")
+
+
+@pytest.mark.parametrize("confounded", [False, True])
+def test_nothing_is_found_in_a_null_world(confounded):
+    assert max(found_in_worlds("concept_alignment", 60, confounded=confounded).values()) <= bound(60)
+
+
+def test_in_a_null_world_strength_must_be_held(monkeypatch):
+    monkeypatch.setattr(concept_alignment, "without_strength", lambda states, strength: states)
+    assert found_in_worlds("concept_alignment", 40, confounded=True)["ten"] > 2 * bound(40)
+
+
+def test_what_is_planted_in_a_world_is_found():
+    assert found_planted("concept_alignment", 20, 8) >= 15

@@ -7,21 +7,23 @@ asked of the program's other half, against perturbations of like strength: what 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
-from pertprobe.naming import contrast
-from pertprobe.probes.base import NEVER, MeasureInputs, TestInputs, averaged, each_program, first_sets
+from pertprobe.models.planting import noise_codes
+from pertprobe.naming import contrast, naming_half
+from pertprobe.probes.base import NEVER, Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
+from pertprobe.probes.questions import Described, Number, Pool, Question, Score
+from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
 from pertprobe.progress import counted
 from pertprobe.roles import OBSERVED, REDRAWN, SUBJECT
-from pertprobe.statistics.intervals import bootstrap_mean
-from pertprobe.statistics.permutation import mean_score
+from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,10 +35,11 @@ if TYPE_CHECKING:
     from pertprobe.patching import Runs
 
 Row = dict[str, Any]
+Namers = Mapping[str, Sequence[str]]
+"""Program -> those of its perturbations that named its direction."""
 
-CONTROLLED = "recovered"
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
-INDUCED, ADDITIVITY, RANDOM, TARGETS = "induced", "additivity", "recovered_random", "recovered_targets"
+RECOVERED, INDUCED, ADDITIVITY = "recovered", "induced", "additivity"
+RANDOM, TARGETS = "recovered_random", "recovered_targets"
 FEATURE, FEATURE_RANDOM, LAYER = "recovered_feature", "recovered_feature_random", "recovered_layer"
 MOST = 20
 """Programs in the figure."""
@@ -71,7 +74,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     for name in counted(names, "patched perturbations"):
         for variable, values in _shares(runs, name, patches, everything=inputs.role == SUBJECT):
             found.setdefault(variable, []).append(values)
-    axes = {variable: patches[variable].axes for variable in patches} | {INDUCED: patches[CONTROLLED].axes, LAYER: {}}
+    axes = {variable: patches[variable].axes for variable in patches} | {INDUCED: patches[RECOVERED].axes, LAYER: {}}
     variables = {variable: _labelled(values, names, axes[variable]) for variable, values in found.items()}
     dataset = xr.Dataset(variables, attrs={"named": json.dumps({**named, "layer": runs.layer}, sort_keys=True)})
     return dataset.reindex(set=np.arange(inputs.cells.n_sets))
@@ -111,7 +114,7 @@ def _patches(
 
     changes = make.layer_changes(runs, make.trained(inputs))
     outputs, programs = make.outside_program(inputs, list(namers), runs), {"program": list(namers)}
-    found = {CONTROLLED: make.Patch(along(make.directions(runs, changes, list(namers.values()))), outputs, programs)}
+    found = {RECOVERED: make.Patch(along(make.directions(runs, changes, list(namers.values()))), outputs, programs)}
     named: Row = {"namers": namers, "panels": {name: panel["program"] for name, panel in inputs.panels.items()}}
     if inputs.role != SUBJECT:
         return found, named
@@ -140,7 +143,7 @@ def _shares(
     for variable, patch in patches.items():
         yield variable, runs.recovered(pair, patch.part, patch.outputs).cpu().numpy()
     if everything:
-        mine = patches[CONTROLLED]
+        mine = patches[RECOVERED]
         yield INDUCED, runs.induced(pair, mine.part, mine.outputs).cpu().numpy()
         yield LAYER, runs.recovered_layer(pair).cpu().numpy()
 
@@ -153,51 +156,88 @@ def _labelled(values: Sequence[np.ndarray], names: Sequence[str], axes: Mapping[
     return xr.DataArray(stacked.reshape(shape), coords, ("set", "perturbation", *axes))
 
 
-def test(inputs: TestInputs) -> Iterator[Row]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Do a program's held-out perturbations lose more of their response along its direction than others do?"""
     if inputs.reference is not None:
         return
-    yield from controlled(inputs)
     found, named = inputs.subject.measurement, _named(inputs)
-    recovered, induced = (_table(found, name) for name in (CONTROLLED, INDUCED))
-    yield from _rows(inputs, INDUCED, induced, named["namers"])
-    yield from _rows(inputs, ADDITIVITY, recovered - induced, named["namers"])
-    yield from _rows(inputs, RANDOM, _random_table(found, named), named["namers"])
-    yield from _target_rows(inputs, named)
-    if FEATURE in found:
-        yield from _feature_rows(inputs, named)
-    yield _layer_row(inputs)
+    score = partial(_score, inputs, programs=list(named["namers"]), namers=named["namers"])
+    yield replace(score(RECOVERED, partial(_read, found, RECOVERED)), few=True, programs=None)
+    yield from _of_observed(inputs, named["namers"])
+    if INDUCED in found:  # of copies and planted models no more is measured
+        yield score(INDUCED, partial(_read, found, INDUCED))
+        yield score(ADDITIVITY, lambda program: _read(found, RECOVERED, program) - _read(found, INDUCED, program))
+        yield score(RANDOM, partial(_random_shares, found, named))
+        yield from _of_targets(inputs, named)
+        yield from _of_features(inputs, named)
+        yield Described(statistic=LAYER, number=lambda _: _through_layer(inputs))
 
 
-def controlled(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the recovered share of every program: asked of copies and planted models too."""
-    if inputs.reference is not None:
-        return
-    named, table = _named(inputs), _table(inputs.subject.measurement, CONTROLLED)
-    names = _trained(inputs, table.index)
-    for program, found, short in each_program(inputs, names, inputs.min_perturbations, "trained perturbations"):
-        if short:
-            who = {"statistic": CONTROLLED, "program": program, "n": len(found), "n_background": len(names)}
-            yield evidence.not_evaluable(inputs.identity, short, **who)
-    yield from _rows(inputs, CONTROLLED, table, named["namers"])
+def _score(
+    inputs: TestInputs,
+    statistic: str,
+    shares: Callable[[str], pd.Series],
+    *,
+    programs: Collection[str],
+    namers: Namers,
+    notes: Mapping[str, str] | None = None,
+    panel: str = "",
+) -> Score:
+    """Return whether shares (program -> perturbation -> share) are higher in the members that did not name."""
+
+    def pool(program: str) -> Pool:
+        """Return the perturbations that a program is asked among."""
+        asked, note = shares(program), (notes or {}).get(program, "")
+        return _pool(inputs, program, asked, inputs.subject.strength, namers.get(program, []), note)
+
+    names = _trained(inputs, np.sort(inputs.subject.measurement.perturbation.values))
+    return Score(statistic=statistic, names=names, pool=pool, few=False, programs=programs, panel=panel)
 
 
-def references(inputs: TestInputs) -> Iterator[Row]:
+def _pool(
+    inputs: TestInputs, program: str, shares: pd.Series, strength: pd.Series, named: Sequence[str], note: str = ""
+) -> Pool:
+    """Return those with a trained code and a response that did not name, and how much higher members lie."""
+    asked = _trained(inputs, shares.index.to_numpy())
+    pool = shares.loc[asked[~np.isin(asked, named)]]
+    silent, pool = list(pool.index[pool.isna()]), pool.dropna()
+    words = f"{len(silent)} without a response left out: {', '.join(silent)}" if silent else ""
+    return Pool(
+        names=pool.index.to_numpy(),
+        scores=pool.to_numpy(),
+        strength=strength.reindex(pool.index).to_numpy(),
+        inside=inputs.programs[program],
+        notes=[f"named by {', '.join(named)}" if named else "", note, words],
+        published=lambda found, _: (_specific(pool.to_numpy(), found), np.nan),
+    )
+
+
+def _specific(scores: np.ndarray, found: np.ndarray) -> float:
+    """Return how much higher the mean score of members is than that of all others."""
+    return float(scores[found].mean() - np.delete(scores, found).mean())
+
+
+def _of_observed(inputs: TestInputs, namers: Namers) -> Iterator[Score]:
     """Yield the same share in observed responses: how much of delta_y lies along the direction of the other half's.
 
     As if the layer were the output itself: the direction is named in gene space, by the same perturbations.
     """
     observed = inputs.subject.observed
-    if inputs.reference is not None or observed is None:
+    if observed is None:
         return
-    shifts = observed["delta_y"].sortby("perturbation").astype(np.float64).to_pandas()
-    shifts = shifts.loc[_trained(inputs, shifts.index)]
-    namers = {program: [n for n in each if n in shifts.index] for program, each in _named(inputs)["namers"].items()}
-    namers = {program: each for program, each in namers.items() if each}
-    table = pd.DataFrame({p: _along(shifts, each, inputs.programs[p]) for p, each in namers.items()})
-    strength = pd.Series(np.linalg.norm(shifts, axis=1), index=shifts.index)
-    asked = replace(inputs.as_role(OBSERVED), subject=replace(inputs.subject, strength=strength))
-    yield from _rows(asked, CONTROLLED, table, namers)
+    names = _trained(inputs, np.sort(observed.perturbation.values))
+    kept = {program: [name for name in each if name in names] for program, each in namers.items()}
+    shifts = cache(lambda: observed["delta_y"].sel(perturbation=names).astype(np.float64).to_pandas())
+
+    def pool(program: str) -> Pool:
+        """Return the observed perturbations that a program is asked among, by their own strength."""
+        strength = pd.Series(np.linalg.norm(shifts(), axis=1), names)
+        return _pool(
+            inputs, program, _along(shifts(), kept[program], inputs.programs[program]), strength, kept[program]
+        )
+
+    programs = [program for program, each in kept.items() if each]
+    yield Score(statistic=RECOVERED, role=OBSERVED, names=names, pool=pool, few=False, programs=programs)
 
 
 def _along(shifts: pd.DataFrame, namers: Sequence[str], program: Sequence[str]) -> pd.Series:
@@ -208,103 +248,111 @@ def _along(shifts: pd.DataFrame, namers: Sequence[str], program: Sequence[str]) 
     return ((values @ direction) ** 2 / squared).where(squared > 0)
 
 
-def _named(inputs: TestInputs) -> Row:
+def _named(inputs: TestInputs) -> dict[str, Any]:
     """Return who named what; of what was not measured nothing."""
     return json.loads(inputs.subject.measurement.attrs["named"])
 
 
-def _trained(inputs: TestInputs, names: pd.Index) -> np.ndarray:
+def _trained(inputs: TestInputs, names: np.ndarray) -> np.ndarray:
     """Return the names whose code was trained, as far as is known."""
     never = inputs.subject.seen.index[inputs.subject.seen == NEVER]
-    return names[~names.isin(never)].to_numpy()
+    return names[~np.isin(names, never)]
 
 
-def _table(measurement: xr.Dataset, name: str) -> pd.DataFrame:
-    """Return shares [perturbation, program or panel], mean over cell sets."""
-    return averaged(measurement, name).to_pandas()
+def _measured(measurement: xr.Dataset, name: str, key: str, axis: str = "program") -> xr.DataArray:
+    """Return the shares of one program or panel [perturbation, ...], mean over cell sets."""
+    return averaged(measurement[[name]].sel({axis: key}), name)
 
 
-def _random_table(measurement: xr.Dataset, named: Row) -> pd.DataFrame:
-    """Return the mean share over random directions [perturbation, program], without those a perturbation named."""
-    values = averaged(measurement, RANDOM)
-    for program, draws in named["random_namers"].items():
-        for draw, namers in enumerate(draws):
-            values.loc[{"program": program, "draw": draw, "perturbation": namers}] = np.nan
-    return values.mean("draw").to_pandas()
+def _read(measurement: xr.Dataset, name: str, program: str) -> pd.Series:
+    """Return the share of each perturbation, mean over draws where there are any."""
+    shares = _measured(measurement, name, program)
+    return shares.mean([dim for dim in shares.dims if dim != "perturbation"]).to_series()
 
 
-def _rows(
-    inputs: TestInputs,
-    statistic: str,
-    table: pd.DataFrame,
-    namers: Mapping[str, Sequence[str]],
-    notes: Mapping[str, str] | None = None,
-) -> Iterator[Row]:
-    """Yield a row for each program that can be asked: shares [perturbation, program] of all that did not name."""
-    names = _trained(inputs, table.index)
-    for program, _, short in each_program(inputs, names, inputs.min_perturbations, "trained perturbations"):
-        if short or program not in table.columns:
-            continue
-        yield _row(
-            inputs, {"statistic": statistic, "program": program}, table[program], namers, (notes or {}).get(program, "")
-        )
+def _random_shares(measurement: xr.Dataset, named: Mapping[str, Any], program: str) -> pd.Series:
+    """Return the mean share of each perturbation over random directions, without those that it named."""
+    shares = _measured(measurement, RANDOM, program)
+    for draw, namers in enumerate(named["random_namers"][program]):
+        shares.loc[{"draw": draw, "perturbation": namers}] = np.nan
+    return shares.mean("draw").to_series()
 
 
-def _row(inputs: TestInputs, who: Row, shares: pd.Series, namers: Mapping[str, Sequence[str]], note: str) -> Row:
-    """Test the mean share of a program's held-out perturbations against perturbations of like strength outside it."""
-    program = who["program"]
-    named = namers.get(program, [])
-    asked = _trained(inputs, shares.index)
-    pool = shares.loc[asked[~np.isin(asked, named)]]
-    silent, pool = list(pool.index[pool.isna()]), pool.dropna()
-    inside = pool.index.isin(inputs.programs[program])
-    who = {**who, "n": int(inside.sum()), "n_background": len(pool)}
-    notes = [f"named by {', '.join(named)}" if named else "", note]
-    notes += [f"{len(silent)} without a response left out: {', '.join(silent)}" if silent else ""]
-    if not inside.any() or inside.all():
-        return evidence.not_evaluable(
-            inputs.identity, evidence.joined("no perturbation is left to score", *notes), **who
-        )
-    strength = inputs.subject.strength.reindex(pool.index).to_numpy()
-    scores, found = pool.to_numpy(), np.flatnonzero(inside)
-    test = mean_score(scores, found, strength, inputs.permutations, inputs.random(who["statistic"], program))
-    low, high = bootstrap_mean(scores[found], inputs.bootstrap, inputs.random("interval", who["statistic"], program))
-    columns = evidence.tested(test, inputs.subject.held_out(pool.index[found]), *notes)
-    specific = float(scores[inside].mean() - scores[~inside].mean())
-    return evidence.row(inputs.identity, **who, **columns, ci_low=low, ci_high=high, estimate_published=specific)
-
-
-def _target_rows(inputs: TestInputs, named: Row) -> Iterator[Row]:
+def _of_targets(inputs: TestInputs, named: Mapping[str, Any]) -> Iterator[Score]:
     """Yield the share of the response of each panel's targets."""
-    if TARGETS not in inputs.subject.measurement:
-        return
-    table = _table(inputs.subject.measurement, TARGETS)
-    for panel in table.columns:
-        program = named["panels"][panel]
-        for row in _rows(inputs, TARGETS, table[[panel]].set_axis([program], axis=1), named["namers"]):
-            yield {**row, "panel": panel}
-
-
-def _feature_rows(inputs: TestInputs, named: Row) -> Iterator[Row]:
-    """Yield the share that a feature carries, and that of features like it; features that were given have no namers."""
-    measurement = inputs.subject.measurement
-    namers = {program: each for program, each in named["namers"].items() if program not in named["given"]}
-    words = {p: f"feature {', '.join(f'f{i}' for i in each)}" for p, each in named["features"].items()}
-    yield from _rows(inputs, FEATURE, _table(measurement, FEATURE), namers, words)
-    if FEATURE_RANDOM in measurement:
-        table = averaged(measurement, FEATURE_RANDOM).mean("feature_draw").to_pandas()
-        yield from _rows(
-            inputs, FEATURE_RANDOM, table, namers, {p: f"matched with {each}" for p, each in words.items()}
+    found = inputs.subject.measurement
+    for panel in found[TARGETS].panel.values if TARGETS in found else ():
+        shares = _measured(found, TARGETS, panel, "panel").to_series()
+        programs = [named["panels"][panel]]
+        yield _score(
+            inputs, TARGETS, lambda _, each=shares: each, programs=programs, namers=named["namers"], panel=panel
         )
 
 
-def _layer_row(inputs: TestInputs) -> Row:
-    """Say how much of the response passes through the layer at all."""
+def _of_features(inputs: TestInputs, named: Mapping[str, Any]) -> Iterator[Score]:
+    """Yield the share that a feature carries, and that of features like it; features that were given have no namers."""
+    found, programs = inputs.subject.measurement, list(named["namers"])
+    namers = {program: each for program, each in named["namers"].items() if program not in named.get("given", ())}
+    words = {p: f"feature {', '.join(f'f{i}' for i in each)}" for p, each in named.get("features", {}).items()}
+    notes = {FEATURE: words, FEATURE_RANDOM: {p: f"matched with {each}" for p, each in words.items()}}
+    for statistic in (FEATURE, FEATURE_RANDOM):
+        if statistic in found:
+            shares = partial(_read, found, statistic)
+            yield _score(inputs, statistic, shares, programs=programs, namers=namers, notes=notes[statistic])
+
+
+def _through_layer(inputs: TestInputs) -> Number:
+    """Return how much of the response passes through the layer at all."""
     shares, layer = averaged(inputs.subject.measurement, LAYER).values, _named(inputs)["layer"]
-    who = {"statistic": LAYER, "program": "", "n": int(np.isfinite(shares).sum()), "n_background": len(shares)}
-    return evidence.row(
-        inputs.identity, **who, estimate=float(np.nanmean(shares)), reason=f"layer {layer}, every token"
-    )
+    n, notes = int(np.isfinite(shares).sum()), [f"layer {layer}, every token"]
+    return Number(float(np.nanmean(shares)), n=n, background=len(shares), notes=notes)
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw codes in which no program has a direction, and a linear map of them to the response.
+
+    Codes share a direction in proportion to strength. Where something is planted, members load on a direction of their
+    own, the response is the code, and strength is drawn apart.
+    """
+    names, rng = np.array(unit_names(draw.units)), draw.rng
+    seed = int(rng.integers(2**31))
+    if len(draw.members):
+        codes = _planted_codes(draw, names, seed)
+        response, strength = np.eye(codes.shape[1]), rng.lognormal(0, SPREAD, draw.units)
+    else:
+        codes = dense(rng, draw.units).values
+        response = rng.normal(size=(codes.shape[1], OUTPUTS)) / np.sqrt(codes.shape[1])
+        strength = np.linalg.norm(codes @ response, axis=1)
+    known = pd.Series(strength, names)
+
+    def given(programs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return the shares that patches along the directions of these programs recover."""
+        namers = {program: naming_half(each, program, seed) for program, each in programs.items()}
+        shares = [_recovered(codes, response, np.isin(names, each)) for each in namers.values()]
+        coords = {"perturbation": names, "program": list(namers)}
+        measured = xr.DataArray(np.stack(shares, axis=1)[None], coords, ("set", "perturbation", "program"))
+        attrs = {"named": json.dumps({"namers": namers, "panels": {}, "layer": 0})}
+        subject = drawn_subject(xr.Dataset({RECOVERED: measured}, attrs=attrs), known)
+        return {"subject": subject, "settings": default_settings("activation_patching")}
+
+    return World(known, given)
+
+
+def _planted_codes(draw: Drawing, names: Sequence[str], seed: int) -> np.ndarray:
+    """Return codes in which d is what members that do not name recover more, in sd of all others; half of them name."""
+    from pertprobe.models.routed import placed  # torch, which tests do without
+
+    half = list(draw.members)[: len(draw.members) // 2]
+    inside, named = (np.isin(np.arange(draw.units), each)[:, None] for each in (draw.members, half))
+    return placed(noise_codes(names, seed), inside, named, draw.d)
+
+
+def _recovered(codes: np.ndarray, response: np.ndarray, named: np.ndarray) -> np.ndarray:
+    """Return the share of each linear response that a patch along the direction of the named ones recovers [P]."""
+    direction = contrast(codes, named)
+    moved = np.outer(codes @ direction, direction @ response) / max(direction @ direction, 1e-300)
+    whole = codes @ response
+    return (moved * whole).sum(axis=1) / (whole**2).sum(axis=1)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":
@@ -312,11 +360,11 @@ def draw(inputs: "DrawInputs") -> "Figure":
     from pertprobe.figures import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == CONTROLLED].model)]
+    models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == RECOVERED].model)]
     if not models:
         return nothing_to_draw(NOTHING_TESTED)
     shown = {model: rows[rows.model == model] for model in models}
-    main = {model: each[each.statistic == CONTROLLED].nlargest(MOST, "effect") for model, each in shown.items()}
+    main = {model: each[each.statistic == RECOVERED].nlargest(MOST, "effect") for model, each in shown.items()}
     height = 1.3 + 0.24 * max(len(each) for each in main.values())
     figure, axes = panels(len(models), 4.6, height, columns=len(models))
     for each, model in zip(axes, models, strict=True):

@@ -1,15 +1,16 @@
 """concept_alignment: does the output of a program's genes read the direction in which its perturbations lie apart?"""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import comb, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
 from pertprobe.concepts import (
     accuracy,
     chance,
@@ -24,11 +25,15 @@ from pertprobe.concepts import (
     top_directions,
     without_strength,
 )
-from pertprobe.probes.base import NEVER, MeasureInputs, TestInputs, each_program, itself
+from pertprobe.models.planting import NOISE, loaded_codes
+from pertprobe.probes.base import NEVER, Drawing, MeasureInputs, TestInputs, World, itself
+from pertprobe.probes.questions import Each, Question
+from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
 from pertprobe.progress import counted
-from pertprobe.roles import REDRAWN, SUBJECT
+from pertprobe.roles import PLANTED, REDRAWN, SUBJECT
 from pertprobe.seeding import generator, seed_of
-from pertprobe.statistics.permutation import summary
+from pertprobe.statistics.null_worlds import SPREAD, dense
+from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.ranks import average_ranks
 
 if TYPE_CHECKING:
@@ -42,11 +47,13 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-CONTROLLED = "alignment"
-MEASURED = (CONTROLLED, "alignment_first", "cav_accuracy", "outcome_agreement", "mlp_alignment", "mlp_first")
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
+ALIGNMENT = "alignment"
+MEASURED = (ALIGNMENT, "alignment_first", "cav_accuracy", "outcome_agreement", "mlp_alignment", "mlp_first")
+"""Variables of the measurement: each is a statistic."""
 EVEN = 0.5
 """Balanced accuracy of a classifier that can tell nothing."""
+READ, WORLD_REFITS = 7, 199
+"""Outputs that are differentiated in a null world, and directions refitted there."""
 COPY_SETS, COPY_REFITS = 1, 99
 """Cell sets and refitted directions of copies: of their nulls only the mean is asked."""
 
@@ -83,6 +90,13 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
             attrs={"not_evaluable": "no program has two trained perturbations and a gene that is an output"}
         )
     layers = [_layer(inputs, known, each) for each in _layers(inputs)]
+    return _of_layers(inputs, layers, known, asked)
+
+
+def _of_layers(
+    inputs: MeasureInputs, layers: Sequence[Layer], known: Sequence[str], asked: Mapping[str, Row]
+) -> xr.Dataset:
+    """Return the measurement of layers that were read."""
     pools = {program: _pool(inputs, known, layers[0], each) for program, each in asked.items()}
     found = [
         [_program(inputs, layer, known, program, pools[program], asked[program]) for program in asked]
@@ -257,37 +271,60 @@ def _mlp(
     return {"mlp_alignment": np.array([principal_cosine(each, span) for each in axes]), "mlp_first": np.array(first)}
 
 
-def test(inputs: TestInputs) -> Iterator[Row]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is the direction of a program's members nearer to what its outputs read than directions of permuted labels?"""
     if inputs.reference is not None:
         return
-    alignments = list(controlled(inputs))
-    yield from alignments
     own = itself(inputs.subject.measurement)
-    for program in [row["program"] for row in alignments if row["evaluable"]]:
-        mine = own.sel(program=program)
-        for name in MEASURED[1:]:
-            yield _row(inputs, name, program, mine[name].sel(layer=own.attrs["layer"]))
-        for layer in own.layer.values[own.layer.values != own.attrs["layer"]]:
-            yield _row(inputs, f"{CONTROLLED}_layer_{layer}", program, mine[CONTROLLED].sel(layer=layer))
+    first, asked = own.attrs["layer"], json.loads(own.attrs["asked"])
+    told = partial(_told_draws, own)
+    yield replace(_refitted(inputs, ALIGNMENT, asked, told), few=True, refused=partial(_refusal, own))
+    answered = [p for p in asked if not _refusal(own, p) and _comparable(told(p), asked[p])]
+    further = {name: (name, first) for name in MEASURED[1:] if name in own}
+    further |= {f"{ALIGNMENT}_layer_{layer}": (ALIGNMENT, layer) for layer in own.layer.values if layer != first}
+    for statistic, (name, layer) in further.items():
+        yield replace(_refitted(inputs, statistic, asked, partial(_draws, own, name, layer)), programs=answered)
 
 
-def controlled(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the alignment of every program at the first layer: asked of copies and planted models too."""
-    if inputs.reference is not None:
-        return
+def _refitted(inputs: TestInputs, statistic: str, asked: Mapping[str, Row], draws: Callable[[str], np.ndarray]) -> Each:
+    """Return whether draw 0, of the labels, is larger than those of permuted labels; `draws`: program -> all."""
+
+    def test(program: str, *_: object) -> Test | str:
+        """Compare a program's draws, which its measurement made."""
+        drawn, (n, others) = draws(program), counts(program)
+        if not _comparable(drawn, asked[program]):
+            return "the program's outputs do not depend on the layer"
+        found = summary(float(drawn[0]), drawn[1:], max(comb(n + others, n), len(drawn)), len(drawn) - 1)
+        words = f"{asked[program]['outputs']} outputs{_by_chance(inputs, statistic, asked[program])}"
+        # The spread of one member's part, were the parts of all members independent.
+        return found._replace(unit_sd=found.null_sd * sqrt(n), note=words)
+
+    def counts(program: str) -> tuple[int, int]:
+        """Return how many members and negatives were compared."""
+        return len(asked[program]["members"]), len(asked[program]["negatives"])
+
     never = inputs.subject.seen.index[inputs.subject.seen == NEVER]
     names = inputs.subject.strength.index[~inputs.subject.strength.index.isin(never)].to_numpy()
-    own = itself(inputs.subject.measurement)
-    for program, found, short in each_program(inputs, names, inputs.min_perturbations, "trained perturbations"):
-        who = {"statistic": CONTROLLED, "program": program, "n": len(found), "n_background": len(names)}
-        if not short and program not in own.program.values:
-            short = "no gene of the program, and no target of its panels, is an output of the model"
-        if short := short or _indistinct(own, program):
-            yield evidence.not_evaluable(inputs.identity, short, **who)
-            continue
-        values = own[CONTROLLED].sel(program=program, layer=own.attrs["layer"])
-        yield _row(inputs, CONTROLLED, program, values[_told(own, program)])
+    return Each(statistic=statistic, names=names, test=test, counts=counts, few=False)
+
+
+def _draws(own: xr.Dataset, name: str, layer: int, program: str) -> np.ndarray:
+    """Return a program's draws of a statistic at one layer, those that were made."""
+    return _finite(own[name].sel(program=program, layer=layer))
+
+
+def _told_draws(own: xr.Dataset, program: str) -> np.ndarray:
+    """Return the alignment of a program's labels and of those that can be told as they can."""
+    return _finite(own[ALIGNMENT].sel(program=program, layer=own.attrs["layer"])[_told(own, program)])
+
+
+def _finite(values: xr.DataArray) -> np.ndarray:
+    drawn = values.values.astype(np.float64)
+    return drawn[np.isfinite(drawn)]
+
+
+def _comparable(drawn: np.ndarray, asked: Row) -> bool:
+    return len(drawn) > 1 and bool(asked["negatives"])
 
 
 def _told(own: xr.Dataset, program: str) -> np.ndarray:
@@ -300,35 +337,14 @@ def _told(own: xr.Dataset, program: str) -> np.ndarray:
     return ~(own.cav_accuracy.sel(program=program, layer=own.attrs["layer"]).values <= EVEN)
 
 
-def _indistinct(own: xr.Dataset, program: str) -> str:
-    """Say that no direction of the layer sets a program apart, where none does: what cannot be told is no concept."""
+def _refusal(own: xr.Dataset, program: str) -> str:
+    """Say that a program has no output, or that no direction sets it apart: what cannot be told is no concept."""
+    if program not in own.program.values:
+        return "no gene of the program, and no target of its panels, is an output of the model"
     if _told(own, program)[0]:
         return ""
     found = float(own.cav_accuracy.sel(program=program, layer=own.attrs["layer"])[0])
     return f"no direction, strength apart, tells members from negatives: cross-validated accuracy {found:.2f}"
-
-
-def references(inputs: TestInputs) -> Iterator[Row]:
-    """Yield nothing: data and co-expression have no layers."""
-    yield from ()
-
-
-def _row(inputs: TestInputs, statistic: str, program: str, values: xr.DataArray) -> Row:
-    """Compare draw 0, the labels', with the others."""
-    measurement = inputs.subject.measurement
-    asked = json.loads(measurement.attrs["asked"])[program]
-    n, others = len(asked["members"]), len(asked["negatives"])
-    who = {"statistic": statistic, "program": program, "n": n, "n_background": others}
-    drawn = values.values.astype(np.float64)
-    drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < 2 or not others:
-        return evidence.not_evaluable(inputs.identity, "the program's outputs do not depend on the layer", **who)
-    found = summary(float(drawn[0]), drawn[1:], max(comb(n + others, n), len(drawn)), len(drawn) - 1)
-    # The spread of one member's part, were the parts of all members independent.
-    found = found._replace(unit_sd=found.null_sd * sqrt(n))
-    words = f"{asked['outputs']} outputs{_by_chance(inputs, statistic, asked)}"
-    held = inputs.subject.held_out(asked["members"])
-    return evidence.row(inputs.identity, **who, **evidence.tested(found, words, held))
 
 
 def _by_chance(inputs: TestInputs, statistic: str, asked: Row) -> str:
@@ -343,12 +359,40 @@ def _by_chance(inputs: TestInputs, statistic: str, asked: Row) -> str:
     return f"; a random direction: {chance(k, int(inputs.subject.measurement.attrs['width'])):.3f}"
 
 
+def null_world(draw: Drawing) -> World:
+    """Draw states of a layer, and outputs that read chance directions and that of strength.
+
+    Where something is planted, members' states share a direction that all outputs read, and strength is drawn apart.
+    """
+    names, rng = unit_names(draw.units), draw.rng
+    if len(draw.members):
+        inside = np.isin(np.arange(draw.units), draw.members)[:, None]
+        states = loaded_codes(names, inside, draw.d, int(rng.integers(2**31)))
+        strength = rng.lognormal(0, SPREAD, draw.units)
+        jacobian = np.column_stack([rng.normal(size=(READ, NOISE)) / (2 * np.sqrt(NOISE)), np.ones(READ)])
+    else:
+        states, strength = dense(rng, draw.units)
+        along = (strength - strength.mean()) @ (states - states.mean(axis=0))
+        jacobian = rng.normal(size=(READ, states.shape[1])) / np.sqrt(states.shape[1]) + along / np.linalg.norm(along)
+    layer = Layer(0, None, states, strength[:, None], jacobian)
+    settings = default_settings("concept_alignment") | {"refits": WORLD_REFITS}
+    measuring = MeasureInputs(None, None, settings, role=PLANTED[0], seed=int(rng.integers(2**31)))
+    known = pd.Series(strength, names)
+
+    def given(programs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return what is measured of these programs; each has all outputs."""
+        asked = {program: {"members": sorted(each), "outputs": list(range(READ))} for program, each in programs.items()}
+        return {"subject": drawn_subject(_of_layers(measuring, [layer], names, asked), known), "settings": settings}
+
+    return World(known, given)
+
+
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's alignment beside that of directions refitted on permuted labels."""
     from pertprobe.figures import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == CONTROLLED].model)]
+    models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == ALIGNMENT].model)]
     if not models:
         return nothing_to_draw(NOTHING_TESTED)
     shown = {(m, s): rows[(rows.model == m) & (rows.statistic == s)] for s in SHOWN for m in models}
@@ -362,7 +406,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
 
 SHOWN = {
-    CONTROLLED: "cosine with the Jacobian's span",
+    ALIGNMENT: "cosine with the Jacobian's span",
     "outcome_agreement": "|r| of outcomes of a push",
     "cav_accuracy": "cross-validated accuracy",
 }
