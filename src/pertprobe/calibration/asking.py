@@ -1,15 +1,18 @@
-"""A probe's own questions, put to whatever is to be calibrated, and how their answers are judged."""
+"""A probe in a simulated world: what it measures, what it is asked, and how its answers are judged."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.calibration.world import World, settings_of
+from pertprobe.calibration.world import World
 from pertprobe.controls import with_controls
-from pertprobe.probes import load_probe
+from pertprobe.measuring import measure_shard
+from pertprobe.probes import delta_y, load_probe
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.questions import Wanted
@@ -18,6 +21,54 @@ from pertprobe.roles import SUBJECT
 from pertprobe.verdict import PASS, judge
 
 Row = dict[str, Any]
+BARS: dict[str | None, dict[str, Any]] = {
+    "find": {"sense": "at least", "level": 0.95},
+    "not find": {"sense": "at most", "level": 0.05},
+    None: {},
+}
+"""What must come of a question -> the share of programs that may pass."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One probe in one simulated world."""
+
+    probe: Declaration
+    made: World
+    permutations: int
+    seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """In place of the default ones."""
+
+    def inputs(self, context: str, model: Any, **more: Any) -> MeasureInputs:
+        """Return what a model is measured with in one context; `more` replaces what else the inputs hold."""
+        wanted = declared(self.probe.measurement).default_settings | self.settings
+        cells, contexts = self.made.cells[context].for_genes(model.genes), tuple(self.made.cells.values())
+        given = {"panels": self.made.panels, "contexts": contexts, "seed": self.seed, **more}
+        return MeasureInputs(model, cells, wanted, **given)
+
+    def subject(self, inputs: MeasureInputs, observed: xr.Dataset | None = None, **copies: Any) -> Subject:
+        """Measure a model, with untrained copies where `copies` asks for them, as a test is given it."""
+        found = measure_shard(self.probe.measurement, inputs, 0, 1, **copies)
+        strength = delta_y.strength(measure_shard("delta_y", replace(inputs, role=SUBJECT, settings={}), 0, 1))
+        return Subject(found, strength, pd.Series("here", strength.index), observed)
+
+    def question(
+        self, inputs: MeasureInputs, sides: Sequence[Subject], programs: Programs, panels: Mapping[str, Any], **more: Any
+    ) -> TestInputs:  # fmt: skip
+        """Return what the probe is asked of a measured model, or of two; `more` is what else the inputs hold."""
+        probe, (mine, *others), context = self.probe, sides, inputs.cells.context
+        identity = {"probe": probe.name, "model": context, "reference": "other" if others else "", "context": context}
+        settings = probe.default_settings | self.settings
+        settings |= {probe.files: {"truth": str(self.made.path.parent / f"{probe.files}.tsv")}} if probe.files else {}
+        settings |= {"partners": []} if probe.partners else {}
+        settings |= {"pooled": [context, "other"]} if probe.pooled else {}
+        asked = read_panels(panels if probe.unit == "panel" else {}, programs, inputs.perturbations)
+        return TestInputs(
+            {**identity, "regime": "unknown"}, mine, others[0] if others else None, programs, asked, inputs.cells,
+            settings, comparison=probe.pairs[0] if others else "", permutations=self.permutations, bootstrap=99,
+            seed=self.seed, **more,
+        )  # fmt: skip
 
 
 def answers_of(inputs: TestInputs, statistics: Collection[str], *, published: bool = False) -> list[Row]:
@@ -32,50 +83,22 @@ def answers_of(inputs: TestInputs, statistics: Collection[str], *, published: bo
     return [row for each in asked for row in each.rows(inputs.as_role(each.role), wanted)]
 
 
-def question(
-    probe: str, made: World, inputs: MeasureInputs, sides: Sequence[Subject], programs: Programs, permutations: int,
-    *, panels: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any], seed: int, **more: Any,
-) -> TestInputs:  # fmt: skip
-    """Return what a probe is asked of a measured model, or of two; `more` replaces what else the inputs hold."""
-    declaration, (mine, *others) = declared(probe), sides
-    context, names = inputs.cells.context, inputs.perturbations
-    identity = {"probe": probe, "model": context, "reference": "other" if others else "", "context": context}
-    given = settings_of(declaration, made) | settings
-    given |= ({"partners": []} if declaration.partners else {}) | (
-        {"pooled": [context, "other"]} if declaration.pooled else {}
-    )
-    return TestInputs(
-        {**identity, "regime": "unknown"},
-        subject=mine,
-        reference=others[0] if others else None,
-        programs=programs,
-        panels=read_panels(panels if declaration.unit == "panel" else {}, programs, names),
-        cells=inputs.cells,
-        settings=given,
-        comparison=declaration.pairs[0] if others else "",
-        permutations=permutations,
-        bootstrap=99,  # of intervals, which no condition reads
-        seed=seed,
-        **more,
-    )
+def compared(probe: Declaration, inputs: TestInputs) -> pd.DataFrame:
+    """Return the rows of the statistic that planted models are compared in, co-expression beside it."""
+    published = any(column.endswith("_published") for column, *_ in probe.thresholds)
+    rows = evidence.frame(answers_of(inputs, [probe.compared_in], published=published))
+    return with_controls(rows, probe.compared_in, probe.compared_in, probe.common_scale)
 
 
-def family(tables: Iterable[pd.DataFrame], statistic: str) -> pd.DataFrame:
-    """Return the subject's rows of a statistic, one family for q, with a program each."""
-    table = evidence.with_q(pd.concat(list(tables), ignore_index=True), statistic, statistic)
+def of_programs(table: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    """Return the model's own rows of a statistic that are about a program."""
     mine = (table.role == SUBJECT) & (table.adjustment == "centred") & (table.program != "")
     return table[mine & (table.statistic == statistic)]
 
 
-def controlled(declaration: Declaration, inputs: TestInputs) -> pd.DataFrame:
-    """Return the rows of the statistic that planted models are compared in, co-expression beside it."""
-    statistic, published = declaration.compared_in, _reads_published(declaration)
-    rows = evidence.frame(answers_of(inputs, [statistic], published=published))
-    return with_controls(rows, statistic, statistic, declaration.common_scale)
-
-
-def _reads_published(declaration: Declaration) -> bool:
-    return any(column.endswith("_published") for column, *_ in declaration.thresholds)
+def family(tables: Iterable[pd.DataFrame], statistic: str) -> pd.DataFrame:
+    """Return the rows of programs of several tables as one family for q."""
+    return of_programs(evidence.with_q(pd.concat(list(tables), ignore_index=True), statistic, statistic), statistic)
 
 
 def passing(table: pd.DataFrame, conditions: Sequence[tuple[str, str, Any]]) -> np.ndarray:

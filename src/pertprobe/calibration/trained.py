@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pertprobe.calibration.asking import family, passing, question
+from pertprobe.calibration.asking import Case, family, passing
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.world import CONTEXTS, SOURCE, World, inputs_of, subject_of, world
+from pertprobe.calibration.world import COLUMNS, CONTEXTS, World, world
 from pertprobe.cards import own_split, perturbation_table
 from pertprobe.probes.base import members
 from pertprobe.probes.declaration import all_declared, declared
@@ -56,34 +56,25 @@ def trained(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
         here = {context: set(seen.index[seen == "here"]) for context, (_, seen) in models.items()}
         rows = []
         for probe in probes:
-            tables = [_table(probe, made, name, *models[name], sae, sizes, seed) for name in CONTEXTS]
+            case = Case(declared(probe), made, sizes["permutations"], seed)
+            tables = [_table(case, name, *models[name], sae) for name in CONTEXTS]
             rows += _shares(probe, made, here, family(tables, declared(probe).primary), seed)
         return frame(rows)
 
 
 def _trained(made: World, context: str, sizes: Mapping[str, Any], seed: int) -> tuple[Any, pd.Series]:
     """Return a few-shot model, and which perturbations it has seen."""
-    folder = Path(made.path).parent / context
-    columns = {
-        key: SOURCE[key] for key in ("context_column", "perturbation_column", "batch_column", "control", "space")
-    }
-    result = train(
-        made.path, output=folder, context=context, regime="fewshot", seed=seed, steps=sizes["steps"], **columns
-    )
+    folder, how = Path(made.path).parent / context, {"context": context, "regime": "fewshot", "seed": seed}
+    result = train(made.path, output=folder, steps=sizes["steps"], **how, **COLUMNS)
     return result.model, perturbation_table(result.model, own_split(folder), context).seen
 
 
-def _table(
-    probe: str, made: World, context: str, model: Any, seen: pd.Series, sae: Any, sizes: Mapping[str, Any], seed: int
-) -> pd.DataFrame:  # fmt: skip
+def _table(case: Case, context: str, model: Any, seen: pd.Series, sae: Any) -> pd.DataFrame:
     """Return the evidence of a probe on one model."""
-    inputs = inputs_of(probe, made, context, model, seed, settings={}, sae=sae, programs=made.programs)
-    subject = subject_of(probe, inputs, redrawn=COPIES, seed=seed)
+    inputs = case.inputs(context, model, sae=sae, programs=case.made.programs)
+    subject = case.subject(inputs, redrawn=COPIES, seed=case.seed)
     subject = replace(subject, seen=seen.reindex(subject.strength.index, fill_value="here"))
-    asked = question(
-        probe, made, inputs, [subject], made.programs, sizes["permutations"], panels={}, settings={}, seed=seed
-    )
-    return run_test(probe, Asked(asked))
+    return run_test(case.probe.name, Asked(case.question(inputs, [subject], case.made.programs, case.made.panels)))
 
 
 def _shares(

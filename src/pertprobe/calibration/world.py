@@ -3,35 +3,25 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import xarray as xr
 
 from pertprobe.cards import context_source
 from pertprobe.cells import CellSets, read_cells
-from pertprobe.measuring import measure_shard
 from pertprobe.observed import observe
-from pertprobe.probes import delta_y
-from pertprobe.probes.base import MeasureInputs, Subject
-from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.programs import Programs
-from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator, seed_of
 from pertprobe.simulate import CONTROL, Simulation, simulate, write_simulation
 
 CONTEXTS = ("line_a", "line_b")
-SOURCE = {
-    "context_column": "cell_line",
-    "perturbation_column": "gene",
-    "batch_column": "batch",
-    "control": CONTROL,
+COLUMNS = {
+    "context_column": "cell_line", "perturbation_column": "gene", "batch_column": "batch", "control": CONTROL,
     "space": "X_hvg",
-    "genes": "var",
-    "normalisation": "log1p",
-}
+}  # fmt: skip
+SOURCE = {**COLUMNS, "genes": "var", "normalisation": "log1p"}
 """Where simulated cells are found, as a config says it."""
 SETS = {"set_size": 32, "n_sets": 4}
 
@@ -87,31 +77,6 @@ def world(sizes: Mapping[str, Any], seed: int) -> Iterator[World]:
         yield World(path, simulation, cells)
 
 
-def settings_of(declaration: Declaration, made: World) -> dict[str, Any]:
-    """Return the default settings of a probe, its files those of the simulation."""
-    files = (
-        {declaration.files: {"truth": str(made.path.parent / f"{declaration.files}.tsv")}} if declaration.files else {}
-    )
-    return declaration.default_settings | files
-
-
-def inputs_of(
-    probe: str, made: World, context: str, model: Any, seed: int, *, settings: Mapping[str, Any], **more: Any
-) -> MeasureInputs:
-    """Return what a model of the world is measured with by a probe in one context; `more` replaces what it holds."""
-    declaration = declared(declared(probe).measurement)
-    given = {"panels": made.panels, "contexts": tuple(made.cells.values()), "seed": seed, **more}
-    wanted = declaration.default_settings | settings
-    return MeasureInputs(model, made.cells[context].for_genes(model.genes), wanted, **given)
-
-
-def subject_of(probe: str, inputs: MeasureInputs, observed: xr.Dataset | None = None, **copies: Any) -> Subject:
-    """Measure a model, with untrained copies where `copies` asks for them, as a test is given it."""
-    found = measure_shard(declared(probe).measurement, inputs, 0, 1, **copies)
-    strength = delta_y.strength(measure_shard("delta_y", replace(inputs, role=SUBJECT, settings={}), 0, 1))
-    return Subject(found, strength, pd.Series("here", strength.index), observed)
-
-
 def random_programs(made: World, seed: int, *what: str) -> Programs:
     """Return random sets of perturbations, as many and as large as the planted programs; `what` names the draw."""
     draws = {name: generator(seed, "calibration", "random", *what, name) for name in made.programs}
@@ -130,18 +95,9 @@ def models_of(made: World, context: str, d: float, seed: int, set_term: float = 
 
     cells = [each.values.reshape(-1, len(made.genes)) for each in made.cells.values()]
     expressed = frozenset.intersection(*(expressed_genes(values, made.genes) for values in cells))
-    return planted_models(
-        genes=made.genes,
-        perturbations=made.perturbations,
-        control=CONTROL,
-        cells=made.cells[context],
-        programs=made.programs,
-        panels=made.panels,
-        expressed=expressed,
-        d=d,
-        seed=seed,
-        set_term=set_term,
-    )
+    names = {"genes": made.genes, "perturbations": made.perturbations, "control": CONTROL}
+    asked = {"cells": made.cells[context], "programs": made.programs, "panels": made.panels, "expressed": expressed}
+    return planted_models(**names, **asked, d=d, seed=seed, set_term=set_term)
 
 
 def fresh(made: World, name: str, hidden: int, seed: int) -> Any:
@@ -159,14 +115,8 @@ def fresh(made: World, name: str, hidden: int, seed: int) -> Any:
         hidden_dim=hidden, cell_set_len=32, n_encoder_layers=1, n_decoder_layers=1, n_layers=2, n_heads=hidden // 16,
         n_kv_heads=hidden // 16, head_dim=16, intermediate_dim=5 * hidden // 2,
     )  # fmt: skip
+    parameters, card = initial_parameters(architecture, seed_of(seed, "untrained", name)), {"causal": False}
     return StateModel(
-        architecture,
-        initial_parameters(architecture, seed_of(seed, "untrained", name)),
-        genes=genes,
-        output_genes=genes,
-        perturbations=names,
-        perturbation_features=torch.eye(len(names)),
-        control=CONTROL,
-        batches=batches,
-        card={"causal": False, "cell_types": CONTEXTS},
-    )
+        architecture, parameters, genes=genes, output_genes=genes, perturbations=names, batches=batches,
+        perturbation_features=torch.eye(len(names)), control=CONTROL, card={**card, "cell_types": CONTEXTS},
+    )  # fmt: skip
