@@ -54,7 +54,8 @@ class Case:
         return Subject(found, strength, pd.Series("here", strength.index), observed)
 
     def question(
-        self, inputs: MeasureInputs, sides: Sequence[Subject], programs: Programs, panels: Mapping[str, Any], **more: Any
+        self, inputs: MeasureInputs, sides: Sequence[Subject], programs: Programs, panels: Mapping[str, Any],
+        **more: Any,
     ) -> TestInputs:  # fmt: skip
         """Return what the probe is asked of a measured model, or of two; `more` is what else the inputs hold."""
         probe, (mine, *others), context = self.probe, sides, inputs.cells.context

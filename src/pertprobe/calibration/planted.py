@@ -17,6 +17,7 @@ from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
+from pertprobe.statistics.null_worlds import SPREAD
 from pertprobe.verdict import of_planted
 
 FIGURE = "planted models"
@@ -36,7 +37,11 @@ class Planted:
         """The measured model."""
         observed = self.case.made.observed(self.inputs.cells.context) if self.observed else None
         found = self.case.subject(self.inputs, observed)
-        return replace(found, measurement=itself(found.measurement))
+        strength = found.strength
+        if self.case.probe.calibration["planted"]["apart"]:
+            rng = generator(self.case.seed, "calibration", "strength", self.case.probe.name)
+            strength = pd.Series(rng.lognormal(0, SPREAD, len(strength)), strength.index)
+        return replace(found, measurement=itself(found.measurement), strength=strength)
 
     def under(self, perturbation: str) -> "Planted":
         """Return the same model, measured under a perturbation."""
