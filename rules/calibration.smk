@@ -67,8 +67,7 @@ rule calibration_page:
         "../envs/pertprobe.yaml"
     params:
         code=lambda wildcards: code(
-            "calibration.page:write_calibration_page",
-            "calibration.figures",
+            "calibration.page",
             "figures:write_figure",
             "report/calibration.html.j2",
             "report/style.css",

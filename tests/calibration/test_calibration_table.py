@@ -7,7 +7,7 @@ from calibration_sizes import ROOT, sizes
 from scipy.stats import binom
 
 from pertprobe.calibration import nulls, parts, table
-from pertprobe.calibration.table import at_least, at_most, binomial_bound, entry, false_positive_bar, gathered, share
+from pertprobe.calibration.table import at_least, at_most, binomial_bound, entry, gathered, nominal, share
 from pertprobe.digest import code
 from pertprobe.probes.declaration import declared, probe_names
 
@@ -33,8 +33,8 @@ def test_what_must_be_found_is_asked_in_full_of_many_rows_and_less_chance_of_few
 
 
 def test_bars_of_false_positives_are_those_of_the_specification():
-    assert [false_positive_bar(n) for n in (10_000, 20_000, 1_000, 5_000)] == [0.058, 0.058, 0.072, 0.072]
-    assert false_positive_bar(200) == at_most(200, 0.05)
+    assert [nominal(n) for n in (10_000, 20_000, 1_000, 5_000)] == [0.058, 0.058, 0.072, 0.072]
+    assert nominal(200) == at_most(200, 0.05)
 
 
 def test_a_row_holds_where_its_value_keeps_its_bound_and_a_missing_value_keeps_none():

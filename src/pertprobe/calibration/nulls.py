@@ -11,16 +11,7 @@ from numpy.random import Generator
 from scipy.stats import kstest
 
 from pertprobe.calibration.asking import Row, answers_of
-from pertprobe.calibration.table import (
-    FALSE_POSITIVES,
-    POWER,
-    PUBLISHED,
-    at_least,
-    at_most,
-    entry,
-    false_positive_bar,
-    frame,
-)
+from pertprobe.calibration.table import FALSE_POSITIVES, POWER, PUBLISHED, at_least, at_most, entry, frame, nominal
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Drawing, TestInputs, World
 from pertprobe.probes.declaration import Declaration, declared
@@ -81,11 +72,14 @@ def _drawn(
     declaration: Declaration, world: Mapping[str, Any], sizes: Sizes, rng: Generator, folder: Path
 ) -> dict[tuple[str, int], list[Draw]]:
     """Return (statistic, members; 0 = all units) -> what is said in each world, every one drawn anew."""
-    number = {name: sizes[_size(declaration, name)] for name in (*world["exact"], *world["bounded"])}
+    slow = declaration.calibration["slow"]
+    number = {each: sizes["draws_slow" if each in slow else "draws"] for each in (*world["exact"], *world["bounded"])}
     found: dict[tuple[str, int], list[Draw]] = {}
     for i in range(max(number.values())):
         drawn = load_probe(declaration.name).null_world(Drawing(rng, world["units"], world["kind"], folder=folder))
-        programs = {str(n): _members(rng, n, drawn.confounder, world["confounded"]) for n in MEMBERS}
+        programs = {
+            str(n): _members(rng, n, drawn.confounder, world["confounded"]) for n in MEMBERS if 2 * n <= world["units"]
+        }
         inputs = _inputs(declaration, drawn, programs, sizes["permutations"], rng)
         asked = [name for name, draws in number.items() if i < draws]
         for row in answers_of(inputs, asked, published=i < sizes["published"]):
@@ -94,13 +88,8 @@ def _drawn(
     return {(name, 0): [] for name in number.keys() - {name for name, _ in found}} | found
 
 
-def _size(declaration: Declaration, statistic: str) -> str:
-    return "draws_slow" if statistic in declaration.calibration["slow"] else "draws"
-
-
 def _members(rng: Generator, n: int, confounder: pd.Series, confounded: bool) -> list[str]:
-    """Draw a program of n units, or of all but half where it would be more: uniformly, or by the confounder."""
-    n = min(n, len(confounder) // 2)
+    """Draw a program of n units: uniformly, or by the confounder."""
     places = by_strength(rng, n, confounder.to_numpy()) if confounded else uniform(rng, n, len(confounder))
     return confounder.index[places].tolist()
 
@@ -143,7 +132,7 @@ def _cell(probe: str, setting: str, draws: Sequence[Draw], *, exact: bool, publi
     """
     used, spread, said = (values[~np.isnan(values)] for values in np.array(draws).reshape(-1, 3).T)
     n = used.size
-    value, bound = _share(used < ALPHA), false_positive_bar(n or len(draws) or 1)
+    value, bound = _share(used < ALPHA), nominal(n or len(draws) or 1)
     yield entry(FALSE_POSITIVES, probe, setting, value, n, sense="at most", bound=bound, level=ALPHA)
     if said.size and published:
         yield _published_entry(probe, setting, said, published)

@@ -43,7 +43,7 @@ def at_least(n: int, rate: float, large: int = LARGE) -> float:
     return rate if n >= large or not n else float(binom.ppf(1 - CONFIDENCE, n, rate)) / n
 
 
-def false_positive_bar(n: int) -> float:
+def nominal(n: int) -> float:
     """Return the largest share of false positives at 0.05 among `n` draws; with few, the binomial bound."""
     reached = [draws for draws in BARS if n >= draws]
     return BARS[max(reached)] if reached else at_most(n, 0.05)
