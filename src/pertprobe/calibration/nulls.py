@@ -1,4 +1,7 @@
-"""False positives and power: a probe's own questions, put to measurements of which is known what they hold."""
+"""False positives and power: a probe's own questions, put to measurements of which is known what they hold.
+
+And whether the interval of the disattenuated correlation holds the truth, which belongs to no probe.
+"""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,13 +13,14 @@ import pandas as pd
 from numpy.random import Generator
 from scipy.stats import kstest
 
-from pertprobe.calibration.asking import Row, answers_of
 from pertprobe.calibration.table import FALSE_POSITIVES, POWER, PUBLISHED, at_least, at_most, entry, frame, nominal
+from pertprobe.calibration.world import Row, answers_of
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Drawing, TestInputs, World
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator
+from pertprobe.statistics.ceiling import Ceiling, feature_weights, noise_ceiling
 from pertprobe.statistics.null_worlds import by_strength, uniform
 from pertprobe.verdict import OPERATORS
 
@@ -34,6 +38,13 @@ LEVELS = (0.01, 0.05, 0.1)
 NOT_UNIFORM = 0.001
 """Smallest Kolmogorov-Smirnov p of randomised p values."""
 SUPER, RANDOMISED = "reported p, super-uniform", "randomised p, Kolmogorov-Smirnov"
+
+CEILING = "interval of the disattenuated correlation"
+SETS, OUTPUTS = 4, 200
+NOISE = 1.0
+"""Noise of one set's profile beside the true one: reliability 0.5."""
+COVERS, IN_FULL = 0.93, 1000
+"""Share of this many cases."""
 
 Sizes = Mapping[str, Any]
 
@@ -74,12 +85,11 @@ def _drawn(
     """Return (statistic, members; 0 = all units) -> what is said in each world, every one drawn anew."""
     slow = declaration.calibration["slow"]
     number = {each: sizes["draws_slow" if each in slow else "draws"] for each in (*world["exact"], *world["bounded"])}
+    members = [n for n in MEMBERS if 2 * n <= world["units"]]
     found: dict[tuple[str, int], list[Draw]] = {}
     for i in range(max(number.values())):
         drawn = load_probe(declaration.name).null_world(Drawing(rng, world["units"], world["kind"], folder=folder))
-        programs = {
-            str(n): _members(rng, n, drawn.confounder, world["confounded"]) for n in MEMBERS if 2 * n <= world["units"]
-        }
+        programs = {str(n): _members(rng, n, drawn.confounder, world["confounded"]) for n in members}
         inputs = _inputs(declaration, drawn, programs, sizes["permutations"], rng)
         asked = [name for name, draws in number.items() if i < draws]
         for row in answers_of(inputs, asked, published=i < sizes["published"]):
@@ -182,3 +192,25 @@ def _planted_p(declaration: Declaration, drawing: Drawing, members: int, sizes: 
     inputs = _inputs(declaration, world, program, sizes["permutations"], drawing.rng)
     rows = [row for row in answers_of(inputs, [declaration.primary]) if row["program"]]
     return rows[0][rows[0]["p_used"]] if rows and rows[0]["evaluable"] else np.nan
+
+
+def ceiling(sizes: Sizes, seed: int) -> pd.DataFrame:
+    """Return in how many cases the interval covers a true correlation of 0 and of 0.8."""
+    rows = []
+    for truth in (0.0, 0.8):
+        rng = generator(seed, "calibration", "ceiling", truth)
+        found = [case(rng, truth, sizes["bootstrap"]) for _ in range(sizes["cases"])]
+        covers = np.array([each.low <= truth <= each.high for each in found])
+        mean = np.mean([each.disattenuated for each in found])
+        note = f"{SETS} cell sets a side, {OUTPUTS} genes, reliability of one set 0.5; mean estimate {mean:.3f}"
+        bar = {"sense": "at least", "bound": at_least(len(covers), COVERS, IN_FULL), "level": COVERS}
+        rows.append(entry(CEILING, "noise ceiling", f"true r {truth:g}", covers.mean(), len(covers), note=note, **bar))
+    return frame(rows)
+
+
+def case(rng: Generator, truth: float, bootstrap: int) -> Ceiling:
+    """Draw two true profiles with this correlation over genes, cell sets with noise of their own, and their ceiling."""
+    first, second = rng.normal(size=(2, OUTPUTS))
+    other = truth * first + np.sqrt(1 - truth**2) * second
+    sides = [profile + NOISE * rng.normal(size=(SETS, OUTPUTS)) for profile in (first, other)]
+    return noise_ceiling(*sides, feature_weights(OUTPUTS, bootstrap, rng))

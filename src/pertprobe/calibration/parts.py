@@ -36,7 +36,7 @@ KINDS = {
     "power": Part("nulls", "power", declared="power"),
     "speed": Part("speed", "speed"),
     "trained": Part("trained", "trained", by_seed=True),
-    "ceiling": Part("coverage", "ceiling"),
+    "ceiling": Part("nulls", "ceiling"),
 }
 """Kind -> part; a part of one probe is called kind_probe."""
 ALONE = ("speed",)
@@ -47,13 +47,11 @@ FUNCTIONS = ("units", "measure", "plant", "questions", "null_world", "known")
 
 def parts() -> list[str]:
     """Return the names of all parts, those that take longest first."""
-    alone = [kind for kind, part in KINDS.items() if not part.declared]
-    every = all_declared().items()
-    of_probes = [
-        f"{kind}_{name}" for kind, part in KINDS.items() if part.declared
-        for name, probe in every if part.declared in probe.calibration and probe.calibration[part.declared] != {}
-    ]  # fmt: skip
-    return [*alone, *of_probes]
+    found = [kind for kind, part in KINDS.items() if not part.declared]
+    for kind, part in KINDS.items():
+        having = [name for name, probe in all_declared().items() if probe.calibration.get(part.declared)]
+        found += [f"{kind}_{name}" for name in having]
+    return found
 
 
 def names(sizes: Sizes) -> list[str]:

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pertprobe.calibration.asking import BARS, Case, Row, answers_of, compared, family, passing
+from pertprobe import evidence
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.world import CONTEXTS, models_of, random_programs, world
+from pertprobe.calibration.world import BARS, CONTEXTS, FOUND, Case, Row, World, answers_of, family, passing, world
+from pertprobe.controls import with_controls
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, itself
-from pertprobe.probes.declaration import declared
+from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
+from pertprobe.simulate import CONTROL
 from pertprobe.statistics.null_worlds import SPREAD
 from pertprobe.verdict import of_planted
 
@@ -79,13 +81,12 @@ def _models(case: Case, context: str, d: float) -> dict[str, Planted]:
     models = plant(inputs.limited_to(measurement), models) if plant else models
     programs = case.made.programs | random_programs(case.made, case.seed, case.probe.name)
     observed = any(asked["exceeding"] for asked in section["asked"].values())
-    whole = section["known"]  # which a control's measurement does not hold
+    whole = section["known"]  # which the measurement of a control does not hold
+    roles = {kind: SUBJECT if whole else kind for kind in models}
     return {
-        kind: Planted(
-            case, replace(inputs, model=model, role=SUBJECT if whole else kind, programs=programs), observed
-        )
+        kind: Planted(case, replace(inputs, model=model, role=roles[kind], programs=programs), observed)
         for kind, model in models.items()
-    }  # fmt: skip
+    }
 
 
 def _rows(
@@ -97,16 +98,23 @@ def _rows(
     for statistic, close in case.probe.calibration["planted"]["known"].items():
         right = [near for pair in zip(models, inputs, strict=True) for near in _right(*pair, statistic, close)]
         setting = f"{words[0]}, {statistic} within {close:g}{words[1]}"
-        yield share(*about, setting, right, seed=case.seed, **BARS["find"])
+        yield share(*about, setting, right, seed=case.seed, **FOUND)
 
 
 def _passed(case: Case, inputs: Sequence[TestInputs], asked: Mapping[str, Any]) -> np.ndarray:
     """Return which programs pass, of all that are one family those that are asked for."""
-    table = family([compared(case.probe, each) for each in inputs], case.probe.compared_in)
+    table = family([_compared(case.probe, each) for each in inputs], case.probe.compared_in)
     more = [(column, "==", True) for column in asked["exceeding"]]
     passed = passing(table, [*of_planted(case.probe.thresholds), *more])
     first = (table.program == next(iter(case.made.programs))).to_numpy()
     return {"first": passed[first], "others": passed[~first]}.get(asked["programs"], passed)
+
+
+def _compared(probe: Declaration, inputs: TestInputs) -> pd.DataFrame:
+    """Return the rows of the statistic that planted models are compared in, co-expression beside it."""
+    published = any(column.endswith("_published") for column, *_ in probe.thresholds)
+    rows = evidence.frame(answers_of(inputs, [probe.compared_in], published=published))
+    return with_controls(rows, probe.compared_in, probe.compared_in, probe.common_scale)
 
 
 def _pairs(models: Sequence[Planted], asked: Mapping[str, Any]) -> list[tuple[Planted, Subject | None]]:
@@ -135,11 +143,8 @@ def _questions(model: Planted, other: Subject | None, which: str) -> Iterator[Te
     case, strongest = model.case, model.case.probe.calibration["planted"]["under"]
     programs = _programs(case, which)
     for some in [{name: programs[name]} for name in programs] if strongest else [programs]:
-        if strongest:
-            members = case.made.programs[next(iter(some))]
-            mine = model.under(max(members, key=model.subject.strength.__getitem__))
-        else:
-            mine = model
+        members = case.made.programs[next(iter(some))] if strongest else ()
+        mine = model.under(max(members, key=model.subject.strength.__getitem__)) if strongest else model
         panels = {name: panel for name, panel in case.made.panels.items() if panel["program"] in some}
         yield case.question(mine.inputs, [mine.subject, *([other] if other else [])], Programs(some), panels)
 
@@ -158,3 +163,24 @@ def _right(model: Planted, inputs: TestInputs, statistic: str, close: float) -> 
     known = load_probe(model.case.probe.name).known(model.inputs)[statistic]
     found = {row["panel"] or row["program"]: row["estimate"] for row in answers_of(inputs, [statistic])}
     yield from (abs(found[name] - value) < close for name, value in known.items())
+
+
+def random_programs(made: World, seed: int, *what: str) -> Programs:
+    """Return random sets of perturbations, as many and as large as the planted programs; `what` names the draw."""
+    found = {}
+    for name, listed in made.programs.items():
+        rng = generator(seed, "calibration", "random", *what, name)
+        found[f"random_{name}"] = rng.choice(made.perturbations, len(listed), replace=False).tolist()
+    return Programs(found)
+
+
+def models_of(made: World, context: str, d: float, seed: int, set_term: float = 0.0) -> dict[str, Any]:
+    """Return the planted models of one context; genes without a role are drawn alike for both."""
+    from pertprobe.models.planted import planted_models  # torch, which null worlds do without
+    from pertprobe.models.planting import expressed_genes
+
+    cells = [each.values.reshape(-1, len(made.genes)) for each in made.cells.values()]
+    expressed = frozenset.intersection(*(expressed_genes(values, made.genes) for values in cells))
+    names = {"genes": made.genes, "perturbations": made.perturbations, "control": CONTROL}
+    asked = {"cells": made.cells[context], "programs": made.programs, "panels": made.panels, "expressed": expressed}
+    return planted_models(**names, **asked, d=d, seed=seed, set_term=set_term)

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pertprobe.calibration.asking import Case, family, passing
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.world import COLUMNS, CONTEXTS, World, world
+from pertprobe.calibration.world import COLUMNS, CONTEXTS, FOUND, NOMINAL, Case, Row, World, family, passing, world
 from pertprobe.cards import own_split, perturbation_table
 from pertprobe.probes.base import members
-from pertprobe.probes.declaration import all_declared, declared
+from pertprobe.probes.declaration import all_declared
 from pertprobe.sae import train_sae
 from pertprobe.sae.pool import pooled_activations, sae_seed
 from pertprobe.seeding import generator
@@ -30,8 +29,8 @@ COPIES = 5
 PERMUTATIONS = 1999
 """Of the noise-free responses."""
 BARS = {
-    "planted": {"sense": "at least", "level": 0.95},
-    "decoys": {"sense": "at most", "level": 0.05},
+    "planted": FOUND,
+    "decoys": NOMINAL,
     "planted, members not trained here": {"note": "no bound: where they were trained the program is not coherent"},
     "decoys whose noise-free responses are alike": {"note": "no bound: p < 0.05 in the truth itself, so no null"},
     "planted in the other context": {"note": "no bound: State's perturbation code knows no context"},
@@ -47,7 +46,7 @@ def trained(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
     As the demo does it: one SAE for both models, five untrained copies of each kind, the default thresholds, one family
     of q over both models and all programs. Of the probes that declare it.
     """
-    probes = [name for name, probe in all_declared().items() if probe.calibration["trained"]]
+    probes = [probe for probe in all_declared().values() if probe.calibration["trained"]]
     with world(sizes["simulate"], seed) as made:
         models = {context: _trained(made, context, sizes, seed) for context in CONTEXTS}
         pool = [(name, model, made.cells[name].for_genes(model.genes)) for name, (model, _) in models.items()]
@@ -56,9 +55,9 @@ def trained(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
         here = {context: set(seen.index[seen == "here"]) for context, (_, seen) in models.items()}
         rows = []
         for probe in probes:
-            case = Case(declared(probe), made, sizes["permutations"], seed)
+            case = Case(probe, made, sizes["permutations"], seed)
             tables = [_table(case, name, *models[name], sae) for name in CONTEXTS]
-            rows += _shares(probe, made, here, family(tables, declared(probe).primary), seed)
+            rows += _shares(case, here, family(tables, case.probe.primary))
         return frame(rows)
 
 
@@ -77,14 +76,13 @@ def _table(case: Case, context: str, model: Any, seen: pd.Series, sae: Any) -> p
     return run_test(case.probe.name, Asked(case.question(inputs, [subject], case.made.programs, case.made.panels)))
 
 
-def _shares(
-    probe: str, made: World, here: Mapping[str, set[str]], table: pd.DataFrame, seed: int
-) -> Iterator[dict[str, Any]]:
+def _shares(case: Case, here: Mapping[str, set[str]], table: pd.DataFrame) -> Iterator[Row]:
+    made, seed = case.made, case.seed
     alike = _alike(made, seed)
     kinds = [_kind(made, row.program, row.context, here[row.context], alike) for row in table.itertuples()]
-    passed = pd.Series(passing(table, declared(probe).thresholds), index=pd.Index(kinds))
+    passed = pd.Series(passing(table, case.probe.thresholds), index=pd.Index(kinds))
     for kind, bar in BARS.items():
-        yield share(FIGURE, probe, kind, passed[passed.index == kind].to_numpy(), seed=seed, **bar)
+        yield share(FIGURE, case.probe.name, kind, passed[passed.index == kind].to_numpy(), seed=seed, **bar)
 
 
 def _kind(made: World, program: str, context: str, here: set[str], alike: set[str]) -> str:

@@ -1,20 +1,20 @@
 """Untrained weights scored as if they were the model: what passes through both nulls, strength and architecture?"""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pertprobe.calibration.asking import BARS, Case, Row, of_programs
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.world import CONTEXTS, World, fresh, world
+from pertprobe.calibration.world import BARS, CONTEXTS, NOMINAL, Case, Row, World, of_programs, world
 from pertprobe.evidence import used_p
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.programs import Programs
 from pertprobe.seeding import generator, seed_of
+from pertprobe.simulate import CONTROL
 from pertprobe.testing import Asked, run_test
 
 FIGURE = "untrained weights as the model"
@@ -27,14 +27,8 @@ LOWEST = 1e-3
 """Expression of a gene that no cell expresses, so that it can be drawn."""
 
 Sizes = Mapping[str, Any]
-
-
-class Measured(NamedTuple):
-    """Fresh weights that were measured with their copies: of one model, or of two."""
-
-    inputs: MeasureInputs
-    """Of the first."""
-    sides: list[Subject]
+Sides = list[tuple[MeasureInputs, Subject]]
+"""Fresh weights that were measured with their copies: of one model, or of two."""
 
 
 def untrained(probe: str, sizes: Sizes, seed: int) -> pd.DataFrame:
@@ -71,7 +65,7 @@ def _rows(case: Case, table: pd.DataFrame, words: str) -> Iterator[Row]:
     yield share(FIGURE, probe, f"{words}, both", low & largest, seed=seed, **note, **BARS[section["must"]])
     for statistic in section["nominal"]:
         low = used_p(_answered(table, statistic)).to_numpy() < ALPHA
-        yield share(FIGURE, f"{probe}, {statistic}", f"{words}, p < 0.05", low, seed=seed, **BARS["not find"])
+        yield share(FIGURE, f"{probe}, {statistic}", f"{words}, p < 0.05", low, seed=seed, **NOMINAL)
 
 
 def _answered(table: pd.DataFrame, statistic: str) -> pd.DataFrame:
@@ -79,7 +73,7 @@ def _answered(table: pd.DataFrame, statistic: str) -> pd.DataFrame:
     return rows[rows.evaluable]
 
 
-def _measured(case: Case, programs: Programs, panels: Mapping[str, Any], sizes: Sizes) -> Measured:
+def _measured(case: Case, programs: Programs, panels: Mapping[str, Any], sizes: Sizes) -> Sides:
     """Measure fresh weights with their copies; where two models are compared, those of the other too."""
     section, found = case.probe.calibration["untrained"], []
     contexts = {None: CONTEXTS[:1], "contexts": CONTEXTS, "regimes": CONTEXTS[:1] * 2}[section["against"]]
@@ -88,7 +82,7 @@ def _measured(case: Case, programs: Programs, panels: Mapping[str, Any], sizes: 
         sae = _autoencoder(case, context, model, sizes)
         inputs = case.inputs(context, model, panels=panels, programs=programs, **sae)
         found.append((inputs, case.subject(inputs, redrawn=COPIES, seed=seed_of(case.seed, "copies"))))
-    return Measured(found[0][0], [subject for _, subject in found])
+    return found
 
 
 def _autoencoder(case: Case, context: str, model: Any, sizes: Sizes) -> dict[str, Any]:
@@ -116,9 +110,9 @@ def _panels(made: World, sizes: Sizes) -> dict[str, dict[str, Any]]:
     return {f"random_{i}": {**genes[i % len(genes)], "program": f"random_{i}"} for i in range(sizes["programs"])}
 
 
-def _question(case: Case, found: Measured, programs: Programs, panels: Mapping[str, Any]) -> TestInputs:
+def _question(case: Case, found: Sides, programs: Programs, panels: Mapping[str, Any]) -> TestInputs:
     common = float(case.probe.calibration["untrained"]["common"])
-    return case.question(found.inputs, found.sides, programs, panels, shared_initialisation=common)
+    return case.question(found[0][0], [side for _, side in found], programs, panels, shared_initialisation=common)
 
 
 def _weights(asked: TestInputs) -> pd.Series:
@@ -133,3 +127,25 @@ def _weights(asked: TestInputs) -> pd.Series:
     names = next(each.names for each in questions if each.statistic == probe.primary)
     means = pd.Series(asked.cells.values.mean(axis=(0, 1), dtype=np.float64), asked.cells.genes)
     return means.reindex(names) + LOWEST
+
+
+def fresh(made: World, name: str, hidden: int, seed: int) -> Any:
+    """Return a small State model before its training, other weights for each name."""
+    import torch
+
+    from pertprobe.models.architecture import StateArchitecture
+    from pertprobe.models.initialise import initial_parameters
+    from pertprobe.models.state import StateModel
+
+    names, batches = [*made.perturbations, CONTROL], sorted(set(made.simulation.cells.obs["batch"]))
+    genes = made.genes
+    architecture = StateArchitecture(
+        input_dim=len(genes), output_dim=len(genes), pert_dim=len(names), batch_dim=len(batches), batch_encoder=True,
+        hidden_dim=hidden, cell_set_len=32, n_encoder_layers=1, n_decoder_layers=1, n_layers=2, n_heads=hidden // 16,
+        n_kv_heads=hidden // 16, head_dim=16, intermediate_dim=5 * hidden // 2,
+    )  # fmt: skip
+    parameters, card = initial_parameters(architecture, seed_of(seed, "untrained", name)), {"causal": False}
+    return StateModel(
+        architecture, parameters, genes=genes, output_genes=genes, perturbations=names, batches=batches,
+        perturbation_features=torch.eye(len(names)), control=CONTROL, card={**card, "cell_types": CONTEXTS},
+    )  # fmt: skip

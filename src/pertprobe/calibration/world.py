@@ -1,21 +1,34 @@
-"""Simulated cells of two contexts, ready to be probed; models planted in them, and models of fresh weights."""
+"""A probe in a simulated world: cells and models, what it measures, what it is asked, and how answers are judged."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
+from pertprobe import evidence
 from pertprobe.cards import context_source
 from pertprobe.cells import CellSets, read_cells
+from pertprobe.measuring import measure_shard
 from pertprobe.observed import observe
-from pertprobe.programs import Programs
-from pertprobe.seeding import generator, seed_of
+from pertprobe.probes import delta_y, load_probe
+from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
+from pertprobe.probes.declaration import Declaration, declared
+from pertprobe.probes.questions import Wanted
+from pertprobe.programs import Programs, read_panels
+from pertprobe.roles import SUBJECT
 from pertprobe.simulate import CONTROL, Simulation, simulate, write_simulation
+from pertprobe.verdict import PASS, judge
 
+Row = dict[str, Any]
+FOUND, NOMINAL = {"sense": "at least", "level": 0.95}, {"sense": "at most", "level": 0.05}
+BARS: dict[str | None, dict[str, Any]] = {"find": FOUND, "not find": NOMINAL, None: {}}
+"""What must come of a question -> the share of programs that may pass."""
 CONTEXTS = ("line_a", "line_b")
 COLUMNS = {
     "context_column": "cell_line", "perturbation_column": "gene", "batch_column": "batch", "control": CONTROL,
@@ -77,46 +90,77 @@ def world(sizes: Mapping[str, Any], seed: int) -> Iterator[World]:
         yield World(path, simulation, cells)
 
 
-def random_programs(made: World, seed: int, *what: str) -> Programs:
-    """Return random sets of perturbations, as many and as large as the planted programs; `what` names the draw."""
-    draws = {name: generator(seed, "calibration", "random", *what, name) for name in made.programs}
-    return Programs(
-        {
-            f"random_{name}": rng.choice(made.perturbations, len(made.programs[name]), replace=False).tolist()
-            for name, rng in draws.items()
-        }
-    )
+@dataclass(frozen=True)
+class Case:
+    """One probe in one simulated world."""
+
+    probe: Declaration
+    made: World
+    permutations: int
+    seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """In place of the default ones."""
+
+    def inputs(self, context: str, model: Any, **more: Any) -> MeasureInputs:
+        """Return what a model is measured with in one context; `more` replaces what else the inputs hold."""
+        wanted = declared(self.probe.measurement).default_settings | self.settings
+        cells, contexts = self.made.cells[context].for_genes(model.genes), tuple(self.made.cells.values())
+        given = {"panels": self.made.panels, "contexts": contexts, "seed": self.seed, **more}
+        return MeasureInputs(model, cells, wanted, **given)
+
+    def subject(self, inputs: MeasureInputs, observed: xr.Dataset | None = None, **copies: Any) -> Subject:
+        """Measure a model, with untrained copies where `copies` asks for them, as a test is given it."""
+        found = measure_shard(self.probe.measurement, inputs, 0, 1, **copies)
+        strength = delta_y.strength(measure_shard("delta_y", replace(inputs, role=SUBJECT, settings={}), 0, 1))
+        return Subject(found, strength, pd.Series("here", strength.index), observed)
+
+    def question(
+        self, inputs: MeasureInputs, sides: Sequence[Subject], programs: Programs, panels: Mapping[str, Any],
+        **more: Any,
+    ) -> TestInputs:  # fmt: skip
+        """Return what the probe is asked of a measured model, or of two; `more` is what else the inputs hold."""
+        probe, (mine, *others), context = self.probe, sides, inputs.cells.context
+        identity = {"probe": probe.name, "model": context, "reference": "other" if others else "", "context": context}
+        settings = probe.default_settings | self.settings
+        settings |= {probe.files: {"truth": str(self.made.path.parent / f"{probe.files}.tsv")}} if probe.files else {}
+        settings |= {"partners": []} if probe.partners else {}
+        settings |= {"pooled": [context, "other"]} if probe.pooled else {}
+        asked = read_panels(panels if probe.unit == "panel" else {}, programs, inputs.perturbations)
+        return TestInputs(
+            {**identity, "regime": "unknown"}, mine, others[0] if others else None, programs, asked, inputs.cells,
+            settings, comparison=probe.pairs[0] if others else "", permutations=self.permutations, bootstrap=99,
+            seed=self.seed, **more,
+        )  # fmt: skip
 
 
-def models_of(made: World, context: str, d: float, seed: int, set_term: float = 0.0) -> dict[str, Any]:
-    """Return the planted models of one context; genes without a role are drawn alike for both."""
-    from pertprobe.models.planted import planted_models  # torch, which null worlds do without
-    from pertprobe.models.planting import expressed_genes
+def answers_of(inputs: TestInputs, statistics: Collection[str], *, published: bool = False) -> list[Row]:
+    """Return the rows of these statistics, of the subject and of data beside it, with nothing but the test.
 
-    cells = [each.values.reshape(-1, len(made.genes)) for each in made.cells.values()]
-    expressed = frozenset.intersection(*(expressed_genes(values, made.genes) for values in cells))
-    names = {"genes": made.genes, "perturbations": made.perturbations, "control": CONTROL}
-    asked = {"cells": made.cells[context], "programs": made.programs, "panels": made.panels, "expressed": expressed}
-    return planted_models(**names, **asked, d=d, seed=seed, set_term=set_term)
+    `published`: and the published statistic.
+    """
+    wanted = Wanted(interval=False, published=published, ceiling=False)
+    probe = inputs.identity["probe"]
+    questions = load_probe(probe).questions(inputs.limited_to(declared(probe)))
+    asked = [each for each in questions if each.statistic in statistics and each.adjustment == "centred"]
+    return [row for each in asked for row in each.rows(inputs.as_role(each.role), wanted)]
 
 
-def fresh(made: World, name: str, hidden: int, seed: int) -> Any:
-    """Return a small State model before its training, other weights for each name."""
-    import torch
+def of_programs(table: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    """Return the model's own rows of a statistic that are about a program."""
+    mine = (table.role == SUBJECT) & (table.adjustment == "centred") & (table.program != "")
+    return table[mine & (table.statistic == statistic)]
 
-    from pertprobe.models.architecture import StateArchitecture
-    from pertprobe.models.initialise import initial_parameters
-    from pertprobe.models.state import StateModel
 
-    names, batches = [*made.perturbations, CONTROL], sorted(set(made.simulation.cells.obs["batch"]))
-    genes = made.genes
-    architecture = StateArchitecture(
-        input_dim=len(genes), output_dim=len(genes), pert_dim=len(names), batch_dim=len(batches), batch_encoder=True,
-        hidden_dim=hidden, cell_set_len=32, n_encoder_layers=1, n_decoder_layers=1, n_layers=2, n_heads=hidden // 16,
-        n_kv_heads=hidden // 16, head_dim=16, intermediate_dim=5 * hidden // 2,
-    )  # fmt: skip
-    parameters, card = initial_parameters(architecture, seed_of(seed, "untrained", name)), {"causal": False}
-    return StateModel(
-        architecture, parameters, genes=genes, output_genes=genes, perturbations=names, batches=batches,
-        perturbation_features=torch.eye(len(names)), control=CONTROL, card={**card, "cell_types": CONTEXTS},
-    )  # fmt: skip
+def family(tables: Iterable[pd.DataFrame], statistic: str) -> pd.DataFrame:
+    """Return the rows of programs of several tables as one family for q."""
+    return of_programs(evidence.with_q(pd.concat(list(tables), ignore_index=True), statistic, statistic), statistic)
+
+
+def passing(table: pd.DataFrame, conditions: Sequence[tuple[str, str, Any]]) -> np.ndarray:
+    """Return which rows pass under conditions [rows]; what could not be asked does not.
+
+    Without conditions the p that is used must be below 0.05.
+    """
+    if not conditions:
+        return (table.evaluable & (evidence.used_p(table) < 0.05)).to_numpy(dtype=bool)
+    return np.array([judge(row, conditions).verdict == PASS for row in table.to_dict("records")], dtype=bool)
