@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,6 @@ from pertprobe.cards import read_card, read_seen, universe
 from pertprobe.cells import CellSets
 from pertprobe.controls import cascade_statistic, pairs_of_copies, with_controls
 from pertprobe.measuring import COPIES_NOTE, NOT_EVALUABLE, read_measurement, read_subject
-from pertprobe.probes import load_probe
 from pertprobe.probes.base import Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
@@ -43,11 +41,11 @@ class Asked:
 
 def run_test(probe: str, asked: Asked) -> pd.DataFrame:
     """Return the evidence of one probe on one model or pair, with its controls beside it."""
-    module, declaration, inputs = load_probe(probe), declared(probe), asked.inputs
+    declaration, inputs = declared(probe), asked.inputs
     refused = _refusal(inputs)
     if refused:
         return evidence.frame(_remarked(_refused_rows(declaration, inputs, refused), asked, declaration))
-    rows = [*_answers(module, declaration, inputs), *_control_rows(module, declaration, asked)]
+    rows = [*ask(probe, inputs), *_control_rows(probe, asked)]
     table = with_controls(evidence.frame(rows), declaration.primary, declaration.compared_in, declaration.common_scale)
     return evidence.frame(_remarked(table.to_dict("records"), asked, declaration))
 
@@ -67,15 +65,7 @@ def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> 
         yield evidence.not_evaluable(inputs.identity, reason, **who)
 
 
-def _answers(module: ModuleType, declaration: Declaration, inputs: TestInputs) -> Iterator[dict[str, Any]]:
-    if hasattr(module, "questions"):
-        return ask(declaration.name, inputs)
-    if inputs.identity.get("role", SUBJECT) == SUBJECT:
-        return iter([*module.test(inputs), *module.references(inputs)])
-    return module.controlled(inputs)
-
-
-def _control_rows(module: ModuleType, declaration: Declaration, asked: Asked) -> Iterator[dict[str, Any]]:
+def _control_rows(probe: str, asked: Asked) -> Iterator[dict[str, Any]]:
     """Put the question to every copy of the model, and to the models planted beside it."""
     inputs = asked.inputs
     sides = [(inputs.subject.measurement, inputs.reference.measurement if inputs.reference else None)]
@@ -84,10 +74,12 @@ def _control_rows(module: ModuleType, declaration: Declaration, asked: Asked) ->
         for name, other in _variants(ours, theirs, inputs):
             role, copy = role_of(name)
             draws = inputs.permutations if role in PLANTED else min(inputs.permutations, COPY_PERMUTATIONS)
+            # What was observed stands beside the subject alone.
             reference = inputs.reference and replace(inputs.reference, measurement=theirs.sel(variant=other, drop=True))
-            subject = replace(inputs.subject, measurement=ours.sel(variant=name, drop=True))
+            reference = reference and replace(reference, observed=None)
+            subject = replace(inputs.subject, measurement=ours.sel(variant=name, drop=True), observed=None)
             question = replace(inputs.as_role(role, copy), subject=subject, reference=reference, permutations=draws)
-            for row in _answers(module, declaration, question):
+            for row in ask(probe, question):
                 yield {**row, "statistic": cascade_statistic(row["statistic"], name)}
 
 

@@ -140,6 +140,7 @@ def a_copy_is_asked_the_same_sets(probe: str, folder: Path) -> None:
         own, copy = (evidence.frame(ask(probe, each)) for each in (asked, asked.as_role("redrawn", 1)))
         own = own[own.statistic.isin(declared(probe).control_statistics) & (own.adjustment == "centred")]
         columns = [*KEYS, "n", "n_background", "estimate", "null_mean", "null_sd", "p", "p_stratified", "effect"]
+        own, copy = own[own.evaluable], copy[copy.evaluable]  # refusals are not put to copies
         expected = own[own.role == "subject"][columns].drop(columns="role").reset_index(drop=True)
         pd.testing.assert_frame_equal(copy[columns].drop(columns="role").reset_index(drop=True), expected)
         assert set(copy.role) <= {"redrawn"}

@@ -30,9 +30,9 @@ PANELS = {
               "perturbations": "program", "controls": "others"},
 }  # fmt: skip
 SMALL = {
-    "knockout": {"genes": "all"},
-    "knockout_linearity": {"genes": "all"},
-    "regulon_recovery": {"genes": "all"},
+    "knockout": {"genes": 20},
+    "knockout_linearity": {"genes": 20},
+    "regulon_recovery": {"genes": 20},
     "output_clustering": {"umap": False, "clusters": 4},
     "routing_coherence": {"sketch": 64, "clusters": 4, "perturbations": 12},
     "jacobian_divergence": {"sketch": 64},

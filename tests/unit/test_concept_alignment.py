@@ -201,12 +201,7 @@ def test_a_model_that_no_program_fits_says_so():
 
 @pytest.mark.parametrize("confounded", [False, True])
 def test_nothing_is_found_in_a_null_world(confounded):
-    assert max(found_in_worlds("concept_alignment", 60, confounded=confounded).values()) <= bound(60)
-
-
-def test_in_a_null_world_strength_must_be_held(monkeypatch):
-    monkeypatch.setattr(concept_alignment, "without_strength", lambda states, strength: states)
-    assert found_in_worlds("concept_alignment", 40, confounded=True)["ten"] > 2 * bound(40)
+    assert max(found_in_worlds("concept_alignment", 50, confounded=confounded).values()) <= bound(50)
 
 
 def test_what_is_planted_in_a_world_is_found():

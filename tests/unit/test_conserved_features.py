@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from nulls import BOUND, false_positives, found_planted, shuffled_strength
 from tiny import profiles, rows_of, subject, to_test
 
 from pertprobe import evidence
@@ -11,6 +12,7 @@ from pertprobe.figures import DrawInputs
 from pertprobe.probes import conserved_features
 from pertprobe.probes.base import Subject, TableInputs
 from pertprobe.probes.declaration import declared
+from pertprobe.probes.questions import ask
 from pertprobe.programs import Programs
 
 NAMES = [f"p{i:02d}" for i in range(40)]
@@ -49,7 +51,7 @@ def asking(variables=("activation",), never=(), sharing=0.9, settings=SETTINGS, 
 
 
 def asked(*args, **more):
-    return evidence.frame(conserved_features.test(asking(*args, **more)))
+    return evidence.frame(ask("conserved_features", asking(*args, **more)))
 
 
 def row_of(table, program, statistic="conservation", adjustment="centred"):
@@ -88,7 +90,7 @@ def test_components_and_hidden_states_are_asked_the_same_under_names_of_their_ow
 
 def test_copies_and_planted_models_are_asked_in_raw_states_alone():
     inputs = asking(variables=("activation", "hidden"), sharing=0.0)
-    rows = list(conserved_features.controlled(inputs))
+    rows = list(ask("conserved_features", inputs.as_role("redrawn")))
     assert {row["statistic"] for row in rows} == {"conservation_hidden", "conserved_hidden"}
     assert any(row["evaluable"] for row in rows)
 
@@ -109,11 +111,11 @@ def test_models_outside_the_pool_of_the_autoencoder_are_not_judged():
 
 def test_a_model_without_a_partner_says_so_and_other_comparisons_are_not_asked():
     alone = to_test("conserved_features", subject(measured(features()[0])), PROGRAMS, settings=SETTINGS)
-    assert {row["reason"] for row in conserved_features.test(alone)} == {conserved_features.NO_PARTNER}
+    assert {row["reason"] for row in ask("conserved_features", alone)} == {conserved_features.NO_PARTNER}
     paired = to_test("conserved_features", subject(measured(features()[0])), PROGRAMS,
                      settings={**SETTINGS, "partners": ["r"]})  # fmt: skip
     for inputs in (paired, asking(comparison="regimes")):
-        rows = (conserved_features.test(inputs), conserved_features.controlled(inputs))
+        rows = (ask("conserved_features", each) for each in (inputs, inputs.as_role("redrawn")))
         assert [list(each) for each in rows] == [[], []]
 
 
@@ -138,7 +140,8 @@ def test_references_are_the_responses_and_the_co_expression_of_both_contexts():
             for each, observed in zip((inputs.subject, inputs.reference), data, strict=True)]  # fmt: skip
     given = to_test("conserved_features", both[0], PROGRAMS, both[1], settings=SETTINGS, comparison="contexts",
                     permutations=999)  # fmt: skip
-    table = evidence.frame(conserved_features.references(given)).set_index(["role", "program"])
+    table = rows_of(evidence.frame(ask("conserved_features", given)), statistic="conservation", adjustment="centred")
+    table = table.set_index(["role", "program"])
     assert table.p["observed", "conserved"] < 0.01
     assert table.p["observed", "random"] > 0.05
     assert table.p_stratified["coexpression", "conserved"] > 0.01
@@ -182,7 +185,7 @@ def test_without_features_that_vary_or_a_measurement_there_is_no_row():
     assert all(table.empty for table in made.values())
     inputs = to_test("conserved_features", nothing["a"], PROGRAMS, nothing["b"], settings=SETTINGS,
                      comparison="contexts", shared_initialisation=0.9)  # fmt: skip
-    row = rows_of(evidence.frame(conserved_features.test(inputs)), statistic="conserved").iloc[0]
+    row = rows_of(evidence.frame(ask("conserved_features", inputs)), statistic="conserved").iloc[0]
     assert row.reason == "no feature varies in both models"
 
 
@@ -195,3 +198,17 @@ def test_the_figure_shows_features_and_programs_or_says_why_not():
     empty = {"features": pd.DataFrame(columns=conserved_features.FEATURES)}
     nothing = conserved_features.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, empty))
     assert "Nothing could be tested" in nothing.axes[0].texts[0].get_text()
+
+
+@pytest.mark.parametrize("confounded", [False, True])
+def test_nothing_is_found_where_contexts_agree_in_strength_alone(confounded):
+    assert max(false_positives("conserved_features", confounded=confounded).values()) <= BOUND
+
+
+def test_programs_by_strength_are_found_where_strength_is_not_held():
+    found = false_positives("conserved_features", confounded=True, change=shuffled_strength, worlds=100)
+    assert found[10] > 1.5 * BOUND
+
+
+def test_members_that_load_the_same_features_are_found_in_null_worlds():
+    assert found_planted("conserved_features", members=8, d=3) > 0.7

@@ -7,16 +7,29 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
-from pertprobe.probes.base import SHARED, Subject, TableInputs, TestInputs, by_set, each_program, members, stacked
+from pertprobe.probes.base import (
+    SHARED,
+    Drawing,
+    Subject,
+    TableInputs,
+    TestInputs,
+    World,
+    by_set,
+    members,
+    stacked,
+)
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.knockout_questions import coexpression_profiles
-from pertprobe.probes.representation import trained_profiles
-from pertprobe.roles import COEXPRESSION, OBSERVED
-from pertprobe.statistics.ceiling import mean_noise_ceiling
+from pertprobe.probes.questions import ONE_SET, Each, Question, Refused, Whole, per_set
+from pertprobe.probes.similarity_questions import trained_profiles
+from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
+from pertprobe.statistics import null_worlds
+from pertprobe.statistics.ceiling import Ceiling, mean_noise_ceiling
 from pertprobe.statistics.conserved import (
     Conserved,
     conservation,
     conserved_features,
+    feature_correlations,
     halves,
     ranked,
     standardised,
@@ -33,8 +46,6 @@ if TYPE_CHECKING:
 
     from pertprobe.figures import DrawInputs
 
-CONTROLLED = "conservation_hidden"
-"""The statistic in which re-drawn copies and planted models are compared with the model."""
 READINGS = {"": "activation", "_pca": "component", "_hidden": "hidden"}
 """End of a statistic's name -> the variable it is taken on."""
 NO_PARTNER = "no pair of pairs.contexts has this model: there is no other context to compare it with"
@@ -43,6 +54,7 @@ NAMING = ["program", "named_by", "scored_on", "score_naming", "score_held_out", 
 FEATURES = [*PAIRED, "feature", "r", "p", "conserved", "stable", *NAMING]
 SUMMARY = [*PAIRED, "features", "varying", "conserved", "by_chance", "p", "stable_conserved", "stable_others", "named"]
 Row = dict[str, Any]
+PRIMARY = "conservation"
 
 
 class Sides(NamedTuple):
@@ -65,43 +77,22 @@ class Sides(NamedTuple):
         return tuple(each.mean("set").values for each in self[:2])
 
 
-def test(inputs: TestInputs) -> Iterator[Row]:
+def questions(inputs: TestInputs) -> Iterator[Question]:
     """Does one half of a program load, in the other context, the features that the other half names in this one?
 
     Beside it: how many features follow the same perturbations in both. The same of principal components, the rival, and
-    of the raw layer.
+    of the raw layer, in which copies are compared: for them no SAE was trained.
     """
-    refusal = _refusal(inputs)
+    refusal, both = _refusal(inputs), (inputs.subject, inputs.reference)
+    if refusal:
+        yield Refused(statistic=PRIMARY, reason=refusal)
     if refusal is not None:
-        for program in inputs.programs if refusal else ():
-            yield evidence.not_evaluable(inputs.identity, refusal, statistic="conservation", program=program)
         return
-    apart = _apart(inputs)
     for end, variable in READINGS.items():
-        if all(variable in each.measurement for each in (inputs.subject, inputs.reference)):
-            sides = sides_of(inputs.subject, inputs.reference, variable)
-            yield from (_without_basis(row, apart) for row in _rows(inputs, sides, end))
-
-
-def controlled(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the rows on the raw layer: asked of re-drawn copies, for which no SAE was trained, and planted models."""
-    if _refusal(inputs) is None:
-        yield from _rows(inputs, sides_of(inputs.subject, inputs.reference, "hidden"), "_hidden")
-
-
-def references(inputs: TestInputs) -> Iterator[Row]:
-    """Yield the same of observed responses, and of what the knocked genes vary together with in control cells."""
-    if _refusal(inputs) is not None:
-        return
-    both = inputs.subject.observed, inputs.reference.observed
-    if any(each is None for each in both):
-        return
-    sides = sides_of(inputs.subject, inputs.reference, "hidden")
-    shifts = [each["delta_y"].astype(np.float64) for each in both]
-    yield from _reference_rows(inputs.as_role(OBSERVED), shifts, sides)
-    if all("correlation" in each for each in both):
-        profiles = [coexpression_profiles(each, sides.names) for each in both]
-        yield from _reference_rows(inputs.as_role(COEXPRESSION), profiles, sides)
+        if all(variable in each.measurement for each in both):
+            yield from _of_reading(inputs, sides_of(*both, variable), end)
+    if all(each.observed is not None for each in both):
+        yield from _baselines([each.observed for each in both], sides_of(*both, "hidden"))
 
 
 def _refusal(inputs: TestInputs) -> str | None:
@@ -116,19 +107,14 @@ def _refusal(inputs: TestInputs) -> str | None:
 
 
 def _apart(inputs: TestInputs) -> str:
-    """Say so where a feature need not mean the same in both models; empty where it does."""
-    if inputs.shared_initialisation > SHARED:
+    """Say so where a feature need not mean the same in both models; empty where it does, and of copies."""
+    if inputs.shared_initialisation > SHARED or inputs.identity.get("role", SUBJECT) != SUBJECT:
         return ""
     return (
         f"the models share no initialisation (matched minus mismatched cosine of their perturbation codes "
         f"{inputs.shared_initialisation:.2f}): a feature of their joint autoencoder need not mean the same in both; "
         f"consistency of sae_features compares such models"
     )
-
-
-def _without_basis(row: Row, apart: str) -> Row:
-    """Refuse a row of models whose features need not correspond; its numbers stay."""
-    return {**row, "evaluable": False, "reason": evidence.joined(apart, row["reason"])} if apart else row
 
 
 def sides_of(ours: Subject, theirs: Subject, variable: str) -> Sides:
@@ -140,66 +126,128 @@ def sides_of(ours: Subject, theirs: Subject, variable: str) -> Sides:
     return Sides(*kept, np.sqrt(strengths[0] * strengths[1]))
 
 
-def _rows(inputs: TestInputs, sides: Sides, end: str) -> Iterator[Row]:
-    """Yield the row of each program, centred and for features raw, and that of all features."""
-    for adjustment in ("centred", "raw") if not end else ("centred",):
-        x, y = (each if adjustment == "raw" else centred(each) for each in sides.means)
-        who = {"statistic": f"conservation{end}", "adjustment": adjustment}
-        yield from _program_rows(inputs, x, y, sides.names, sides.strength, who)
-    yield _conserved_row(inputs, sides, f"conserved{end}")
+def _of_reading(inputs: TestInputs, sides: Sides, end: str) -> Iterator[Question]:
+    """Yield the question of each program, centred and for features raw, and that of all features."""
+    means, how = sides.means, {"withheld": _apart(inputs)}
+    yield _conservation(sides, f"{PRIMARY}{end}", *map(centred, means), **how)
+    if not end:
+        yield _conservation(sides, PRIMARY, *means, adjustment="raw", **how)
+    yield _conserved(inputs, sides, f"conserved{end}", **how)
 
 
-def _program_rows(
-    inputs: TestInputs, x: np.ndarray, y: np.ndarray, names: np.ndarray, strength: np.ndarray, who: Row
-) -> Iterator[Row]:
-    """Yield one row per program of what half of it names in x [P, F] and the other half loads in y."""
-    for program, found, short in each_program(inputs, names, inputs.min_perturbations, "shared trained perturbations"):
-        row = {**who, "program": program, "n": len(found), "n_background": len(names)}
-        if short:
-            yield evidence.not_evaluable(inputs.identity, short, **row)
-            continue
-        test = conservation(x, y, found, strength, inputs.permutations, inputs.random("conservation", program))
-        low, high = jackknife(without_each(x, y, found, strength), 0.95) if len(found) > 2 else (np.nan, np.nan)
-        columns = evidence.tested(test, inputs.subject.held_out(names[found]))
-        yield evidence.row(inputs.identity, **row, **columns, ci_low=low, ci_high=high)
+def _conservation(sides: Sides, statistic: str, x: np.ndarray, y: np.ndarray, **more: Any) -> Each:
+    """Return whether half of a program names in x [P, F] what its other half loads in y."""
+
+    def interval(found: np.ndarray) -> tuple[float, float]:
+        """Leave out each member in turn."""
+        return jackknife(without_each(x, y, found, sides.strength), 0.95) if len(found) > 2 else (np.nan, np.nan)
+
+    return Each(
+        statistic=statistic,
+        names=sides.names,
+        called="shared trained perturbations",
+        draws=lambda program: (PRIMARY, program),
+        test=lambda _, found, m, random: conservation(x, y, found, sides.strength, m, random),
+        interval=interval,
+        **more,
+    )
 
 
-def _reference_rows(inputs: TestInputs, profiles: Sequence[xr.DataArray], sides: Sides) -> Iterator[Row]:
-    """Yield the row of each program in profiles [perturbation, gene] of the two contexts; observed ones by their own
-    strength.
+def _baselines(observed: Sequence[xr.Dataset], sides: Sides) -> Iterator[Each]:
+    """Yield the same of observed responses, and of what the knocked genes vary together with in control cells.
+
+    Observed responses are matched by their own strength, co-expression by the models'.
     """
-    names = sorted(set(sides.names) & set(profiles[0].perturbation.values) & set(profiles[1].perturbation.values))
-    genes = sorted(set(profiles[0].gene.values) & set(profiles[1].gene.values))
-    if len(names) > 2:
-        raw = [each.sel(perturbation=names, gene=genes).values for each in profiles]
-        own = np.sqrt(np.linalg.norm(raw[0], axis=1) * np.linalg.norm(raw[1], axis=1))
-        strength = own if inputs.identity["role"] == OBSERVED else sides.strength[np.isin(sides.names, names)]
-        yield from _program_rows(inputs, *map(centred, raw), np.array(names), strength, {"statistic": "conservation"})
+    kept, means = _on_common([each["delta_y"].astype(np.float64) for each in observed], sides)
+    own = np.sqrt(np.prod([np.linalg.norm(each, axis=1) for each in means], axis=0))
+    found = [(OBSERVED, kept._replace(strength=own), means)]
+    if all("correlation" in each for each in observed):
+        profiles = [coexpression_profiles(each, sides.names) for each in observed]
+        found.append((COEXPRESSION, *_on_common(profiles, sides)))
+    for role, each, values in found:
+        if len(each.names) > 2:
+            yield _conservation(each, PRIMARY, *map(centred, values), role=role)
 
 
-def _conserved_row(inputs: TestInputs, sides: Sides, statistic: str) -> Row:
-    """Return the share of features that follow the same perturbations in both models."""
-    n, bound = len(sides.names), inputs.settings["conserved"]
-    who = {"statistic": statistic, "program": "", "n": n, "n_background": n}
-    found = conserved_features(*sides.means, sides.strength, bound, inputs.permutations, inputs.random(statistic))
-    if found is None or n < 4:
-        short = f"{n} shared perturbations, 4 needed" if n < 4 else "no feature varies in both models"
-        return evidence.not_evaluable(inputs.identity, short, **who)
-    count = int((found.r[found.varying] > bound).sum())
-    constant = found.r.size - int(found.varying.sum())
-    notes = [f"{count} of {int(found.varying.sum())} features with r > {bound:g}, mean r {np.nanmean(found.r):.2f}",
-             f"{constant} constant ones left out" if constant else "", inputs.sharing]  # fmt: skip
-    ceiling, note = _ceiling(inputs, sides, found) if statistic == "conserved" else ({}, "")
-    columns = evidence.tested(found.test, *notes, note) | ceiling
-    return evidence.row(inputs.identity, **who, **columns, estimate_published=count)
+def _on_common(profiles: Sequence[xr.DataArray], sides: Sides) -> tuple[Sides, list[np.ndarray]]:
+    """Return the models and profiles [perturbation, gene] of both contexts on what all of them have."""
+    names, genes = (set(profiles[0][dim].values) & set(profiles[1][dim].values) for dim in ("perturbation", "gene"))
+    kept = np.isin(sides.names, list(names))
+    ours, theirs = (each.isel(perturbation=kept) for each in sides[:2])
+    values = [each.sel(perturbation=sides.names[kept], gene=sorted(genes)).values for each in profiles]
+    return Sides(ours, theirs, sides.strength[kept]), values
 
 
-def _ceiling(inputs: TestInputs, sides: Sides, found: Conserved) -> tuple[Row, str]:
-    """Return the noise ceiling of the mean r of the varying features, and its note."""
-    if min(each.sizes["set"] for each in sides[:2]) < 2:
-        return {}, "no noise ceiling: one cell set"
-    profiles = [each.values[..., found.varying].swapaxes(1, 2) for each in sides[:2]]
-    return evidence.ceilinged(mean_noise_ceiling(*profiles, inputs.bootstrap, inputs.random("ceiling"), "spearman"))
+def _conserved(inputs: TestInputs, sides: Sides, statistic: str, **more: Any) -> Whole:
+    """Return how large a share of features follows the same perturbations in both models; published: their number."""
+    means, bound = sides.means, inputs.settings["conserved"]
+    r = feature_correlations(*means)
+    varying = np.isfinite(r)
+    count, number = int((r[varying] > bound).sum()), int(varying.sum())
+    notes = [f"{count} of {number} features with r > {bound:g}, mean r {r[varying].mean():.2f}"] if number else []
+    notes += [f"{r.size - number} constant ones left out"] if number < r.size else []
+    ceiling = lambda random: _ceiling(inputs, sides, varying, random)  # noqa: E731
+    return Whole(
+        statistic=statistic,
+        names=sides.names,
+        short="" if number else "no feature varies in both models",
+        test=lambda m, random: conserved_features(*means, sides.strength, bound, m, random).test,
+        published=lambda: (count, np.nan),
+        ceiling=ceiling if statistic == "conserved" else None,
+        notes=notes,
+        shared_initialisation=True,
+        **more,
+    )
+
+
+def _ceiling(inputs: TestInputs, sides: Sides, varying: np.ndarray, random: np.random.Generator) -> Ceiling | str:
+    """Return the noise ceiling of the mean r of the varying features; why there is none with one set."""
+    if not per_set(*sides[:2]):
+        return ONE_SET
+    profiles = [each.values[..., varying].swapaxes(1, 2) for each in sides[:2]]
+    return mean_noise_ceiling(*profiles, inputs.bootstrap, random, "spearman")
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw sparse features of two contexts that agree in their shared direction and in strength alone.
+
+    The members that are scored load what the others name, by `d` sd of all others' cosines with it.
+    """
+    names, rng = [f"p{i:04d}" for i in range(draw.units)], draw.rng
+    width, number = null_worlds.WIDTH, null_worlds.FEATURES
+    size = rng.lognormal(0, null_worlds.SPREAD, draw.units)
+    basis = rng.normal(size=(null_worlds.NOISE + 1, width)) / np.sqrt(width)
+    codes = [
+        np.column_stack([rng.normal(size=(draw.units, null_worlds.NOISE)), null_worlds.SHARED * size]) @ basis
+        for _ in range(2)
+    ]
+    strengths = [pd.Series(np.linalg.norm(each, axis=1), names) for each in codes]
+    read = rng.normal(size=(width, number)) / np.sqrt(width)
+    values = [np.logaddexp(0, 4 * (each @ read / each.std() - 0.5)) / 4 for each in codes]  # a mean is never quite 0
+    strength = np.sqrt(strengths[0] * strengths[1])
+    if len(draw.members):
+        _load(*values, strength, draw)
+    dims, labels = ("set", "perturbation", "feature"), {"perturbation": names, "feature": np.arange(number)}
+    sides = [
+        Subject(xr.Dataset({"activation": (dims, each[None])}, labels), own, pd.Series("here", names))
+        for each, own in zip(values, strengths, strict=True)
+    ]
+    who = {"probe": "conserved_features", "model": "ours", "reference": "theirs", "context": "here", "regime": ""}
+    settings = {"conserved": declared("conserved_features").settings["conserved"]["default"], "partners": []}
+    pair = {"subject": sides[0], "reference": sides[1], "comparison": "contexts", "shared_initialisation": 1.0}
+    asked = {**pair, "identity": who, "settings": {**settings, "pooled": ["ours", "theirs"]}}
+    return World(strength, lambda _: asked)
+
+
+def _load(x: np.ndarray, y: np.ndarray, strength: pd.Series, draw: Drawing) -> None:
+    """Add to y [P, F] of the scored half of the members what the other half has in x."""
+    naming, scored = halves(np.array(draw.members), ranked(draw.units, strength))
+    lengths = [np.linalg.norm(centred(each), axis=1, keepdims=True) for each in (x, y)]
+    directions = [centred(each) / length for each, length in zip((x, y), lengths, strict=True)]
+    named = directions[0][naming].mean(axis=0)
+    named /= np.linalg.norm(named)
+    others = np.delete(directions[1] @ named, draw.members)
+    y[scored] += draw.d * others.std(ddof=1) * lengths[1][scored] * named
 
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:

@@ -414,8 +414,9 @@ class Described(Question):
         found = self.number(self.drawing(inputs, "interval", self.program))
         who = self.who(program=self.program, n=found.n, n_background=found.background)
         notes = [*self.notes, *found.notes]
-        if found.short:
-            yield evidence.not_evaluable(inputs.identity, evidence.joined(found.short, *notes), **who)
+        short = found.short or ("what it is made of does not vary" if np.isnan(found.estimate) else "")
+        if short:
+            yield evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
             return
         columns = {"estimate": found.estimate, "ci_low": found.low, "ci_high": found.high}
         yield self.row(inputs, who, {**columns, "reason": evidence.joined(*notes)})

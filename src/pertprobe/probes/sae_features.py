@@ -100,6 +100,8 @@ def _against_random_sets(raw: np.ndarray, found: np.ndarray, random: np.random.G
 def _agreement_against_strength(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray) -> float:
     """Return the published Spearman r of each perturbation's cross-model cosine with its effect strength."""
     cosine = matched_cosine(ours.values, theirs.values)
+    if np.ptp(cosine) == 0:
+        return np.nan
     return float(scipy.stats.spearmanr(cosine, inputs.subject.strength.reindex(ours.perturbation.values)).statistic)
 
 

@@ -34,6 +34,12 @@ class Conserved(NamedTuple):
         return np.isfinite(self.r)
 
 
+def feature_correlations(x: ArrayLike, y: ArrayLike) -> Floats:
+    """Return Spearman's r of each feature [F] of two models [P, F]; nan where it is constant in one."""
+    x, y = (_standardised_ranks(np.asarray(side, dtype=np.float64)) for side in (x, y))
+    return (x * y).sum(axis=0)
+
+
 def conserved_features(
     x: ArrayLike, y: ArrayLike, strength: ArrayLike | None, bound: float, m: int, rng: Generator
 ) -> Conserved | None:
