@@ -27,10 +27,10 @@ from published import (
 )
 from torch import Tensor
 
-from pertprobe.jacobian import diagonal_by_signs, jacobian_cores, panel_jacobian, respond, routing_jacobian
-from pertprobe.jacobian.points import Point
-from pertprobe.models.state import StateModel
-from pertprobe.silencing import knockout_shifts, silenced
+from pertprobe.interpret.jacobian import diagonal_by_signs, jacobian_cores, panel_jacobian, respond, routing_jacobian
+from pertprobe.interpret.jacobian.points import Point
+from pertprobe.interpret.knockouts import knockout_shifts, silenced
+from pertprobe.models.state.model import StateModel
 
 HERE = Path(__file__).parent
 MEMORY_GB = 24.0

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from pertprobe.jacobian import Point, cells_point, mean_cell_point
-from pertprobe.models.architecture import StateArchitecture
-from pertprobe.models.initialise import initial_parameters
-from pertprobe.models.state import StateModel
+from pertprobe.interpret.jacobian import Point, cells_point, mean_cell_point
+from pertprobe.models.state.architecture import StateArchitecture
+from pertprobe.models.state.initialise import initial_parameters
+from pertprobe.models.state.model import StateModel
 from pertprobe.seeding import generator
 
 GENES, PERTURBATIONS, CELLS = 2000, 2024, 64

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from measure import COLUMNS, THREADS, Row, machine, row_of
 
-from pertprobe.allocation import keep_freed_memory
+from pertprobe.workflow.job import keep_freed_memory
 
 HERE = Path(__file__).resolve().parent
 WORKS = ("routing", "panel", "atlas", "diagonal", "knockouts", "permutations", "reading", "growth", "overhead")

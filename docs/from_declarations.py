@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pertprobe.config import whole_schema
 from pertprobe.probes.declaration import SPACE_OF_RESPONSES, Declaration, all_declared
+from pertprobe.workflow.config import whole_schema
 
 HERE = Path(__file__).parent
 SCHEMA = HERE.parent / "config" / "schema.yaml"

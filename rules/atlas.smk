@@ -7,8 +7,8 @@ ASKED_OF_ATLAS = {
     "dtype": ATLAS["dtype"],
 }
 WRITING_ATLAS = (
-    "atlas.writing:write_atlas",
-    "measuring:cells_for",
+    "interpret.atlas.writing:write_atlas",
+    "data.cell_sets:cells_for",
     "models:load_model",
 )
 
@@ -59,6 +59,6 @@ rule join_atlas:
         asked=ASKED_OF_ATLAS,
         loading=lambda wildcards: loading(wildcards.model),
         written=code(*WRITING_ATLAS),
-        code=code("atlas.writing:join_atlases"),
+        code=code("interpret.atlas.writing:join_atlases"),
     script:
         "../scripts/join_atlas.py"

@@ -68,7 +68,7 @@ rule calibration_page:
     params:
         code=lambda wildcards: code(
             "calibration.page",
-            "figures:write_figure",
+            "plots:write_figure",
             "report/calibration.html.j2",
             "report/style.css",
         ),

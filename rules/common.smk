@@ -4,11 +4,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from pertprobe.checks import check_inputs, check_references, control_faults, given_paths
-from pertprobe.config import expanded, fill_in, schema_faults, whole_schema
-from pertprobe.digest import code, functions
+from pertprobe.workflow.checks import check_inputs, check_references, control_faults, given_paths
+from pertprobe.workflow.config import expanded, fill_in, schema_faults, whole_schema
+from pertprobe.workflow.digest import code, functions
 from pertprobe.errors import Faults, PertprobeError
-from pertprobe.messages import raise_together
+from pertprobe.errors import raise_together
 from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 
 SCHEMA = whole_schema(Path(workflow.current_basedir) / "../config/schema.yaml")
@@ -57,10 +57,10 @@ COPIES = {
     "seed": SEED,
 }
 MEASURING = (
-    "measuring:measure_shard",
-    "measuring:write_measurement",
-    "measuring:cells_for",
-    "measuring:measure_inputs",
+    "stages.measuring:measure_shard",
+    "stages.measuring:write_measurement",
+    "data.cell_sets:cells_for",
+    "stages.measuring:measure_inputs",
     "models:load_model",
 )
 
@@ -159,7 +159,7 @@ def shards_of(wildcards):
 
 def measuring_code(probe):
     """Return the digest of all code that a probe's measurement depends on."""
-    readers = {"sae": "sae:read_saelens", "pca": "sae:read_components"}
+    readers = {"sae": "interpret.sae:read_saelens", "pca": "interpret.sae:read_components"}
     read = [readers[what] for what in declared(probe).reads if what in readers]
     return code(*functions_of(probe, "measure"), *read, *MEASURING)
 

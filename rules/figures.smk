@@ -15,7 +15,7 @@ rule draw_verdicts:
     params:
         models=list(MODELS),
         levels=config["levels"],
-        code=code("figures:verdict_matrix", "figures:write_figure"),
+        code=code("report.verdict_matrix:verdict_matrix", "plots:write_figure"),
     script:
         "../scripts/draw_verdicts.py"
 
@@ -36,9 +36,9 @@ rule draw_controls:
         models=list(MODELS),
         declared={name: probe.judged_by for name, probe in PROBES.items()},
         code=code(
-            "control_figures:controls_figure",
-            "control_figures:cascade_figure",
-            "figures:write_figure",
+            "report.controls_figure:controls_figure",
+            "report.controls_figure:cascade_figure",
+            "plots:write_figure",
         ),
     script:
         "../scripts/draw_controls.py"
@@ -61,7 +61,7 @@ rule provenance:
         models=list(MODELS),
         contexts=list(config["cells"]),
         seed=SEED,
-        code=code("provenance:provenance"),
+        code=code("workflow.provenance:provenance"),
     script:
         "../scripts/provenance.py"
 
@@ -78,7 +78,7 @@ rule run_times:
         "../envs/pertprobe.yaml"
     params:
         benchmarks=f"{RESULTS}/benchmarks",
-        code=code("provenance:run_times"),
+        code=code("workflow.provenance:run_times"),
     script:
         "../scripts/run_times.py"
 

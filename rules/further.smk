@@ -37,7 +37,7 @@ rule decompose:
         programs=program_settings(),
         conditions=config["thresholds"].get("regime_agreement", []),
         interest=config["power"],
-        code=code("decomposition:decomposition", "decomposition:mean_r"),
+        code=code("stages.decomposition:decomposition", "stages.decomposition:mean_r"),
     script:
         "../scripts/decompose.py"
 

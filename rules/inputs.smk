@@ -33,7 +33,7 @@ rule recheck_inputs:
         config={
             key: config[key] for key in ("run", "simulate", "cells", "models", "programs", "panels") if key in config
         },
-        code=code("checks:check_inputs"),
+        code=code("workflow.checks:check_inputs"),
     script:
         "../scripts/recheck_inputs.py"
 
@@ -58,7 +58,7 @@ if "simulate" in config:
         params:
             settings=config["simulate"],
             seed=SEED,
-            code=code("simulate:simulate", "simulate:write_simulation"),
+            code=code("data.simulate:simulate", "data.simulate:write_simulation"),
         script:
             "../scripts/simulate.py"
 
@@ -78,7 +78,7 @@ rule cells:
     params:
         entry=lambda wildcards: config["cells"][wildcards.context],
         seed=SEED,
-        code=code("cells:read_cells", "checks:cells_arguments"),
+        code=code("data.cells:read_cells", "workflow.checks:cells_arguments"),
     script:
         "../scripts/cells.py"
 
@@ -103,9 +103,9 @@ rule evaluability:
         programs=config["programs"],
         panels=chosen_panels(*config["probes"]),
         code=code(
-            "evaluability:evaluability_table",
-            "programs:read_programs",
-            "programs:read_panels",
+            "stages.evaluability:evaluability_table",
+            "data.programs:read_programs",
+            "data.programs:read_panels",
         ),
     script:
         "../scripts/evaluability.py"

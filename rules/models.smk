@@ -17,7 +17,7 @@ rule train:
         entry=lambda wildcards: MODELS[wildcards.model],
         cells=training_source,
         seed=SEED,
-        code=code("train:train"),
+        code=code("models.state.train:train"),
     script:
         "../scripts/train.py"
 
@@ -43,9 +43,9 @@ rule seen:
         loading=lambda wildcards: loading(wildcards.model),
         code=code(
             "models:load_model",
-            "cards:perturbation_table",
-            "cards:model_names",
-            "cards:own_split",
+            "models.cards:perturbation_table",
+            "models.cards:model_names",
+            "models.cards:own_split",
         ),
     script:
         "../scripts/seen.py"
@@ -67,7 +67,7 @@ rule card:
     params:
         entry=lambda wildcards: MODELS[wildcards.model],
         loading={model: loading(model) for model in MODELS},
-        code=code("models:load_model", "cards:model_card"),
+        code=code("models:load_model", "models.cards:model_card"),
     script:
         "../scripts/card.py"
 
@@ -87,7 +87,7 @@ rule observe:
     params:
         entry=source_of,
         seed=SEED,
-        code=code("observed:observe", "measuring:write_measurement"),
+        code=code("data.observed:observe", "stages.measuring:write_measurement"),
     script:
         "../scripts/observe.py"
 
@@ -106,7 +106,7 @@ rule quality:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        code=code("quality:quality_table", "probes.base:averaged"),
+        code=code("stages.quality:quality_table", "probes.base:averaged"),
     script:
         "../scripts/quality.py"
 
@@ -127,10 +127,10 @@ rule program_quality:
     params:
         programs=program_settings(),
         code=code(
-            "quality:program_quality",
-            "quality:read_quality",
-            "programs:run_programs",
-            "cards:universe",
+            "stages.quality:program_quality",
+            "stages.quality:read_quality",
+            "data.programs:run_programs",
+            "models.cards:universe",
         ),
     script:
         "../scripts/program_quality.py"
@@ -161,8 +161,8 @@ rule distribution:
         knockout=({"genes": config["probes"]["knockout"]["genes"]} if "knockout" in config["probes"] else None),
         seed=SEED,
         code=code(
-            "distribution:knockout_distances",
-            "distribution:drift_table",
+            "stages.distribution:knockout_distances",
+            "stages.distribution:drift_table",
             "models:load_model",
         ),
     script:

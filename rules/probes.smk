@@ -47,7 +47,7 @@ rule gather:
         copies=lambda wildcards: copies_for(wildcards.probe),
         loading=lambda wildcards: loading(wildcards.model),
         measured=lambda wildcards: measuring_code(wildcards.probe),
-        code=code("joining:join_shards", "files:copy"),
+        code=code("stages.joining:join_shards", "files:copy"),
     script:
         "../scripts/gather.py"
 
@@ -81,10 +81,10 @@ rule measure_derived:
         seed=SEED,
         code=lambda wildcards: code(
             *functions_of(wildcards.probe, "derive"),
-            "measuring:measure_derived",
-            "measuring:write_measurement",
-            "measuring:measure_inputs",
-            "derived:derived_models",
+            "stages.measuring:measure_derived",
+            "stages.measuring:write_measurement",
+            "stages.measuring:measure_inputs",
+            "stages.planted:derived_models",
         ),
     script:
         "../scripts/measure_derived.py"
@@ -103,7 +103,7 @@ rule export_space:
         "../envs/pertprobe.yaml"
     params:
         probe=lambda wildcards: SPACES[wildcards.space],
-        code=code("measuring:write_space"),
+        code=code("stages.measuring:write_space"),
     script:
         "../scripts/export_space.py"
 
@@ -131,7 +131,7 @@ rule test:
     params:
         question=question,
         declared=lambda wildcards: declared(wildcards.probe).judged_by,
-        code=lambda wildcards: code(*functions_of(wildcards.probe, "ask"), "testing"),
+        code=lambda wildcards: code(*functions_of(wildcards.probe, "ask"), "stages.testing"),
     script:
         "../scripts/test.py"
 
@@ -199,7 +199,7 @@ rule draw:
         models=list(MODELS),
         tables=lambda wildcards: sorted(PROBES[wildcards.probe].tables["names"]),
         question=question,
-        code=lambda wildcards: code(*functions_of(wildcards.probe, "draw"), "figures"),
+        code=lambda wildcards: code(*functions_of(wildcards.probe, "draw"), "plots"),
     script:
         "../scripts/draw.py"
 
@@ -228,7 +228,7 @@ for each in [probe for probe in PROBES if PROBES[probe].tables["names"]]:
             models=list(MODELS),
             pairs=[pair[1:] for pair in comparing(each)] if PROBES[each].tables["pairs"] else [],
             question=tabled(each),
-            code=code(*functions_of(each, "tabulate"), "tabulating"),
+            code=code(*functions_of(each, "tabulate"), "stages.tables"),
         script:
             "../scripts/tabulate.py"
 

@@ -13,7 +13,7 @@ rule draw_quality:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        code=code("quality_figure:quality_figure", "quality:read_quality", "figures:write_figure"),
+        code=code("report.quality_figure:quality_figure", "stages.quality:read_quality", "plots:write_figure"),
     script:
         "../scripts/draw_quality.py"
 

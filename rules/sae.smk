@@ -26,12 +26,12 @@ rule train_sae:
         loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
         seed=SEED,
         code=code(
-            "sae:train_sae",
-            "sae:training_settings",
-            "sae:write_saelens",
-            "sae.pool:pooled_models",
-            "sae.pool:pooled_activations",
-            "sae.pool:sae_seed",
+            "interpret.sae:train_sae",
+            "interpret.sae:training_settings",
+            "interpret.sae:write_saelens",
+            "interpret.sae.pool:pooled_models",
+            "interpret.sae.pool:pooled_activations",
+            "interpret.sae.pool:sae_seed",
         ),
     script:
         "../scripts/train_sae.py"
@@ -71,10 +71,10 @@ rule read_sae:
         settings=lambda wildcards: config["sae"][wildcards.sae],
         loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
         code=code(
-            "sae:read_sae",
-            "sae:sae_arguments",
-            "sae:write_saelens",
-            "sae.pool:check_width",
+            "interpret.sae:read_sae",
+            "interpret.sae:sae_arguments",
+            "interpret.sae:write_saelens",
+            "interpret.sae.pool:check_width",
             "models:load_model",
         ),
     script:
@@ -100,13 +100,13 @@ rule sae_quality:
         loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
         seed=SEED,
         code=code(
-            "sae:quality",
-            "sae:with_rival",
-            "sae:principal_components",
-            "sae:read_saelens",
-            "sae:write_components",
-            "sae.pool:pooled_models",
-            "sae.pool:pooled_activations",
+            "interpret.sae:quality",
+            "interpret.sae:with_rival",
+            "interpret.sae:principal_components",
+            "interpret.sae:read_saelens",
+            "interpret.sae:write_components",
+            "interpret.sae.pool:pooled_models",
+            "interpret.sae.pool:pooled_activations",
         ),
     script:
         "../scripts/sae_quality.py"
@@ -136,14 +136,14 @@ rule sae_stability:
         loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
         seed=SEED,
         code=code(
-            "sae:read_saelens",
-            "sae:train_sae",
-            "sae:training_settings",
-            "sae.stability:stability_tables",
-            "sae.pool:pooled_models",
-            "sae.pool:pooled_activations",
-            "sae.pool:pooled_dictionaries",
-            "sae.pool:sae_seed",
+            "interpret.sae:read_saelens",
+            "interpret.sae:train_sae",
+            "interpret.sae:training_settings",
+            "interpret.sae.stability:stability_tables",
+            "interpret.sae.pool:pooled_models",
+            "interpret.sae.pool:pooled_activations",
+            "interpret.sae.pool:pooled_dictionaries",
+            "interpret.sae.pool:sae_seed",
         ),
     script:
         "../scripts/sae_stability.py"

@@ -17,7 +17,7 @@ rule verdicts:
         thresholds=config["thresholds"],
         interest=config["power"],
         declared={name: probe.judged_by for name, probe in PROBES.items()},
-        code=code("verdict:verdicts", "verdict:planted_truth"),
+        code=code("stages.verdict:verdicts", "stages.verdict:planted_truth"),
     script:
         "../scripts/verdicts.py"
 
@@ -37,6 +37,6 @@ rule readings:
         levels=config["levels"],
         pairs=config["pairs"],
         words=config["reading_words"],
-        code=code("verdict:readings"),
+        code=code("stages.verdict:readings"),
     script:
         "../scripts/readings.py"

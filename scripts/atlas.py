@@ -1,10 +1,10 @@
 """Write one shard of the atlas of a model."""
 
-from pertprobe.job import device, job
+from pertprobe.workflow.job import device, job
 
 with job(snakemake):
-    from pertprobe.atlas import write_atlas
-    from pertprobe.measuring import cells_for
+    from pertprobe.data.cell_sets import cells_for
+    from pertprobe.interpret.atlas import write_atlas
     from pertprobe.models import load_model
 
     given, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards

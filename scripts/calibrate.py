@@ -1,6 +1,6 @@
 """Measure one part of the calibration."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.calibration import parts, table

@@ -1,10 +1,10 @@
 """Draw the calibration's figures and write its page."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.calibration import page, table
-    from pertprobe.figures import write_figure
+    from pertprobe.plots import write_figure
 
     rows, made = table.read(snakemake.input[0]), snakemake.output
     for name in page.FIGURES:

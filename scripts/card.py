@@ -1,11 +1,11 @@
 """Describe one model beside the other models of the run."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.cards import model_card
     from pertprobe.files import write_json
     from pertprobe.models import load_model
+    from pertprobe.models.cards import model_card
 
     loading = snakemake.params.loading
     models = {

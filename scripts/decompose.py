@@ -1,13 +1,13 @@
 """Say what each program comes from: the backbone, the fine-tune, or neither."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     import pandas as pd
 
     from pertprobe import evidence
-    from pertprobe.decomposition import decomposition, mean_r
-    from pertprobe.programs import run_programs
+    from pertprobe.data.programs import run_programs
+    from pertprobe.stages.decomposition import decomposition, mean_r
 
     given, params = snakemake.input, snakemake.params
     perturbations = pd.read_csv(given.perturbations, sep="\t")

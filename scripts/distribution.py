@@ -1,15 +1,14 @@
 """Say how far knock-outs take cells from control cells, and how far training cells are from probed ones."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.cards import own_split
-    from pertprobe.cells import CellSets
-    from pertprobe.distribution import drift_table, knockout_distances
+    from pertprobe.data.cell_sets import CellSets, cells_for
     from pertprobe.evidence import write
-    from pertprobe.measuring import cells_for
     from pertprobe.models import load_model
-    from pertprobe.seen import read_split
+    from pertprobe.models.cards import own_split
+    from pertprobe.models.training_split import read_split
+    from pertprobe.stages.distribution import drift_table, knockout_distances
 
     given, params, output = snakemake.input, snakemake.params, snakemake.output
     model = load_model(given.model, **params.loading)

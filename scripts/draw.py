@@ -1,15 +1,15 @@
 """Draw the figure of one probe."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     import pandas as pd
 
     from pertprobe import evidence
-    from pertprobe.figures import DrawInputs, write_figure
-    from pertprobe.measuring import read_measurement
+    from pertprobe.data.programs import run_programs
+    from pertprobe.plots import DrawInputs, write_figure
     from pertprobe.probes import load_probe
-    from pertprobe.programs import run_programs
+    from pertprobe.stages.measuring import read_measurement
 
     params, given = snakemake.params, snakemake.input
     measurements = {name: read_measurement(path) for name, path in zip(params.models, given.measurements, strict=True)}

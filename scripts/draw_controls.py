@@ -1,14 +1,14 @@
 """Draw each model beside its controls, and the cascade of re-drawn stages."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     import pandas as pd
 
     from pertprobe import evidence
-    from pertprobe.control_figures import Compared, cascade_figure, controls_figure
-    from pertprobe.figures import write_figure
+    from pertprobe.plots import write_figure
     from pertprobe.probes.declaration import all_declared
+    from pertprobe.report.controls_figure import Compared, cascade_figure, controls_figure
 
     tables = pd.concat([evidence.read(path) for path in snakemake.input], ignore_index=True)
     known = all_declared(tables.probe.unique())

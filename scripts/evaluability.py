@@ -1,13 +1,13 @@
 """Say which questions can be put: the run's first output."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.cards import read_cards, universe
-    from pertprobe.evaluability import evaluability_table
+    from pertprobe.data.programs import read_panels, run_programs
     from pertprobe.files import atomic
+    from pertprobe.models.cards import read_cards, universe
     from pertprobe.probes.declaration import all_declared
-    from pertprobe.programs import read_panels, run_programs
+    from pertprobe.stages.evaluability import evaluability_table
 
     params = snakemake.params
     models = read_cards(params.entries, snakemake.input.cards, snakemake.input.seen)

@@ -1,6 +1,6 @@
 """Join the parts of the calibration, seeds pooled, into one table."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.calibration import table

@@ -1,6 +1,6 @@
 """Join the evidence of one probe and fill in q."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     import pandas as pd

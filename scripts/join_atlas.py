@@ -1,8 +1,8 @@
 """Join the shards of the atlas of a model."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.atlas import join_atlases
+    from pertprobe.interpret.atlas import join_atlases
 
     join_atlases(list(snakemake.input), snakemake.output[0])

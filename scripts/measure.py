@@ -1,16 +1,16 @@
 """Measure one shard of a probe on one model."""
 
-from pertprobe.job import device, job
+from pertprobe.workflow.job import device, job
 
 with job(snakemake):
     from pathlib import Path
 
-    from pertprobe.cards import model_names
-    from pertprobe.cells import CellSets
-    from pertprobe.measuring import cells_for, measure_inputs, measure_shard, write_measurement
+    from pertprobe.data.cell_sets import CellSets, cells_for
+    from pertprobe.interpret.sae import read_components, read_saelens
     from pertprobe.models import load_model
+    from pertprobe.models.cards import model_names
     from pertprobe.probes.base import MeasureInputs
-    from pertprobe.sae import read_components, read_saelens
+    from pertprobe.stages.measuring import measure_inputs, measure_shard, write_measurement
 
     given, params, hardware = snakemake.input, snakemake.params, device(snakemake.resources)
     model = load_model(given.model, **params.loading, device=hardware)

@@ -1,13 +1,13 @@
 """Measure the models planted beside each model."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.cards import read_card
-    from pertprobe.cells import CellSets
-    from pertprobe.derived import derived_models
-    from pertprobe.measuring import measure_derived, measure_inputs, write_measurement
+    from pertprobe.data.cell_sets import CellSets
+    from pertprobe.models.cards import read_card
     from pertprobe.probes.base import MeasureInputs
+    from pertprobe.stages.measuring import measure_derived, measure_inputs, write_measurement
+    from pertprobe.stages.planted import derived_models
 
     given, params = snakemake.input, snakemake.params
     contexts = tuple(CellSets.load(path) for path in given.contexts)

@@ -1,12 +1,12 @@
 """Say of each program whether a model predicts its perturbations better than the mean shift."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.cards import read_card, universe
+    from pertprobe.data.programs import run_programs
     from pertprobe.evidence import write
-    from pertprobe.programs import run_programs
-    from pertprobe.quality import program_quality, read_quality
+    from pertprobe.models.cards import read_card, universe
+    from pertprobe.stages.quality import program_quality, read_quality
 
     given, settings = snakemake.input, snakemake.params.programs
     programs = run_programs(given.programs, settings, universe([read_card(given.names)]))

@@ -1,10 +1,10 @@
 """Record versions, hashes and seeds: they live here and nowhere else."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.files import write_json
-    from pertprobe.provenance import provenance
+    from pertprobe.workflow.provenance import provenance
 
     params, given = snakemake.params, snakemake.input
     cards = dict(zip(params.models, given.cards, strict=True))

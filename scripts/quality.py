@@ -1,13 +1,13 @@
 """Compare a model's responses with those observed in its context."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.cards import read_seen
     from pertprobe.evidence import write
-    from pertprobe.measuring import read_measurement
+    from pertprobe.models.cards import read_seen
     from pertprobe.probes.base import averaged
-    from pertprobe.quality import quality_table
+    from pertprobe.stages.measuring import read_measurement
+    from pertprobe.stages.quality import quality_table
 
     given = snakemake.input
     predicted = averaged(read_measurement(given.measurement), "delta_y").to_pandas()

@@ -1,13 +1,13 @@
 """Bring a sparse autoencoder trained elsewhere into the run, if it fits the models it is to read."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pathlib import Path
 
+    from pertprobe.interpret.sae import read_sae, sae_arguments, write_saelens
+    from pertprobe.interpret.sae.pool import check_width
     from pertprobe.models import load_model
-    from pertprobe.sae import read_sae, sae_arguments, write_saelens
-    from pertprobe.sae.pool import check_width
 
     given, settings, name = snakemake.input, snakemake.params.settings, snakemake.wildcards.sae
     sae = read_sae(**sae_arguments(settings))

@@ -1,12 +1,12 @@
 """Join verdicts into levels, and levels into readings."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     import pandas as pd
 
     from pertprobe.evidence import write
-    from pertprobe.verdict import readings
+    from pertprobe.stages.verdict import readings
 
     verdicts = pd.read_csv(snakemake.input[0], sep="\t", keep_default_na=False)
     params = snakemake.params

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.checks import check_inputs
     from pertprobe.files import write_json
+    from pertprobe.workflow.checks import check_inputs
 
     gate, asked = Path(snakemake.input.gate), snakemake.params.config
     found = json.loads(gate.read_text())

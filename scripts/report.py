@@ -1,6 +1,6 @@
 """Write the report."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.report import write_report

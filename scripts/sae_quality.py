@@ -1,13 +1,13 @@
 """Judge a sparse autoencoder on its models, and fit the principal components that explain as much."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pathlib import Path
 
     from pertprobe.evidence import write
-    from pertprobe.sae import principal_components, quality, read_saelens, with_rival, write_components
-    from pertprobe.sae.pool import pooled_activations, pooled_models
+    from pertprobe.interpret.sae import principal_components, quality, read_saelens, with_rival, write_components
+    from pertprobe.interpret.sae.pool import pooled_activations, pooled_models
 
     given, params, settings = snakemake.input, snakemake.params, snakemake.params.settings
     pool = pooled_models(settings["models"], given.models, params.loading, given.cells)

@@ -1,15 +1,15 @@
 """Compare a sparse autoencoder with those trained on the same activations from other seeds."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from functools import partial
     from pathlib import Path
 
     from pertprobe.evidence import write
-    from pertprobe.sae import read_saelens, train_sae, training_settings
-    from pertprobe.sae.pool import pooled_activations, pooled_dictionaries, pooled_models, sae_seed
-    from pertprobe.sae.stability import stability_tables
+    from pertprobe.interpret.sae import read_saelens, train_sae, training_settings
+    from pertprobe.interpret.sae.pool import pooled_activations, pooled_dictionaries, pooled_models, sae_seed
+    from pertprobe.interpret.sae.stability import stability_tables
     from pertprobe.seeding import generator
 
     given, params, settings = snakemake.input, snakemake.params, snakemake.params.settings

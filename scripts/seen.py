@@ -1,11 +1,11 @@
 """Read and check one model, and say what it knows and which perturbations it has seen."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.cards import model_names, own_split, perturbation_table
     from pertprobe.files import atomic, write_json
     from pertprobe.models import load_model
+    from pertprobe.models.cards import model_names, own_split, perturbation_table
 
     model = load_model(snakemake.input.model, **snakemake.params.loading)
     split = snakemake.input.get("split") or own_split(snakemake.input.model)

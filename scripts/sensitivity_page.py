@@ -1,6 +1,6 @@
 """Write the page on input sensitivity."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.report.sensitivity_page import write_sensitivity_page

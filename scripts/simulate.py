@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.simulate import simulate, write_simulation
+    from pertprobe.data.simulate import simulate, write_simulation
 
     simulation = simulate(**snakemake.params.settings, seed=snakemake.params.seed)
     write_simulation(simulation, Path(snakemake.output.cells).parent)

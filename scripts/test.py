@@ -1,10 +1,10 @@
 """Test one probe on one model, or on one pair."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe import evidence
-    from pertprobe.testing import read_question, run_test
+    from pertprobe.stages.testing import read_question, run_test
 
     probe, model = snakemake.wildcards.probe, snakemake.wildcards.model
     reference = snakemake.wildcards.get("reference", "")

@@ -1,9 +1,9 @@
 """Train one small State Transition model."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.train import train
+    from pertprobe.models.state.train import train
 
     entry, cells = snakemake.params.entry, snakemake.params.cells
     columns = ("context_column", "perturbation_column", "batch_column", "control", "space")

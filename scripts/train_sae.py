@@ -1,12 +1,12 @@
 """Train a sparse autoencoder on the pooled activations of its models."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pathlib import Path
 
-    from pertprobe.sae import train_sae, training_settings, write_saelens
-    from pertprobe.sae.pool import pooled_activations, pooled_models, sae_seed
+    from pertprobe.interpret.sae import train_sae, training_settings, write_saelens
+    from pertprobe.interpret.sae.pool import pooled_activations, pooled_models, sae_seed
 
     given, params, settings = snakemake.input, snakemake.params, snakemake.params.settings
     pool = pooled_models(settings["models"], given.models, params.loading, given.cells)

@@ -1,13 +1,13 @@
 """Judge the evidence by the thresholds of the config."""
 
-from pertprobe.job import job
+from pertprobe.workflow.job import job
 
 with job(snakemake):
     import pandas as pd
 
     from pertprobe import evidence
     from pertprobe.probes.declaration import all_declared
-    from pertprobe.verdict import planted_truth, verdicts
+    from pertprobe.stages.verdict import planted_truth, verdicts
 
     tables = pd.concat([evidence.read(path) for path in snakemake.input.evidence], ignore_index=True)
     thresholds = snakemake.params.thresholds

@@ -8,10 +8,10 @@ import torch
 from measure import Row, against_floor, peak_mb, seconds
 from published import ARCHITECTURE, GENES, PERTURBATIONS, backbone_operations, control_cells, points, published_model
 
-from pertprobe.atlas import open_atlas, write_atlas
-from pertprobe.cells import CellSets
-from pertprobe.jacobian import respond
-from pertprobe.models.state import StateModel
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.interpret.atlas import open_atlas, write_atlas
+from pertprobe.interpret.jacobian import respond
+from pertprobe.models.state.model import StateModel
 
 PULLED, TARGETS = 2, 50
 """Perturbations and targets of each that the rival pulls back."""

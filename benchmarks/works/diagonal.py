@@ -4,7 +4,7 @@ import torch
 from measure import Row, once, peak_mb, seconds
 from published import control_cells, points, published_model
 
-from pertprobe.jacobian import diagonal_by_signs, panel_jacobian
+from pertprobe.interpret.jacobian import diagonal_by_signs, panel_jacobian
 
 TARGETS, REGULATORS = range(5, 12), range(20, 24)
 PERTURBATIONS = 4

@@ -11,11 +11,11 @@ import xarray as xr
 from measure import Row, exponent, peak_mb, seconds
 from published import control_cells, points, published_model
 
-from pertprobe.jacobian import panel_jacobian
-from pertprobe.joining import join_shards
-from pertprobe.measuring import write_measurement
-from pertprobe.sharding import dealt
-from pertprobe.silencing import knockout_shifts
+from pertprobe.batching import dealt
+from pertprobe.interpret.jacobian import panel_jacobian
+from pertprobe.interpret.knockouts import knockout_shifts
+from pertprobe.stages.joining import join_shards
+from pertprobe.stages.measuring import write_measurement
 
 LINEAR, FLAT = 1.1, 0.1
 AXES = ("set", "perturbation", "gene")

@@ -4,8 +4,8 @@ import torch
 from measure import Row, against_floor, peak_mb, seconds
 from published import CELLS, control_cells, forward_operations, points, published_model
 
-from pertprobe.sharding import dealt
-from pertprobe.silencing import knockout_shifts, silenced
+from pertprobe.batching import dealt
+from pertprobe.interpret.knockouts import knockout_shifts, silenced
 
 GENES = 200
 SINGLE = 20

@@ -23,8 +23,8 @@ import sys
 from pathlib import Path
 import torch, yaml
 torch.set_num_threads(1)
-from pertprobe.simulate import simulate, write_simulation
-from pertprobe.train import train
+from pertprobe.data.simulate import simulate, write_simulation
+from pertprobe.models.state.train import train
 config = yaml.safe_load(Path(sys.argv[1]).read_text())
 folder = Path(sys.argv[2])
 write_simulation(simulate(**config["simulate"], seed=0), folder / "simulated")

@@ -4,8 +4,8 @@ import torch
 from measure import Row, peak_mb, seconds
 from published import CELLS, PERTURBATIONS, control_cells, points, published_model
 
-from pertprobe.jacobian import panel_jacobian, respond
-from pertprobe.sharding import dealt
+from pertprobe.batching import dealt
+from pertprobe.interpret.jacobian import panel_jacobian, respond
 from pertprobe.statistics.ranks import average_ranks
 
 TARGETS, REGULATORS = range(5, 12), range(20, 24)

@@ -11,7 +11,7 @@ import pandas as pd
 from anndata.io import write_elem
 from measure import Row, peak_mb, seconds
 
-from pertprobe.cells import read_cells
+from pertprobe.data.cells import read_cells
 from pertprobe.seeding import generator
 
 CELLS, GENES, EXPRESSED, CHUNK = 1_000_000, 2000, 200, 50_000

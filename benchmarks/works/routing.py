@@ -5,7 +5,7 @@ from measure import Row, against_floor, once, peak_mb, seconds
 from published import ARCHITECTURE, CELLS, GENES, backbone_operations, control_cells, points, published_model
 from torch import Tensor
 
-from pertprobe.jacobian import respond, routing_jacobian
+from pertprobe.interpret.jacobian import respond, routing_jacobian
 
 TARGETS = 20
 """Targets of the loop that are measured."""

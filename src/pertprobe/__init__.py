@@ -4,17 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pertprobe.atlas import open_atlas
-    from pertprobe.cells import read_cells
+    from pertprobe.data.cells import read_cells
+    from pertprobe.data.programs import read_programs
+    from pertprobe.interpret.atlas import open_atlas
     from pertprobe.models import load_model
-    from pertprobe.programs import read_programs
 
 __all__ = ["load_model", "open_atlas", "read_cells", "read_programs"]
 _HOMES = {
     "load_model": "pertprobe.models",
-    "open_atlas": "pertprobe.atlas",
-    "read_cells": "pertprobe.cells",
-    "read_programs": "pertprobe.programs",
+    "open_atlas": "pertprobe.interpret.atlas",
+    "read_cells": "pertprobe.data.cells",
+    "read_programs": "pertprobe.data.programs",
 }
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pertprobe.files import atomic
 from pertprobe.roles import CASCADE
-from pertprobe.statistics.multiple import benjamini_hochberg
+from pertprobe.statistics.power import benjamini_hochberg
 
 COLUMNS: dict[str, Any] = {
     # Who and what: rows are sorted by the first eleven.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from pertprobe.config import fill_in, whole_schema
+from pertprobe.workflow.config import fill_in, whole_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 

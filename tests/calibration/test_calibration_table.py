@@ -8,8 +8,8 @@ from scipy.stats import binom
 
 from pertprobe.calibration import nulls, parts, table
 from pertprobe.calibration.table import at_least, at_most, binomial_bound, entry, gathered, nominal, share
-from pertprobe.digest import code
 from pertprobe.probes.declaration import declared, probe_names
+from pertprobe.workflow.digest import code
 
 WRITTEN = ROOT / "results" / "calibration" / "calibration.tsv"
 

@@ -14,7 +14,8 @@ import pytest
 from pertprobe.calibration import nulls
 from pertprobe.probes import load_probe
 from pertprobe.probes.declaration import declared, probe_names
-from pertprobe.statistics import conserved, crossed, many, paired, permutation
+from pertprobe.statistics import conserved, matched, permutation
+from pertprobe.statistics import permutation as many
 
 SIZES = {"draws": 120, "draws_slow": 120, "published": 0, "permutations": 99}
 POWER = {"draws": 20, "permutations": 99}
@@ -36,8 +37,8 @@ def strength_not_held(patch):
     everywhere(patch, coherences, lambda each, sets, strength, *more: coherences(each, sets, None, *more))
     everywhere(patch, score, lambda each, members, strength, *more: score(each, members, None, *more))
     everywhere(patch, half, lambda x, y, members, strength, *more: half(x, y, members, None, *more))
-    everywhere(patch, crossed.strata, lambda strength: np.zeros(len(strength), dtype=int))
-    everywhere(patch, crossed.without_strength, lambda r, *strengths: np.asarray(r))
+    everywhere(patch, matched.strata, lambda strength: np.zeros(len(strength), dtype=int))
+    everywhere(patch, matched.without_strength, lambda r, *strengths: np.asarray(r))
 
 
 def strength_of_others(patch):
@@ -49,13 +50,13 @@ def strength_of_others(patch):
 
 def expression_not_held(patch):
     """Compare a gene with those of any expression."""
-    test = paired.paired_profile_test
+    test = matched.paired_profile_test
     everywhere(patch, test, lambda r, deciles, *more, **how: test(r, np.zeros(len(deciles)), *more, **how))
 
 
 def sign_turned(patch):
     """Ask whether members are unlike, or score lower."""
-    coherences, score, contrast = many.coherence_many, permutation.mean_score, paired._contrast
+    coherences, score, contrast = many.coherence_many, permutation.mean_score, matched._contrast
     everywhere(patch, coherences, lambda each, *more: coherences(-np.asarray(each), *more))
     everywhere(patch, score, lambda each, *more: score(-np.asarray(each), *more))
     everywhere(patch, contrast, lambda r, *more: contrast(-r, *more))
@@ -87,7 +88,7 @@ def named_by_all(patch):
 
 def null_of_means(patch):
     """Compare with what partners have on average over two draws: a null that is too narrow."""
-    contrast = paired._contrast
+    contrast = matched._contrast
 
     def narrow(r, genes, candidates, partners):
         found = contrast(r, genes, candidates, partners)

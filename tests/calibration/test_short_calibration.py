@@ -3,7 +3,7 @@ from html import escape
 import pandas as pd
 
 from pertprobe.calibration import page, table
-from pertprobe.figures import write_figure
+from pertprobe.plots import write_figure
 
 PUBLISHED_FAILS = {"pert_embedding": "uniform programs, 30", "sae_features": "programs by strength, 30",
                    "targeted_jacobian": "uniform panels of co-expressed genes, 30",

@@ -8,7 +8,7 @@ import pytest
 
 from pertprobe.calibration.trained import _alike, _kind
 from pertprobe.calibration.world import CONTEXTS
-from pertprobe.programs import Programs
+from pertprobe.data.programs import Programs
 
 PROGRAMS = {name: tuple(f"{name}_{i}" for i in range(6)) for name in ("shared", "specific", "decoy", "lone")}
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from pertprobe.checks import check_inputs, check_references
 from pertprobe.errors import Faults
+from pertprobe.workflow.checks import check_inputs, check_references
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_references_that_nothing_has_are_named_together(config):
 
 def test_references_are_checked_without_heavy_imports():
     heavy = "{'torch', 'anndata', 'h5py', 'pandas'}"
-    code = f"import sys, pertprobe.checks; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, pertprobe.workflow.checks; print(sorted({heavy} & set(sys.modules)))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

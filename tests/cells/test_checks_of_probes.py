@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pertprobe.checks import check_inputs, check_references, given_paths
 from pertprobe.errors import Faults
+from pertprobe.workflow.checks import check_inputs, check_references, given_paths
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from pertprobe import cell_file
-from pertprobe.cells import control_correlation, halved_sums
+from pertprobe.data import h5ad
+from pertprobe.data.cells import control_correlation, halved_sums
+from pertprobe.data.observed import NO_CORRELATION, coexpression_similarity, observe, similarity_reference
 from pertprobe.errors import PertprobeError
-from pertprobe.measuring import read_measurement, write_measurement
-from pertprobe.observed import NO_CORRELATION, coexpression_similarity, observe, similarity_reference
 from pertprobe.seeding import generator
+from pertprobe.stages.measuring import read_measurement, write_measurement
 
 ENTRY = {
     "context": "here",
@@ -139,7 +139,7 @@ def test_another_seed_deals_other_halves_of_the_same_whole(path, observed):
 def test_storage_and_blocks_change_nothing(table, tmp_path, observed, stored, block, monkeypatch):
     again = table.copy()
     again.obsm["X_hvg"] = stored(again.obsm["X_hvg"])
-    monkeypatch.setattr(cell_file, "BLOCK_BYTES", block)
+    monkeypatch.setattr(h5ad, "BLOCK_BYTES", block)
     found = observe(written(tmp_path, again), CARD, ENTRY, seed=3)
     for name in observed:
         np.testing.assert_allclose(found[name], observed[name], atol=1e-6)
@@ -158,7 +158,7 @@ def test_correlation_is_numpys_over_the_control_cells_of_the_context(table, obse
 def test_a_common_level_costs_the_correlation_no_digits(table, tmp_path, monkeypatch):
     lifted = table.copy()
     lifted.obsm["X_hvg"] = 15 + 1e-3 * table.obsm["X_hvg"].astype(np.float64)
-    monkeypatch.setattr(cell_file, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(h5ad, "BLOCK_BYTES", 500)
     found, names = control_correlation(written(tmp_path, lifted), genes=GENES[:11], **SOURCE)
     controls = lifted[(table.obs.line == "here") & (table.obs.gene == "ctrl")].obsm["X_hvg"].astype(np.float32)
     np.testing.assert_allclose(found, np.corrcoef(controls[:, :11].T.astype(float)), atol=1e-9)
@@ -237,7 +237,7 @@ def test_control_cells_are_never_whole_in_memory(tmp_path, monkeypatch):
     obs = pd.DataFrame({"line": "here", "gene": "ctrl"}, index=[f"cell_{i}" for i in range(n)])
     names = [f"g{i}" for i in range(genes)]
     ad.AnnData(x, obs=obs, var=pd.DataFrame(index=names)).write_h5ad(tmp_path / "large.h5ad")
-    monkeypatch.setattr(cell_file, "BLOCK_BYTES", 2**20)
+    monkeypatch.setattr(h5ad, "BLOCK_BYTES", 2**20)
     tracemalloc.start()
     control_correlation(tmp_path / "large.h5ad", **{**SOURCE, "space": "X"})
     halved_sums(tmp_path / "large.h5ad", seed=0, **{**SOURCE, "space": "X"})
@@ -250,7 +250,7 @@ def test_papalexi_halves_agree_more_where_the_effect_is_known_to_be_strong(share
     path = shared_path("data/papalexi_thp1_mini_mit.h5ad")
     entry = {**ENTRY, "context": "rep_1", "context_column": "cell_context", "perturbation_column": "perturbation"}
     entry |= {"control": "non-targeting", "space": "X"}
-    with cell_file.CellFile(path) as file:
+    with h5ad.CellFile(path) as file:
         genes = file.gene_names("X")[0].tolist()
     found = observe(path, {**CARD, "genes": genes, "output_genes": genes}, entry, seed=0)
     first, second = found.delta_y_half.values

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from pertprobe import cell_file
-from pertprobe.cells import CellSets, halved_sums, inspect_cells, read_cells
+from pertprobe.data import h5ad
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.cells import halved_sums, inspect_cells, read_cells
 from pertprobe.errors import Faults, PertprobeError
 
 SOURCE = {
@@ -87,7 +88,7 @@ def test_blocks_of_any_size_give_the_same_values(write, monkeypatch):
         table.X = stored(table.X)
         paths.append(write(table, f"{name}.h5ad"))
     expected = read_cells(paths[0], **SOURCE, **SIZE).hash, delta_y(paths[0], **SOURCE)
-    monkeypatch.setattr(cell_file, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(h5ad, "BLOCK_BYTES", 1000)
     for path in paths:
         assert read_cells(path, **SOURCE, **SIZE).hash == expected[0]
         pd.testing.assert_frame_equal(delta_y(path, **SOURCE), expected[1])
@@ -421,7 +422,7 @@ def test_a_sparse_file_is_never_whole_in_memory(tmp_path, stored, monkeypatch):
     obs = pd.DataFrame({"cell_line": "hepg2", "gene": np.where(np.arange(n) % 10, "STAT1", "non-targeting")})
     obs.index = [f"cell_{i}" for i in range(n)]
     ad.AnnData(x, obs=obs).write_h5ad(tmp_path / "large.h5ad")
-    monkeypatch.setattr(cell_file, "BLOCK_BYTES", 2**20)
+    monkeypatch.setattr(h5ad, "BLOCK_BYTES", 2**20)
     whole = x.data.nbytes + x.indices.nbytes
     source = {**SOURCE, "batch_column": None}
     read_cells(tmp_path / "large.h5ad", **source, **SIZE)  # imports are not counted

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pertprobe.simulate import simulate, write_simulation
+from pertprobe.data.simulate import simulate, write_simulation
 
 SIZES = {"genes": 120, "perturbations": 30, "programs": 4, "cells_per_perturbation": 30, "control_cells": 120}
 

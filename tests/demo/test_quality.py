@@ -7,7 +7,7 @@ import xarray as xr
 
 from pertprobe.errors import PertprobeError
 from pertprobe.evidence import write
-from pertprobe.quality import (
+from pertprobe.stages.quality import (
     gate,
     medians,
     program_quality,

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pertprobe.data.simulate import CONTROL, layout, simulate
 from pertprobe.errors import PertprobeError
-from pertprobe.simulate import CONTROL, layout, simulate
 
 
 def coherence(effects, members):

@@ -7,15 +7,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from pertprobe.cells import CellSets, read_cells
-from pertprobe.checks import cells_arguments
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.cells import read_cells
+from pertprobe.data.observed import observe
+from pertprobe.data.simulate import simulate, write_simulation
 from pertprobe.models import load_model
-from pertprobe.observed import observe
+from pertprobe.models.state.train import train
 from pertprobe.probes.base import MeasureInputs, averaged
 from pertprobe.probes.delta_y import measure, units
-from pertprobe.quality import response_correlation
-from pertprobe.simulate import simulate, write_simulation
-from pertprobe.train import train
+from pertprobe.stages.quality import response_correlation
+from pertprobe.workflow.checks import cells_arguments
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 COLUMNS = ("context_column", "perturbation_column", "batch_column", "control", "space")

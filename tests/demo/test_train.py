@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from pertprobe.cells import read_cells
+from pertprobe.data.cells import read_cells
 from pertprobe.errors import PertprobeError
-from pertprobe.models.load_state import load_state
+from pertprobe.models.state.load import load_state
+from pertprobe.models.state.train import Draws, energy_distance, held_out, read_training_cells, train
+from pertprobe.models.training_split import read_split, seen_status
 from pertprobe.seeding import generator
-from pertprobe.seen import read_split, seen_status
-from pertprobe.train import Draws, energy_distance, held_out, read_training_cells, train
 
 COLUMNS = {"context_column": "cell_line", "perturbation_column": "gene", "batch_column": "batch"}
 CONTROL = "non-targeting"

@@ -23,13 +23,14 @@ from law_world import (
     to_test,
 )
 
-from pertprobe import digest, evidence
-from pertprobe.measuring import NOT_EVALUABLE, gather, measure_shard
+from pertprobe import evidence
 from pertprobe.probes import load_probe
-from pertprobe.probes.base import itself
+from pertprobe.probes.base import NOT_EVALUABLE, itself
 from pertprobe.probes.declaration import FUNCTIONS, declared
 from pertprobe.probes.limited import UndeclaredError
 from pertprobe.probes.questions import ask
+from pertprobe.stages.measuring import gather, measure_shard
+from pertprobe.workflow import digest
 
 Law = Callable[[Path], None]
 KEYS = ["statistic", "adjustment", "role", "program", "panel"]

@@ -8,17 +8,17 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from pertprobe.cells import CellSets
-from pertprobe.measuring import measure_shard
-from pertprobe.models.architecture import StateArchitecture
-from pertprobe.models.initialise import initial_parameters
-from pertprobe.models.state import StateModel
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.programs import Programs, read_panels
+from pertprobe.interpret.sae import SparseAutoencoder
+from pertprobe.interpret.sae.pca import PrincipalComponents
+from pertprobe.models.state.architecture import StateArchitecture
+from pertprobe.models.state.initialise import initial_parameters
+from pertprobe.models.state.model import StateModel
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, itself
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
-from pertprobe.programs import Programs, read_panels
-from pertprobe.sae import SparseAutoencoder
-from pertprobe.sae.pca import PrincipalComponents
+from pertprobe.stages.measuring import measure_shard
 
 GENES = tuple(f"g{i:02d}" for i in range(24))
 NEVER = "x3"

@@ -9,9 +9,9 @@ import torch
 from torch.func import jacfwd, vjp, vmap
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.backbone import final_norm
-from pertprobe.models.card import shared_initialisation
-from pertprobe.models.load_state import load_state
+from pertprobe.models.state.backbone import final_norm
+from pertprobe.models.state.card import shared_initialisation
+from pertprobe.models.state.load import load_state
 
 TOLD = {"st_gpt2_fewshot_A": "causal", "st_legacy0914_tf4524": "bidirectional"}
 """Attention patterns that the files do not tell."""

@@ -9,10 +9,10 @@ from torch.func import jvp
 
 from pertprobe import load_model
 from pertprobe.errors import PertprobeError
-from pertprobe.jacobian import Point, jacobian_factors
-from pertprobe.models.affine import parts
-from pertprobe.models.frozen import freeze, in_double, recorded
-from pertprobe.models.primitives import FUNCTIONS, Frozen, ratio
+from pertprobe.interpret.jacobian import Point, jacobian_factors
+from pertprobe.models.contributions import parts
+from pertprobe.models.state.frozen import freeze, in_double, recorded
+from pertprobe.models.state.layers import FUNCTIONS, Frozen, ratio
 
 ACTIVATIONS = ("relu", "leakyrelu", "elu", "selu", "gelu")
 DEEP = {f"deep_{name}": replace(BASE, activation=name, n_encoder_layers=3, n_decoder_layers=3) for name in ACTIVATIONS}
@@ -160,7 +160,7 @@ def test_the_gene_decoder_is_frozen_too():
 
 
 def recorded_decoder(model, output):
-    from pertprobe.models.primitives import Recording
+    from pertprobe.models.state.layers import Recording
 
     recording = Recording()
     model.with_primitives(recording).decode_genes(output)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pertprobe.jacobian import (
+from pertprobe.interpret.jacobian import (
     Factors,
     cell_jacobians,
     cells_point,
@@ -18,7 +18,7 @@ from pertprobe.jacobian import (
     panel_jacobian,
     routing_jacobian,
 )
-from pertprobe.models.load_state import load_state
+from pertprobe.models.state.load import load_state
 
 TOLD = {"st_gpt2_fewshot_A": "causal", "st_legacy0914_tf4524": "bidirectional"}
 """Attention patterns that the files do not tell."""

@@ -9,17 +9,24 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
-from pertprobe.cells import CellSets
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.simulate import simulate
 from pertprobe.errors import PertprobeError
-from pertprobe.jacobian import Point, cells_point, check_multiplicity, mean_cell_point, panel_jacobian, respond
-from pertprobe.models import planting
-from pertprobe.models.planted import BACKGROUND, GATE_SCALE, planted_models
-from pertprobe.models.variants import copies, redrawable
+from pertprobe.interpret.jacobian import (
+    Point,
+    cells_point,
+    check_multiplicity,
+    mean_cell_point,
+    panel_jacobian,
+    respond,
+)
+from pertprobe.interpret.knockouts import silenced
+from pertprobe.models.planted import materials
+from pertprobe.models.planted.closed_form import BACKGROUND, GATE_SCALE, planted_models
+from pertprobe.models.randomised import copies, redrawable
 from pertprobe.probes.panels import pathway_scores
 from pertprobe.seeding import generator
-from pertprobe.silencing import silenced
-from pertprobe.simulate import simulate
-from pertprobe.statistics.paired import paired_profile_test
+from pertprobe.statistics.matched import paired_profile_test
 from pertprobe.statistics.permutation import mean_score
 from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
 
@@ -304,7 +311,7 @@ def test_programs_and_graph_do_not_meet():
 
 def test_covariation_is_the_ridge_regression_on_all_other_genes():
     X = cell_sets(n_sets=3).values.reshape(-1, len(GENES)).astype(np.float64)
-    found, x = planting.ridge(X), X - X.mean(0)
+    found, x = materials.ridge(X), X - X.mean(0)
     penalty = x.var(axis=0).mean()
     for gene in range(len(GENES)):
         others = np.delete(np.arange(len(GENES)), gene)
@@ -334,7 +341,7 @@ def test_what_two_contexts_share():
 
 
 def test_a_graph_adds_to_a_gene_about_half_its_natural_variation():
-    graph = planting.gene_graph(200, 3, "shared")
+    graph = materials.gene_graph(200, 3, "shared")
     X = np.random.default_rng(0).normal(size=(500, 200))
     assert np.median((X @ graph).std(axis=0)) == pytest.approx(0.5, rel=0.15)
 
@@ -442,16 +449,16 @@ def test_the_strength_asked_for_is_planted_in_the_codes(n, n_programs, sizes, d)
 def test_programs_that_share_all_members_share_their_loadings():
     names = [f"p{i:03d}" for i in range(80)]
     twice, once = (
-        planting.loadings(planting.membership(names, dict.fromkeys(keys, names[:8])), 2.0) for keys in ("AB", "A")
+        materials.loadings(materials.membership(names, dict.fromkeys(keys, names[:8])), 2.0) for keys in ("AB", "A")
     )
     assert (twice**2).sum() == pytest.approx((once**2).sum(), rel=1e-3)
-    assert planting.loadings(planting.membership(names, {"one": names[:1], "none": ()}), 2.0).tolist() == [0.0, 0.0]
+    assert materials.loadings(materials.membership(names, {"one": names[:1], "none": ()}), 2.0).tolist() == [0.0, 0.0]
 
 
 def test_the_strength_asked_for_is_planted_in_the_gates():
     names = [f"p{i:03d}" for i in range(400)]
-    members = planting.membership(names, {f"P{k}": names[20 * k : 20 * (k + 1)] for k in range(20)})
-    gates = planting.gates(names, list("abcdefghijklmnopqrst"), members, 1.5, 0)
+    members = materials.membership(names, {f"P{k}": names[20 * k : 20 * (k + 1)] for k in range(20)})
+    gates = materials.gates(names, list("abcdefghijklmnopqrst"), members, 1.5, 0)
     shift = [(gates[m, k].mean() - gates[~m, k].mean()) / gates[~m, k].std() for k, m in enumerate(members.T)]
     assert np.mean(shift) == pytest.approx(1.5, rel=0.1)
 

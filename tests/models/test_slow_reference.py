@@ -5,7 +5,7 @@ import pytest
 import slow_state as slow
 import torch
 
-from pertprobe.models.load_state import load_state
+from pertprobe.models.state.load import load_state
 
 CASES = range(60)
 SET_CASES = [seed for seed in CASES if slow.random_case(seed)[0]["pattern"] in ("bidirectional", "self")]

@@ -11,8 +11,8 @@ import slow_state as slow
 import torch
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.load_state import load_state
-from pertprobe.models.state_files import load_pickle
+from pertprobe.models.state.files import load_pickle
+from pertprobe.models.state.load import load_state
 
 SEED = next(seed for seed in range(99) if slow.random_case(seed)[0]["backbone"] == "llama"
             and slow.random_case(seed)[0]["pattern"] == "bidirectional"
@@ -240,7 +240,7 @@ def test_an_override_against_the_flag_is_used_and_noted(directory):
 
 
 def test_a_set_model_that_depends_on_the_order_of_cells_is_refused(directory, monkeypatch):
-    monkeypatch.setattr("pertprobe.models.card.equivariance_error", lambda model: 0.5)
+    monkeypatch.setattr("pertprobe.models.state.card.equivariance_error", lambda model: 0.5)
     with pytest.raises(PertprobeError, match=r"'bidirectional' should ignore the order of cells, .* by 5\.0e-01"):
         load_state(directory)
 

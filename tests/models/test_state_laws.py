@@ -8,11 +8,11 @@ import torch
 from torch.func import jacrev, jvp, vjp, vmap
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.architecture import GeneDecoder, StateArchitecture
-from pertprobe.models.initialise import initial_parameters
-from pertprobe.models.load_state import load_state
-from pertprobe.models.state import STAGES, StateModel
-from pertprobe.models.state_files import write_state_directory
+from pertprobe.models.state.architecture import GeneDecoder, StateArchitecture
+from pertprobe.models.state.initialise import initial_parameters
+from pertprobe.models.state.load import load_state
+from pertprobe.models.state.model import STAGES, StateModel
+from pertprobe.models.state.write import write_state_directory
 
 BASE = StateArchitecture(
     input_dim=9, hidden_dim=8, output_dim=9, pert_dim=5, batch_dim=3, cell_set_len=6, batch_encoder=True,

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.func import vmap
 
-from pertprobe.forward import in_forward_mode, jvp
-from pertprobe.models.architecture import StateArchitecture
-from pertprobe.models.backbone import _llama_value, run_backbone
-from pertprobe.models.initialise import initial_parameters
+from pertprobe.models.forward_mode import in_forward_mode, jvp
+from pertprobe.models.state.architecture import StateArchitecture
+from pertprobe.models.state.backbone import _llama_value, run_backbone
+from pertprobe.models.state.initialise import initial_parameters
 
 SIZES = {
     "input_dim": 12, "output_dim": 12, "pert_dim": 10, "hidden_dim": 16, "cell_set_len": 5, "n_layers": 2, "n_heads": 2,

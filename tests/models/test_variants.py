@@ -10,10 +10,10 @@ import torch
 
 from pertprobe.errors import PertprobeError
 from pertprobe.models.additive import AdditiveModel
-from pertprobe.models.architecture import StateArchitecture
-from pertprobe.models.initialise import initial_parameters
-from pertprobe.models.state import STAGES, StateModel
-from pertprobe.models.variants import STAGES_FROM_OUTPUT, copies, redrawable, shufflable, shuffled
+from pertprobe.models.randomised import STAGES_FROM_OUTPUT, copies, redrawable, shufflable, shuffled
+from pertprobe.models.state.architecture import StateArchitecture
+from pertprobe.models.state.initialise import initial_parameters
+from pertprobe.models.state.model import STAGES, StateModel
 from pertprobe.roles import role_of
 from pertprobe.seeding import seed_of
 

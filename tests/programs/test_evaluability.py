@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from pertprobe.evaluability import COLUMNS, evaluability_table
+from pertprobe.data.programs import Panel, Programs
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Panel, Programs
+from pertprobe.stages.evaluability import COLUMNS, evaluability_table
 
 PROGRAMS = Programs({"ifn": ["STAT1", "JAK2", "IRF1", "IFNGR1"], "ribosome": ["RPL3", "RPL5"]})
 MODEL = {

@@ -2,8 +2,8 @@
 
 import pytest
 
+from pertprobe.data.programs import Panel, Programs, measured_pairs, read_panels, read_programs
 from pertprobe.errors import Faults, PertprobeError
-from pertprobe.programs import Panel, Programs, measured_pairs, read_panels, read_programs
 
 
 @pytest.fixture

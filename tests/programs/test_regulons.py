@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from pertprobe.data.regulons import read_regulon_files, read_regulons
 from pertprobe.errors import Faults, PertprobeError
-from pertprobe.regulons import read_regulon_files, read_regulons
 
 TRRUST_RAW = "AATF\tBAX\tRepression\t22909821\nAATF\tCDKN1A\tUnknown\t17157788;1\nAATF\tKLK3\tActivation\t23146908\n"
 TRRUST = "tf\ttarget\tmor\nAHR\tAHRR\t1\nAHR\tCA9\t-1\nAHR\tARNT\t0\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pertprobe.errors import PertprobeError
-from pertprobe.seen import Split, read_split, seen_status
+from pertprobe.models.training_split import Split, read_split, seen_status
 
 SPLITS = Path(__file__).parents[2] / "config" / "splits"
 CONTEXTS = ["rep_1", "rep_2", "rep_3"]

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pertprobe.errors import PertprobeError
-from pertprobe.sae import SparseAutoencoder, quality, read_saelens, train_sae, write_saelens
-from pertprobe.sae.autoencoder import top_k
+from pertprobe.interpret.sae import SparseAutoencoder, quality, read_saelens, train_sae, write_saelens
+from pertprobe.interpret.sae.autoencoder import top_k
 
 
 def random_sae(n_inputs=6, n_features=20, k=4, seed=0):

@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import save_file
 
 from pertprobe.errors import PertprobeError
-from pertprobe.sae import (
+from pertprobe.interpret.sae import (
     PrincipalComponents,
     SparseAutoencoder,
     principal_components,
@@ -13,7 +13,7 @@ from pertprobe.sae import (
     with_rival,
     write_components,
 )
-from pertprobe.sae.quality import fraction_unexplained
+from pertprobe.interpret.sae.quality import fraction_unexplained
 
 
 def rows(n=400, n_inputs=10, seed=0, scale=1.0, offset=0.0):

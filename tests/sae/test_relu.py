@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pertprobe.sae import SparseAutoencoder, quality, train_sae, training_settings
+from pertprobe.interpret.sae import SparseAutoencoder, quality, train_sae, training_settings
 
 
 def directions(n, width, seed=0):

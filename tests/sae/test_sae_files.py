@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import save_file
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.architecture import StateArchitecture
-from pertprobe.models.initialise import initial_parameters
-from pertprobe.models.state import StateModel
-from pertprobe.sae import SparseAutoencoder, read_sae, read_saelens, sae_arguments, write_saelens
-from pertprobe.sae.pool import check_width
+from pertprobe.interpret.sae import SparseAutoencoder, read_sae, read_saelens, sae_arguments, write_saelens
+from pertprobe.interpret.sae.pool import check_width
+from pertprobe.models.state.architecture import StateArchitecture
+from pertprobe.models.state.initialise import initial_parameters
+from pertprobe.models.state.model import StateModel
 
 H, F = 6, 20
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import binom, false_discovery_control, kstest
 
-from pertprobe.sae import train_sae
-from pertprobe.sae.stability import FEWEST_DRAWS, WORK, Dictionary, Side, _draws, stability, stability_tables
+from pertprobe.interpret.sae import train_sae
+from pertprobe.interpret.sae.stability import FEWEST_DRAWS, WORK, Dictionary, Side, _draws, stability, stability_tables
 
 PERTURBATIONS = [f"p{i:02d}" for i in range(24)]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from pertprobe.statistics.crossed import crossed_test, pearson_matrix, strata, without_strength
+from pertprobe.statistics.matched import crossed_test, pearson_matrix, strata, without_strength
 from pertprobe.statistics.permutation import randomised
 
 

@@ -8,9 +8,8 @@ from scipy.stats import binom
 
 from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.null_worlds import routes
-from pertprobe.statistics.sets import orders_within, strength_blocks
+from pertprobe.statistics.sets import orders_within, pairs_without_strength, strength_blocks
 from pertprobe.statistics.similarity import centred, cosine_similarity, without_shared
-from pertprobe.statistics.strength import pairs_without_strength
 
 P = 60
 

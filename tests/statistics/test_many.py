@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import ks_2samp
 
 from pertprobe.seeding import generator
-from pertprobe.statistics import coherence, coherence_many, cosine_similarity, pairs
-from pertprobe.statistics.pairs import pair_means, prefix_pair_means
+from pertprobe.statistics import coherence, coherence_many, cosine_similarity, moments
+from pertprobe.statistics.moments import pair_means, prefix_pair_means
 from pertprobe.statistics.sets import random_orders
 
 
@@ -30,9 +30,9 @@ def slow(similarity, members):
 
 @pytest.mark.parametrize("cost", [0, 100, 1e9])  # all gathered, mixed, all products
 def test_pair_means_are_means_over_pairs_however_they_are_computed(monkeypatch, cost):
-    monkeypatch.setattr(pairs, "GATHER_COST", cost)
-    monkeypatch.setattr(pairs, "GATHERED", 50)
-    monkeypatch.setattr(pairs, "PRODUCTS", 200)
+    monkeypatch.setattr(moments, "GATHER_COST", cost)
+    monkeypatch.setattr(moments, "GATHERED", 50)
+    monkeypatch.setattr(moments, "PRODUCTS", 200)
     similarity, orders = symmetric(30, 1), random_orders(17, 25, 30, rng())
     sizes = [2, 3, 11, 25]
     expected = [[slow(similarity, order[:size]) for order in orders] for size in sizes]

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm, skew
 
 from pertprobe.statistics import PairSums, coherence, cosine_similarity, mean_score, score_moments, tail, uniform_sets
-from pertprobe.statistics.pairs import pair_means
+from pertprobe.statistics.moments import pair_means
 
 
 def rng(seed=0):

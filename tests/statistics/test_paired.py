@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pertprobe.statistics import paired_profile_test
-from pertprobe.statistics.paired import _assignments, _borrowed, _injective
+from pertprobe.statistics.matched import _assignments, _borrowed, _injective
 
 
 def rng(seed=0):

@@ -15,7 +15,7 @@ from pertprobe.statistics import (
     randomised,
     uniform_sets,
 )
-from pertprobe.statistics.strength import pairs_without_strength, scores_without_strength
+from pertprobe.statistics.sets import pairs_without_strength, scores_without_strength
 
 
 def symmetric(n, seed):

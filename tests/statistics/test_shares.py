@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pertprobe.statistics.shares import share_of_sums
+from pertprobe.statistics.reliability import share_of_sums
 
 
 def test_a_share_is_that_of_the_sums_and_not_the_mean_of_shares():

@@ -3,7 +3,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from pertprobe.statistics.strength import pairs_without_strength, scores_without_strength, strength_basis
+from pertprobe.statistics.sets import pairs_without_strength, scores_without_strength, strength_basis
 
 
 def rng(seed=0):

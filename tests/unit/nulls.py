@@ -6,11 +6,11 @@ import numpy as np
 from scipy.stats import binom
 from tiny import cell_sets
 
+from pertprobe.data.programs import Programs
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Drawing, TestInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import answers
-from pertprobe.programs import Programs
 
 SIZES = (5, 10)
 UNITS = 70

@@ -3,8 +3,8 @@
 import torch
 from tiny import cell_sets
 
-from pertprobe.jacobian import Point, cells_point, mean_cell_point, respond
-from pertprobe.models.architecture import GeneDecoder
+from pertprobe.interpret.jacobian import Point, cells_point, mean_cell_point, respond
+from pertprobe.models.state.architecture import GeneDecoder
 
 STATES = {
     "plain": {"batch_encoder": False},

@@ -14,13 +14,14 @@ from tiny import MeanShift, cell_sets, random_state, rows_of, subject, to_measur
 
 from pertprobe import evidence
 from pertprobe.errors import PertprobeError
-from pertprobe.measuring import NOT_EVALUABLE, measure_derived, measure_shard
+from pertprobe.interpret.patching import Runs, along, of_features, unit
+from pertprobe.interpret.sae import SparseAutoencoder
 from pertprobe.models.base import Encoded
-from pertprobe.models.routed import RoutedModel, placed, routed_model
-from pertprobe.patching import Runs, along, of_features, unit
+from pertprobe.models.planted.linear_readout import RoutedModel, placed, routed_model
 from pertprobe.probes import activation_patching
+from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.questions import ask
-from pertprobe.sae import SparseAutoencoder
+from pertprobe.stages.measuring import measure_derived, measure_shard
 
 PROGRAMS = {"P": ["g00", "g01", "g02", "g03"], "Q": ["g04", "x1"]}
 SETTINGS = {"random": 2}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import BATCHES, PERTURBATIONS, cell_sets, random_state
 
-from pertprobe.sae.activations import hidden_states, layer_number, sampled_activations
+from pertprobe.interpret.sae.activations import hidden_states, layer_number, sampled_activations
 
 
 @pytest.mark.parametrize("changes", [{}, {"confidence_token": True}, {"batch_encoder": False, "batch_token": True}])

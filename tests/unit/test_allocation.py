@@ -8,7 +8,7 @@ import pytest
 PROGRAM = """
 import resource, sys
 import numpy as np
-from pertprobe.allocation import keep_freed_memory
+from pertprobe.workflow.job import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def faults():

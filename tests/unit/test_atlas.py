@@ -17,12 +17,12 @@ from tiny import GENES, PERTURBATIONS, SIZES, MeanShift, cell_sets, random_state
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pertprobe.atlas import join_atlases, open_atlas, write_atlas, writing
 from pertprobe.errors import Faults, PertprobeError
-from pertprobe.jacobian import jacobian_cores
-from pertprobe.models.architecture import StateArchitecture
-from pertprobe.models.initialise import initial_parameters
-from pertprobe.models.state import StateModel
+from pertprobe.interpret.atlas import join_atlases, open_atlas, write_atlas, writing
+from pertprobe.interpret.jacobian import jacobian_cores
+from pertprobe.models.state.architecture import StateArchitecture
+from pertprobe.models.state.initialise import initial_parameters
+from pertprobe.models.state.model import StateModel
 
 NAMES = sorted(PERTURBATIONS)
 
@@ -332,7 +332,7 @@ KILLED = """
     import os, signal, sys
     sys.path.insert(0, {here!r})
     from test_atlas import one_batch, random_state
-    from pertprobe.atlas import write_atlas, writing
+    from pertprobe.interpret.atlas import write_atlas, writing
 
     first = writing.jacobian_cores
     calls = []

@@ -10,14 +10,14 @@ from slow_jacobian import at_cells, diagonal, whole
 from tiny import GENES, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
-from pertprobe.measuring import gather, measure_derived, measure_shard
+from pertprobe.data.programs import Panel
 from pertprobe.models.base import Mixed
-from pertprobe.models.planted import planted_models
+from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.probes import cell_diagonal
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.programs import Panel
-from pertprobe.testing import Asked, run_test
+from pertprobe.stages.measuring import gather, measure_derived, measure_shard
+from pertprobe.stages.testing import Asked, run_test
 
 PANELS = {"panel": {"regulators": ["g00", "g05"], "targets": ["g08", "g01", "g11"]}}
 SETTINGS = {"error": 0.05, "copy_sets": 1}

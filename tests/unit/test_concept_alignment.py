@@ -10,15 +10,16 @@ from sklearn.linear_model import LogisticRegression
 from slow_jacobian import STATES
 from tiny import GENES, cell_sets, random_state, rows_of, to_measure, to_test
 
-from pertprobe import concepts, evidence
-from pertprobe.measuring import measure_shard
-from pertprobe.models.routed import concept_model
-from pertprobe.patching import Runs
+from pertprobe import evidence
+from pertprobe.interpret import concept_directions
+from pertprobe.interpret.patching import Runs
+from pertprobe.interpret.steering import layer_jacobian, pushed_outputs
+from pertprobe.models.planted.linear_readout import concept_model
 from pertprobe.probes import concept_alignment
 from pertprobe.probes.base import Subject
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.steering import layer_jacobian, pushed_outputs
+from pertprobe.stages.measuring import measure_shard
 
 SETTINGS = {"layers": ["middle"], "negatives": "strength", "negatives_each": 2, "directions": 1, "refits": 199,
             "outcome_refits": 39, "mlp_refits": 19}  # fmt: skip
@@ -55,8 +56,8 @@ def asked(measurement, programs=None):
 
 def test_many_logistic_regressions_at_once_are_those_of_sklearn():
     scores = rng().normal(size=(24, 5))
-    labels = concepts.permuted_labels(np.arange(24) < 6, 3, rng())
-    coefficients, intercepts = concepts.logistic(scores, labels)
+    labels = concept_directions.permuted_labels(np.arange(24) < 6, 3, rng())
+    coefficients, intercepts = concept_directions.logistic(scores, labels)
     for row, coefficient, intercept in zip(labels, coefficients, intercepts, strict=True):
         slow = LogisticRegression(C=1.0, class_weight="balanced", tol=1e-10, max_iter=5000).fit(scores, row)
         np.testing.assert_allclose(coefficient, slow.coef_[0], atol=1e-5)
@@ -66,22 +67,25 @@ def test_many_logistic_regressions_at_once_are_those_of_sklearn():
 def test_a_point_without_weight_is_not_there():
     scores, labels = rng().normal(size=(20, 3)), (np.arange(20) % 3 == 0)[None]
     weights = (np.arange(20) < 15).astype(float)[None]
-    both = concepts.logistic(scores, labels, weights), concepts.logistic(scores[:15], labels[:, :15])
+    both = (
+        concept_directions.logistic(scores, labels, weights),
+        concept_directions.logistic(scores[:15], labels[:, :15]),
+    )
     np.testing.assert_allclose(both[0][0], both[1][0], atol=1e-6)
 
 
 def test_a_direction_lies_where_members_lie_apart():
     states = 0.1 * rng().normal(size=(30, 8))
     states[:8, 3] += 2
-    found = concepts.directions(states, (np.arange(30) < 8)[None])[0]
+    found = concept_directions.directions(states, (np.arange(30) < 8)[None])[0]
     assert found[3] > 0.95
     assert np.linalg.norm(found) == pytest.approx(1)
-    assert concepts.accuracy(states, (np.arange(30) < 8)[None], rng())[0] == 1
+    assert concept_directions.accuracy(states, (np.arange(30) < 8)[None], rng())[0] == 1
 
 
 def test_folds_hold_both_classes_alike():
-    labels = concepts.permuted_labels(np.arange(28) < 7, 20, rng())
-    folds = concepts._stratified(labels, 5, rng())
+    labels = concept_directions.permuted_labels(np.arange(28) < 7, 20, rng())
+    folds = concept_directions._stratified(labels, 5, rng())
     for fold in range(5):
         assert set((labels & (folds == fold)).sum(axis=1)) <= {1, 2}
         assert set((~labels & (folds == fold)).sum(axis=1)) <= {4, 5}
@@ -89,38 +93,42 @@ def test_folds_hold_both_classes_alike():
 
 def test_accuracy_without_a_signal_is_a_half():
     states = rng().normal(size=(40, 20))
-    found = concepts.accuracy(states, concepts.permuted_labels(np.arange(40) < 12, 300, rng()), rng())
+    found = concept_directions.accuracy(
+        states, concept_directions.permuted_labels(np.arange(40) < 12, 300, rng()), rng()
+    )
     assert found[1:].mean() == pytest.approx(0.5, abs=0.03)
 
 
 def test_states_without_strength_have_no_trend_in_it():
     strength = rng().lognormal(size=60)
     own = rng().normal(size=(60, 5))
-    found = concepts.without_strength(own + np.outer(strength, np.arange(5)), strength)
+    found = concept_directions.without_strength(own + np.outer(strength, np.arange(5)), strength)
     np.testing.assert_allclose(strength @ found, 0, atol=1e-9)
-    np.testing.assert_allclose(found, concepts.without_strength(own, strength), atol=1e-9)
+    np.testing.assert_allclose(found, concept_directions.without_strength(own, strength), atol=1e-9)
 
 
 def test_hard_negatives_are_the_nearest_outside_and_each_is_there_once():
     at = np.array([0.0, 1.0, 1.1, 5.0, 5.2, 9.0])
-    found = concepts.hard_negatives(np.abs(at[:, None] - at), [1, 3], 1)
+    found = concept_directions.hard_negatives(np.abs(at[:, None] - at), [1, 3], 1)
     assert found.tolist() == [2, 4]
-    everyone = concepts.hard_negatives(np.abs(at[:, None] - at), [1, 3], 5)
+    everyone = concept_directions.hard_negatives(np.abs(at[:, None] - at), [1, 3], 5)
     assert everyone.tolist() == [0, 2, 4, 5]
 
 
 def test_cosines_with_a_span_and_between_spans():
     span = np.eye(4)[:2]
-    np.testing.assert_allclose(concepts.span_cosine(np.array([[0.6, 0, 0.8, 0], [0, -1, 0, 0]]), span), [0.6, 1])
-    assert concepts.principal_cosine(span, np.eye(4)[1:3]) == pytest.approx(1)
-    assert concepts.principal_cosine(span, np.eye(4)[2:]) == 0
-    assert concepts.chance(1, 400) == 0.05
+    np.testing.assert_allclose(
+        concept_directions.span_cosine(np.array([[0.6, 0, 0.8, 0], [0, -1, 0, 0]]), span), [0.6, 1]
+    )
+    assert concept_directions.principal_cosine(span, np.eye(4)[1:3]) == pytest.approx(1)
+    assert concept_directions.principal_cosine(span, np.eye(4)[2:]) == 0
+    assert concept_directions.chance(1, 400) == 0.05
 
 
 def test_top_directions_are_what_moves_outputs_most():
     jacobian = np.array([[0, 3.0, 0], [1.0, 0, 0]])
-    np.testing.assert_allclose(np.abs(concepts.top_directions(jacobian, 5)), [[0, 1, 0], [1, 0, 0]])
-    assert len(concepts.top_directions(np.zeros((2, 3)), 2)) == 0
+    np.testing.assert_allclose(np.abs(concept_directions.top_directions(jacobian, 5)), [[0, 1, 0], [1, 0, 0]])
+    assert len(concept_directions.top_directions(np.zeros((2, 3)), 2)) == 0
 
 
 @pytest.mark.parametrize("state", ["plain", "confidence_token", "batch_token", "all"])

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pertprobe.checks import check_inputs, check_references, control_faults
-from pertprobe.config import expanded, fill_in, schema_faults, whole_schema
 from pertprobe.errors import PertprobeError
 from pertprobe.evidence import COLUMNS, KEYS
+from pertprobe.workflow.checks import check_inputs, check_references, control_faults
+from pertprobe.workflow.config import expanded, fill_in, schema_faults, whole_schema
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMA = whole_schema(CONFIG / "schema.yaml")

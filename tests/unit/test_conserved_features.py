@@ -8,12 +8,12 @@ from nulls import BOUND, false_positives, found_planted, shuffled_strength
 from tiny import profiles, rows_of, subject, to_test
 
 from pertprobe import evidence
-from pertprobe.figures import DrawInputs
+from pertprobe.data.programs import Programs
+from pertprobe.plots import DrawInputs
 from pertprobe.probes import conserved_features
 from pertprobe.probes.base import Subject, TableInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.programs import Programs
 
 NAMES = [f"p{i:02d}" for i in range(40)]
 FEATURES = [f"f{i}" for i in range(30)]

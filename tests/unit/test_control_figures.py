@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pertprobe import evidence
-from pertprobe.control_figures import CASCADE_WORDS, MARKS, MOST, Compared, cascade_figure, controls_figure
-from pertprobe.figures import NOTHING_TESTED, write_figure
+from pertprobe.plots import NOTHING_TESTED, write_figure
+from pertprobe.report.controls_figure import CASCADE_WORDS, MARKS, MOST, Compared, cascade_figure, controls_figure
 
 PROBES = {"one": Compared("coherence", "coherence_hidden"), "two": Compared("agreement", "agreement", ("agreement",))}
 STAGES = ["decode", "mix", "encode_cells", "encode_perturbations"]
@@ -121,7 +121,7 @@ def test_a_cascade_of_some_stages_has_these_alone():
 
 
 def test_stages_are_those_that_copies_re_draw():
-    from pertprobe.models.variants import STAGES_FROM_OUTPUT
+    from pertprobe.models.randomised import STAGES_FROM_OUTPUT
 
     assert tuple(CASCADE_WORDS) == ("trained", *STAGES_FROM_OUTPUT)
 

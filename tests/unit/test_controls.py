@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pertprobe import evidence
-from pertprobe.controls import cascade_statistic, pairs_of_copies, stages_redrawn, with_controls
+from pertprobe.stages.testing import cascade_statistic, pairs_of_copies, stages_redrawn, with_controls
 
 WHO = {"probe": "one", "model": "m", "context": "c", "regime": "fewshot"}
 

@@ -9,12 +9,13 @@ from tiny import GENES, PERTURBATIONS, cell_sets, subject, to_measure, to_test
 
 import pertprobe.models
 from pertprobe import load_model
-from pertprobe.cards import model_card
 from pertprobe.errors import PertprobeError
-from pertprobe.measuring import NOT_EVALUABLE, gather, measure_shard
 from pertprobe.models.additive import AdditiveModel
+from pertprobe.models.cards import model_card
+from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.delta_y import strength
-from pertprobe.testing import Asked, run_test
+from pertprobe.stages.measuring import gather, measure_shard
+from pertprobe.stages.testing import Asked, run_test
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "custom_model.py"
 KNOCKOUT = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}

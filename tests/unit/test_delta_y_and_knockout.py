@@ -12,13 +12,13 @@ from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, s
 
 from pertprobe import evidence
 from pertprobe.errors import PertprobeError
-from pertprobe.models.architecture import GeneDecoder
-from pertprobe.models.initialise import initial_parameters
-from pertprobe.models.state import StateModel
+from pertprobe.interpret.knockouts import silenced
+from pertprobe.models.state.architecture import GeneDecoder
+from pertprobe.models.state.initialise import initial_parameters
+from pertprobe.models.state.model import StateModel
 from pertprobe.probes import delta_y, knockout, knockout_questions
 from pertprobe.probes.base import averaged
 from pertprobe.probes.questions import ask
-from pertprobe.silencing import silenced
 
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
 MANY = [f"k{i:02d}" for i in range(40)]

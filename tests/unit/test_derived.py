@@ -6,9 +6,9 @@ import torch
 import xarray as xr
 from tiny import GENES, PERTURBATIONS, cell_sets
 
-from pertprobe.derived import derived_models
-from pertprobe.measuring import write_measurement
-from pertprobe.models.planted import planted_models
+from pertprobe.models.planted.closed_form import planted_models
+from pertprobe.stages.measuring import write_measurement
+from pertprobe.stages.planted import derived_models
 
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
 CARD = {

@@ -9,19 +9,19 @@ from null_worlds import bound, found, found_planted, strength_shuffled
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
-from pertprobe.checks import _unknown_perturbations
-from pertprobe.detached import SOURCES
-from pertprobe.detached import tables as made
-from pertprobe.figures import DrawInputs, write_figure
-from pertprobe.measuring import NOT_EVALUABLE, gather, measure_derived, measure_shard
-from pertprobe.models.planted import planted_models
+from pertprobe.data.programs import Programs
+from pertprobe.interpret.sources import SOURCES
+from pertprobe.models.planted.closed_form import planted_models
+from pertprobe.plots import DrawInputs, write_figure
 from pertprobe.probes import detached_jacobian as probe
-from pertprobe.probes.base import Subject, TableInputs
+from pertprobe.probes import detached_tables as made
+from pertprobe.probes.base import NOT_EVALUABLE, Subject, TableInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.programs import Programs
+from pertprobe.stages.measuring import gather, measure_derived, measure_shard
+from pertprobe.stages.testing import Asked, run_test
 from pertprobe.statistics.similarity import centred, cosine_similarity
-from pertprobe.testing import Asked, run_test
+from pertprobe.workflow.checks import _unknown_perturbations
 
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
 JUDGED = declared("detached_jacobian").primary, declared("detached_jacobian").compared_in

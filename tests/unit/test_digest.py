@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from pertprobe import digest
+from pertprobe.workflow import digest
 
 FILES = {
     "__init__.py": "",
@@ -153,5 +153,5 @@ def test_a_probe_depends_on_its_own_code_and_on_no_other_probe(monkeypatch):
     reached = {}
     digest._follow("pertprobe.probes.knockout", "questions", reached)
     modules = {module for module, _ in reached}
-    assert {"pertprobe.statistics.paired", "pertprobe.evidence", "pertprobe.probes.base"} <= modules
+    assert {"pertprobe.statistics.matched", "pertprobe.evidence", "pertprobe.probes.base"} <= modules
     assert not {"pertprobe.probes.pert_embedding", "pertprobe.probes.sae_features", "pertprobe.models"} & modules

@@ -8,8 +8,10 @@ import torch
 from scipy.stats import ks_2samp
 from tiny import BATCHES, GENES, MeanShift, cell_sets, random_state
 
-from pertprobe.cells import CellSets
-from pertprobe.distribution import (
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.interpret.knockouts import silenced
+from pertprobe.models.training_split import Split
+from pertprobe.stages.distribution import (
     CONTEXT,
     DRIFT_COLUMNS,
     HALVES,
@@ -24,8 +26,6 @@ from pertprobe.distribution import (
     shrunk_covariance,
     training_contexts,
 )
-from pertprobe.seen import Split
-from pertprobe.silencing import silenced
 
 ALL = {"genes": "all"}
 
@@ -273,7 +273,7 @@ def test_drift_does_not_depend_on_the_order_of_cells(path, tmp_path):
 
 
 def test_at_most_so_many_cells_are_drawn(path, monkeypatch):
-    monkeypatch.setattr("pertprobe.distribution.SAMPLE", 7)
+    monkeypatch.setattr("pertprobe.stages.distribution.SAMPLE", 7)
     found = drift_table(trained_with("apart"), path, ENTRY, Split(), seed=0)
     assert found.n_cells.tolist() == found.n_compared.tolist() == [7, 7]
 

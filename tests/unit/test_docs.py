@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from pertprobe import load_model
-from pertprobe.cells import CellSets
-from pertprobe.config import whole_schema
+from pertprobe.data.cell_sets import CellSets
 from pertprobe.evidence import COLUMNS
-from pertprobe.measuring import NOT_EVALUABLE, measure_shard
-from pertprobe.probes.base import MeasureInputs
-from pertprobe.verdict import READING_COLUMNS, VERDICT_COLUMNS
+from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs
+from pertprobe.stages.measuring import measure_shard
+from pertprobe.stages.verdict import READING_COLUMNS, VERDICT_COLUMNS
+from pertprobe.workflow.config import whole_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "pertprobe"

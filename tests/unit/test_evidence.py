@@ -6,8 +6,8 @@ import pytest
 
 from pertprobe import evidence, roles
 from pertprobe.statistics import benjamini_hochberg
-from pertprobe.statistics.ceiling import Ceiling
 from pertprobe.statistics.permutation import Test as PermutationTest
+from pertprobe.statistics.reliability import Ceiling
 
 CONTRACT = [
     *(

@@ -8,12 +8,13 @@ import pytest
 from matplotlib.figure import Figure
 from tiny import cell_sets, profiles, subject, to_test
 
-from pertprobe import evidence, figures
-from pertprobe.figures import DrawInputs, verdict_matrix, write_figure
+from pertprobe import evidence, plots
+from pertprobe.data.programs import Programs
+from pertprobe.plots import DrawInputs, write_figure
 from pertprobe.probes import load_probe
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
-from pertprobe.testing import Asked, run_test
+from pertprobe.report.verdict_matrix import verdict_matrix
+from pertprobe.stages.testing import Asked, run_test
 
 NAMES = [f"p{i:02d}" for i in range(16)]
 PROGRAMS = {"P": NAMES[:5], "long_name_with_<b>&": NAMES[6:10], "few": ["absent"]}
@@ -43,7 +44,7 @@ def drawn_from(probe, programs=PROGRAMS):
     """Return what a probe draws: two models, their pair, and one panel."""
     settings, panels = {"neighbours": 3}, {}
     if probe == "targeted_jacobian":
-        from pertprobe.programs import read_panels
+        from pertprobe.data.programs import read_panels
 
         panels = read_panels({"panel": PANEL}, Programs(programs), NAMES)
     found = {name: measured(probe, seed) for seed, name in enumerate(("a", "b"))}
@@ -80,7 +81,7 @@ def test_every_probe_draws_a_figure_where_nothing_could_be_tested(tmp_path, prob
         table = table.assign(estimate=np.nan)
         figure = load_probe(probe).draw(DrawInputs(table, {}, Programs(PROGRAMS), {"models": {"a": {}}}))
         write_figure(figure, [tmp_path / "f.svg"])
-        assert figures.NOTHING_TESTED.split(":")[0] in (tmp_path / "f.svg").read_text()
+        assert plots.NOTHING_TESTED.split(":")[0] in (tmp_path / "f.svg").read_text()
 
 
 def verdict_rows(*rows):
@@ -117,10 +118,10 @@ def test_the_matrix_has_columns_in_the_order_of_levels_and_models():
 @pytest.mark.parametrize("rows", [[], [("one", "a", "", "P", "not evaluable")]])
 def test_a_matrix_of_nothing_says_so(rows):
     figure = verdict_matrix(verdict_rows(*rows), ["a"], {"causal": ["one"]})
-    assert texts_of(figure) == [figures.NOTHING_TESTED]
+    assert texts_of(figure) == [plots.NOTHING_TESTED]
 
 
 def test_a_figure_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="nonsense"):
-        write_figure(figures.nothing_to_draw("text"), [tmp_path / "f.nonsense"])
+        write_figure(plots.nothing_to_draw("text"), [tmp_path / "f.nonsense"])
     assert list(tmp_path.iterdir()) == []

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pertprobe import progress
+from pertprobe import batching
 from pertprobe.errors import Faults
 from pertprobe.files import atomic, sha256
-from pertprobe.job import device
 from pertprobe.seeding import generator, seed_of
+from pertprobe.workflow.job import device
 
 
 def stopped_halfway(target, begin):
@@ -86,17 +86,17 @@ def test_one_name_gives_one_stream_of_numbers():
 
 def test_counted_yields_everything_and_logs_counts_and_rate(caplog, monkeypatch):
     clock = iter(range(0, 1000, 3))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
-    with caplog.at_level(logging.INFO, logger="pertprobe.progress"):
-        assert list(progress.counted(["a", "b", "c", "d"], "knock-outs")) == ["a", "b", "c", "d"]
+    monkeypatch.setattr(batching.time, "monotonic", lambda: float(next(clock)))
+    with caplog.at_level(logging.INFO, logger="pertprobe.batching"):
+        assert list(batching.counted(["a", "b", "c", "d"], "knock-outs")) == ["a", "b", "c", "d"]
     assert "knock-outs: 1 of 4, 0.167 per second" in caplog.messages
     assert caplog.messages[-1].startswith("knock-outs: 4 done in ")
 
 
 def test_counted_is_quiet_when_quick(caplog):
-    with caplog.at_level(logging.INFO, logger="pertprobe.progress"):
-        assert list(progress.counted([], "nothing")) == []
-        list(progress.counted([1, 2], "steps"))
+    with caplog.at_level(logging.INFO, logger="pertprobe.batching"):
+        assert list(batching.counted([], "nothing")) == []
+        list(batching.counted([1, 2], "steps"))
     assert [text.split(" done")[0] for text in caplog.messages] == ["nothing: 0", "steps: 2"]
 
 
@@ -104,7 +104,7 @@ def run_job(tmp_path, body):
     """Run a script whose job has this body; return its exit status, its log, and what it printed elsewhere."""
     script = f"""
         from types import SimpleNamespace
-        from pertprobe.job import job
+        from pertprobe.workflow.job import job
         snakemake = SimpleNamespace(log=[{str(tmp_path / "logs" / "job.log")!r}])
         with job(snakemake):
         {textwrap.indent(textwrap.dedent(body), " " * 12).lstrip()}

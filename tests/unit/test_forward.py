@@ -6,12 +6,12 @@ import sys
 import torch
 from torch.func import vmap
 
-from pertprobe.forward import jvp
+from pertprobe.models.forward_mode import jvp
 
 PROGRAM = """
 import sys, torch
 from torch.func import vmap
-from pertprobe.forward import jvp
+from pertprobe.models.forward_mode import jvp
 x, b, along = torch.randn(3, 4), torch.randn(3, 4), torch.randn(5, 3, 4)
 vmap(lambda direction: jvp(lambda x: 2 * x * b + b + 1e-3, (x,), (direction,))[1])(along)
 print("torch._dynamo" in sys.modules)

@@ -13,16 +13,17 @@ from test_report import Checked
 from tiny import GENES, PERTURBATIONS, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
-from pertprobe.figures import DrawInputs, write_figure
-from pertprobe.measuring import NOT_EVALUABLE, gather, measure_shard, write_measurement
+from pertprobe.data.programs import Programs
 from pertprobe.models.additive import AdditiveModel
+from pertprobe.plots import DrawInputs, write_figure
 from pertprobe.probes import input_sensitivity as probe
+from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.programs import Programs
+from pertprobe.probes.sensitivity_figure import sensitivity_figure, untrained
 from pertprobe.report import sensitivity_page as page
-from pertprobe.sensitivity_figure import sensitivity_figure, untrained
-from pertprobe.testing import Asked, run_test
+from pertprobe.stages.measuring import gather, measure_shard, write_measurement
+from pertprobe.stages.testing import Asked, run_test
 
 SETTINGS = {"perturbation": "control", "noise": [0.1, 1, 10], "draws": 3, "copy_sets": 1}
 PROGRAMS = {"P": GENES[:4], "Q": GENES[5:9], "few": ["absent"]}

@@ -8,10 +8,11 @@ import pytest
 import torch
 from tiny import GENES, MeanShift, cell_sets, random_state
 
-from pertprobe import jacobian, probes
+from pertprobe import probes
 from pertprobe.errors import PertprobeError
-from pertprobe.jacobian import Point, cells_point, check_multiplicity, mean_cell_point, respond
-from pertprobe.models.planted import planted_models
+from pertprobe.interpret import jacobian
+from pertprobe.interpret.jacobian import Point, cells_point, check_multiplicity, mean_cell_point, respond
+from pertprobe.models.planted.closed_form import planted_models
 
 MODELS = {
     "plain": {"batch_encoder": False},

@@ -5,7 +5,8 @@ import torch
 from slow_jacobian import at_cells, close, codes_of
 from tiny import MeanShift, cell_sets, random_state
 
-from pertprobe.jacobian import (
+from pertprobe.batching import BLOCK, WIDEST, block, block_of, dealt, power_of_2, units_of_shard
+from pertprobe.interpret.jacobian import (
     cells_point,
     diagonal_by_signs,
     explicit_jacobian,
@@ -13,9 +14,8 @@ from pertprobe.jacobian import (
     panel_jacobian,
     routing_jacobian,
 )
-from pertprobe.jacobian.between import between
-from pertprobe.jacobian.chunks import CACHED, Chunks, chunks, footprint, in_batches, next_power_of_2
-from pertprobe.sharding import BLOCK, WIDEST, block, block_of, dealt, power_of_2, units_of_shard
+from pertprobe.interpret.jacobian.chunks import CACHED, Chunks, chunks, footprint, in_batches, next_power_of_2
+from pertprobe.interpret.jacobian.linear_ends import between
 
 ASKED = {
     "panel": lambda m, c, p, gb: panel_jacobian(m, c, p, [1, 5, 8, 11], [0, 5], memory_gb=gb).values,

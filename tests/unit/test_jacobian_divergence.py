@@ -8,12 +8,12 @@ import xarray as xr
 from nulls import BOUND, false_positives, found_planted, shuffled_strength
 from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
-from pertprobe.measuring import NOT_EVALUABLE, gather, measure_derived, measure_shard
-from pertprobe.models.planted import planted_models
+from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.probes import jacobian_divergence as probe
-from pertprobe.probes.base import TableInputs
+from pertprobe.probes.base import NOT_EVALUABLE, TableInputs
 from pertprobe.probes.declaration import declared
-from pertprobe.testing import Asked, run_test
+from pertprobe.stages.measuring import gather, measure_derived, measure_shard
+from pertprobe.stages.testing import Asked, run_test
 
 SETTINGS = {"perturbations": "all", "sketch": 100_000}
 NAMES = [f"p{i:02d}" for i in range(60)]

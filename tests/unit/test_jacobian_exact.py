@@ -20,7 +20,7 @@ from slow_jacobian import (
 from tiny import GENES, cell_sets, random_state
 
 from pertprobe.errors import PertprobeError
-from pertprobe.jacobian import (
+from pertprobe.interpret.jacobian import (
     Point,
     cell_jacobians,
     cells_point,
@@ -32,7 +32,7 @@ from pertprobe.jacobian import (
     panel_jacobian,
     respond,
 )
-from pertprobe.models.planted import planted_models
+from pertprobe.models.planted.closed_form import planted_models
 
 BLOCKS = {"reverse": ([1, 8], [0, 5, 7, 11]), "forward": ([1, 5, 8, 11], [7, 0])}
 DERIVATIVES = ("total", "diagonal")

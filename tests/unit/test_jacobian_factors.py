@@ -6,7 +6,7 @@ from slow_jacobian import at_cells, at_mean, close, codes_of
 from tiny import GENES, MeanShift, cell_sets, random_state
 
 from pertprobe.errors import PertprobeError
-from pertprobe.jacobian import (
+from pertprobe.interpret.jacobian import (
     Factors,
     cells_point,
     cosines,

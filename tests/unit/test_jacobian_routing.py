@@ -6,7 +6,7 @@ from slow_jacobian import STATES, at_cells, at_mean, close, codes_of, copies_of_
 from tiny import GENES, MeanShift, cell_sets, random_state
 
 from pertprobe.errors import PertprobeError
-from pertprobe.jacobian import Factors, Point, cells_point, feature_jacobian, respond, routing_jacobian
+from pertprobe.interpret.jacobian import Factors, Point, cells_point, feature_jacobian, respond, routing_jacobian
 
 
 @pytest.fixture(params=STATES, scope="module")

@@ -8,13 +8,13 @@ from slow_jacobian import NAMES, close, codes_of
 from tiny import GENES, MeanShift, cell_sets, random_state
 
 from pertprobe.errors import PertprobeError
-from pertprobe.jacobian import cells_point, crossing, diagonal_by_signs, mean_cell_point, panel_jacobian
-from pertprobe.jacobian.between import between
-from pertprobe.jacobian.panel import block, one
-from pertprobe.jacobian.passes import signed
-from pertprobe.jacobian.signs import correlation, signs
+from pertprobe.interpret.jacobian import cells_point, crossing, diagonal_by_signs, mean_cell_point, panel_jacobian
+from pertprobe.interpret.jacobian.hutchinson import correlation, signs
+from pertprobe.interpret.jacobian.linear_ends import between
+from pertprobe.interpret.jacobian.panel import block, one
+from pertprobe.interpret.jacobian.passes import signed
 from pertprobe.models.base import Mixed
-from pertprobe.models.planted import planted_models
+from pertprobe.models.planted.closed_form import planted_models
 
 TARGETS, REGULATORS = [1, 5, 8, 11], [0, 5, 7]
 ERROR, SEEDS = 0.1, 150

@@ -5,9 +5,10 @@ import pytest
 import xarray as xr
 from tiny import profiles, random_state, to_measure
 
-from pertprobe import joining
-from pertprobe.joining import join_shards
-from pertprobe.measuring import NOT_EVALUABLE, gather, measure_shard, read_measurement, write_measurement
+from pertprobe.probes.base import NOT_EVALUABLE
+from pertprobe.stages import joining
+from pertprobe.stages.joining import join_shards
+from pertprobe.stages.measuring import gather, measure_shard, read_measurement, write_measurement
 
 KNOCKED = {"genes": "all", "value": "zero", "perturbation": "control"}
 PANELS = {"one": {"regulators": ["g00", "g01"], "targets": ["g01", "g05", "g08"]}}

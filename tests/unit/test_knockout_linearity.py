@@ -9,16 +9,16 @@ from slow_jacobian import STATES
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
-from pertprobe.jacobian import cells_point, explicit_jacobian
-from pertprobe.models.planted import planted_models
+from pertprobe.batching import BLOCK
+from pertprobe.data.programs import Programs
+from pertprobe.interpret.jacobian import cells_point, explicit_jacobian
+from pertprobe.interpret.knockouts import knockout_predictions, knockout_shifts, silenced
+from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.probes import knockout_linearity, knockout_questions
 from pertprobe.probes.base import Subject, TableInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.programs import Programs
-from pertprobe.sharding import BLOCK
-from pertprobe.silencing import knockout_predictions, knockout_shifts, silenced
-from pertprobe.statistics.fit import curvature, fit
+from pertprobe.statistics.reliability import curvature, fit
 
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
 MANY = [f"k{i:02d}" for i in range(40)]

@@ -10,10 +10,18 @@ import torch
 import xarray as xr
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, profiles, random_state, to_measure
 
-from pertprobe.measuring import (
+from pertprobe.data.cell_sets import cells_for
+from pertprobe.interpret.sae import SparseAutoencoder
+from pertprobe.models.additive import AdditiveModel
+from pertprobe.models.base import encode_each
+from pertprobe.models.planted.closed_form import planted_models
+from pertprobe.models.randomised import STAGES_FROM_OUTPUT, copies
+from pertprobe.probes import load_probe
+from pertprobe.probes.base import NOT_EVALUABLE, itself
+from pertprobe.probes.declaration import declared
+from pertprobe.roles import PLANTED, SUBJECT
+from pertprobe.stages.measuring import (
     COPIES_NOTE,
-    NOT_EVALUABLE,
-    cells_for,
     gather,
     measure_derived,
     measure_shard,
@@ -21,15 +29,6 @@ from pertprobe.measuring import (
     write_measurement,
     write_space,
 )
-from pertprobe.models.additive import AdditiveModel
-from pertprobe.models.base import encode_each
-from pertprobe.models.planted import planted_models
-from pertprobe.models.variants import STAGES_FROM_OUTPUT, copies
-from pertprobe.probes import load_probe
-from pertprobe.probes.base import itself
-from pertprobe.probes.declaration import declared
-from pertprobe.roles import PLANTED, SUBJECT
-from pertprobe.sae import SparseAutoencoder
 
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
 PANELS = {"one": {"regulators": ["g00", "g01", "absent"], "targets": ["g01", "g05", "g08"]}}

@@ -6,12 +6,12 @@ import pytest
 from tiny import profiles, rows_of, subject, to_test
 
 from pertprobe import evidence
-from pertprobe.figures import DrawInputs
+from pertprobe.data.programs import Programs
+from pertprobe.plots import DrawInputs
 from pertprobe.probes import output_clustering
 from pertprobe.probes.base import TableInputs
-from pertprobe.programs import Programs
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, ward_clusters
-from pertprobe.statistics.multiple import benjamini_hochberg
+from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.similarity import cosine_similarity
 
 NAMES = [f"p{i:02d}" for i in range(40)]

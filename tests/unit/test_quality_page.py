@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from test_report import Checked
 
-from pertprobe.distribution import DRIFT_COLUMNS, KNOCKOUT_COLUMNS
 from pertprobe.evidence import write
-from pertprobe.figures import write_figure
-from pertprobe.quality import program_quality
-from pertprobe.quality_figure import quality_figure
+from pertprobe.plots import write_figure
+from pertprobe.report.quality_figure import quality_figure
 from pertprobe.report.quality_page import contents, write_quality_page
+from pertprobe.stages.distribution import DRIFT_COLUMNS, KNOCKOUT_COLUMNS
+from pertprobe.stages.quality import program_quality
 
 PROGRAMS = {"good": ["a", "b"], "bad<i>": ["c"], "unasked": ["z"]}
 

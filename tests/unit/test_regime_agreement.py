@@ -8,14 +8,14 @@ from nulls import BOUND, false_positives, found_planted, shuffled_strength
 from tiny import rows_of, subject, to_test
 
 from pertprobe import evidence
-from pertprobe.decomposition import decomposition, mean_r
-from pertprobe.figures import DrawInputs
+from pertprobe.data.programs import Programs
+from pertprobe.plots import DrawInputs
 from pertprobe.probes import regime_agreement
 from pertprobe.probes.base import Subject, TableInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.programs import Programs
-from pertprobe.testing import Asked, run_test
+from pertprobe.stages.decomposition import decomposition, mean_r
+from pertprobe.stages.testing import Asked, run_test
 
 NAMES = [f"p{i:02d}" for i in range(40)]
 GENES = [*NAMES[:10], *(f"g{i:02d}" for i in range(30))]

@@ -9,13 +9,13 @@ from null_answers import at_most, false_positives, planted_found
 from tiny import GENES, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
-from pertprobe.cells import CellSets
-from pertprobe.measuring import measure_derived, measure_shard
-from pertprobe.models.planted import planted_models
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.regulons import read_regulons
+from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.probes import regulon_recovery
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.regulons import read_regulons
+from pertprobe.stages.measuring import measure_derived, measure_shard
 
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
 MANY = tuple(f"k{i:02d}" for i in range(60))
@@ -279,7 +279,7 @@ def test_the_planted_control_has_the_regulators_of_the_given_set(tmp_path):
 
 
 def test_every_regulator_stands_in_the_file_the_simulation_writes(tmp_path):
-    from pertprobe.simulate import simulate, write_simulation
+    from pertprobe.data.simulate import simulate, write_simulation
 
     simulation = simulate(genes=66, perturbations=18, programs=4, seed=0, cells_per_perturbation=4, control_cells=16)
     write_simulation(simulation, tmp_path)

@@ -11,11 +11,12 @@ import pytest
 from tiny import MeanShift
 
 from pertprobe import evidence
-from pertprobe.figures import nothing_to_draw, verdict_matrix, write_figure
+from pertprobe.plots import nothing_to_draw, write_figure
 from pertprobe.report import write_report
 from pertprobe.report.page import inline_svg, number
+from pertprobe.report.verdict_matrix import verdict_matrix
 from pertprobe.report.words import agreement_with_truth, control_answers, found, listed, not_evaluable
-from pertprobe.verdict import CONTROL_WORDS, VERDICT_COLUMNS, readings, verdicts
+from pertprobe.stages.verdict import CONTROL_WORDS, VERDICT_COLUMNS, readings, verdicts
 
 WHO = {"probe": "knockout", "statistic": "agreement", "context": "line_a", "regime": "fewshot"}
 THRESHOLDS = {"knockout": [["q", "<", 0.05]], "pert_embedding": [["q", "<", 0.05]]}

@@ -7,7 +7,7 @@ import xarray as xr
 from tiny import profiles, rows_of, subject, to_test
 
 from pertprobe import evidence
-from pertprobe.observed import similarity_reference
+from pertprobe.data.observed import similarity_reference
 from pertprobe.probes import pert_embedding, sae_features
 from pertprobe.probes.base import Subject
 from pertprobe.probes.declaration import declared

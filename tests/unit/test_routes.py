@@ -5,12 +5,12 @@ import pytest
 import torch
 from tiny import GENES, cell_sets, random_state
 
-from pertprobe.detached import SOURCES
-from pertprobe.detached.routes import baseline, gene_routes, ordinary_routes, response, routes
-from pertprobe.jacobian import Point, respond
-from pertprobe.models.affine import Parts, parts
-from pertprobe.models.gated import gated_models
-from pertprobe.models.planted import planted_models
+from pertprobe.interpret.frozen_contributions import baseline, gene_routes, ordinary_routes, response, routes
+from pertprobe.interpret.jacobian import Point, respond
+from pertprobe.interpret.sources import SOURCES
+from pertprobe.models.contributions import Parts, parts
+from pertprobe.models.planted.closed_form import planted_models
+from pertprobe.models.planted.gated import gated_models
 
 MODELS = {
     "llama": {}, "tokens": {"batch_encoder": False, "batch_token": True, "confidence_token": True},

@@ -8,15 +8,15 @@ import xarray as xr
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe.errors import PertprobeError
-from pertprobe.measuring import NOT_EVALUABLE, gather, measure_derived, measure_shard
-from pertprobe.models.gated import gated_models
-from pertprobe.models.planted import planted_models
+from pertprobe.interpret.sketches import regrouped
+from pertprobe.models.planted.closed_form import planted_models
+from pertprobe.models.planted.gated import gated_models
 from pertprobe.probes import delta_y
 from pertprobe.probes import routing_coherence as probe
-from pertprobe.probes.base import TableInputs
-from pertprobe.sketched import regrouped
+from pertprobe.probes.base import NOT_EVALUABLE, TableInputs
+from pertprobe.stages.measuring import gather, measure_derived, measure_shard
+from pertprobe.stages.testing import Asked, run_test
 from pertprobe.statistics.similarity import centred, cosine_similarity
-from pertprobe.testing import Asked, run_test
 
 SETTINGS = {"at": "mean_cell", "perturbations": 225, "choose": "strongest", "clusters": 3, "sketch": 100_000}
 NAMES = [f"p{i:02d}" for i in range(60)]

@@ -6,10 +6,10 @@ import torch
 import xarray as xr
 from tiny import PERTURBATIONS, cell_sets, random_state, to_measure
 
+from pertprobe.interpret.sae import PrincipalComponents, SparseAutoencoder
+from pertprobe.interpret.sae.activations import hidden_states
+from pertprobe.interpret.sae.pool import pooled_activations, pooled_dictionaries, sae_seed
 from pertprobe.probes import sae_features
-from pertprobe.sae import PrincipalComponents, SparseAutoencoder
-from pertprobe.sae.activations import hidden_states
-from pertprobe.sae.pool import pooled_activations, pooled_dictionaries, sae_seed
 from pertprobe.seeding import seed_of
 
 NAMES = ["g01", "x1", "x3"]

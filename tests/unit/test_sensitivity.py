@@ -6,10 +6,17 @@ import torch
 from scipy.linalg import hadamard
 from tiny import GENES, MeanShift, cell_sets, random_state
 
-from pertprobe.detached.spectrum import layer_jacobian
-from pertprobe.jacobian import Point, cells_point, jacobian_factors, mean_cell_point, respond
-from pertprobe.models.planted import planted_models
-from pertprobe.sensitivity import Draws, layer_sizes, noise_response, sensitivity, shift_factors, spectral_norm
+from pertprobe.interpret.jacobian import Point, cells_point, jacobian_factors, mean_cell_point, respond
+from pertprobe.interpret.sensitivity import (
+    Draws,
+    layer_sizes,
+    noise_response,
+    sensitivity,
+    shift_factors,
+    spectral_norm,
+)
+from pertprobe.interpret.spectrum import layer_jacobian
+from pertprobe.models.planted.closed_form import planted_models
 
 MODELS = {
     "llama": {}, "tokens": {"batch_encoder": False, "batch_token": True, "confidence_token": True},

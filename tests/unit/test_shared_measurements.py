@@ -9,13 +9,13 @@ import xarray as xr
 from tiny import cell_sets, profiles, random_state, subject, to_measure
 
 from pertprobe import evidence
-from pertprobe.measuring import measure_shard, read_subject, write_measurement
+from pertprobe.data.programs import Programs
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import TableInputs, stacked
 from pertprobe.probes.declaration import all_declared, declared
 from pertprobe.probes.delta_y import strength
-from pertprobe.programs import Programs
-from pertprobe.tabulating import read_table_inputs, write_tables
+from pertprobe.stages.measuring import measure_shard, read_subject, write_measurement
+from pertprobe.stages.tables import read_table_inputs, write_tables
 
 BORROWED = {name: each.measured_by for name, each in all_declared().items() if each.measured_by}
 """Probe -> the one whose measurement it tests."""

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pertprobe.sketching import drawn
+from pertprobe.interpret.sketches import drawn
 
 
 def vectors(n, k=2, seed=0):

@@ -5,9 +5,9 @@ import pytest
 import torch
 from tiny import cell_sets, random_state
 
-from pertprobe.detached.spectrum import decomposed, effective_rank, lanczos, layer_jacobian, overlap, shift_operator
-from pertprobe.jacobian import Point, explicit_jacobian
-from pertprobe.sensitivity import shifted_mean
+from pertprobe.interpret.jacobian import Point, explicit_jacobian
+from pertprobe.interpret.sensitivity import shifted_mean
+from pertprobe.interpret.spectrum import decomposed, effective_rank, lanczos, layer_jacobian, overlap, shift_operator
 
 MODELS = {
     "llama": {}, "tokens": {"batch_encoder": False, "batch_token": True, "confidence_token": True},

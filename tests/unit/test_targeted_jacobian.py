@@ -12,17 +12,17 @@ import xarray as xr
 from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
-from pertprobe.measuring import gather, measure_shard
-from pertprobe.models.planted import planted_models
+from pertprobe.data.programs import Panel
+from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.probes import load_probe, panels, targeted_jacobian
 from pertprobe.probes.base import Drawing
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.panels import means_of, panel_table, pathway_scores, ranks, where_open
 from pertprobe.probes.questions import Wanted, ask
-from pertprobe.programs import Panel
+from pertprobe.stages.measuring import gather, measure_shard
+from pertprobe.stages.testing import Asked, run_test
 from pertprobe.statistics import rank_sum_triples
 from pertprobe.statistics.null_worlds import by_strength, uniform
-from pertprobe.testing import Asked, run_test
 
 PATHWAY = [f"p{i}" for i in range(5)]
 OTHERS = [f"q{i:02d}" for i in range(30)]

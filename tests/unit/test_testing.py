@@ -8,12 +8,13 @@ import pytest
 import xarray as xr
 from tiny import cell_sets, profiles, rows_of, subject, to_test
 
-from pertprobe import evidence, testing
-from pertprobe.measuring import COPIES_NOTE
+from pertprobe import evidence
+from pertprobe.data.programs import Panel
 from pertprobe.probes import load_probe
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Panel
-from pertprobe.testing import COPY_PERMUTATIONS, Asked, run_test
+from pertprobe.stages import testing
+from pertprobe.stages.measuring import COPIES_NOTE
+from pertprobe.stages.testing import COPY_PERMUTATIONS, Asked, run_test
 
 NAMES = [f"p{i:02d}" for i in range(24)]
 PROGRAMS = {"P": NAMES[:5], "Q": NAMES[12:17]}

@@ -12,24 +12,24 @@ import torch
 import xarray as xr
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, profiles, random_state, subject, to_test
 
-from pertprobe.cards import (
-    context_source,
+from pertprobe.data.cells import context_source, response_source
+from pertprobe.data.control_genes import control_genes
+from pertprobe.errors import PertprobeError
+from pertprobe.models.cards import (
     model_card,
     model_names,
     own_split,
     perturbation_table,
     read_cards,
     read_seen,
-    response_source,
     universe,
 )
-from pertprobe.control_pairs import control_genes
-from pertprobe.errors import PertprobeError
-from pertprobe.measuring import NOT_EVALUABLE, write_measurement
+from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.declaration import declared
-from pertprobe.provenance import PACKAGES, provenance, run_times
-from pertprobe.quality import PROGRAM_COLUMNS
-from pertprobe.testing import CAUSAL_NOTE, Asked, read_question, run_test
+from pertprobe.stages.measuring import write_measurement
+from pertprobe.stages.quality import PROGRAM_COLUMNS
+from pertprobe.stages.testing import CAUSAL_NOTE, Asked, read_question, run_test
+from pertprobe.workflow.provenance import PACKAGES, provenance, run_times
 
 PROBES = ["pert_embedding", "sae_features", "targeted_jacobian", "knockout"]
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})

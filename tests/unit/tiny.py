@@ -5,13 +5,13 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from pertprobe.cells import CellSets
-from pertprobe.models.architecture import StateArchitecture
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.programs import Programs
 from pertprobe.models.base import Encoded, Mixed
-from pertprobe.models.initialise import initial_parameters
-from pertprobe.models.state import StateModel
+from pertprobe.models.state.architecture import StateArchitecture
+from pertprobe.models.state.initialise import initial_parameters
+from pertprobe.models.state.model import StateModel
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
-from pertprobe.programs import Programs
 
 GENES = tuple(f"g{i:02d}" for i in range(12))
 PERTURBATIONS = (*GENES[:6], "x1", "x2", "x3", "ctrl")

@@ -155,7 +155,7 @@ def test_a_changed_gene_set_file_trains_and_measures_no_model_again(finished):
 
 
 def test_a_changed_constant_tests_again_only_the_probes_that_use_it(finished):
-    path = finished.folder / "src/pertprobe/statistics/intervals.py"
+    path = finished.folder / "src/pertprobe/statistics/reliability.py"
     text = path.read_text()
     assert "\nTOO_FEW = " in text
     path.write_text(text.replace("\nTOO_FEW = ", "\nTOO_FEW = 1 + "))
@@ -165,18 +165,21 @@ def test_a_changed_constant_tests_again_only_the_probes_that_use_it(finished):
 
 
 def test_a_changed_jacobian_measures_only_the_jacobian_again(finished):
-    changed(finished.folder / "src/pertprobe/jacobian/panel.py", "panel_jacobian")
+    changed(finished.folder / "src/pertprobe/interpret/jacobian/panel.py", "panel_jacobian")
     plan = finished.plan(tiny())
     assert plan.jobs == TESTED + TESTING + MEASURING + DERIVING
     assert of_probes(plan, "measurements") == of_probes(plan, "evidence") == {"targeted_jacobian"}
 
 
 def test_a_changed_check_checks_again_and_runs_nothing_else(finished):
-    changed(finished.folder / "src/pertprobe/checks.py", "check_inputs")
+    changed(finished.folder / "src/pertprobe/workflow/checks.py", "check_inputs")
     assert finished.plan(tiny()).jobs == RECHECKING
 
 
-@pytest.mark.parametrize("module", ["jacobian/panel.py", "statistics/intervals.py", "models/state.py", "digest.py"])
+@pytest.mark.parametrize(
+    "module",
+    ["interpret/jacobian/panel.py", "statistics/reliability.py", "models/state/model.py", "workflow/digest.py"],
+)
 def test_a_comment_or_a_docstring_reruns_nothing(finished, module):
     path = finished.folder / "src/pertprobe" / module
     text = path.read_text()

@@ -15,14 +15,14 @@ from scipy.stats import kstest
 
 from pertprobe.calibration.table import FALSE_POSITIVES, POWER, PUBLISHED, at_least, at_most, entry, frame, nominal
 from pertprobe.calibration.world import Row, answers_of
+from pertprobe.data.programs import Programs
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Drawing, TestInputs, World
 from pertprobe.probes.declaration import Declaration, declared
-from pertprobe.programs import Programs
 from pertprobe.seeding import generator
-from pertprobe.statistics.ceiling import Ceiling, feature_weights, noise_ceiling
+from pertprobe.stages.verdict import OPERATORS
 from pertprobe.statistics.null_worlds import by_strength, uniform
-from pertprobe.verdict import OPERATORS
+from pertprobe.statistics.reliability import Ceiling, feature_weights, noise_ceiling
 
 MEMBERS = (5, 10, 30, 80)
 """Members of programs in worlds without signal."""

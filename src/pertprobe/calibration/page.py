@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pertprobe.calibration import table
 from pertprobe.calibration.table import FALSE_POSITIVES, POWER, PUBLISHED
-from pertprobe.figures import NULL, SUBJECT, nothing_to_draw, panels
+from pertprobe.plots import NULL, SUBJECT, nothing_to_draw, panels
 from pertprobe.report.page import inline_svg, write_page
 
 FIGURES = ("false_positives", "power", "seeds")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pertprobe.digest import functions
 from pertprobe.probes.declaration import Declaration, all_declared, declared
+from pertprobe.workflow.digest import functions
 
 if TYPE_CHECKING:
     import pandas as pd

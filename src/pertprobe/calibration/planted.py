@@ -11,16 +11,16 @@ import pandas as pd
 from pertprobe import evidence
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.world import BARS, CONTEXTS, FOUND, Case, Row, World, answers_of, family, passing, world
-from pertprobe.controls import with_controls
+from pertprobe.data.programs import Programs
+from pertprobe.data.simulate import CONTROL
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, itself
 from pertprobe.probes.declaration import Declaration, declared
-from pertprobe.programs import Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
-from pertprobe.simulate import CONTROL
+from pertprobe.stages.testing import with_controls
+from pertprobe.stages.verdict import of_planted
 from pertprobe.statistics.null_worlds import SPREAD
-from pertprobe.verdict import of_planted
 
 FIGURE = "planted models"
 
@@ -176,8 +176,8 @@ def random_programs(made: World, seed: int, *what: str) -> Programs:
 
 def models_of(made: World, context: str, d: float, seed: int, set_term: float = 0.0) -> dict[str, Any]:
     """Return the planted models of one context; genes without a role are drawn alike for both."""
-    from pertprobe.models.planted import planted_models  # torch, which null worlds do without
-    from pertprobe.models.planting import expressed_genes
+    from pertprobe.models.planted.closed_form import planted_models  # torch, which null worlds do without
+    from pertprobe.models.planted.materials import expressed_genes
 
     cells = [each.values.reshape(-1, len(made.genes)) for each in made.cells.values()]
     expressed = frozenset.intersection(*(expressed_genes(values, made.genes) for values in cells))

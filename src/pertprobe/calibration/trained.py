@@ -10,16 +10,16 @@ import pandas as pd
 
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.world import COLUMNS, CONTEXTS, FOUND, NOMINAL, Case, Row, World, family, passing, world
-from pertprobe.cards import own_split, perturbation_table
+from pertprobe.interpret.sae import train_sae
+from pertprobe.interpret.sae.pool import pooled_activations, sae_seed
+from pertprobe.models.cards import own_split, perturbation_table
+from pertprobe.models.state.train import train
 from pertprobe.probes.base import members
 from pertprobe.probes.declaration import all_declared
-from pertprobe.sae import train_sae
-from pertprobe.sae.pool import pooled_activations, sae_seed
 from pertprobe.seeding import generator
+from pertprobe.stages.testing import Asked, run_test
 from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
-from pertprobe.testing import Asked, run_test
-from pertprobe.train import train
 
 FIGURE = "trained models"
 SAE = {"expansion": 8, "k": 4}

@@ -8,14 +8,14 @@ import pandas as pd
 
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.world import BARS, CONTEXTS, NOMINAL, Case, Row, World, of_programs, world
+from pertprobe.data.programs import Programs
+from pertprobe.data.simulate import CONTROL
 from pertprobe.evidence import used_p
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
 from pertprobe.probes.declaration import declared
-from pertprobe.programs import Programs
 from pertprobe.seeding import generator, seed_of
-from pertprobe.simulate import CONTROL
-from pertprobe.testing import Asked, run_test
+from pertprobe.stages.testing import Asked, run_test
 
 FIGURE = "untrained weights as the model"
 ALPHA = 0.05
@@ -89,8 +89,8 @@ def _autoencoder(case: Case, context: str, model: Any, sizes: Sizes) -> dict[str
     """Train the autoencoder of fresh weights where the probe cannot do without."""
     if "sae" not in case.probe.required:
         return {}
-    from pertprobe.sae import train_sae  # torch, which null worlds do without
-    from pertprobe.sae.activations import sampled_activations
+    from pertprobe.interpret.sae import train_sae  # torch, which null worlds do without
+    from pertprobe.interpret.sae.activations import sampled_activations
 
     rows = sampled_activations(model, case.made.cells[context], "middle", sizes["activations"], case.seed)
     return {"sae": train_sae({"fresh": rows}, expansion=4, k=16, seed=case.seed, steps=sizes["steps"])}
@@ -133,9 +133,9 @@ def fresh(made: World, name: str, hidden: int, seed: int) -> Any:
     """Return a small State model before its training, other weights for each name."""
     import torch
 
-    from pertprobe.models.architecture import StateArchitecture
-    from pertprobe.models.initialise import initial_parameters
-    from pertprobe.models.state import StateModel
+    from pertprobe.models.state.architecture import StateArchitecture
+    from pertprobe.models.state.initialise import initial_parameters
+    from pertprobe.models.state.model import StateModel
 
     names, batches = [*made.perturbations, CONTROL], sorted(set(made.simulation.cells.obs["batch"]))
     genes = made.genes

@@ -12,18 +12,18 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.cards import context_source
-from pertprobe.cells import CellSets, read_cells
-from pertprobe.measuring import measure_shard
-from pertprobe.observed import observe
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.cells import context_source, read_cells
+from pertprobe.data.observed import observe
+from pertprobe.data.programs import Programs, read_panels
+from pertprobe.data.simulate import CONTROL, Simulation, simulate, write_simulation
 from pertprobe.probes import delta_y, load_probe
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.questions import Wanted
-from pertprobe.programs import Programs, read_panels
 from pertprobe.roles import SUBJECT
-from pertprobe.simulate import CONTROL, Simulation, simulate, write_simulation
-from pertprobe.verdict import PASS, judge
+from pertprobe.stages.measuring import measure_shard
+from pertprobe.stages.verdict import PASS, judge
 
 Row = dict[str, Any]
 FOUND, NOMINAL = {"sense": "at least", "level": 0.95}, {"sense": "at most", "level": 0.05}

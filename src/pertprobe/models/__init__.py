@@ -45,7 +45,7 @@ def load_model(
     given = {"attention": attention, "dtype": _dtype(dtype), "device": device, "checkpoint": checkpoint}
     options = {name: value for name, value in given.items() if value is not None}
     if kind == "state":
-        from pertprobe.models.load_state import load_state
+        from pertprobe.models.state.load import load_state
 
         return load_state(path, **options)
     found = {entry.name: entry for entry in entry_points(group=GROUP)}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 Capability = Literal["predict", "gradient", "stages", "set_function", "gene_space", "affine_map"]
 """What probes may need: `set_function` = cells in any order, `gene_space` = inputs and outputs are genes, `affine_map`
-= `freeze` gives the affine map that the model is at one input (`pertprobe.models.affine`)."""
+= `freeze` gives the affine map that the model is at one input (`pertprobe.models.contributions`)."""
 
 Edit = Callable[[int, Tensor], Tensor]
 """Given the layer's number and its hidden states [..., T, H], returns the states that replace them."""

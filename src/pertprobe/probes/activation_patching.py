@@ -16,23 +16,24 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.models.planting import noise_codes
-from pertprobe.naming import contrast, naming_half
+from pertprobe.batching import counted
+from pertprobe.models.planted.materials import noise_codes
 from pertprobe.probes.base import NEVER, Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
+from pertprobe.probes.patch_directions import naming_half
 from pertprobe.probes.questions import Described, Number, Pool, Question, Score
 from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
-from pertprobe.progress import counted
 from pertprobe.roles import OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
+from pertprobe.statistics.similarity import contrast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
+    from pertprobe.interpret.patching import Runs
     from pertprobe.models.base import Model
-    from pertprobe.patches import Patch
-    from pertprobe.patching import Runs
+    from pertprobe.plots import DrawInputs
+    from pertprobe.probes.patch_directions import Patch
 
 Row = dict[str, Any]
 Namers = Mapping[str, Sequence[str]]
@@ -61,8 +62,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     [set, perturbation] (every token), and recovered_feature and recovered_feature_random where there is an
     autoencoder. The attribute `named` says who named what (JSON).
     """
-    from pertprobe.patches import naming_halves  # torch, which tests do without
-    from pertprobe.patching import Runs
+    from pertprobe.interpret.patching import Runs
+    from pertprobe.probes.patch_directions import naming_halves  # torch, which tests do without
 
     namers = naming_halves(inputs)
     if not namers:
@@ -86,8 +87,8 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     Where members' codes are close but the response passes by them, as in those, this probe has nothing to find. Nor can
     it tell a lookup from a mechanism: both answer the code alike (methods.md, Routing coherence).
     """
-    from pertprobe.models.routed import routed_model
-    from pertprobe.patches import naming_halves, trained
+    from pertprobe.models.planted.linear_readout import routed_model
+    from pertprobe.probes.patch_directions import naming_halves, trained
 
     base = models["planted"]
     asked = replace(inputs, model=base)
@@ -109,8 +110,8 @@ def _patches(
     inputs: MeasureInputs, runs: "Runs", namers: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, "Patch"], Row]:
     """Return variable -> its patches, and who named them; of a control only those that it is asked."""
-    from pertprobe import patches as make
-    from pertprobe.patching import along
+    from pertprobe.interpret.patching import along
+    from pertprobe.probes import patch_directions as make
 
     changes = make.layer_changes(runs, make.trained(inputs))
     outputs, programs = make.outside_program(inputs, list(namers), runs), {"program": list(namers)}
@@ -340,7 +341,7 @@ def null_world(draw: Drawing) -> World:
 
 def _planted_codes(draw: Drawing, names: Sequence[str], seed: int) -> np.ndarray:
     """Return codes in which d is what members that do not name recover more, in sd of all others; half of them name."""
-    from pertprobe.models.routed import placed  # torch, which tests do without
+    from pertprobe.models.planted.linear_readout import placed  # torch, which tests do without
 
     half = list(draw.members)[: len(draw.members) // 2]
     inside, named = (np.isin(np.arange(draw.units), each)[:, None] for each in (draw.members, half))
@@ -357,7 +358,7 @@ def _recovered(codes: np.ndarray, response: np.ndarray, named: np.ndarray) -> np
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's recovered share beside its null, random directions and the reverse patch."""
-    from pertprobe.figures import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
     models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == RECOVERED].model)]

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.cells import CellSets
+from pertprobe.batching import MEMORY_GB
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.programs import Panel, Programs
 from pertprobe.probes.declaration import Declaration
 from pertprobe.probes.limited import limited
-from pertprobe.programs import Panel, Programs
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
-from pertprobe.sharding import MEMORY_GB
 
 Measured = TypeVar("Measured", xr.Dataset, xr.DataArray)
 
 if TYPE_CHECKING:
+    from pertprobe.interpret.sae import PrincipalComponents, SparseAutoencoder
     from pertprobe.models.base import Model
-    from pertprobe.sae import PrincipalComponents, SparseAutoencoder
 
 NOT_EVALUABLE = "not_evaluable"
 """Attribute of a measurement that could not be made, with the reason."""
@@ -97,7 +97,7 @@ class Subject:
     seen: pd.Series
     """Perturbation -> here, elsewhere, never or unknown."""
     observed: xr.Dataset | None = None
-    """Observed delta_y and gene-gene correlation of control cells (`observed.py`), for the reference rows."""
+    """Observed delta_y and gene-gene correlation of control cells (`data/observed.py`), for the reference rows."""
 
     def held_out(self, names: Iterable[str]) -> str:
         """Say how many of the perturbations the model was trained with here and where not; empty if all were here."""

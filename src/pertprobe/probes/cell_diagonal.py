@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from pertprobe.data.programs import Panel
 from pertprobe.probes import panels
 from pertprobe.probes.base import NOT_EVALUABLE, Drawing, MeasureInputs, TestInputs, World, by_set, first_sets
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Described, Number, Question
-from pertprobe.programs import Panel
 from pertprobe.roles import SUBJECT
 from pertprobe.statistics.null_worlds import TOGETHER
-from pertprobe.statistics.shares import share_of_sums
+from pertprobe.statistics.reliability import share_of_sums
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
-    from pertprobe.jacobian import DiagonalEstimate
+    from pertprobe.interpret.jacobian import DiagonalEstimate
+    from pertprobe.plots import DrawInputs
 
 CROSSING = "crossing_share"
 ANY = math.inf
@@ -44,7 +44,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     norms of what of a panel's block stays in a cell and of what crosses cells. Its copies and planted models are
     measured in the first `copy_sets` sets, by one draw.
     """
-    from pertprobe.jacobian import cells_point, diagonal_by_signs
+    from pertprobe.interpret.jacobian import cells_point, diagonal_by_signs
     from pertprobe.models.base import encode_each
 
     subject, model = inputs.role == SUBJECT, inputs.model
@@ -73,7 +73,7 @@ def _beside(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate
 
 def _norms(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate") -> dict[str, xr.DataArray]:
     """Return the squared norms of each panel's block within cells and across them [set, perturbation, panel]."""
-    from pertprobe.jacobian import crossing
+    from pertprobe.interpret.jacobian import crossing
 
     norms = []
     for panel in inputs.panels.values():
@@ -211,7 +211,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
 
 def _shares(rows: Any, axes: "Axes") -> None:
-    from pertprobe.figures import SUBJECT
+    from pertprobe.plots import SUBJECT
 
     places = np.arange(len(rows))[::-1]
     axes.hlines(places, rows.ci_low.clip(0, 1), rows.ci_high.clip(0, 1), color=SUBJECT, linewidth=1)

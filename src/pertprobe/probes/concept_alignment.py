@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.concepts import (
+from pertprobe.batching import counted
+from pertprobe.interpret.concept_directions import (
     accuracy,
     chance,
     correlations,
@@ -25,11 +26,10 @@ from pertprobe.concepts import (
     top_directions,
     without_strength,
 )
-from pertprobe.models.planting import NOISE, loaded_codes
+from pertprobe.models.planted.materials import NOISE, loaded_codes
 from pertprobe.probes.base import NEVER, Drawing, MeasureInputs, TestInputs, World, itself
 from pertprobe.probes.questions import Each, Question
 from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
-from pertprobe.progress import counted
 from pertprobe.roles import PLANTED, REDRAWN, SUBJECT
 from pertprobe.seeding import generator, seed_of
 from pertprobe.statistics.null_worlds import SPREAD, dense
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from pertprobe.cells import CellSets
-    from pertprobe.figures import DrawInputs
+    from pertprobe.data.cell_sets import CellSets
+    from pertprobe.interpret.patching import Runs
     from pertprobe.models.base import Model
-    from pertprobe.patching import Runs
+    from pertprobe.plots import DrawInputs
 
 Row = dict[str, Any]
 
@@ -120,7 +120,7 @@ def _of_layers(
 
 def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
     """Return the model whose outputs of a program's genes read the very direction that its members' codes share."""
-    from pertprobe.models.routed import concept_model
+    from pertprobe.models.planted.linear_readout import concept_model
 
     base = models["planted"]
     asked = replace(inputs, model=base)
@@ -141,7 +141,7 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
 
 def _layers(inputs: MeasureInputs) -> list[int]:
     """Return the numbers of the layers to read; copies are read at the first alone."""
-    from pertprobe.sae.activations import layer_number
+    from pertprobe.interpret.sae.activations import layer_number
 
     wanted = [layer_number(inputs.model, each) for each in inputs.settings["layers"]]
     return wanted[:1] if inputs.role != SUBJECT else list(dict.fromkeys(wanted))
@@ -168,8 +168,8 @@ def _asked(inputs: MeasureInputs, known: Sequence[str]) -> dict[str, Row]:
 
 def _layer(inputs: MeasureInputs, known: Sequence[str], number: int) -> Layer:
     """Run the model under every perturbation, and differentiate it under the control."""
-    from pertprobe.patching import Runs
-    from pertprobe.steering import layer_jacobian
+    from pertprobe.interpret.patching import Runs
+    from pertprobe.interpret.steering import layer_jacobian
 
     runs = Runs(inputs.model, _first_sets(inputs.cells) if inputs.role in REDRAWN else inputs.cells, number)
     cells = inputs.model.cell_positions
@@ -252,7 +252,7 @@ def _outcomes(layer: Layer, pushes: np.ndarray, reference: np.ndarray) -> np.nda
     """
     import torch
 
-    from pertprobe.steering import pushed_outputs
+    from pertprobe.interpret.steering import pushed_outputs
 
     signs = np.where(pushes @ reference < 0, -1.0, 1.0)[:, None]
     both = np.concatenate([signs * pushes, reference[None]])
@@ -389,7 +389,7 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's alignment beside that of directions refitted on permuted labels."""
-    from pertprobe.figures import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
     models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == ALIGNMENT].model)]

@@ -24,7 +24,6 @@ from pertprobe.probes.questions import ONE_SET, Each, Question, Refused, Whole, 
 from pertprobe.probes.similarity_questions import trained_profiles
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics import null_worlds
-from pertprobe.statistics.ceiling import Ceiling, mean_noise_ceiling
 from pertprobe.statistics.conserved import (
     Conserved,
     conservation,
@@ -35,16 +34,16 @@ from pertprobe.statistics.conserved import (
     standardised,
     without_each,
 )
-from pertprobe.statistics.intervals import jackknife
 from pertprobe.statistics.moments import score_moments, tail
-from pertprobe.statistics.multiple import benjamini_hochberg
+from pertprobe.statistics.power import benjamini_hochberg
+from pertprobe.statistics.reliability import Ceiling, jackknife, mean_noise_ceiling
 from pertprobe.statistics.similarity import centred
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
+    from pertprobe.plots import DrawInputs
 
 READINGS = {"": "activation", "_pca": "component", "_hidden": "hidden"}
 """End of a statistic's name -> the variable it is taken on."""
@@ -330,7 +329,7 @@ def _named(loads: np.ndarray, program: str, naming: np.ndarray, scored: np.ndarr
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how many features two contexts share, and each program's conservation beside its null."""
-    from pertprobe.figures import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
 
     table, rows = inputs.tables["features"], inputs.evidence
     kept = (rows.statistic == "conservation") & (rows.adjustment == "centred") & rows.estimate.notna()
@@ -350,7 +349,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
 def _histogram(axes: "Axes", features: pd.DataFrame, said: pd.DataFrame, title: str, bound: float) -> None:
     """Draw Spearman's r of all features and of the stable ones, and the share beyond the bound in words."""
-    from pertprobe.figures import NULL, SUBJECT
+    from pertprobe.plots import NULL, SUBJECT
 
     bins = np.linspace(-1, 1, 41)
     axes.hist(features.r, bins, color=NULL, alpha=0.7, label=f"varying features ({len(features)})")

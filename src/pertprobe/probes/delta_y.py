@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from pertprobe.batching import counted
 from pertprobe.probes.base import MeasureInputs, averaged
-from pertprobe.progress import counted
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
@@ -45,7 +45,7 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     The other planted models respond through a gate for each program, of which members hold one among many: they are
     less alike than d says. A mechanism and a lookup respond alike.
     """
-    from pertprobe.models.gated import gated_models
+    from pertprobe.models.planted.gated import gated_models
 
     kept = {kind: model for kind, model in models.items() if kind == "additive"}
     return {**gated_models(models["planted"], inputs.cells), **kept}

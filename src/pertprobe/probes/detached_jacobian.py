@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.detached import SOURCES
-from pertprobe.models.planting import loaded_codes
+from pertprobe.batching import counted
+from pertprobe.interpret.sources import SOURCES
+from pertprobe.models.planted.materials import loaded_codes
 from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, averaged, itself, stacked
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Coherence, Question, Refused, Score
 from pertprobe.probes.similarity_questions import trained_profiles
 from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
-from pertprobe.progress import counted
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from pertprobe.detached.routes import Baseline
-    from pertprobe.figures import DrawInputs
+    from pertprobe.interpret.frozen_contributions import Baseline
     from pertprobe.models.base import Model
+    from pertprobe.plots import DrawInputs
 
 THROUGH_CELLS = "through_cells"
 """What of a response comes through the cells, and what that adds to the coherence of programs."""
@@ -68,7 +68,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
 def _control(inputs: MeasureInputs, n_sets: int | None = None) -> "tuple[Baseline, Tensor | None]":
     """Return the model frozen under the control at the first cell sets, and their batch indices."""
-    from pertprobe.detached.routes import baseline  # torch, which tests do without
+    from pertprobe.interpret.frozen_contributions import baseline  # torch, which tests do without
 
     model, cells = inputs.model, inputs.cells
     batch = model.batch_indices(None if cells.batches is None else cells.batches[:n_sets])
@@ -76,7 +76,7 @@ def _control(inputs: MeasureInputs, n_sets: int | None = None) -> "tuple[Baselin
 
 
 def _responses(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
-    from pertprobe.detached.routes import response
+    from pertprobe.interpret.frozen_contributions import response
 
     control, batch = _control(inputs, inputs.settings["copy_sets"])
     model, X = control.map.exact, control.map.X
@@ -95,8 +95,8 @@ def _split(inputs: MeasureInputs, control: "Baseline", name: str, batch: "Tensor
     """Return what is measured of one perturbation."""
     import torch.nn.functional as F
 
-    from pertprobe.detached.routes import gene_routes, ordinary_routes, routes
-    from pertprobe.jacobian import Point
+    from pertprobe.interpret.frozen_contributions import gene_routes, ordinary_routes, routes
+    from pertprobe.interpret.jacobian import Point
 
     model, X = control.map.exact, control.map.X
     frozen = model.freeze(X, name, batch)
@@ -162,7 +162,7 @@ def spectrum(inputs: MeasureInputs) -> xr.Dataset:
 
 
 def _spectrum(inputs: MeasureInputs, name: str) -> xr.Dataset:
-    from pertprobe.detached.spectrum import decomposed
+    from pertprobe.interpret.spectrum import decomposed
 
     model, cells = inputs.model, inputs.cells
     batch = model.batch_indices(None if cells.batches is None else cells.batches[0])
@@ -183,7 +183,7 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     The other planted models act through a gate for each program, which a coherence sees less of. All responses of the
     mechanism come through the cells, none of those of the others.
     """
-    from pertprobe.models.gated import gated_models
+    from pertprobe.models.planted.gated import gated_models
 
     return {**gated_models(models["planted"], inputs.cells), "covariation": models["covariation"]}
 
@@ -294,7 +294,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     the reconstruction. maps, ranks: the detached beside the ordinary Jacobian. decoded: singular vectors as genes, and
     every program's rank in them.
     """
-    from pertprobe.detached import tables as made
+    from pertprobe.probes import detached_tables as made
 
     found: dict[str, list[pd.DataFrame]] = {"responses": [], "maps": [], "ranks": [], "decoded": []}
     for model, subject in inputs.subjects.items():
@@ -310,8 +310,8 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw where responses come from, each program's coherence through the cells, and the leading singular vectors."""
-    from pertprobe.detached.figure import detached_figure
-    from pertprobe.figures import NOTHING_TESTED, nothing_to_draw
+    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw
+    from pertprobe.probes.detached_figure import detached_figure
 
     rows = inputs.evidence[(inputs.evidence.statistic == THROUGH_CELLS) & inputs.evidence.evaluable]
     if rows.empty:

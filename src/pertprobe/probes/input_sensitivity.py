@@ -18,7 +18,7 @@ from pertprobe.statistics.null_worlds import SPREAD
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
+    from pertprobe.plots import DrawInputs
 
 CONTROL = "control"
 """Setting that stands for the model's own control perturbation, whatever its label."""
@@ -48,8 +48,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     """
     import torch  # tests do without it
 
-    from pertprobe.jacobian import cells_point
-    from pertprobe.sensitivity import Draws, sensitivity
+    from pertprobe.interpret.jacobian import cells_point
+    from pertprobe.interpret.sensitivity import Draws, sensitivity
 
     model, cells = inputs.model, inputs.cells
     sets = None if inputs.role == SUBJECT else inputs.settings["copy_sets"]
@@ -148,8 +148,8 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw gradients by layer and the linear range beside untrained copies, and the inputs that count most."""
-    from pertprobe.figures import NOTHING_TESTED, nothing_to_draw
-    from pertprobe.sensitivity_figure import sensitivity_figure
+    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw
+    from pertprobe.probes.sensitivity_figure import sensitivity_figure
 
     measured = {name: each for name, each in inputs.measurements.items() if "gradient" in each}
     return sensitivity_figure(measured) if measured else nothing_to_draw(NOTHING_TESTED)

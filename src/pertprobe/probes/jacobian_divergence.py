@@ -32,15 +32,15 @@ from pertprobe.roles import OBSERVED, SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import SPREAD, WIDTH
 from pertprobe.statistics.published import rank_sum_triples
-from pertprobe.statistics.shares import Share, share_of_sums
+from pertprobe.statistics.reliability import Share, share_of_sums
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
     from pertprobe.models.base import Model
+    from pertprobe.plots import DrawInputs
 
 OWN = "own_divergence"
 FEWEST = 4
@@ -71,7 +71,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     Between the genes that the model reads and writes and every context of the run measures. Of the model itself also
     causal_by_set [set, perturbation, feature]. The attribute `basis` tells lists of genes apart.
     """
-    from pertprobe.sketched import Sketching, basis, causal_sketches, place  # torch, which tests do without
+    from pertprobe.interpret.sketches import Sketching, basis, causal_sketches, place  # torch, which tests do without
 
     genes = shared_genes(inputs)
     if not genes:
@@ -112,7 +112,7 @@ def plant_first(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[st
 
 def elsewhere(model: "Model", context: str, programs: int | None = None) -> "Model":
     """Return the planted model whose first programs (None: all) act on other genes, drawn by the context's name."""
-    from pertprobe.models.planted import BACKGROUND
+    from pertprobe.models.planted.closed_form import BACKGROUND
 
     places = generator(model.card["seed"], "divergence", "targets", context).permutation(len(model.output_genes))
     effects = model.parts.effects.clone()
@@ -317,7 +317,7 @@ def _beside_others(inputs: TableInputs, found: Differences) -> pd.DataFrame:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's own divergence beside its null, and every perturbation's against its strength."""
-    from pertprobe.figures import NOTHING_TESTED, bars_with_null, name_of_pair, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import NOTHING_TESTED, bars_with_null, name_of_pair, nothing_to_draw, null_legend, panels
 
     kept = inputs.evidence[(inputs.evidence.statistic == OWN) & inputs.evidence.evaluable]
     if kept.empty:
@@ -337,7 +337,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
 def _scatter(axes: "Axes", table: pd.DataFrame, rows: pd.DataFrame, programs: Mapping[str, Any]) -> None:
     """Draw divergence against strength, the members of the program with the smallest p in colour."""
-    from pertprobe.figures import NULL, SUBJECT
+    from pertprobe.plots import NULL, SUBJECT
 
     best = rows.sort_values(["q", "program"]).program.iloc[0]
     inside = np.zeros(len(table), dtype=bool)

@@ -21,15 +21,15 @@ from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import ONE_SET, Coherence, Paired, Question, per_set
 from pertprobe.probes.silenced_genes import measure, units
 from pertprobe.roles import COEXPRESSION, OBSERVED
-from pertprobe.statistics.ceiling import Ceiling, mean_noise_ceiling
-from pertprobe.statistics.paired import PairedTest
+from pertprobe.statistics.matched import PairedTest
+from pertprobe.statistics.reliability import Ceiling, mean_noise_ceiling
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
+    from pertprobe.plots import DrawInputs
 
 __all__ = ["measure", "units"]
 
@@ -114,7 +114,7 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how alike a gene's knock-out is in two contexts, beside pairs of different genes."""
-    from pertprobe.figures import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
 
     rows = inputs.evidence[inputs.evidence.statistic == ALL_GENES]
     kept = rows[rows.estimate.notna()]  # also where a shared initialisation leaves the verdict open
@@ -128,7 +128,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
 
 def _histogram(axes: "Axes", r: np.ndarray, row: Any) -> None:
-    from pertprobe.figures import NULL, SUBJECT
+    from pertprobe.plots import NULL, SUBJECT
 
     own = np.diagonal(r)[~np.isnan(np.diagonal(r))]
     other = r[~np.eye(len(r), dtype=bool)]

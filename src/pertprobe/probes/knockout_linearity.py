@@ -24,15 +24,14 @@ from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import Described, Number, Paired, Pool, Question, Score
 from pertprobe.probes.silenced_genes import perturbation_of, units
 from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
-from pertprobe.statistics.fit import curvature, fit
-from pertprobe.statistics.intervals import bootstrap_mean
-from pertprobe.statistics.paired import PairedTest
+from pertprobe.statistics.matched import PairedTest
+from pertprobe.statistics.reliability import bootstrap_mean, curvature, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
+    from pertprobe.plots import DrawInputs
 
 __all__ = ["units"]
 
@@ -49,8 +48,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     the model itself also half, the shift when every cell loses half of what it loses, and lost [set, perturbation],
     its mean over cells.
     """
-    from pertprobe.jacobian import cells_point  # torch, which tests do without
-    from pertprobe.silencing import knockout_predictions, knockout_shifts, mean_lost
+    from pertprobe.interpret.jacobian import cells_point  # torch, which tests do without
+    from pertprobe.interpret.knockouts import knockout_predictions, knockout_shifts, mean_lost
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
     values, batches = _cells(inputs)
@@ -182,7 +181,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how much of each gene's knock-out its prediction explains, by what the cells lose."""
-    from pertprobe.figures import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
 
     table = inputs.tables["genes"]
     models = [model for model in inputs.question["models"] if model in set(table.model)]
@@ -197,12 +196,12 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
 
 def _scatter(axes: "Axes", fits: pd.DataFrame, measurement: xr.Dataset) -> None:
-    from pertprobe import figures
+    from pertprobe import plots
 
     copies = _copies_explained(measurement)
     if len(copies):
-        axes.scatter(fits.lost, copies.reindex(fits.index), s=6, color=figures.NULL, label="untrained copies, mean")
-    axes.scatter(fits.lost, fits.explained, s=8, color=figures.SUBJECT, label="the model")
+        axes.scatter(fits.lost, copies.reindex(fits.index), s=6, color=plots.NULL, label="untrained copies, mean")
+    axes.scatter(fits.lost, fits.explained, s=8, color=plots.SUBJECT, label="the model")
     for gene, row in fits.nsmallest(3, "explained").iterrows():
         axes.annotate(gene, (row.lost, row.explained), (2, 2), textcoords="offset points", fontsize=6)
     axes.set_xlabel("what a cell loses of the silenced gene, mean")

@@ -9,11 +9,11 @@ import pandas as pd
 import xarray as xr
 from numpy.random import Generator
 
-from pertprobe.cells import CellSets
+from pertprobe.data.cell_sets import CellSets
 from pertprobe.probes.base import TestInputs, members
 from pertprobe.probes.questions import Paired
 from pertprobe.roles import SUBJECT
-from pertprobe.statistics.paired import PairedTest, paired_profile_test
+from pertprobe.statistics.matched import PairedTest, paired_profile_test
 from pertprobe.statistics.similarity import spearman_matrix
 
 AGREEMENT, ALL_GENES = "agreement", "agreement_all_genes"

@@ -23,15 +23,15 @@ from pertprobe.probes.base import (
 from pertprobe.probes.questions import Coherence, Question, Whole, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, trained_profiles
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, rand_test, same_cluster, ward_clusters
-from pertprobe.statistics.multiple import benjamini_hochberg
 from pertprobe.statistics.null_worlds import pushed, responses
+from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
+    from pertprobe.plots import DrawInputs
 
 FEWEST = 4
 """Perturbations that two models must share for their clusters to be compared."""
@@ -184,7 +184,7 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's coherence beside its null, a map of the perturbations, and the programs of each cluster."""
-    from pertprobe.figures import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+    from pertprobe.plots import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
 
     models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (delta_y, centred)")
     if not models:

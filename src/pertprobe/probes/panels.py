@@ -17,11 +17,11 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.control_pairs import control_genes
-from pertprobe.observed import coexpression_similarity
+from pertprobe.data.control_genes import control_genes
+from pertprobe.data.observed import coexpression_similarity
+from pertprobe.data.programs import Panel, Programs, measured_pairs, read_panels
 from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged, members
 from pertprobe.probes.questions import Pool, Question, Refused, Score
-from pertprobe.programs import Panel, Programs, measured_pairs, read_panels
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.statistics.null_worlds import Profiles, derivatives
 from pertprobe.statistics.published import rank_sum_triples
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
     from pertprobe.models.base import Model
+    from pertprobe.plots import DrawInputs
 
 PRIMARY = "rank_score"
 """What verdicts read, and in which re-drawn copies and planted models are compared with the model."""
@@ -418,7 +418,7 @@ def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -
 
     `beside` draws into one axes more, after the panels.
     """
-    from pertprobe.figures import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
 
     kept = inputs.evidence[(inputs.evidence.statistic == PRIMARY) & inputs.evidence.evaluable]
     if kept.empty:
@@ -442,7 +442,7 @@ def panel_of(inputs: "DrawInputs", name: str, measurement: xr.Dataset) -> Panel:
 
 
 def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any, p_of_controls: pd.Series) -> None:
-    from pertprobe.figures import NULL, SUBJECT
+    from pertprobe.plots import NULL, SUBJECT
 
     mine = scores.index.isin(pathway)
     for place, chosen, colour in ((0, ~mine, NULL), (1, mine, SUBJECT)):

@@ -21,14 +21,14 @@ from pertprobe.probes.questions import Coherence, Question, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
 from pertprobe.statistics.null_worlds import dense, pushed
 from pertprobe.statistics.published import rank_sum_pairs
+from pertprobe.statistics.sets import pairs_without_strength
 from pertprobe.statistics.similarity import centred, cosine_similarity
-from pertprobe.statistics.strength import pairs_without_strength
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
+    from pertprobe.plots import DrawInputs
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -113,7 +113,7 @@ def _drawn(draw: Drawing) -> Subject:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's coherence beside its null (above), and who is nearest to whom (below)."""
-    from pertprobe.figures import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+    from pertprobe.plots import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
 
     label = "mean cosine within the program (pert_encoder, centred)"
     models, (width, height), fill = coherence_columns(inputs, label)

@@ -14,16 +14,14 @@ import numpy as np
 import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.observed import coexpression_similarity, similarity_reference
+from pertprobe.data.observed import coexpression_similarity, similarity_reference
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import TestInputs, each_program, members
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
-from pertprobe.statistics.ceiling import Ceiling
-from pertprobe.statistics.intervals import bootstrap_coherence, bootstrap_mean
-from pertprobe.statistics.many import coherence_many
-from pertprobe.statistics.paired import PairedTest
-from pertprobe.statistics.permutation import Test, coherence, mean_score
+from pertprobe.statistics.matched import PairedTest
+from pertprobe.statistics.permutation import Test, coherence, coherence_many, mean_score
+from pertprobe.statistics.reliability import Ceiling, bootstrap_coherence, bootstrap_mean
 
 Row = dict[str, Any]
 Said = tuple[float, float]

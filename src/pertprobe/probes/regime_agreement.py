@@ -12,17 +12,16 @@ from pertprobe.probes.base import Drawing, Subject, TableInputs, TestInputs, Wor
 from pertprobe.probes.questions import Coherence, Paired, Question, Refused
 from pertprobe.probes.similarity_questions import trained_profiles
 from pertprobe.roles import OBSERVED
-from pertprobe.statistics.ceiling import Ceiling, mean_noise_ceiling, noise_ceiling
-from pertprobe.statistics.crossed import crossed_test, pearson_matrix, strata
+from pertprobe.statistics.matched import PairedTest, crossed_test, pearson_matrix, strata
 from pertprobe.statistics.null_worlds import SPREAD, WIDTH
-from pertprobe.statistics.paired import PairedTest
+from pertprobe.statistics.reliability import Ceiling, mean_noise_ceiling, noise_ceiling
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
+    from pertprobe.plots import DrawInputs
 
 AGREEMENT = "agreement"
 NO_PARTNER = "no pair of pairs.regimes has this model: there is no other regime to compare it with"
@@ -247,7 +246,7 @@ def _perturbations(ours: Subject, theirs: Subject) -> pd.DataFrame:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how alike a perturbation's responses are in the two regimes, and each program's beside its ceiling."""
-    from pertprobe.figures import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
 
     table = inputs.tables["perturbations"]
     pairs = {pair: rows for pair, rows in table.groupby(PAIRED, sort=False) if rows.r.notna().any()}
@@ -271,7 +270,7 @@ def _programs_of(inputs: "DrawInputs", model: str, reference: str, table: pd.Dat
 
 
 def _histogram(axes: "Axes", table: pd.DataFrame, title: str) -> None:
-    from pertprobe.figures import NULL, SUBJECT
+    from pertprobe.plots import NULL, SUBJECT
 
     bins = np.linspace(min(-0.5, table.r.min()), 1, 41)
     for column, colour, words in (("r_partners", NULL, "others of its strength"), ("r", SUBJECT, "same perturbation")):
@@ -286,7 +285,7 @@ def _histogram(axes: "Axes", table: pd.DataFrame, title: str) -> None:
 
 def _programs(axes: "Axes", parts: pd.DataFrame) -> None:
     """Draw the mean r of each program's members, that with their partners, and the noise ceiling."""
-    from pertprobe.figures import NULL, SUBJECT
+    from pertprobe.plots import NULL, SUBJECT
 
     parts = parts.sort_values("r", kind="stable")
     places = np.arange(len(parts))

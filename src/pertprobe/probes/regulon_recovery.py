@@ -14,17 +14,17 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.cells import CellSets
+from pertprobe.batching import BLOCK, cut
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.regulons import Regulons, read_regulon_files
 from pertprobe.probes import silenced_genes
 from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
 from pertprobe.probes.knockout_questions import DECILES, against_partners, coexpression_profiles, expression_groups
 from pertprobe.probes.knockout_worlds import DrawnKnockouts, drawn_knockouts
 from pertprobe.probes.questions import NOTHING, Paired, Question, Said
 from pertprobe.probes.silenced_genes import units
-from pertprobe.regulons import Regulons, read_regulon_files
 from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
-from pertprobe.sharding import BLOCK, cut
-from pertprobe.statistics.paired import PairedTest
+from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.recovery import (
     average_precision,
     early_precision_ratio,
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
     from pertprobe.models.base import Model
+    from pertprobe.plots import DrawInputs
 
 __all__ = ["units"]
 
@@ -81,8 +81,8 @@ def _jacobian(inputs: MeasureInputs, names: Sequence[str]) -> np.ndarray:
     """Return the derivative of every output by each gene [n_sets, genes, G_out], in blocks that no shard changes."""
     import torch  # tests do without it
 
-    from pertprobe.jacobian import panel_jacobian
-    from pertprobe.sketched import place
+    from pertprobe.interpret.jacobian import panel_jacobian
+    from pertprobe.interpret.sketches import place
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
     code = model.encode_perturbations([silenced_genes.perturbation_of(inputs)])
@@ -97,7 +97,7 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
 
     The mechanism has these edges, the lookup has them between other genes, co-variation has its own.
     """
-    from pertprobe.models.planting import EDGES, GRAPH_SCALE
+    from pertprobe.models.planted.materials import EDGES, GRAPH_SCALE
 
     linear = models["planted"].parts.linear.numpy().astype(np.float64)
     identity = np.equal.outer(models["planted"].genes, models["planted"].output_genes)
@@ -321,7 +321,7 @@ def _drawn_regulons(draw: Drawing, drawn: DrawnKnockouts) -> tuple[np.ndarray, n
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how much better regulators find their targets than their partners do, knock-out and Jacobian edges."""
-    from pertprobe.figures import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
     main = rows[rows.statistic == AUPRC]

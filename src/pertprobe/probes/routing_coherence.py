@@ -32,20 +32,20 @@ from pertprobe.probes.questions import ONE_SET, Question, Whole, coherence_basel
 from pertprobe.probes.similarity_questions import RESAMPLES, coherences, consistency
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
-from pertprobe.statistics.ceiling import Ceiling, noise_ceiling, pair_weights
 from pertprobe.statistics.clusters import same_cluster, ward_clusters
 from pertprobe.statistics.mantel import mantel
-from pertprobe.statistics.multiple import benjamini_hochberg
 from pertprobe.statistics.null_worlds import pushed, routes
 from pertprobe.statistics.permutation import Test, mean_score
+from pertprobe.statistics.power import benjamini_hochberg
+from pertprobe.statistics.reliability import Ceiling, noise_ceiling, pair_weights
 from pertprobe.statistics.similarity import centred, cosine_similarity, without_shared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
     from pertprobe.models.base import Model
+    from pertprobe.plots import DrawInputs
 
 Row = dict[str, Any]
 
@@ -95,7 +95,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     routing [perturbation, feature] and delta_y [perturbation, gene]: means over cell sets. Of the model itself also
     routing_by_set, delta_y_by_set [set, ...] and, where its codes are made of features, onehot [perturbation, entry].
     """
-    from pertprobe.sketched import Sketching, place, routing_sketches  # torch, which tests do without
+    from pertprobe.interpret.sketches import Sketching, place, routing_sketches  # torch, which tests do without
 
     if inputs.settings["at"] == "mean_cell" and "set_function" not in inputs.model.capabilities:
         return xr.Dataset(
@@ -126,7 +126,7 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     The other planted models act through a gate for each program, whose derivative saturates. Both pass alike: the
     derivative by the code is the same in both.
     """
-    from pertprobe.models.gated import gated_models
+    from pertprobe.models.planted.gated import gated_models
 
     return gated_models(models["planted"], inputs.cells)
 
@@ -432,7 +432,7 @@ def two_sided(scores: np.ndarray, inside: np.ndarray, strength: np.ndarray, m: i
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's coherence beside its null, routes against answers by decile, and the components' shares."""
-    from pertprobe.figures import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+    from pertprobe.plots import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
 
     models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (routing, centred)")
     if not models:
@@ -448,7 +448,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
 def _curve(axes: "Axes", deciles: pd.DataFrame, summary: pd.DataFrame, model: str) -> None:
     """Draw the decile curve of raw and of centred similarities, with r and its standard error from cell sets."""
-    from pertprobe.figures import NULL, SUBJECT
+    from pertprobe.plots import NULL, SUBJECT
 
     for adjustment, colour in ((RAW, NULL), ("centred", SUBJECT)):
         curve = deciles[deciles.adjustment == adjustment]
@@ -466,7 +466,7 @@ def _curve(axes: "Axes", deciles: pd.DataFrame, summary: pd.DataFrame, model: st
 
 def _shares(axes: "Axes", components: pd.DataFrame, model: str) -> None:
     """Draw the share of each component, named by the program whose members it moves most, where q < 0.05."""
-    from pertprobe.figures import SUBJECT
+    from pertprobe.plots import SUBJECT
 
     each = components.drop_duplicates("component")
     axes.bar(each.component, each.share, color=SUBJECT)

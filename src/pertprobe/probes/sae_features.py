@@ -26,7 +26,7 @@ from pertprobe.statistics.published import random_sets_p
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
+    from pertprobe.plots import DrawInputs
 
 AXES = {"hidden": ("dimension", "h"), "activation": ("feature", "f"), "component": ("direction", "c")}
 """What is measured -> the name of its last axis, and the letter its labels begin with."""
@@ -45,7 +45,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     hidden [set, perturbation, dimension], the raw hidden state, of every model; activation [set, perturbation,
     feature], SAE features, and component [set, perturbation, direction], scores of principal components, where given.
     """
-    from pertprobe.sae.activations import mean_readings  # torch, which tests do without
+    from pertprobe.interpret.sae.activations import mean_readings  # torch, which tests do without
 
     readers = {"hidden": lambda states: states}
     readers |= {"activation": inputs.sae.encode} if inputs.sae is not None else {}
@@ -118,6 +118,6 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's coherence in SAE features beside its null."""
-    from pertprobe.figures import coherence_figure
+    from pertprobe.plots import coherence_figure
 
     return coherence_figure(inputs, "mean cosine within the program (SAE features, centred)")

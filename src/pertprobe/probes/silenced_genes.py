@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from pertprobe.batching import counted
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.base import MeasureInputs
-from pertprobe.progress import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,8 +50,8 @@ def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
     """Return the shifts [n_sets, names, G_out]: all at once where the model has stages, else one `predict` for each."""
     import torch  # tests do without it
 
-    from pertprobe.jacobian import cells_point
-    from pertprobe.silencing import knockout_shifts, silenced
+    from pertprobe.interpret.jacobian import cells_point
+    from pertprobe.interpret.knockouts import knockout_shifts, silenced
 
     model, cells, value = inputs.model, inputs.cells, inputs.settings["value"]
     perturbation, genes = perturbation_of(inputs), [model.genes.index(name) for name in names]

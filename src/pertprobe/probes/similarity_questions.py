@@ -8,8 +8,8 @@ import xarray as xr
 
 from pertprobe.probes.base import NEVER, Published, Subject, TestInputs
 from pertprobe.probes.questions import ONE_SET, Coherence, Whole, per_set
-from pertprobe.statistics.ceiling import Ceiling, noise_ceiling, pair_weights
 from pertprobe.statistics.mantel import mantel
+from pertprobe.statistics.reliability import Ceiling, noise_ceiling, pair_weights
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 RESAMPLES = 199

@@ -14,7 +14,7 @@ from pertprobe.roles import SUBJECT
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pertprobe.figures import DrawInputs
+    from pertprobe.plots import DrawInputs
 
 TOGETHER = {"": 0.3, "co_expressed": 0.8}
 """Kind of null world -> how much the pairs of a panel vary together over perturbations."""
@@ -30,7 +30,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
     The attribute `batch` names the batch label of the mean cell.
     """
-    from pertprobe.jacobian import panel_jacobian  # torch, which tests do without
+    from pertprobe.interpret.jacobian import panel_jacobian  # torch, which tests do without
     from pertprobe.models.base import encode_each
 
     genes = panels.measured_genes(inputs)
@@ -47,7 +47,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
 def _point(inputs: MeasureInputs) -> tuple[Any, str]:
     """Return where the derivative is taken, and the batch label used there (empty: each cell its own)."""
-    from pertprobe.jacobian import cells_point, check_multiplicity, mean_cell_point
+    from pertprobe.interpret.jacobian import cells_point, check_multiplicity, mean_cell_point
 
     model, cells = inputs.model, inputs.cells
     code = model.encode_perturbations([model.control])[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.cells import CellSets
+from pertprobe.data.cell_sets import CellSets
 from pertprobe.probes.base import Subject
 from pertprobe.probes.declaration import declared
 

@@ -10,12 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pertprobe import evidence
-from pertprobe.cards import read_card
 from pertprobe.files import atomic
+from pertprobe.models.cards import read_card
 from pertprobe.probes.base import SHARED
 from pertprobe.report import words
 from pertprobe.roles import SUBJECT
-from pertprobe.verdict import MIXED, NOT_EVALUABLE
+from pertprobe.stages.verdict import MIXED, NOT_EVALUABLE
 
 SHOWN = ["model", "reference", "program", "panel", "n", "estimate", "null_mean", "effect", "p", "p_stratified", "q",
          "p_published", "p_redrawn", "exceeds_redrawn", "exceeds_coexpression", "ceiling", "disattenuated",

@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from pertprobe.quality import medians, read_program_quality, read_quality
-from pertprobe.quality_figure import GROUPS
 from pertprobe.report.page import inline_svg, write_page
+from pertprobe.report.quality_figure import GROUPS
+from pertprobe.stages.quality import medians, read_program_quality, read_quality
 
 WORST = 10
 """Knock-outs shown per model."""

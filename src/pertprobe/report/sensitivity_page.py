@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.measuring import NOT_EVALUABLE, read_measurement, read_subject
-from pertprobe.probes.base import itself
+from pertprobe.probes.base import NOT_EVALUABLE, itself
 from pertprobe.probes.delta_y import strength
+from pertprobe.probes.sensitivity_figure import untrained
 from pertprobe.report.page import inline_svg, write_page
-from pertprobe.sensitivity_figure import untrained
+from pertprobe.stages.measuring import read_measurement, read_subject
 
 CLOSED = 0.5
 """Share of closed outputs above which most derivatives are those of a closed ReLU: 0, whatever the model knows."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pertprobe.verdict import FAIL, NOT_EVALUABLE, PASS
+from pertprobe.stages.verdict import FAIL, NOT_EVALUABLE, PASS
 
 TOO_FEW = r"^(\d+) (.*)$"
 """Reasons that begin with a count."""

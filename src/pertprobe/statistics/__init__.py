@@ -1,16 +1,21 @@
 """Pure functions of arrays: permutation tests, intervals, similarities. Every draw comes from a generator passed in."""
 
-from pertprobe.statistics.ceiling import Ceiling, feature_weights, mean_noise_ceiling, noise_ceiling, pair_weights
-from pertprobe.statistics.intervals import bootstrap_coherence, bootstrap_mean
 from pertprobe.statistics.mantel import mantel
-from pertprobe.statistics.many import coherence_many
+from pertprobe.statistics.matched import PairedTest, paired_profile_test
 from pertprobe.statistics.moments import Moments, PairSums, score_moments, tail
-from pertprobe.statistics.multiple import benjamini_hochberg
-from pertprobe.statistics.paired import PairedTest, paired_profile_test
-from pertprobe.statistics.permutation import Test, coherence, mean_score, permutation_test, randomised
-from pertprobe.statistics.power import power, smallest_effect
+from pertprobe.statistics.permutation import Test, coherence, coherence_many, mean_score, permutation_test, randomised
+from pertprobe.statistics.power import benjamini_hochberg, power, smallest_effect
 from pertprobe.statistics.published import Published, random_sets_p, rank_sum_pairs, rank_sum_triples
 from pertprobe.statistics.ranks import RankScores, mid_ranks, rank_scores
+from pertprobe.statistics.reliability import (
+    Ceiling,
+    bootstrap_coherence,
+    bootstrap_mean,
+    feature_weights,
+    mean_noise_ceiling,
+    noise_ceiling,
+    pair_weights,
+)
 from pertprobe.statistics.sets import MatchedSets, matched_sets, uniform_sets
 from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
 

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from pertprobe.statistics.held import holding
-from pertprobe.statistics.multiple import benjamini_hochberg
-from pertprobe.statistics.permutation import Test, summary
-from pertprobe.statistics.sets import Floats, Integers, orders_within, strength_blocks
+from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.statistics.permutation import Test, holding, summary
+from pertprobe.statistics.power import benjamini_hochberg
+from pertprobe.statistics.sets import orders_within, strength_blocks
 
 Distance = Literal["chord", "cosine"]
 MOST = 30

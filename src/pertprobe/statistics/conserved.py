@@ -8,11 +8,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
-from pertprobe.statistics.held import holding
-from pertprobe.statistics.permutation import Test, permutation_test, summary
+from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.statistics.permutation import Test, holding, permutation_test, summary
 from pertprobe.statistics.ranks import average_ranks
-from pertprobe.statistics.sets import Floats, Integers, orders_within, strength_blocks
-from pertprobe.statistics.strength import strength_basis
+from pertprobe.statistics.sets import orders_within, strength_basis, strength_blocks
 
 BATCH = 4_000_000
 """Values (draws x perturbations x features) held at once."""

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
+from pertprobe.statistics.arrays import Floats, Integers
 from pertprobe.statistics.permutation import SEPARABLE, Test, summary
 from pertprobe.statistics.ranks import average_ranks
-from pertprobe.statistics.sets import Floats, Integers, orders_within, strength_blocks
-from pertprobe.statistics.strength import pairs_without_strength
+from pertprobe.statistics.sets import orders_within, pairs_without_strength, strength_blocks
 
 ORDERS = 1000
 """Orders of all perturbations held at once."""
@@ -32,7 +32,7 @@ def mantel(
     over its pairs has correlation 0.
 
     With `strength` [P] also the test that holds it: strength can be the common cause of both similarities. What it
-    explains is taken from both (`strength.pairs_without_strength`, of ranks where ranks are correlated), and labels
+    explains is taken from both (`sets.pairs_without_strength`, of ranks where ranks are correlated), and labels
     are exchanged among perturbations of like strength only, since residuals may be the larger the stronger a
     perturbation is. What it explains of the estimate is added to every draw, as in `permutation.with_strength_held`.
 

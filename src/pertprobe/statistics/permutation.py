@@ -1,22 +1,28 @@
-"""Label permutation: is a program more extreme than sets of perturbations, of any strength and of its own?
+"""Label permutation: are programs more extreme than sets of perturbations, of any strength and of their own?
 
 Two nulls answer it, both as draws of sets of the program's size. Uniform sets hold the size only. Matched sets hold the
 effect strength too: programs of strong perturbations look coherent through the effect all perturbations share.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from math import comb, nan
+from math import comb, inf, nan
 from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from pertprobe.statistics.moments import Moments, PairSums, score_moments, tail
-from pertprobe.statistics.pairs import pair_means
-from pertprobe.statistics.sets import Floats, Integers, strength_windows, uniform_sets
-from pertprobe.statistics.strength import pairs_without_strength, scores_without_strength
+from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.statistics.moments import Moments, PairSums, pair_means, prefix_pair_means, score_moments, tail
+from pertprobe.statistics.sets import (
+    pairs_without_strength,
+    random_orders,
+    scores_without_strength,
+    strength_windows,
+    uniform_sets,
+)
 
 SEPARABLE = 0.01
 """A verdict uses p_stratified where the smallest p it can reach is at most this."""
@@ -222,3 +228,92 @@ def mean_score(
     of_sets, held_of_sets = (lambda sets, each=each: each[sets].mean(axis=1) for each in (scores, held))
     test = permutation_test(of_sets, chosen, pool.size, strength, m, rng, held_of_sets)
     return described(test, score_moments(scores, chosen.size), pool.size, chosen, scores)
+
+
+def holding(test: Test, null: Floats) -> Test:
+    """Add the p of a null that holds strength [m] to a test of the same estimate, and let a verdict use it."""
+    held = summary(test.estimate, null, inf, len(null))
+    used = {name: getattr(held, name) for name in ("null_mean", "null_sd", "n_permutations", "p_tie")}
+    return test._replace(p_stratified=held.p, p_min_stratified=held.p_min, p_used="p_stratified", **used)
+
+
+BATCH = 1000
+"""Random orders held at once by a thread."""
+UNIFORM = ""
+"""The name whose generator draws the uniform null; no program has it."""
+
+
+def coherence_many(
+    similarity: ArrayLike,
+    sets: Mapping[str, ArrayLike],
+    strength: ArrayLike | None,
+    m: int,
+    rng_of: Callable[[str], Generator],
+    sums: PairSums | None = None,
+    threads: int = 1,
+) -> dict[str, Test]:
+    """Test each set of positions as `permutation.coherence` does, in the same distribution.
+
+    The first n units of a random order are a uniform set of n: m orders give the uniform null of every size, which all
+    sets of that size share. The tests are therefore dependent across sets (each alone is not), and none depends on
+    which other sets are tested.
+
+    Args:
+        similarity: symmetric [P, P].
+        sets: name -> positions of members.
+        strength: effect strength [P]; None = no strength-matched null.
+        m: draws of each null.
+        rng_of: the generator of a name: those of `sets` draw their matched sets, "" the uniform null.
+        sums: PairSums.of(similarity), where known.
+        threads: threads at work; the results do not depend on them.
+
+    Raises:
+        ValueError: a set has fewer than two members, or is called "".
+    """
+    if UNIFORM in sets:
+        raise ValueError("coherence_many needs a name for every set")
+    members = {name: distinct(each) for name, each in sets.items()}
+    similarity = np.asarray(similarity, dtype=np.float64)
+    if strength is not None:
+        # Units of like strength lie together, so that the matched sets of a program read little memory.
+        order = np.argsort(np.asarray(strength), kind="stable")
+        strength, similarity = np.asarray(strength)[order], similarity[np.ix_(order, order)]
+        rank = np.argsort(order)
+        members = {name: np.sort(rank[each]) for name, each in members.items()}
+    held = similarity if strength is None else pairs_without_strength(similarity, strength)
+    sums = sums or PairSums.of(similarity)
+    with ThreadPoolExecutor(threads) as pool:
+        nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
+
+        def test(name: str) -> Test:
+            """Test one set of members."""
+            found = _uniform_test(similarity, members[name], nulls[members[name].size], m, sums)
+            if strength is None:
+                return found
+            return with_strength_held(found, partial(pair_means, held), members[name], strength, m, rng_of(name))
+
+        return dict(zip(members, pool.map(test, members), strict=True))
+
+
+def _uniform_test(similarity: Floats, members: Integers, null: Floats, m: int, sums: PairSums) -> Test:
+    arrangements = comb(len(similarity), members.size)
+    test = summary(float(pair_means(similarity, members[None])[0]), null, arrangements, m)
+    return described(test, sums.moments(members.size), len(similarity), members, similarity[:, members].mean(axis=1))
+
+
+def _uniform_nulls(similarity: Floats, sizes: set[int], m: int, rng: Generator, pool: Executor) -> dict[int, Floats]:
+    """Return the mean over pairs of m uniform sets of each size, or of all sets where there are at most m."""
+    visited = {n for n in sizes if comb(len(similarity), n) <= m}
+    nulls = {n: pair_means(similarity, uniform_sets(n, len(similarity), m, rng)) for n in visited}
+    sampled, starts = sorted(sizes - visited), range(0, m, BATCH)
+    if not sampled:
+        return nulls
+    drawn = np.empty((len(sampled), m))
+
+    def fill(start: int, own: Generator) -> None:
+        """Fill in the nulls of one batch of orders."""
+        orders = random_orders(min(BATCH, m - start), sampled[-1], len(similarity), own)
+        drawn[:, start : start + BATCH] = prefix_pair_means(similarity, orders, sampled)
+
+    list(pool.map(fill, starts, rng.spawn(len(starts))))
+    return nulls | dict(zip(sampled, drawn, strict=True))

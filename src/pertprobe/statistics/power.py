@@ -1,7 +1,11 @@
-"""Power of a permutation test against members that stand out by d standard deviations of the per-unit score."""
+"""Power of a permutation test against members that stand out by d sd of the per-unit score; several tests at once."""
 
 import numpy as np
+import scipy
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
+
+from pertprobe.statistics.arrays import Floats
 
 
 def power(unit_sd: float, null_sd: float, alpha: float, d: float = 1.0) -> float:
@@ -26,3 +30,12 @@ def smallest_effect(unit_sd: float, null_sd: float, alpha: float, power: float =
     if not unit_sd > 0:
         return np.nan
     return float((ndtri(power) - ndtri(alpha)) * null_sd / unit_sd)
+
+
+def benjamini_hochberg(p: ArrayLike) -> Floats:
+    """Return q-values [n] of p-values [n] (Benjamini & Hochberg 1995); nan is no test: it stays nan, uncounted."""
+    p = np.asarray(p, dtype=np.float64)
+    q, tested = np.full(p.shape, np.nan), ~np.isnan(p)
+    if tested.any():
+        q[tested] = scipy.stats.false_discovery_control(p[tested], method="bh")
+    return q

@@ -10,7 +10,7 @@ import scipy
 from numpy.random import Generator
 from numpy.typing import ArrayLike
 
-from pertprobe.statistics.pairs import pair_means
+from pertprobe.statistics.moments import pair_means
 from pertprobe.statistics.permutation import summary
 from pertprobe.statistics.sets import uniform_sets
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from pertprobe.statistics.sets import Floats
+from pertprobe.statistics.arrays import Floats
 
 
 class RankScores(NamedTuple):

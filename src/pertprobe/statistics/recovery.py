@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import hypergeom
 
-from pertprobe.statistics.sets import Floats, Integers
+from pertprobe.statistics.arrays import Floats, Integers
 
 Bools = NDArray[np.bool_]
 

@@ -1,4 +1,10 @@
-"""Sets of units to compare a program with: any units, or units of the members' own effect strength."""
+"""Sets of units to compare a program with, any or of the members' strength; and what strength alone explains.
+
+Members of a program are the stronger ones even within a narrow window of strength, where strong perturbations were more
+likely to be found. With many members that small difference is larger than the spread of the null. What a polynomial of
+both strength ranks explains is therefore removed before sets are compared, from the whole matrix at once: the trend
+does not know which units are members.
+"""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -7,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.intp]
+from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.statistics.ranks import average_ranks
 
 ENOUGH_ARRANGEMENTS = 1000
 """A strength-matched null with fewer distinct sets is widened."""
@@ -147,3 +153,46 @@ def orders_within(blocks: Sequence[Integers], size: int, m: int, rng: Generator)
     for block in blocks:
         orders[:, block] = rng.permuted(np.tile(block, (m, 1)), axis=1)
     return orders
+
+
+DEGREE = 3
+"""Degree of the polynomials in strength rank."""
+
+
+def strength_basis(strength: ArrayLike, linear: bool = False) -> Floats:
+    """Return orthonormal polynomials [n_units, k] in strength's mid-rank; with `linear`, strength itself as well.
+
+    Raises:
+        ValueError: a strength is missing or infinite.
+    """
+    strength = np.asarray(strength, dtype=np.float64)
+    if not np.isfinite(strength).all():
+        raise ValueError("strength must be finite for every unit")
+    ranks = (average_ranks(strength) - 0.5) / max(strength.size, 1)
+    columns = np.polynomial.legendre.legvander(2 * ranks - 1, DEGREE)
+    if linear:
+        columns = np.column_stack([columns, strength / max(np.abs(strength).max(initial=0.0), 1e-300)])
+    left, sizes, _ = np.linalg.svd(columns, full_matrices=False)
+    return left[:, sizes > 1e-8 * sizes[0]]  # equal strengths leave fewer directions
+
+
+def scores_without_strength(scores: ArrayLike, strength: ArrayLike) -> Floats:
+    """Return scores [n_units] less what strength explains: least squares on polynomials in its rank and on itself.
+
+    Itself, because a score may grow with strength without bound, where a similarity levels off.
+    """
+    scores, basis = np.asarray(scores, dtype=np.float64), strength_basis(strength, linear=True)
+    return scores - basis @ (basis.T @ scores)
+
+
+def pairs_without_strength(similarity: ArrayLike, strength: ArrayLike) -> Floats:
+    """Return a symmetric similarity [P, P] less what strength explains: b_i' C b_j, least squares over pairs i != j.
+
+    b_i are the polynomials of unit i, C is symmetric. The diagonal S_ii has no say, which leaves the normal equations
+    C - sum_i b_i b_i' C b_i b_i' = B'SB - sum_i S_ii b_i b_i'.
+    """
+    similarity, basis = np.asarray(similarity, dtype=np.float64), strength_basis(strength)
+    own = np.einsum("ik,il->ikl", basis, basis).reshape(len(basis), -1)
+    wanted = (basis.T @ similarity @ basis).ravel() - np.diagonal(similarity) @ own
+    coefficients, *_ = np.linalg.lstsq(np.eye(wanted.size) - own.T @ own, wanted, rcond=None)
+    return similarity - basis @ coefficients.reshape(2 * basis.shape[1:]) @ basis.T

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pertprobe.statistics.arrays import Floats
 from pertprobe.statistics.ranks import average_ranks
-from pertprobe.statistics.sets import Floats
 
 
 def centred(profiles: ArrayLike) -> Floats:
@@ -95,3 +95,15 @@ def _ranks_without(values: Floats, ranks: Floats, outputs: np.ndarray) -> Floats
 
 def _marks(outputs: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return outputs[:, None] == np.arange(shape[1])
+
+
+def contrast(changes: ArrayLike, named: ArrayLike) -> Floats:
+    """Return the mean change of the named perturbations less that of all others: changes [P, F], named [P] -> [F].
+
+    All others, the program's remaining members among them: whoever did not name is treated alike. Nobody names nothing.
+    """
+    changes, named = np.asarray(changes, dtype=np.float64), np.asarray(named, dtype=bool)
+    if not named.any():
+        return np.zeros(changes.shape[1])
+    others = changes[~named].mean(axis=0) if (~named).any() else 0.0
+    return changes[named].mean(axis=0) - others

@@ -1,0 +1,109 @@
+"""What the cells themselves say: observed delta_y, whole and in halves, and which genes vary together in controls."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pertprobe.data.cells import HalvedSums, context_source, control_correlation, halved_sums, response_source
+from pertprobe.errors import PertprobeError, listed
+from pertprobe.statistics.similarity import centred, cosine_similarity
+
+NO_CORRELATION = "no_correlation"
+"""Attribute that says why there is no `correlation`."""
+
+
+def observe(path: str | Path, card: Mapping[str, Any], entry: Mapping[str, Any], *, seed: int) -> xr.Dataset:
+    """Return what was observed in a model's context, in the model's output genes.
+
+    Args:
+        path: the h5ad.
+        card: the model's: genes, output_genes (none where the model knows only its embedding), capabilities.
+        entry: the `cells` entry of the config.
+        seed: of the halves, drawn over names of cells.
+
+    Returns:
+        delta_y [perturbation, gene]: mean over perturbed cells less mean over control cells. delta_y_half [half,
+        perturbation, gene]: the same of two disjoint halves of the perturbed and of the control cells, so that their
+        sampling errors are independent; nan where a half has no cell. n_cells [perturbation]. correlation [input_gene,
+        input_gene_b]: Pearson over all control cells, 0 where a gene is constant; left out where inputs are no genes.
+        float32; attrs: context, n_controls.
+
+    Raises:
+        Faults: the file does not hold what is asked for.
+        PertprobeError: it holds values that are not finite.
+    """
+    source, genes = _responses(card, entry)
+    found = halved_sums(path, seed=seed, genes=genes, **source)
+    control = found.perturbations.index(source["control"])
+    observed = _shifts(found, control)
+    _check_finite(observed["delta_y"], path)
+    observed.attrs = {"context": source["context"], "n_controls": int(found.counts[:, control].sum())}
+    if "gene_space" in card["capabilities"]:
+        observed["correlation"] = _correlation(path, card["genes"], context_source(entry))
+        _check_finite(observed["correlation"], path)
+    else:
+        observed.attrs[NO_CORRELATION] = "model has no gene_space: its inputs and outputs are not the same genes"
+    return observed
+
+
+def _responses(card: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
+    """Return where the responses are and their genes; without output genes, those of the model's own embedding."""
+    if card["output_genes"]:
+        return response_source(card, entry), card["output_genes"]
+    return context_source(entry), card["genes"]
+
+
+def _shifts(found: HalvedSums, control: int) -> xr.Dataset:
+    """Return delta_y, delta_y_half and n_cells of all perturbations but the control."""
+    counts = found.counts[:, :, None]
+    with np.errstate(invalid="ignore"):  # a half without cells has no mean
+        halves = found.sums / counts
+    whole = found.sums.sum(axis=0) / counts.sum(axis=0)
+    others = np.arange(len(found.perturbations)) != control
+    coords = {"perturbation": np.array(found.perturbations)[others].tolist(), "gene": list(found.genes)}
+    dims = ("perturbation", "gene")
+    return xr.Dataset(
+        {
+            "delta_y": (dims, (whole - whole[control])[others].astype(np.float32)),
+            "delta_y_half": (("half", *dims), (halves - halves[:, [control]])[:, others].astype(np.float32)),
+            "n_cells": (dims[:1], found.counts.sum(axis=0)[others]),
+        },
+        coords,
+    )
+
+
+def _correlation(path: str | Path, genes: Sequence[str], source: Mapping[str, Any]) -> xr.DataArray:
+    r, names = control_correlation(path, genes=genes, **source)
+    coords = {"input_gene": list(names), "input_gene_b": list(names)}
+    return xr.DataArray(r.astype(np.float32), coords, tuple(coords))
+
+
+def _check_finite(values: xr.DataArray, path: str | Path) -> None:
+    """Raise PertprobeError naming the genes (last axis) of values that are not finite."""
+    wrong = values[values.dims[-1]].values[~np.isfinite(values.values).all(axis=0)]
+    if wrong.size:
+        raise PertprobeError(f"{path}: NaN or infinite values in {listed(wrong)}. Remove or impute them")
+
+
+def similarity_reference(observed: xr.Dataset, perturbations: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Return cosines [P, P] of observed delta_y, the mean over the kept perturbations removed, and the names kept.
+
+    Kept are those of `perturbations` that were observed, in the order given.
+    """
+    names = [name for name in perturbations if name in set(observed["perturbation"].values)]
+    return cosine_similarity(centred(observed["delta_y"].sel(perturbation=names).values)), names
+
+
+def coexpression_similarity(observed: xr.Dataset, perturbations: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Return Pearson's r [P, P] in control cells between the knocked genes, and the names kept.
+
+    A perturbation stands for the input gene of its name; one without such a gene is left out. Where there is no
+    correlation (`NO_CORRELATION` says why) none is kept.
+    """
+    if "correlation" not in observed:
+        return np.zeros((0, 0)), []
+    names = [name for name in perturbations if name in set(observed["input_gene"].values)]
+    return observed["correlation"].sel(input_gene=names, input_gene_b=names).values.astype(np.float64), names

@@ -1,0 +1,227 @@
+"""Gene programs (GMT files, gene lists, name patterns) and panels (regulators, targets, perturbations)."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
+
+MANY_FAULTS = 5
+"""A file with more malformed lines than this is hardly a GMT; they are counted, not listed."""
+
+
+class Programs(Mapping[str, tuple[str, ...]]):
+    """Gene sets under test: an immutable mapping from a program's name to its genes, sorted and unique."""
+
+    def __init__(self, sets: Mapping[str, Iterable[str]]) -> None:
+        """Take the genes of each program in any order."""
+        self._sets = {name: tuple(sorted(set(genes))) for name, genes in sets.items()}
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        """Return the genes of one program; raises `PertprobeError` (also a KeyError) for an unknown name."""
+        if name not in self._sets:
+            raise UnknownProgram(f"program '{name}' is not defined (found: {listed(self)}).{meant(name, self)}")
+        return self._sets[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether a program has this name."""
+        return name in self._sets
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names in the order they were defined."""
+        return iter(self._sets)
+
+    def __len__(self) -> int:
+        """Return the number of programs."""
+        return len(self._sets)
+
+    def __repr__(self) -> str:
+        """Show names and sizes."""
+        return f"Programs({listed(f'{name}: {len(genes)}' for name, genes in self.items())})"
+
+    def __or__(self, other: "Programs") -> "Programs":
+        """Return both together; raises `PertprobeError` for a name defined in both."""
+        if twice := sorted(set(self) & set(other)):
+            raise PertprobeError(f"programs are defined twice: {listed(twice)}. Give each its own name")
+        return Programs({**self._sets, **other._sets})
+
+
+class UnknownProgram(PertprobeError, KeyError):
+    """A program nobody defined."""
+
+    __str__ = Exception.__str__
+
+
+def read_programs(
+    *paths: str | Path,
+    patterns: Mapping[str, str] | None = None,
+    lists: Mapping[str, Sequence[str]] | None = None,
+    universe: Iterable[str] = (),
+) -> Programs:
+    r"""Read programs from files, patterns and lists.
+
+    Args:
+        paths: GMT files (name, description, genes; tab-separated) or plain lists (.txt: a gene a line; the file's stem
+            is the program's name).
+        patterns: name -> regular expression searched for in every name of the universe, such as `^RP[SL]\d`.
+        lists: name -> genes.
+        universe: all names a pattern may match: perturbations and genes.
+
+    Raises:
+        Faults: unreadable files, malformed lines by number, invalid patterns, names defined twice, all together.
+    """
+    faults: list[str] = []
+    programs = Programs(lists or {})
+    for path in map(Path, paths):
+        with gathering(faults, f"{path}: "):
+            programs |= _read_list(path) if path.suffix == ".txt" else _read_gmt(path)
+    names = sorted(set(universe))
+    for name, pattern in (patterns or {}).items():
+        with gathering(faults, f"pattern '{name}': "):
+            programs |= Programs({name: _matching(pattern, names)})
+    raise_together(faults)
+    return programs
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise PertprobeError(f"cannot be read ({reason})") from error
+
+
+def _read_list(path: Path) -> Programs:
+    genes = [line.strip() for line in _lines(path) if line.strip() and not line.startswith("#")]
+    if not genes:
+        raise PertprobeError("names no gene")
+    if spaced := [gene for gene in genes if len(gene.split()) > 1]:
+        raise PertprobeError(f"one gene a line is expected, found: {listed(spaced, 3)}")
+    return Programs({path.stem: genes})
+
+
+def _read_gmt(path: Path) -> Programs:
+    faults, sets, seen = [], {}, {}
+    for number, line in enumerate(_lines(path), start=1):
+        fields = [field.strip() for field in line.split("\t")]
+        genes = [gene for gene in fields[2:] if gene]
+        if not line.strip():
+            continue
+        if not fields[0] or not genes:
+            faults.append(
+                f"line {number} has {len(fields)} tab-separated fields and {len(genes)} genes; "
+                "name, description and at least one gene are expected"
+            )
+        elif fields[0] in sets:
+            faults.append(f"line {number}: program '{fields[0]}' is defined twice (first in line {seen[fields[0]]})")
+        else:
+            sets[fields[0]], seen[fields[0]] = genes, number
+    if not sets and not faults:
+        faults.append("holds no program")
+    if len(faults) > MANY_FAULTS:
+        faults = [*faults[:MANY_FAULTS], f"{len(faults) - MANY_FAULTS} more lines like these: is this a GMT file?"]
+    raise_together(faults)
+    return Programs(sets)
+
+
+def _matching(pattern: str, names: Sequence[str]) -> list[str]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise PertprobeError(f"'{pattern}' is not a regular expression ({error})") from error
+    return [name for name in names if expression.search(name)]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A question about regulation: does the model route targets through regulators when the pathway is perturbed?"""
+
+    name: str
+    program: str
+    """The program whose rows the panel's results join."""
+    regulators: tuple[str, ...]
+    targets: tuple[str, ...]
+    perturbations: tuple[str, ...]
+    """Pathway perturbations, sorted."""
+    controls: tuple[str, ...]
+    """Perturbations to compare with, sorted."""
+    signs: Mapping[str, int] | None = None
+    """Expected sign of "regulator>target", +1 or -1; None where the panel states none."""
+    notes: tuple[str, ...] = ()
+
+
+def read_panels(
+    config_panels: Mapping[str, Mapping[str, object]],
+    programs: Programs,
+    perturbations: Iterable[str],
+    control: str | None = None,
+) -> dict[str, Panel]:
+    """Make panels from their config.
+
+    Args:
+        config_panels: name -> {program, regulators, targets, perturbations, controls, signs}; perturbations "program"
+            (default) are the program's members among the model's perturbations, controls "others" (default) all other
+            perturbations outside the program.
+        programs: all programs.
+        perturbations: those of the model.
+        control: the label of unperturbed cells, never part of a panel.
+
+    Raises:
+        Faults: unknown programs and perturbations, overlaps, misplaced signs, all together.
+    """
+    known = sorted(set(perturbations) - {control})
+    faults: list[str] = []
+    panels = {}
+    for name, entry in config_panels.items():
+        with gathering(faults, f"{name}: "):
+            panels[name] = _panel(name, entry, programs, known)
+    raise_together(faults)
+    return panels
+
+
+def _panel(name: str, entry: Mapping[str, object], programs: Programs, known: list[str]) -> Panel:
+    members = programs[entry["program"]]
+    pathway = _chosen(entry.get("perturbations", "program"), "program", [p for p in known if p in members])
+    outside = [p for p in known if p not in members and p not in pathway]
+    controls = _chosen(entry.get("controls", "others"), "others", outside)
+    signs = entry.get("signs")
+    pairs = {f"{regulator}>{target}" for regulator in entry["regulators"] for target in entry["targets"]}
+    raise_together(
+        [f"perturbation '{p}' is not in the model.{meant(p, known)}" for p in (*pathway, *controls) if p not in known]
+        + [f"'{p}' is both a pathway perturbation and a control" for p in sorted(set(pathway) & set(controls))]
+        + [
+            f"sign of '{pair}' belongs to no pair 'regulator>target' of the panel"
+            for pair in signs or ()
+            if pair not in pairs
+        ]
+    )
+    genes = [tuple(dict.fromkeys(entry[part])) for part in ("regulators", "targets")]
+    notes = () if pathway else (f"no perturbation of the model is in program '{entry['program']}'",)
+    return Panel(name, entry["program"], *genes, pathway, controls, dict(signs) if signs else None, notes)
+
+
+def _chosen(given: object, word: str, default: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(default if given == word else given)))
+
+
+def measured_pairs(
+    panel: Panel, genes: Iterable[str], output_genes: Iterable[str] | None = None
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Return the panel's (regulator, target) pairs a model can see, and notes on genes left out.
+
+    A regulator must be among the model's input `genes`, a target among its `output_genes` (None: the same). A gene that
+    is not measured can still be a perturbation. A gene is no target of itself.
+    """
+    genes = set(genes)
+    outputs = genes if output_genes is None else set(output_genes)
+    regulators = [gene for gene in panel.regulators if gene in genes]
+    targets = [gene for gene in panel.targets if gene in outputs]
+    missing = {"regulators": set(panel.regulators) - genes, "targets": set(panel.targets) - outputs}
+    notes = tuple(f"{part} not measured: {listed(sorted(names))}" for part, names in missing.items() if names)
+    return tuple((r, t) for r in regulators for t in targets if r != t), notes
+
+
+def run_programs(paths: Sequence[str], settings: Mapping[str, object], universe: Iterable[str]) -> Programs:
+    """Read the programs of a run: its files, and the `patterns` and `lists` of its config section."""
+    return read_programs(*paths, patterns=settings["patterns"], lists=settings["lists"], universe=universe)

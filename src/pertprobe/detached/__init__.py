@@ -1,5 +1,0 @@
-"""What is read from models frozen at one input: where a response comes from, and the spectrum of the map."""
-
-SOURCES = ("direct", "cells", "batch", "tokens", "bias", "opening")
-"""What a response comes from: the perturbation itself ("direct") and the other parts of a prediction, all of them over
-outputs that are open under both; and outputs that the perturbation opens or closes."""

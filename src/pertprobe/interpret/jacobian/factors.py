@@ -1,0 +1,158 @@
+"""Jacobians as products of thin matrices, J = left @ right, which are never multiplied out.
+
+Source: methods.md, The derivative engine.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pertprobe.batching import MEMORY_GB
+
+
+class Singular(NamedTuple):
+    """The largest singular values of a Jacobian, and their vectors."""
+
+    outputs: Tensor
+    """[..., G_out, k]."""
+    values: Tensor
+    """[..., k], largest first."""
+    inputs: Tensor
+    """[..., k, G]."""
+
+
+class Factors(NamedTuple):
+    """Jacobians J = left @ right; leading axes are free (perturbation, set).
+
+    Of a mean over sets the left sides are averaged: the right side is the same.
+    """
+
+    left: Tensor
+    """[..., G_out, K]."""
+    right: Tensor | None = None
+    """[K, G], the same for all; or [..., K, G]; None = the identity."""
+
+    def outputs(self, targets: Sequence[int]) -> "Factors":
+        """Return the Jacobians of some outputs alone."""
+        return Factors(self.left[..., list(targets), :], self.right)
+
+    def rows(self, targets: Sequence[int]) -> Tensor:
+        """Return whole rows [..., targets, G]."""
+        left = self.outputs(targets).left
+        return left if self.right is None else left @ self.right
+
+    def entries(self, targets: Sequence[int], regulators: Sequence[int]) -> Tensor:
+        """Return some entries [..., targets, regulators]."""
+        left, chosen = self.outputs(targets).left, list(regulators)
+        return left[..., chosen] if self.right is None else left @ self.right[..., chosen]
+
+    def times(self, inputs: Tensor) -> Tensor:
+        """Return J v [..., G_out] for v [..., G]."""
+        moved = inputs if self.right is None else (self.right @ inputs[..., None])[..., 0]
+        return (self.left @ moved[..., None])[..., 0]
+
+    def transposed_times(self, outputs: Tensor) -> Tensor:
+        """Return u J [..., G] for u [..., G_out]."""
+        pulled = outputs[..., None, :] @ self.left
+        return (pulled if self.right is None else pulled @ self.right)[..., 0, :]
+
+    def inner_products(self, other: "Factors") -> Tensor:
+        """Return the Frobenius inner product with each counterpart [...]; right sides may differ."""
+        if self.right is None and other.right is None:
+            return (self.left * other.left).sum((-2, -1))
+        right, other_right = (_identity(each) if each.right is None else each.right for each in (self, other))
+        return (self.left @ (right @ other_right.mT) * other.left).sum((-2, -1))
+
+    def squared_norms(self) -> Tensor:
+        """Return squared Frobenius norms [...]."""
+        return self.inner_products(self)
+
+    def reduced(self) -> Tensor:
+        """Return matrices [..., G_out, k] with the same inner products as the Jacobians; k <= K where right is shared.
+
+        right' = Q R, Q with orthonormal columns: left R' is the Jacobian in the basis Q. Where right sides differ it is
+        the Jacobian itself.
+        """
+        if self.right is None or self.right.ndim > 2:
+            return self.left if self.right is None else self.left @ self.right
+        return self.left @ torch.linalg.qr(self.right.T, mode="r").R.T
+
+    def svd(self, k: int) -> Singular:
+        """Return the k largest singular values and vectors of each Jacobian, by way of matrices [G_out, K]."""
+        if self.right is None:
+            U, s, V = torch.linalg.svd(self.left, full_matrices=False)
+            return Singular(U[..., :k], s[..., :k], V[..., :k, :])
+        Q, R = torch.linalg.qr(self.right.mT)
+        U, s, V = torch.linalg.svd(self.left @ R.mT, full_matrices=False)
+        return Singular(U[..., :k], s[..., :k], V[..., :k, :] @ Q.mT)
+
+
+class Core(NamedTuple):
+    """Jacobians at one cell: J = diag(open) output_weight core input_weight, as small as they can be kept."""
+
+    core: Tensor
+    """[..., D, K]."""
+    open: Tensor
+    """Which outputs the ReLU lets through [..., G_out], bool."""
+    output_weight: Tensor
+    """[G_out, D]."""
+    input_weight: Tensor
+    """[K, G]."""
+
+    def factors(self) -> Factors:
+        """Return the Jacobians as two factors; the left one is [..., G_out, K]."""
+        return Factors(self.open[..., None] * (self.output_weight @ self.core), self.input_weight)
+
+    def entries(self, targets: Sequence[int], regulators: Sequence[int]) -> Tensor:
+        """Return some entries [..., targets, regulators], multiplied out from the side that takes fewer products."""
+        targets, regulators, (D, K) = list(targets), list(regulators), self.core.shape[-2:]
+        rows, columns = self.output_weight[targets], self.input_weight[:, regulators]
+        by_rows, by_columns = len(targets) * K * (D + len(regulators)), len(regulators) * D * (K + len(targets))
+        found = (rows @ self.core) @ columns if by_rows <= by_columns else rows @ (self.core @ columns)
+        return self.open[..., targets, None] * found
+
+    def outputs(self, targets: Sequence[int]) -> Factors:
+        """Return the Jacobians of some outputs alone, as two factors."""
+        chosen = list(targets)
+        return self._replace(open=self.open[..., chosen], output_weight=self.output_weight[chosen]).factors()
+
+
+def gram(jacobians: Factors | Core, memory_gb: float = MEMORY_GB) -> Tensor:
+    """Return the inner products of all pairs of Jacobians [P, P]; their leading axis is one, P.
+
+    Output genes are taken in blocks that fit the budget, so that of a `Core` no left side is ever held whole.
+    """
+    P, n_outputs = (
+        (len(jacobians.left), jacobians.left.shape[-2]) if isinstance(jacobians, Factors) else (jacobians.open.shape)
+    )
+    like = jacobians[0]
+    found = like.new_zeros(P, P)
+    for rows in _blocks(n_outputs, int(memory_gb * 1e9 / (3 * P * _width(jacobians) * like.element_size()))):
+        block = jacobians.outputs(rows).reduced().flatten(1)
+        found += block @ block.T
+    return found
+
+
+def cosines(jacobians: Factors | Core, memory_gb: float = MEMORY_GB) -> Tensor:
+    """Return the cosine similarities of all pairs of flattened Jacobians [P, P]; 0 with one that is 0."""
+    found = gram(jacobians, memory_gb)
+    norms = found.diagonal().clamp_min(0).sqrt()
+    scale = torch.where(norms > 0, 1 / norms, torch.zeros_like(norms))
+    return scale[:, None] * found * scale
+
+
+def _identity(factors: Factors) -> Tensor:
+    return torch.eye(factors.left.shape[-1]).to(factors.left)
+
+
+def _width(jacobians: Factors | Core) -> int:
+    """Return the numbers that a block holds for each perturbation and output gene."""
+    right = jacobians.right if isinstance(jacobians, Factors) else None
+    return jacobians[0].shape[-1] if right is None or right.ndim == 2 else right.shape[-1]
+
+
+def _blocks(n: int, size: int) -> Iterator[range]:
+    for start in range(0, n, max(1, size)):
+        yield range(start, min(n, start + max(1, size)))

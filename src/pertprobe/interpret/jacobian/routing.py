@@ -1,0 +1,54 @@
+"""How a perturbation's code becomes output: derivatives by the code, and by the features that it is encoded from."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.func import jacrev, vmap
+
+from pertprobe.batching import MEMORY_GB
+from pertprobe.errors import PertprobeError
+from pertprobe.interpret.jacobian.chunks import chunks, in_batches
+from pertprobe.interpret.jacobian.linear_ends import between
+from pertprobe.interpret.jacobian.passes import push_code
+from pertprobe.interpret.jacobian.points import Point
+from pertprobe.models.base import Model
+
+
+def routing_jacobian(
+    model: Model,
+    codes: Tensor,
+    point: Point,
+    targets: Sequence[int] | None = None,
+    memory_gb: float = MEMORY_GB,
+) -> Tensor:
+    """Return d mean_s Y_s / d code [P, n_sets, G_out, H] under codes [P, H]; `targets`: of these outputs alone.
+
+    The code is that of the whole set, shared by its cells. Forward mode: H is smaller than G_out. The sets give the
+    estimate's own standard error. Perturbations run in batches of one shape, see `chunks.in_batches`.
+    """
+    at, width = between(model, point), codes.shape[-1]
+    outputs = at.outputs if targets is None else len(targets)
+    sizes = chunks(at, codes[0], width, memory_gb, reverse=False, result=2 * len(point.X) * outputs * width)
+
+    def work(codes: Tensor) -> tuple[Tensor]:
+        """Return the derivatives of a batch."""
+        return (push_code(at, codes, lambda state: at.narrow.expand(state, targets), sizes.directions),)
+
+    return in_batches(codes, sizes.perturbations, work)[0]
+
+
+def feature_jacobian(model: Model, names: Sequence[str]) -> Tensor:
+    """Return d code / d features of perturbations [P, H, F], features one-hot or not: W of an encoder of one Linear.
+
+    J_features = J_code times this (`factors.Factors(J_code, this)` never multiplies it out).
+
+    Raises:
+        PertprobeError: the model does not say what its codes are made of.
+    """
+    if not hasattr(model, "encode_features") or not hasattr(model, "perturbation_features"):
+        raise PertprobeError(
+            "model: derivatives by the perturbation's features take `perturbation_features` [perturbations, F] and "
+            "`encode_features(features) -> codes`, which this model does not have. Ask for those by the code"
+        )
+    rows = [model.perturbations.index(name) for name in names]
+    return vmap(jacrev(model.encode_features))(model.perturbation_features[rows])

@@ -1,0 +1,23 @@
+"""Sparse autoencoders: one for all models that are compared, trained here or elsewhere, kept in the SAELens layout."""
+
+from pertprobe.interpret.sae.autoencoder import SparseAutoencoder
+from pertprobe.interpret.sae.files import read_sae, read_saelens, sae_arguments, write_saelens
+from pertprobe.interpret.sae.pca import PrincipalComponents, principal_components, read_components, write_components
+from pertprobe.interpret.sae.quality import quality, with_rival
+from pertprobe.interpret.sae.training import train_sae, training_settings
+
+__all__ = [
+    "PrincipalComponents",
+    "SparseAutoencoder",
+    "principal_components",
+    "quality",
+    "read_components",
+    "read_sae",
+    "read_saelens",
+    "sae_arguments",
+    "train_sae",
+    "training_settings",
+    "with_rival",
+    "write_components",
+    "write_saelens",
+]

@@ -1,0 +1,92 @@
+"""What a run knows of its models before it measures them: cards, and which perturbations each has seen."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.models.training_split import read_split, seen_status
+
+if TYPE_CHECKING:
+    from pertprobe.models.base import Model
+
+
+def model_card(name: str, models: Mapping[str, "Model"], entry: Mapping[str, Any], cells: str | Path) -> dict[str, Any]:
+    """Return the card of one model of the run: what it is, whether its genes fit the cells, whom it shares a seed with.
+
+    Raises PertprobeError where the model's genes are not all among those of the cell sets.
+    """
+    from pertprobe.models.state.card import shared_initialisation
+    from pertprobe.models.state.model import StateModel
+
+    model = models[name]
+    fitting = CellSets.load(cells).for_genes(model.genes)
+    related = {
+        other: shared_initialisation(model, each)
+        for other, each in models.items()
+        if other != name and isinstance(model, StateModel) and isinstance(each, StateModel)
+    }
+    return {
+        **model.card,
+        **model_names(model),
+        "name": name,
+        "context": entry["context"],
+        "regime": entry["regime"],
+        "cells": fitting.hash,
+        "shared_initialisation": related,
+    }
+
+
+def model_names(model: "Model") -> dict[str, Any]:
+    """Return what a model itself says: its names, set size and capabilities; nothing that other models change."""
+    names = {key: list(getattr(model, key)) for key in ("genes", "output_genes", "perturbations", "batches")}
+    own = {"control": model.control, "set_size": model.set_size, "capabilities": sorted(model.capabilities)}
+    return {**names, **own}
+
+
+def own_split(directory: str | Path) -> Path | None:
+    """Return the split file that a model directory carries, as those trained here do; None where there is none."""
+    path = Path(directory) / "split.toml"
+    return path if path.is_file() else None
+
+
+def perturbation_table(model: "Model", split: str | Path | None, context: str) -> pd.DataFrame:
+    """Return each perturbation's status (here, elsewhere, never, unknown) in a context, index `perturbation`.
+
+    `context` is the label that the split file uses; without a split file everything is unknown.
+    """
+    known = read_split(split) if split else None
+    contexts = model.card.get("cell_types") or [context]
+    status = seen_status(known, sorted(model.perturbations), context, contexts, control=model.control)
+    return status.to_frame()
+
+
+def read_cards(
+    entries: Mapping[str, Mapping[str, Any]], cards: Sequence[str | Path], seen: Sequence[str | Path]
+) -> dict[str, dict[str, Any]]:
+    """Return what the evaluability table asks of each model: its card, context, regime and what it has seen."""
+    found = {}
+    for name, card, table in zip(entries, cards, seen, strict=True):
+        content = read_card(card)
+        content["perturbations"] = [each for each in content["perturbations"] if each != content["control"]]
+        found[name] = {**content, **entries[name], "seen": read_seen(table).to_dict()}
+    return found
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """Read a model's card, or its names alone."""
+    return json.loads(Path(path).read_text())
+
+
+def read_seen(path: str | Path) -> pd.Series:
+    """Read perturbation -> status."""
+    return pd.read_csv(path, sep="\t", index_col="perturbation", keep_default_na=False, dtype=str).seen
+
+
+def universe(cards: Collection[Mapping[str, Any]]) -> list[str]:
+    """Return every name that a pattern may match: perturbations and genes of the models."""
+    keys = ("perturbations", "genes", "output_genes")
+    return sorted({name for card in cards for key in keys for name in card[key]} - {card["control"] for card in cards})

@@ -1,0 +1,1 @@
+"""Models in closed form, whose Jacobians and knock-outs are known."""

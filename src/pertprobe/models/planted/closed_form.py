@@ -1,0 +1,420 @@
+"""Planted models: set models in closed form whose answer to every causal probe is known.
+
+Source: methods.md, Planted models.
+"""
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, NoReturn
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.errors import PertprobeError
+from pertprobe.models.base import Capability, Encoded, Mixed, StraightBlocks
+from pertprobe.models.planted import materials
+
+Kind = Literal["planted", "lookup", "covariation"]
+
+GATE_SCALE = 2.0**-10
+"""Size of a code's gate coordinates: a power of 2, so that they are read exactly; too small for cosines to feel."""
+CONTROL_GATE = -8.0
+"""The control's gates: closed, so that every other gate is above the control's."""
+BACKGROUND = ("(background 1)", "(background 2)", "(background 3)")
+"""Programs without members, wired as others: perturbations differ in strength for other reasons than membership."""
+BACKGROUND_SPREAD = 2.0
+"""sd of the gates of background programs, in those of programs."""
+
+
+class Parts(NamedTuple):
+    """The numbers of one planted model, in float64."""
+
+    codes: np.ndarray
+    """[P, H]: K zeros, where cells have their features; the representation; K gates times GATE_SCALE."""
+    linear: np.ndarray
+    """[G, G_out]: identity and gene graph, what the model does to a cell under the control."""
+    sources: np.ndarray
+    """u [G, K], what of a cell each program reads."""
+    effects: np.ndarray
+    """w [K, G_out], what each program does."""
+    drive: np.ndarray
+    """c [K]: mean of X . u over the cells that are probed."""
+    crossing: np.ndarray
+    """beta B [G, G_out], which takes (mean of the other cells - X_s); all zeros without a set term."""
+
+
+class PlantedModel(StraightBlocks):
+    """Implements `pertprobe.models.base.Model` with every stage.
+
+    Y_s = X_s linear + sum_P g(k, P) e_P w_P + (mean of the other cells - X_s) crossing, through a ReLU if `relu`. The
+    gate is g(k, P) = softplus(v_P . r_k) less the control's. "planted" reads the cell, e_P = X_s . u_P: the mechanism.
+    "lookup" and "covariation" have e_P = c_P, the mean of the same over the cells that are probed.
+
+    The hidden states hold X_s . u_P, then the code; no block changes them. What does not depend on the perturbation is
+    computed in `encode_cells` and is its residual [..., S, G_out].
+    """
+
+    n_layers = 2
+    cell_positions = slice(None)
+    batches: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        kind: Kind,
+        parts: Parts,
+        *,
+        genes: Sequence[str],
+        output_genes: Sequence[str],
+        perturbations: Sequence[str],
+        control: str,
+        relu: bool = False,
+        set_size: int = 32,
+        dtype: torch.dtype = torch.float32,
+        card: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take the numbers and the names of their axes; `control` is among `perturbations`."""
+        self.kind, self.relu, self.set_size, self.dtype = kind, relu, set_size, dtype
+        self.genes, self.output_genes = tuple(genes), tuple(output_genes)
+        self.output_features = self.output_genes
+        self.perturbations, self.control = tuple(perturbations), control
+        self.parts = Parts(*(torch.as_tensor(part, dtype=dtype) for part in parts))
+        self.crosses = bool(parts.crossing.any())
+        self.card: dict[str, Any] = {"kind": kind, "causal": False, "warnings": [], **(card or {})}
+        self._known = {name: row for row, name in enumerate(self.perturbations)}
+        self._closed = self._opening(self.parts.codes[self._known[control]])
+        self._last: tuple[np.ndarray, Encoded] | None = None
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What probes may ask for."""
+        found: set[Capability] = {"predict", "gradient", "stages", "set_function", "affine_map"}
+        return frozenset(found | ({"gene_space"} if set(self.genes) <= set(self.output_genes) else set()))
+
+    def predict(
+        self, values: np.ndarray | Tensor, perturbation: str, batches: np.ndarray | Tensor | Sequence | None = None
+    ) -> Tensor:
+        """Return Y [..., S, G_out] for cells [..., S, G]; `batches` change nothing.
+
+        What no perturbation changes is kept for the last array of cells: numpy's only, which no derivative follows.
+
+        Raises:
+            PertprobeError: an unknown perturbation, or another number of genes.
+        """
+        encoded = self._remembered(values) if isinstance(values, np.ndarray) else self.encode_cells(self.tensor(values))
+        mixed = self.mix(self.encode_perturbations([perturbation])[0], encoded)
+        return self.decode(mixed, encoded, None)
+
+    predict_genes = predict
+
+    def _remembered(self, values: np.ndarray) -> Encoded:
+        if self._last is None or not np.array_equal(self._last[0], values):
+            self._last = values.copy(), self.encode_cells(self.tensor(values))
+        return self._last[1]
+
+    def tensor(self, values: np.ndarray | Tensor) -> Tensor:
+        """Return cells [..., S, G] as a tensor of the model's type; PertprobeError for another number of genes."""
+        X = torch.as_tensor(values).to(self.dtype)
+        if X.ndim < 2 or X.shape[-1] != len(self.genes):
+            raise PertprobeError(f"{self.kind}: cells must be [..., cells, {len(self.genes)}], not {tuple(X.shape)}")
+        return X
+
+    def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> None:
+        """Return None: planted models use no batch labels."""
+
+    def encode_perturbations(self, names: Sequence[str]) -> Tensor:
+        """Return the codes [P, H] of the perturbations called `names`; PertprobeError for unknown ones."""
+        for name in names:
+            if name not in self._known:
+                near = ", ".join(difflib.get_close_matches(name, self._known, n=5, cutoff=0.5)) or "none"
+                raise PertprobeError(f"{self.kind}: perturbation '{name}' is unknown (near matches: {near})")
+        return self.parts.codes[[self._known[name] for name in names]]
+
+    def encode_cells(self, X: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None) -> Encoded:
+        """Return the cells' features in hidden space and, as residual, all that no perturbation changes."""
+        features = X @ self.parts.sources
+        residual = X @ self.parts.linear
+        if self.crosses:
+            residual = residual + (_others(X, multiplicity) - X) @ self.parts.crossing
+        return Encoded(residual, F.pad(features, (0, self.parts.codes.shape[1] - features.shape[-1])), multiplicity)
+
+    def decode(self, mixed: Mixed, encoded: Encoded, X: Tensor | None) -> Tensor:
+        """Return the output [..., S, G_out]; X itself is not read again."""
+        output = self._before_relu(mixed, encoded)
+        return F.relu(output) if self.relu else output
+
+    def redraw(self, seed: int, keep: Sequence[str] = ()) -> NoReturn:
+        """Refuse: what is set in closed form has no weights to draw again."""
+        raise PertprobeError(f"{self.kind}: a planted model has no architecture null")
+
+    def jacobian(
+        self,
+        values: np.ndarray | Tensor,
+        perturbation: str,
+        *,
+        at: Literal["cells", "mean_cell"] = "cells",
+        derivative: Literal["diagonal", "total"] = "diagonal",
+    ) -> Tensor:
+        """Return the exact derivative [..., G_out, G] at cells [..., S, G].
+
+        `at` and `derivative` name it (methods.md, The derivative engine).
+
+        Without ReLU: (linear + sum_P g u_P w_P)' for `planted`, linear' for the others; the set term takes `crossing`'
+        from the diagonal, and nothing from the total, to which the other cells give it back. A ReLU multiplies each
+        row by the share of cells whose output is open.
+        """
+        X = self.tensor(values)
+        matrix = self._matrix(perturbation)
+        if derivative == "diagonal" and X.shape[-2] > 1:
+            matrix = matrix - self.parts.crossing
+        if at == "mean_cell":
+            X = X.mean(-2, keepdim=True).expand_as(X)
+        output = self._affine(X, perturbation)
+        share_open = (output > 0).to(X).mean(-2) if self.relu else torch.ones_like(output[..., 0, :])
+        return share_open[..., None] * matrix.mT
+
+    def knockout(
+        self, values: np.ndarray | Tensor, gene: str, perturbation: str, value: Literal["zero", "mean"] = "zero"
+    ) -> Tensor:
+        """Return the exact shift of the mean output [..., G_out] when a gene is at zero, or at its mean, in all cells.
+
+        Cell s changes by the scalar d_s in that gene, its output before the ReLU by d_s times one row of the cell's own
+        matrix, and through the others by (mean of their d - d_s) times one row of `crossing`.
+        """
+        X, number = self.tensor(values), self.genes.index(gene)
+        expression = X[..., number, None]
+        change = expression.mean(-2, keepdim=True) * (value == "mean") - expression
+        moved = change * self._matrix(perturbation)[number]
+        moved = moved + (_others(change, None) - change) * self.parts.crossing[number]
+        before = self._affine(X, perturbation)
+        return (F.relu(before + moved) - F.relu(before) if self.relu else moved).mean(-2)
+
+    def freeze(
+        self, X: Tensor, perturbation: str, batch: None = None, multiplicity: Tensor | None = None
+    ) -> "PlantedMap":
+        """Return the affine map at cells [..., S, G] under a perturbation; factors are gates and the ReLU's mask."""
+        gates = self._gates(self.encode_perturbations([perturbation])[0])
+        vector = F.one_hot(torch.tensor(self._known[perturbation]), len(self.perturbations)).to(X)
+        whole = PlantedMap(self, X, vector, X, gates, multiplicity)
+        output = whole.from_cells(X) + whole.from_perturbation(vector)
+        mask = (output > 0).to(X) if self.relu else torch.ones_like(output)
+        return replace(whole, output=mask * output, mask=mask)
+
+    def _opening(self, hidden: Tensor) -> Tensor:
+        """Return softplus(v_P . r) [..., K] of hidden states or codes [..., H]."""
+        return F.softplus(hidden[..., hidden.shape[-1] - len(self.parts.effects) :] / GATE_SCALE)
+
+    def _gates(self, hidden: Tensor) -> Tensor:
+        return self._opening(hidden) - self._closed
+
+    def gates_of_all(self) -> Tensor:
+        """Return the gates [P, K] of every perturbation, those of the control at zero."""
+        return self._gates(self.parts.codes)
+
+    def _drive(self, hidden: Tensor) -> Tensor:
+        """Return what each program's effect is multiplied with [..., K]: read from the cell, or remembered."""
+        return hidden[..., : len(self.parts.effects)] if self.kind == "planted" else self.parts.drive
+
+    def _before_relu(self, mixed: Mixed, encoded: Encoded) -> Tensor:
+        return encoded.residual + (self._gates(mixed.h) * self._drive(mixed.h)) @ self.parts.effects
+
+    def _affine(self, X: Tensor, perturbation: str) -> Tensor:
+        """Return the output before its ReLU [..., S, G_out] of cells [..., S, G]."""
+        encoded = self.encode_cells(X)
+        return self._before_relu(self.mix(self.encode_perturbations([perturbation])[0], encoded), encoded)
+
+    def _matrix(self, perturbation: str) -> Tensor:
+        """Return what a cell is multiplied with [G, G_out], the set term apart."""
+        if self.kind != "planted":
+            return self.parts.linear
+        gates = self._gates(self.encode_perturbations([perturbation])[0])
+        return self.parts.linear + (self.parts.sources * gates) @ self.parts.effects
+
+
+@dataclass(frozen=True)
+class PlantedMap:
+    """Implements `pertprobe.models.contributions.AffineMap`; the perturbation vector is the one-hot [P].
+
+    A mechanism multiplies what it reads in the cell with a gate, which is a factor: all of it comes from the cells. A
+    lookup adds gates times numbers that it remembers, a row of a table: all of it comes from the one-hot.
+    """
+
+    exact: PlantedModel
+    X: Tensor
+    vector: Tensor
+    output: Tensor
+    gates: Tensor
+    """The perturbation's own [K]."""
+    multiplicity: Tensor | None = None
+    mask: Tensor | float = 1.0
+    """Which outputs are open [..., S, G_out]."""
+
+    def from_cells(self, X: Tensor) -> Tensor:
+        """Return what cells [..., S, G] add to the output [..., S, G_out]."""
+        encoded = self.exact.encode_cells(X, None, self.multiplicity)
+        if self.exact.kind != "planted":
+            return self.mask * encoded.residual
+        read = encoded.tokens[..., : len(self.gates)]
+        return self.mask * (encoded.residual + (self.gates * read) @ self.exact.parts.effects)
+
+    def from_perturbation(self, vector: Tensor) -> Tensor:
+        """Return what a one-hot [P] adds to the output [..., S, G_out]."""
+        parts, like = self.exact.parts, self.exact.encode_cells(self.X).residual
+        if self.exact.kind == "planted":
+            return torch.zeros_like(like)
+        remembered = (self.exact.gates_of_all() * parts.drive) @ parts.effects
+        return self.mask * (vector @ remembered).expand_as(like)
+
+    def constants(self) -> dict[str, Tensor]:
+        """Return nothing: planted models have neither batches nor tokens nor biases."""
+        return {}
+
+
+def _others(X: Tensor, multiplicity: Tensor | None) -> Tensor:
+    """Return the mean of the other cells [..., S, G], each counted as often as it stands; a lone cell has itself."""
+    m = (X.new_ones(X.shape[:-1]) if multiplicity is None else multiplicity)[..., None]
+    n = m.sum(-2, keepdim=True)
+    alone = n <= 1
+    return torch.where(alone, X, ((m * X).sum(-2, keepdim=True) - X) / torch.where(alone, 1.0, n - 1))
+
+
+def planted_models(
+    *,
+    genes: Sequence[str],
+    perturbations: Sequence[str],
+    control: str,
+    cells: CellSets,
+    programs: Mapping[str, Collection[str]],
+    panels: Mapping[str, Mapping[str, Any]] | None = None,
+    output_genes: Sequence[str] | None = None,
+    expressed: Collection[str] | None = None,
+    d: float = 2.0,
+    seed: int = 0,
+    set_term: float = 0.0,
+    relu: bool = False,
+    context_effect: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, PlantedModel]:
+    """Return the three models "planted", "lookup" and "covariation" with the user's own names, in one context.
+
+    They share codes, gates, u_P, w_P and c_P: without a ReLU their mean delta_y over `cells` is equal. Models of two
+    contexts have the same A if they have the same genes. Memory: some matrices [G, G] in float64.
+
+    Args:
+        genes: inputs; cells may have more.
+        perturbations: all of the model, the control among them or not.
+        control: its name; its gates are closed.
+        cells: the very cells that are probed. Their mean gives c_P, their co-variation C, their context's name A'.
+        programs: members; the perturbations among them are shifted by d in the representation and in the gate.
+        panels: {program, regulators, targets, and if wanted perturbations (also "program") and signs}. Regulators and
+            targets become those of the program, perturbations have their gate shifted as members have.
+        output_genes: outputs; None = genes.
+        expressed: genes that regulators and targets are drawn from where a program has no panel; give models of two
+            contexts the same. None = those that a quarter of the cells express.
+        d: shift of members in sd of all others (methods.md, Planted models), in mean cosine with members and in gates.
+        seed: of all draws, each by names; two contexts share everything but A' and C.
+        set_term: beta, the size of what crosses cells.
+        relu: end in a ReLU; equal delta_y is then lost.
+        context_effect: size of the context's own graph beside the shared one, 1 = as large.
+        dtype: of weights and predictions.
+
+    Raises:
+        PertprobeError: cells lack a gene, or a panel's program is not defined.
+    """
+    panels = panels or {}
+    if unknown := sorted({panel["program"] for panel in panels.values()} - set(programs)):
+        raise PertprobeError(f"planted: panels of programs that are not defined: {', '.join(unknown)}")
+    outputs = tuple(genes if output_genes is None else output_genes)
+    names = tuple(perturbations) if control in perturbations else (*perturbations, control)
+    X = cells.for_genes(tuple(genes)).values.reshape(-1, len(genes)).astype(np.float64)
+    expressed = materials.expressed_genes(X, genes) if expressed is None else expressed
+    wired = materials.wiring(
+        [*programs, *BACKGROUND], panels, genes=genes, output_genes=outputs, expressed=expressed, seed=seed
+    )
+    u, w = materials.weights(wired, genes, outputs, seed)
+    linear, crossing = _linear(genes, outputs, (u, w), X, cells.context, seed, context_effect)
+    codes = _codes(names, control, programs, panels, d, seed)
+    drive = (X @ u).mean(axis=0)
+    named = {"genes": genes, "output_genes": outputs, "perturbations": names, "control": control}
+    card = {"d": d, "seed": seed, "set_term": set_term, "relu": relu, "context": cells.context}
+    return {
+        kind: PlantedModel(
+            kind,
+            Parts(codes, matrix, u, w, drive, set_term * crossing),
+            **named,
+            relu=relu,
+            set_size=cells.set_size,
+            dtype=dtype,
+            card={**card, "perturbations": len(names)},
+        )
+        for kind, matrix in linear.items()
+    }
+
+
+def _codes(
+    names: Sequence[str],
+    control: str,
+    programs: Mapping[str, Collection[str]],
+    panels: Mapping[str, Mapping[str, Any]],
+    d: float,
+    seed: int,
+) -> np.ndarray:
+    """Return the codes [P, H]: zeros | noise | one direction per program | gates of programs and background."""
+    others = [name != control for name in names]
+    members = materials.membership(names, programs) & np.array(others)[:, None]
+    placed = members * materials.loadings(members[others], d)
+    acting = materials.membership(names, _acting(programs, panels))
+    gates = materials.gates(names, list(programs), acting, d, seed)
+    nobody = np.zeros((len(names), len(BACKGROUND)), dtype=bool)
+    background = BACKGROUND_SPREAD * materials.gates(names, BACKGROUND, nobody, d, seed)
+    gates = np.concatenate([gates, background], axis=1)
+    gates[names.index(control)] = CONTROL_GATE
+    return np.concatenate(
+        [np.zeros_like(gates), materials.noise_codes(names, seed), placed, GATE_SCALE * gates], axis=1
+    )
+
+
+def _acting(
+    programs: Mapping[str, Collection[str]], panels: Mapping[str, Mapping[str, Any]]
+) -> dict[str, frozenset[str]]:
+    """Return the perturbations that open each program's gate: its members, and those its panels name."""
+    named = {program: set(members) for program, members in programs.items()}
+    for panel in panels.values():
+        given = panel.get("perturbations", "program")
+        named[panel["program"]] |= set() if given == "program" else set(given)
+    return {program: frozenset(found) for program, found in named.items()}
+
+
+def _linear(
+    genes: Sequence[str],
+    outputs: Sequence[str],
+    weights: tuple[np.ndarray, np.ndarray],
+    X: np.ndarray,
+    context: str,
+    seed: int,
+    context_effect: float,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return identity and graph [G, G_out] of each kind, and the set term's matrix of size 1."""
+    union = sorted({*genes, *outputs})
+    places = {name: i for i, name in enumerate(union)}
+    block = np.ix_([places[name] for name in genes], [places[name] for name in outputs])
+    # What a program's regulators do to its targets is the program's alone: |J| there rises with its gate.
+    free = (weights[0] != 0).astype(float) @ (weights[1] != 0) == 0
+    graph = materials.gene_graph(len(union), seed, "shared")
+    if context_effect:
+        graph += context_effect * materials.gene_graph(len(union), seed, "own", context)
+    masked = np.zeros_like(graph)
+    masked[block] = graph[block] * free
+    covariation = np.zeros_like(graph)
+    inputs = [places[name] for name in genes]
+    covariation[np.ix_(inputs, inputs)] = materials.ridge(X)
+    identity = np.eye(len(union))[block]
+    linear = {
+        "planted": identity + masked[block],
+        "lookup": identity + materials.relabelled(masked, seed, context)[block],
+        "covariation": identity + covariation[block] * free,
+    }
+    return linear, materials.gene_graph(len(union), seed, "crossing")[block]

@@ -1,0 +1,1 @@
+"""State Transition models, run natively."""

@@ -1,0 +1,248 @@
+"""The files of a State model directory, read without executing pickled code."""
+
+import codecs
+import collections
+import io
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from pertprobe.errors import Faults, PertprobeError
+from pertprobe.files import sha256
+from pertprobe.models.state.architecture import USED, StateArchitecture
+from pertprobe.models.state.shapes import weight_shapes
+
+if TYPE_CHECKING:
+    pass
+
+_scalar = np._core.multiarray.scalar
+_DTYPES = [np.dtype, *(type(np.dtype(kind)) for kind in ("U", "?", "i4", "i8", "f4", "f8"))]
+# numpy 1.x wrote the first name.
+SAFE_GLOBALS = [(_scalar, "numpy.core.multiarray.scalar"), (_scalar, "numpy._core.multiarray.scalar"), *_DTYPES]
+DATA_OPTIONS = ("embed_key", "output_space", "control_pert", "basal_mapping_strategy")
+BACKBONE = "transformer_backbone."
+# All-zero and unused, since State feeds `inputs_embeds`; or heads that only training reads.
+IGNORED = (BACKBONE + "embed_tokens.", BACKBONE + "wte.", "batch_classifier.")
+
+
+class StateFiles(NamedTuple):
+    """What a model directory holds, as read."""
+
+    options: dict[str, Any]
+    """Hyper-parameters: the checkpoint's, completed by config.yaml."""
+    state_dict: dict[str, Tensor]
+    perturbations: dict[str, Tensor]
+    """Name -> feature vector [pert_dim], in State's order."""
+    batches: tuple[str, ...]
+    """Labels in the order of their index; empty if the directory has no batch map."""
+    cell_types: tuple[str, ...]
+    gene_names: tuple[str, ...]
+    hashes: dict[str, str]
+    """File name in the directory -> SHA-256."""
+    warnings: tuple[str, ...]
+
+
+def load_torch(source: Path | BinaryIO, name: str) -> Any:
+    """Load a torch.save file on the CPU, with weights_only and a list of allowed numpy globals.
+
+    Raises:
+        PertprobeError: the file asks for any other global (which is named, and not called), or is corrupt.
+    """
+    try:
+        with torch.serialization.safe_globals(SAFE_GLOBALS):
+            return torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise anything
+        raise _refusal(name, error) from error
+
+
+def load_pickle(path: Path) -> Any:
+    """Load a plain pickle of numbers, names and tensors; refuses as `load_torch` does."""
+    try:
+        with open(path, "rb") as file:
+            return _NamesAndTensors(file).load()
+    except PertprobeError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
+        raise _refusal(path.name, error) from error
+
+
+class _NamesAndTensors(pickle.Unpickler):
+    """Knows the few globals that State's dictionaries of names, numbers and tensors need."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return one of the globals that are allowed; raises UnpicklingError for any other."""
+        allowed = {
+            "numpy._core.multiarray.scalar": _scalar,
+            "numpy.dtype": np.dtype,
+            "collections.OrderedDict": collections.OrderedDict,
+            "torch._utils._rebuild_tensor_v2": torch._utils._rebuild_tensor_v2,
+            "torch.storage._load_from_bytes": lambda data: load_torch(io.BytesIO(data), "a nested tensor"),
+            "_codecs.encode": lambda text, _="latin1": codecs.encode(text, "latin1"),
+        }
+        called = f"{module}.{name}".replace("numpy.core.", "numpy._core.")
+        if called not in allowed:
+            raise pickle.UnpicklingError(f"GLOBAL {module}.{name}")
+        return allowed[called]
+
+
+def _refusal(name: str, error: Exception) -> PertprobeError:
+    called = re.search(r"GLOBAL ([\w.]+)|unrecognized function <?([^>]+)", str(error))
+    if not called:
+        return PertprobeError(f"{name}: cannot be read, it is damaged ({(str(error) or repr(error)).splitlines()[0]})")
+    return PertprobeError(
+        f"{name}: refused, since it asks for the global '{called.group(1) or called.group(2)}'; "
+        "a model directory holds names, numbers and tensors only"
+    )
+
+
+def read_state_directory(path: str | Path, checkpoint: str | None = None) -> StateFiles:
+    """Read a State model directory with the file names of any State version.
+
+    Args:
+        path: the directory.
+        checkpoint: a file in it, in `checkpoints/`, or elsewhere; by default final, last, best or the last step.
+
+    Raises:
+        PertprobeError: files are absent (all are listed), damaged, contradictory or ask for foreign code.
+    """
+    root = Path(path)
+    found = {
+        "config.yaml": _first(root, "config.yaml"),
+        "var_dims.pkl": _first(root, "var_dims.pkl"),
+        "pert_onehot_map.pt": _first(root, "pert_onehot_map.pt", "pert_onehot_map.torch", "pert_onehot_map.pkl"),
+        "checkpoints/final.ckpt": _checkpoint(root, checkpoint),
+    }
+    if absent := [name for name, file in found.items() if file is None]:
+        raise PertprobeError(f"model: {root} is no State model directory: {', '.join(absent)} absent")
+    batch_file = _first(root, "batch_onehot_map.torch", "batch_onehot_map.pkl", "batch_onehot_map.pt")
+    type_file = _first(root, *(f"cell_type_onehot_map{suffix}" for suffix in (".torch", ".pkl", ".pt")))
+    config, dims, saved = (_mapping(found[name]) for name in ("config.yaml", "var_dims.pkl", "checkpoints/final.ckpt"))
+    options, notes = _options(config, saved.get("hyper_parameters") or {})
+    gene_names = options.get("gene_names") or dims.get("gene_names") or ()
+    files = [file for file in (*found.values(), batch_file, type_file) if file is not None]
+    return StateFiles(
+        options,
+        _tensors(saved.get("state_dict"), found["checkpoints/final.ckpt"].name),
+        _tensors(_mapping(found["pert_onehot_map.pt"]), found["pert_onehot_map.pt"].name),
+        _labels(batch_file) if batch_file else (),
+        tuple(sorted(map(str, _mapping(type_file)))) if type_file else (),
+        tuple(str(name) for name in gene_names),
+        {
+            (file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name): sha256(file)
+            for file in files
+        },
+        tuple(notes),
+    )
+
+
+def _first(root: Path, *names: str) -> Path | None:
+    return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def _checkpoint(root: Path, chosen: str | None) -> Path | None:
+    if chosen is not None:
+        if file := _first(root, chosen, f"checkpoints/{chosen}", f"checkpoints/{chosen}.ckpt"):
+            return file
+        there = ", ".join(sorted(file.name for file in root.glob("**/*.ckpt"))) or "none"
+        raise PertprobeError(f"checkpoint: '{chosen}' is not in {root} (found: {there})")
+    named = [f"{folder}{name}.ckpt" for folder in ("checkpoints/", "") for name in ("final", "last", "best")]
+    steps = sorted(
+        root.glob("checkpoints/*step=*.ckpt"), key=lambda file: int(re.findall(r"step=(\d+)", file.name)[-1])
+    )
+    return _first(root, *named) or (steps[-1] if steps else None)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    if path.suffix == ".yaml":
+        try:
+            loaded = yaml.safe_load(path.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise PertprobeError(f"{path.name}: is not valid YAML ({error})") from error
+    else:
+        loaded = load_pickle(path) if path.suffix == ".pkl" else load_torch(path, path.name)
+    if not isinstance(loaded, dict):
+        raise PertprobeError(f"{path.name}: holds a {type(loaded).__name__}, not a dictionary")
+    return loaded
+
+
+def _tensors(loaded: object, name: str) -> dict[str, Tensor]:
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise PertprobeError(f"{name}: holds no dictionary of names and tensors")
+    return {str(key): value for key, value in loaded.items()}
+
+
+def _options(config: Mapping[str, Any], hyper_parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Join both, the checkpoint first: late edits, such as decoder_cfg, are in it alone."""
+    model, data = config.get("model") or {}, (config.get("data") or {}).get("kwargs") or {}
+    if model.get("name", "state") != "state":
+        raise PertprobeError(f"config.yaml: model '{model['name']}' is not State's transition model ('state')")
+    written = dict(model.get("kwargs") or {})
+    written |= {key: data[key] for key in DATA_OPTIONS if key in data}
+    notes = [
+        f"config.yaml says {key} = {written[key]!r}, the checkpoint {value!r}: the checkpoint is used"
+        for key, value in hyper_parameters.items()
+        if key in written and key in USED and isinstance(value, int | float | str) and written[key] != value
+    ]
+    return written | dict(hyper_parameters), notes
+
+
+def _labels(path: Path) -> tuple[str, ...]:
+    rows = _tensors(_mapping(path), path.name)
+    index = {name: int(row.argmax()) for name, row in rows.items()}
+    if sorted(index.values()) != list(range(len(rows))):
+        raise PertprobeError(f"{path.name}: rows are not one-hot, so batch labels have no index")
+    return tuple(sorted(index, key=index.__getitem__))
+
+
+def clean_state_dict(state_dict: Mapping[str, Tensor], architecture: StateArchitecture) -> dict[str, Tensor]:
+    """Return the weights that `weight_shapes` names, LoRA merged (W = base + alpha / r * B A), the unused dropped.
+
+    Raises:
+        PertprobeError: keys are missing, unexpected or misshapen, or weights not finite; all are listed together.
+    """
+    tensors = {key.replace("base_model.model.", "").replace(".base_layer.", "."): w for key, w in state_dict.items()}
+    tensors = {key: value for key, value in tensors.items() if not key.startswith(IGNORED)}
+    positions = tensors.pop(BACKBONE + "wpe.weight", None)
+    _merge_lora(tensors, architecture)
+    expected = weight_shapes(architecture)
+    faults = [f"checkpoint: '{key}' is missing" for key in expected if key not in tensors]
+    faults += [
+        f"checkpoint: '{key}' {tuple(tensors[key].shape)} is unexpected" for key in tensors if key not in expected
+    ]
+    for key in [key for key in expected if key in tensors]:
+        if tuple(tensors[key].shape) != expected[key]:
+            faults.append(f"checkpoint: '{key}' is {tuple(tensors[key].shape)}, the options say {expected[key]}")
+        elif not torch.isfinite(tensors[key]).all():
+            faults.append(f"checkpoint: '{key}' has values that are not finite")
+    if positions is not None and positions.any():
+        faults.append(
+            "checkpoint: 'transformer_backbone.wpe.weight' is not zero; position embeddings are not supported"
+        )
+    if faults:
+        raise Faults(faults)
+    return {key: tensors[key] for key in expected}
+
+
+def _merge_lora(tensors: dict[str, Tensor], architecture: StateArchitecture) -> None:
+    """Fold every LoRA pair of `tensors` into its matrix, in float64: a float32 product would cap agreement at 1e-8."""
+    for key in [key for key in tensors if key.endswith(".lora_A.default.weight")]:
+        name = key.removesuffix(".lora_A.default.weight")
+        if architecture.lora_scale is None:
+            raise PertprobeError(f"checkpoint: '{key}' is a LoRA weight, but the hyper-parameters enable no LoRA")
+        try:
+            down, up = tensors.pop(key).double(), tensors.pop(f"{name}.lora_B.default.weight").double()
+            update = architecture.lora_scale * (up @ down)
+            # GPT2's Conv1D stores [in, out].
+            update = update.T if architecture.backbone == "GPT2" else update
+            tensors[f"{name}.weight"] = tensors[f"{name}.weight"] + update
+        except (KeyError, RuntimeError) as error:
+            raise PertprobeError(
+                f"checkpoint: LoRA weights of '{name}' are incomplete or misshapen ({error})"
+            ) from error

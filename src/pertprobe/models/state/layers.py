@@ -1,0 +1,190 @@
+"""The layers that State's backbones are made of, as pure functions of a parameter dict; and what is not linear.
+
+Everything here runs in the dtype of its input.
+
+A factor is a number that multiplies what passes linearly: attention weights; silu(gate(x)) as a whole; f(x) / x of an
+activation; the scale of a norm (of a LayerNorm only the sd: centring is linear); the mask of a ReLU
+(methods.md, Detached Jacobian). Every place of a model where one arises has a name, its site.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pertprobe.models.state.architecture import Attention, StateArchitecture
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "leakyrelu": F.leaky_relu,
+    "elu": F.elu,
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+}
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+"""Klambauer et al. 2017, as torch has them."""
+
+
+class Live:
+    """Every primitive as it is."""
+
+    def factor(self, site: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return the factor of a site."""
+        return compute()
+
+    def activation(self, site: str, kind: str, x: Tensor) -> Tensor:
+        """Return the activation called `kind` (a key of FUNCTIONS) of x."""
+        return FUNCTIONS[kind](x)
+
+    def layer_norm(self, site: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """Return x [..., H] centred, scaled, weighted and shifted."""
+        return F.layer_norm(x, weight.shape, weight, bias, eps)
+
+
+LIVE = Live()
+
+
+class Factored(Live):
+    """The same values, written as a factor times what passes linearly."""
+
+    def activation(self, site: str, kind: str, x: Tensor) -> Tensor:
+        """Return f(x) / x times x."""
+        return self.factor(site, lambda: ratio(kind, x)) * x
+
+    def layer_norm(self, site: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """Return the centred x times 1 / sd, weighted and shifted."""
+        centred = x - x.mean(-1, keepdim=True)
+        scale = self.factor(site, lambda: torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps))
+        return weight * (centred * scale) + bias
+
+
+class Recording(Factored):
+    """Keeps every factor of the run, by its site."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.factors: dict[str, Tensor] = {}
+
+    def factor(self, site: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return the factor of a site, and keep it."""
+        self.factors[site] = compute()
+        return self.factors[site]
+
+
+class Frozen(Factored):
+    """Uses factors of another run: what is left of the model is affine in its inputs."""
+
+    def __init__(self, factors: Mapping[str, Tensor]) -> None:
+        """Take the factors by site, as `Recording` keeps them."""
+        self.factors = factors
+
+    def factor(self, site: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return the factor that was recorded; nothing is computed."""
+        return self.factors[site]
+
+
+def ratio(kind: str, x: Tensor) -> Tensor:
+    """Return f(x) / x of an activation (a key of FUNCTIONS), in closed form, at 0 its limit (of SELU: from below)."""
+    return _RATIOS[kind](x)
+
+
+def _exponential(x: Tensor) -> Tensor:
+    """Return (exp(x) - 1) / x below 0, 1 at 0."""
+    safe = torch.where(x < 0, x, -1.0)
+    return torch.where(x < 0, torch.expm1(safe) / safe, 1.0)
+
+
+_RATIOS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": lambda x: (x > 0).to(x),
+    "leakyrelu": lambda x: torch.where(x > 0, torch.ones_like(x), 0.01),
+    "elu": lambda x: torch.where(x > 0, 1.0, _exponential(x)),
+    "selu": lambda x: SELU_SCALE * torch.where(x > 0, 1.0, SELU_ALPHA * _exponential(x)),
+    "gelu": lambda x: (1 + torch.erf(x / math.sqrt(2))) / 2,
+    "gelu_tanh": lambda x: (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2,
+}
+
+
+Parameters = Mapping[str, Tensor]
+Apply = Callable[[Parameters, str, Tensor], Tensor]
+
+
+def linear(parameters: Parameters, name: str, x: Tensor) -> Tensor:
+    """Apply the nn.Linear called `name`, with its bias if it has one."""
+    return F.linear(x, parameters[f"{name}.weight"], parameters.get(f"{name}.bias"))
+
+
+def linear_part(parameters: Parameters, name: str, x: Tensor) -> Tensor:
+    """Apply the nn.Linear called `name` without its bias: what it does to a change of its input."""
+    return F.linear(x, parameters[f"{name}.weight"])
+
+
+def layer_norm(parameters: Parameters, name: str, x: Tensor, eps: float = 1e-5, primitives: Live = LIVE) -> Tensor:
+    """Apply the LayerNorm called `name`."""
+    return primitives.layer_norm(name, x, parameters[f"{name}.weight"], parameters[f"{name}.bias"], eps)
+
+
+def attention_weights(q: Tensor, k: Tensor, attention: Attention, key_bias: Tensor | None = None) -> Tensor:
+    """Return softmax(q k' / sqrt(D) + key_bias), [..., kv_heads, heads / kv_heads, T, T].
+
+    q is [..., heads, T, D], k is [..., kv_heads, T, D] and shared by consecutive heads. `key_bias` [..., T] is added to
+    every logit of its key: with log n, n identical cells are one cell of multiplicity n, exactly.
+    """
+    grouped = q.unflatten(-3, (k.shape[-3], -1))
+    logits = grouped @ k.unsqueeze(-3).mT / math.sqrt(q.shape[-1])
+    if key_bias is not None:
+        logits = logits + key_bias[..., None, None, None, :]
+    if attention != "bidirectional":
+        logits = logits.masked_fill(_hidden(attention, q.shape[-2], q.device), -math.inf)
+    return torch.softmax(logits, dim=-1)
+
+
+def attend(weights: Tensor, v: Tensor) -> Tensor:
+    """Return the values [..., kv_heads, T, D] weighted by `attention_weights`, [..., T, heads * D]."""
+    mixed = (weights @ v.unsqueeze(-3)).flatten(-4, -3)
+    return mixed.transpose(-2, -3).flatten(-2)
+
+
+def _hidden(attention: Attention, T: int, device: torch.device) -> Tensor:
+    everyone = torch.ones(T, T, dtype=torch.bool, device=device)
+    return ~torch.eye(T, dtype=torch.bool, device=device) if attention == "self" else everyone.triu(1)
+
+
+def heads(x: Tensor, n: int) -> Tensor:
+    """Return [..., T, n * D] as [..., n, T, D]."""
+    return x.unflatten(-1, (n, -1)).transpose(-2, -3)
+
+
+def rms_norm(p: Parameters, name: str, x: Tensor, eps: float, run: Live = LIVE) -> Tensor:
+    """Apply the RMSNorm called `name`."""
+    scale = run.factor(name, lambda: torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + eps))
+    return p[f"{name}.weight"] * (x * scale)
+
+
+def rotate(x: Tensor, theta: float) -> Tensor:
+    """Apply rotary positions 0..T-1; angles are float32 in every dtype, as State computed them."""
+    T, D = x.shape[-2:]
+    exponents = torch.arange(0, D, 2, dtype=torch.int64, device=x.device).float() / D
+    angles = torch.outer(torch.arange(T, device=x.device).float(), 1.0 / theta**exponents)
+    cos, sin = (torch.cat((f, f), dim=-1).to(x.dtype) for f in (angles.cos(), angles.sin()))
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+def queries_and_keys(
+    a: StateArchitecture, p: Parameters, name: str, normed: Tensor, apply: Apply = linear
+) -> tuple[Tensor, Tensor]:
+    """Return queries [..., heads, T, D] and keys [..., kv_heads, T, D] of a llama block, rotated where it rotates."""
+    q = heads(apply(p, f"{name}.self_attn.q_proj", normed), a.n_heads)
+    k = heads(apply(p, f"{name}.self_attn.k_proj", normed), a.n_kv_heads)
+    if a.attention == "causal_rope":
+        return rotate(q, a.rope_theta), rotate(k, a.rope_theta)
+    return q, k
+
+
+def conv1d(parameters: Parameters, name: str, x: Tensor) -> Tensor:
+    """Apply the transposed Linear called `name`, as GPT2 has it."""
+    return x @ parameters[f"{name}.weight"] + parameters[f"{name}.bias"]

@@ -1,0 +1,132 @@
+"""Which perturbations a model was trained with, and in which context."""
+
+import tomllib
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from pertprobe.errors import PertprobeError, listed, raise_together
+
+Seen = Literal["here", "elsewhere", "never", "unknown"]
+
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a split file says about training: by rule (cell-load TOML) or by row (the user's table)."""
+
+    zeroshot: frozenset[str] = frozenset()
+    """Contexts left out of training altogether."""
+    heldout: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Context -> perturbations left out of training there (validation and test)."""
+    rows: Mapping[tuple[str, str], bool] | None = None
+    """(perturbation, context) -> trained; None for a TOML, whose rules cover everything."""
+
+    def trained(self, perturbation: str, context: str) -> bool | None:
+        """Return whether the perturbation was trained in the context; None where the file does not say."""
+        if self.rows is not None:
+            return self.rows.get((perturbation, context))
+        return context not in self.zeroshot and perturbation not in self.heldout.get(context, ())
+
+
+def read_split(path: str | Path) -> Split:
+    """Read a cell-load TOML, or a TSV with the columns perturbation, context, trained (true or false).
+
+    Raises:
+        Faults: everything that is wrong with the file, together.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        return _from_toml(tomllib.loads(text), path) if path.suffix == ".toml" else _from_table(text, path)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PertprobeError(f"{path} cannot be read as a split: {error}") from error
+
+
+def _from_toml(content: Mapping[str, Mapping], path: Path) -> Split:
+    training = content.get("training", {})
+    zeroshot, fewshot = content.get("zeroshot", {}), content.get("fewshot", {})
+    faults = [] if training else ["[training] names no dataset"]
+    faults += [
+        f"[training] {name} = '{use}': only 'train' is known" for name, use in training.items() if use != "train"
+    ]
+    for key in (*zeroshot, *fewshot):
+        if key.partition(".")[0] not in training or not key.partition(".")[2]:
+            faults.append(f"'{key}' is not \"dataset.context\" with a dataset of [training] ({listed(training)})")
+    faults += [
+        f"[zeroshot] '{key}' = '{use}': 'val' or 'test' is expected"
+        for key, use in zeroshot.items()
+        if use not in ("val", "test")
+    ]
+    for key, parts in fewshot.items():
+        if not isinstance(parts, Mapping) or not set(parts) <= {"val", "test"}:
+            faults.append(f"[fewshot.\"{key}\"] may hold lists 'val' and 'test', found {listed(parts)}")
+    faults += [f"'{key}' is both zero-shot and few-shot" for key in zeroshot if key in fewshot]
+    raise_together(faults, f"{path}: ")
+    heldout = {key.partition(".")[2]: frozenset().union(*parts.values()) for key, parts in fewshot.items()}
+    return Split(frozenset(key.partition(".")[2] for key in zeroshot), heldout)
+
+
+def _from_table(text: str, path: Path) -> Split:
+    header, *lines = [line.split("\t") for line in text.splitlines() if line.strip()] or [[]]
+    wanted = ["perturbation", "context", "trained"]
+    if missing := [name for name in wanted if name not in header]:
+        raise PertprobeError(
+            f"{path} has no column {listed(missing)} (found: {listed(header)}); tab-separated is expected"
+        )
+    faults, rows = [], {}
+    for number, line in enumerate(lines, start=2):
+        row = dict(zip(header, line, strict=False))
+        trained = TRUTH.get(row.get("trained", "").strip().lower())
+        if trained is None:
+            faults.append(f"line {number}: trained is '{row.get('trained', '')}', true or false is expected")
+        elif rows.setdefault((row["perturbation"], row["context"]), trained) != trained:
+            faults.append(f"line {number}: {row['perturbation']} in {row['context']} is both trained and not trained")
+    raise_together(faults, f"{path}: ")
+    return Split(rows=rows)
+
+
+def seen_status(
+    split: Split | None,
+    perturbations: Iterable[str],
+    context: str,
+    all_contexts: Iterable[str],
+    *,
+    control: str | None = None,
+    measured: Mapping[str, Set[str]] | None = None,
+) -> pd.Series:
+    """Return for each perturbation whether it was trained "here", only "elsewhere", "never", or "unknown".
+
+    Args:
+        split: what the split file says; None makes everything unknown.
+        perturbations: names; the control is left out.
+        context: the context of the model entry ("here").
+        all_contexts: every context of the training data.
+        control: the label of unperturbed cells.
+        measured: context -> perturbations with cells there. A perturbation without cells was not trained; contexts not
+            listed are taken to hold every perturbation.
+    """
+    names = [name for name in perturbations if name != control]
+    elsewhere = [other for other in all_contexts if other != context]
+
+    def trained(name: str, where: str) -> bool | None:
+        """Say whether a perturbation was trained in a context; None where that is not known."""
+        if split is None or name in (measured or {}).get(where, (name,)):
+            return split.trained(name, where) if split else None
+        return False
+
+    def status(name: str) -> Seen:
+        """Say where a perturbation was seen."""
+        here, others = trained(name, context), [trained(name, other) for other in elsewhere]
+        if here is None:
+            return "unknown"
+        if here:
+            return "here"
+        return "elsewhere" if True in others else "unknown" if None in others else "never"
+
+    index = pd.Index(names, name="perturbation")
+    return pd.Series([status(name) for name in names], index=index, name="seen", dtype=object)

@@ -1,0 +1,163 @@
+"""How figures look: one palette, one way of writing them, and the shapes that several probes draw."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from pertprobe.files import atomic
+
+COLOURS = {"pass": "#1b7f5c", "fail": "#c8553d", "mixed": "#e0a030", "not evaluable": "#dcdcdc"}
+"""Verdict -> colour; told apart in print and by most colour-blind readers, and always written in words too."""
+SUBJECT, NULL = "#25557f", "#9aa5b1"
+NOTHING_TESTED = "Nothing could be tested: the evidence table says why, row by row."
+UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+"""What keeps the date out of a file, by its suffix: the same figure has the same bytes."""
+STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "text.parse_math": False,  # a name with a dollar sign is no formula
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pertprobe",
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+}
+plt.rcParams.update(STYLE)
+
+
+@dataclass(frozen=True)
+class DrawInputs:
+    """What a probe draws from."""
+
+    evidence: pd.DataFrame
+    """Rows of the models themselves; their controls have a figure of their own."""
+    measurements: Mapping[str, xr.Dataset]
+    """Model -> its measurement."""
+    programs: Mapping[str, Collection[str]]
+    question: Mapping[str, Any]
+    """The part of the config that the probe's test depends on."""
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Further tables that the probe made, by name."""
+
+
+def write_figure(figure: Figure, paths: Iterable[str | Path]) -> None:
+    """Write a figure in the formats its paths name; no date goes into it. It is laid out once, for all of them."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for path in paths:
+        with atomic(path) as temporary:
+            metadata = UNDATED.get(temporary.suffix)
+            figure.savefig(temporary, bbox_inches="tight", metadata=metadata)
+    plt.close(figure)
+
+
+def panels(n: int, width: float, height: float | Sequence[float], columns: int = 3) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `n` axes in a grid, each `width` inches wide; `height` of all rows, or of each."""
+    columns = min(columns, max(n, 1))
+    rows = -(-max(n, 1) // columns)
+    heights = [height] * rows if isinstance(height, int | float) else list(height)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width * columns, sum(heights)),
+        squeeze=False,
+        layout="constrained",
+        height_ratios=heights,
+    )
+    flat = list(axes.ravel())
+    for spare in flat[n:]:
+        spare.axis("off")
+    return figure, flat[:n]
+
+
+def nothing_to_draw(text: str) -> Figure:
+    """Return a figure that says why it is empty."""
+    figure, (axes,) = panels(1, 6, 1)
+    axes.axis("off")
+    axes.text(0, 0.5, text, va="center", wrap=True)
+    return figure
+
+
+def name_of_pair(row: Any) -> str:
+    """Return "model" or "model vs reference"."""
+    return f"{row.model} vs {row.reference}" if row.reference else row.model
+
+
+def bars_with_null(axes: Axes, rows: pd.DataFrame, label: str) -> None:
+    """Draw each program's estimate and interval beside the range of its null (mean and two sd), best first."""
+    rows = rows.sort_values("effect", kind="stable")
+    places = np.arange(len(rows))
+    axes.barh(places, 4 * rows.null_sd, left=rows.null_mean - 2 * rows.null_sd, height=0.7, color="#e4e8ec")
+    axes.plot(rows.null_mean, places, "|", color=NULL, markersize=9)
+    axes.hlines(places, rows.ci_low, rows.ci_high, color=SUBJECT, linewidth=1)
+    filled = rows.q < 0.05
+    axes.scatter(rows.estimate, places, s=22, zorder=3, edgecolor=SUBJECT, color=np.where(filled, SUBJECT, "white"))
+    axes.set_yticks(places, [f"{row.program}  ({row.n})" for row in rows.itertuples()])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.axvline(0, color="black", linewidth=0.4)
+    axes.set_xlabel(label)
+
+
+def null_legend(figure: Figure) -> None:
+    """Say what points, lines and grey ranges of `bars_with_null` are."""
+    dot = {"marker": "o", "linestyle": "", "markeredgecolor": SUBJECT}
+    handles = [
+        plt.Line2D([], [], markerfacecolor=SUBJECT, **dot, label="q < 0.05"),
+        plt.Line2D([], [], markerfacecolor="white", **dot, label="q at least 0.05"),
+        plt.Line2D([], [], color=SUBJECT, label="95 % interval"),
+        Patch(color="#e4e8ec", label="null, mean and 2 sd"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+
+
+Fill = Callable[[Figure, Sequence[Axes]], None]
+"""Draws into one axes per model."""
+
+
+def coherence_columns(inputs: DrawInputs, label: str, most: int = 20) -> tuple[list[str], tuple[float, float], Fill]:
+    """Return the models with a tested program, the size in inches that each needs, and what draws them.
+
+    Within-program coherence beside its null, one column per model, at most the `most` strongest programs.
+    """
+    evidence = inputs.evidence
+    kept = (evidence.statistic == "coherence") & (evidence.adjustment == "centred") & evidence.evaluable
+    rows = evidence[kept & (evidence.role == "subject")]
+    models = [model for model in inputs.question["models"] if model in set(rows.model)]
+    shown = {model: rows[rows.model == model].nlargest(most, "effect") for model in models}
+    largest = max((len(each) for each in shown.values()), default=0)
+    longest = max((len(name) for each in shown.values() for name in each.program), default=0)
+
+    def fill(figure: Figure, axes: Sequence[Axes]) -> None:
+        """Draw each model's rows on axes of its own."""
+        for each, model in zip(axes, models, strict=True):
+            bars_with_null(each, shown[model], label)
+            each.set_title(model)
+        null_legend(figure)
+
+    return models, (3.4 + 0.07 * longest, 1.0 + 0.22 * largest), fill
+
+
+def coherence_figure(inputs: DrawInputs, label: str) -> Figure:
+    """Draw within-program coherence of each model beside its null, and nothing else."""
+    models, (width, height), fill = coherence_columns(inputs, label)
+    if not models:
+        return nothing_to_draw(NOTHING_TESTED)
+    figure, axes = panels(len(models), width, height, columns=len(models))
+    fill(figure, axes)
+    return figure

@@ -1,0 +1,48 @@
+"""The figure of prediction quality: each perturbation beside the mean shift and beside the data's own ceiling."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pertprobe.plots import NULL, SUBJECT, nothing_to_draw, panels
+from pertprobe.stages.quality import HELD_OUT, medians
+
+GROUPS = {
+    "trained here": (("here",), SUBJECT, "o"),
+    "held out": (HELD_OUT, "#c8553d", "^"),
+    "unknown": (("unknown",), NULL, "s"),
+}
+"""What was seen -> its statuses, colour and marker (told apart without colour too)."""
+
+
+def quality_figure(table: pd.DataFrame) -> Figure:
+    """Draw r of every perturbation against the mean shift's, and against its ceiling, from a quality table."""
+    if table[["r", "r_mean_shift"]].dropna().empty:
+        return nothing_to_draw("No perturbation has both a varying prediction and a baseline.")
+    figure, (left, right) = panels(2, 3.6, 3.6)
+    _scatter(left, table, "r_mean_shift")
+    left.set_title("Against the mean shift")
+    left.set_xlabel("r of the mean shift of all other perturbations")
+    _scatter(right, table, "ceiling")
+    without = int(table.ceiling.isna().sum())
+    right.set_title("Against the data's own ceiling")
+    right.set_xlabel("ceiling" + (f" ({without} perturbations without)" if without else ""))
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+def _scatter(axes: Axes, table: pd.DataFrame, beside: str) -> None:
+    """Draw r against another column, medians as lines, and the diagonal on which both are equal."""
+    low = min(-0.05, float(np.nanmin(table[["r", "r_mean_shift"]].to_numpy())) - 0.05)
+    axes.plot([low, 1], [low, 1], color="black", linewidth=0.6, linestyle=":")
+    for name, (statuses, colour, marker) in GROUPS.items():
+        rows = table[table.seen.isin(statuses)]
+        if rows.empty:
+            continue
+        median = medians(rows)["r"]
+        label = f"{name} ({len(rows)}), median {median:.2f}"
+        axes.scatter(rows[beside], rows.r, s=16, marker=marker, color=colour, alpha=0.7, linewidth=0, label=label)
+        axes.axhline(median, color=colour, linewidth=0.8, alpha=0.6)
+    axes.set(xlim=(low, 1.02), ylim=(low, 1.02), aspect="equal", ylabel="r, predicted with observed delta_y")

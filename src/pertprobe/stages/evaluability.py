@@ -1,0 +1,112 @@
+"""Can each question be put? Per probe, model and program: how many units there are, and whether that is enough."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pandas as pd
+
+from pertprobe.data.programs import Panel, Programs, measured_pairs
+from pertprobe.probes.declaration import Declaration
+
+COLUMNS = [
+    *("probe", "model", "context", "regime", "program", "panel", "n_members", "n_perturbations"),
+    *("seen_here", "seen_elsewhere", "seen_never", "seen_unknown", "n_genes", "n_pairs", "enough", "reason"),
+]
+
+
+def evaluability_table(
+    models: Mapping[str, Mapping[str, Any]],
+    programs: Programs,
+    panels: Mapping[str, Panel],
+    probes: Mapping[str, Declaration],
+    min_perturbations: int,
+    min_genes: int,
+) -> pd.DataFrame:
+    """Return one row per probe, model and program (and panel, for probes whose unit is the panel).
+
+    Args:
+        models: name -> {perturbations, genes, output_genes, context, regime, capabilities, seen}; `seen` maps each
+            perturbation to here, elsewhere, never or unknown (`seen_status`).
+        programs: all programs.
+        panels: all panels.
+        probes: name -> what it declares. For probes at the level "representation" perturbations trained nowhere do not
+            count: their code is an untrained column.
+        min_perturbations: fewest perturbations that make a program evaluable.
+        min_genes: fewest measured genes that do.
+
+    Returns:
+        Columns `COLUMNS`: counts of the program's members, of those (or of the panel's) that are perturbations of the
+        model, of how these were seen in training, of measured genes and pairs; `enough`, and `reason` in words.
+    """
+    as_sets = ("perturbations", "genes", "output_genes", "capabilities")
+    models = {
+        name: {**model, **{key: set(model[key]) for key in as_sets}, "seen": dict(model["seen"])}
+        for name, model in models.items()
+    }
+    rows = [
+        {"probe": probe, "model": name, "context": model["context"], "regime": model["regime"], "program": program}
+        | _row(programs[program], panel, model, declaration, min_perturbations, min_genes)
+        for probe, declaration in probes.items()
+        for name, model in models.items()
+        for program in programs
+        for panel in _panels_of(program, panels, declaration.unit)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _panels_of(program: str, panels: Mapping[str, Panel], unit: str) -> list[Panel | None]:
+    """Return the panels that serve a program, or one empty place."""
+    return [panel for panel in panels.values() if unit == "panel" and panel.program == program] or [None]
+
+
+def _row(
+    members: Collection[str],
+    panel: Panel | None,
+    model: Mapping[str, Any],
+    probe: Declaration,
+    min_perturbations: int,
+    min_genes: int,
+) -> dict[str, Any]:
+    """Return the counts of one program (or panel) in one model, whether they are enough, and why not."""
+    status = {name: model["seen"].get(name, "unknown") for name in (panel.perturbations if panel else members)}
+    status = {name: seen for name, seen in status.items() if name in model["perturbations"]}
+    untrained = sum(seen == "never" for seen in status.values()) if probe.level == "representation" else 0
+    counts = {f"seen_{word}": list(status.values()).count(word) for word in ("here", "elsewhere", "never", "unknown")}
+    counts |= {
+        "n_members": len(members),
+        "n_perturbations": len(status) - untrained,
+        "n_genes": len(model["genes"] & set(members)),
+        "n_pairs": len(measured_pairs(panel, model["genes"], model["output_genes"])[0]) if panel else 0,
+    }
+    reasons = [f"not evaluable: model has no {need}" for need in sorted(probe.needs - model["capabilities"])]
+    reasons += _shortages(counts, probe.unit, panel, min_perturbations, min_genes, untrained)
+    return {"panel": panel.name if panel else "", **counts, "enough": not reasons, "reason": "; ".join(reasons)}
+
+
+def _shortages(
+    counts: Mapping[str, int],
+    unit: str,
+    panel: Panel | None,
+    min_perturbations: int,
+    min_genes: int,
+    untrained: int,
+) -> list[str]:
+    """Return what is too little, in words."""
+    if unit == "panel" and panel is None:
+        return ["no panel for this program"]
+    if unit == "gene":
+        few = counts["n_genes"] < min_genes
+        return [f"{_many(counts['n_genes'], 'measured gene')} of the program, {min_genes} needed"] if few else []
+    reasons = []
+    if counts["n_perturbations"] < min_perturbations:
+        left_out = f" ({untrained} more never trained)" if untrained else ""
+        whose = "panel" if panel else "program"
+        many = _many(counts["n_perturbations"], "perturbation")
+        reasons.append(f"{many} of the {whose}{left_out}, {min_perturbations} needed")
+    if panel and not counts["n_pairs"]:
+        reasons.append("no pair of regulator and target is measured")
+    return reasons
+
+
+def _many(n: int, noun: str) -> str:
+    return f"{n} {noun}" + ("" if n == 1 else "s")

@@ -1,0 +1,191 @@
+"""From a request to a measurement: one shard of one probe on one model, and the shards joined again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe.batching import dealt, units_of_shard
+from pertprobe.data.programs import run_programs
+from pertprobe.files import atomic
+from pertprobe.models.cards import read_seen, universe
+from pertprobe.probes import load_probe
+from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, averaged
+from pertprobe.probes.declaration import declared
+from pertprobe.roles import SUBJECT, role_of
+
+COPIES_NOTE = "copies_note"
+"""Attribute of a measurement that says which untrained copies are missing, and why."""
+
+
+def measure_shard(
+    probe: str,
+    inputs: MeasureInputs,
+    shard: int,
+    shards: int,
+    *,
+    redrawn: int = 0,
+    cascade: bool = False,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Measure shard `shard` of `shards`: the sorted units are dealt out in blocks (`batching.units_of_shard`).
+
+    Each unit is computed by itself, with all cell sets, or together with others of its block: its numbers are the same
+    for any number of shards. The axis `variant` holds the model and its re-drawn copies: `redrawn` of each kind, what
+    is kept declared by the probe (methods.md, Untrained copies: the architecture null); with `cascade` those
+    re-drawn from the output down.
+    """
+    import torch  # here, so that gathering and testing start without it
+
+    from pertprobe.models.randomised import copies
+
+    module, declaration = load_probe(probe), declared(probe)
+    lacking = sorted(declaration.needs - inputs.model.capabilities)
+    if lacking:
+        return xr.Dataset(attrs={NOT_EVALUABLE: f"model has no {' and no '.join(lacking)}"})
+    inputs = inputs.limited_to(declaration)
+    units = list(module.units(inputs))
+    if not units:
+        return xr.Dataset(attrs={NOT_EVALUABLE: "nothing to measure"})
+    names = units_of_shard(units, shard, shards)
+    if not names:
+        return xr.Dataset(attrs={"empty": "more shards than units"})
+    with torch.no_grad(), dealt(len(units)):
+        found = {SUBJECT: numbered(module.measure(inputs, names))}
+        if NOT_EVALUABLE in found[SUBJECT].attrs:
+            return found[SUBJECT]
+        for name, model in copies(inputs.model, redrawn, declaration.keep, seed, cascade=cascade) if redrawn else ():
+            asked = replace(inputs, model=model, role=role_of(name)[0], sae=None, pca=None)
+            found[name] = numbered(module.measure(asked, names))
+    return variants(found).assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
+
+
+def numbered(measured: xr.Dataset) -> xr.Dataset:
+    """Return a measurement in which axes without names, such as cell sets, have their numbers for labels."""
+    bare = {dim: np.arange(n) for dim, n in measured.sizes.items() if dim not in measured.coords}
+    return measured.assign_coords(bare)
+
+
+def _about_copies(model: Any) -> str:
+    """Return what the architecture null of a model lacks, and why; empty where it lacks nothing."""
+    from pertprobe.models.randomised import redrawable, shufflable
+
+    if reason := redrawable(model):
+        return f"no architecture null: {reason}"
+    return f"no shuffled copies: {reason}" if (reason := shufflable(model)) else ""
+
+
+def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Join measurements of a model and its copies along `variant`; what only the first has stays without that axis."""
+    first = next(iter(found.values()))
+    common = [name for name in first.data_vars if all(name in each for each in found.values())]
+    joined = xr.concat(
+        [each[common] for each in found.values()],
+        pd.Index(list(found), name="variant"),
+        join="outer",  # copies may be measured on fewer cell sets
+        combine_attrs="override",
+    )
+    return joined.assign({name: first[name] for name in first.data_vars if name not in common})
+
+
+def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]) -> xr.Dataset:
+    """Measure the models planted beside a model, with its units and cells; `variant` is their kind.
+
+    Source: methods.md, Planted models.
+
+    Raises KeyError for a kind that is no role. Kinds that lack what the probe needs are left out. A probe that has a
+    function `plant` exchanges them for models in which its own score is shifted by the strength d that is wanted.
+    """
+    import torch
+
+    module, declaration = load_probe(probe), declared(probe)
+    inputs = inputs.limited_to(declaration)
+    models = module.plant(inputs, models) if hasattr(module, "plant") else models
+    able = {kind: model for kind, model in models.items() if not declaration.needs - model.capabilities}
+    if not able:
+        return xr.Dataset(attrs={NOT_EVALUABLE: "no planted model has what the probe needs"})
+    found = {}
+    with torch.no_grad():
+        for kind, model in able.items():
+            asked = replace(inputs, model=model, role=kind, sae=None, pca=None)
+            found[kind] = numbered(module.measure(asked, sorted(module.units(asked))))
+    refused = [each for each in found.values() if NOT_EVALUABLE in each.attrs]
+    return refused[0] if refused else variants(found)
+
+
+def gather(shards: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join the shards of one model, units sorted by name; what belongs to no unit is that of the shard which has it."""
+    filled = [shard for shard in shards if "empty" not in shard.attrs]
+    refused = [shard for shard in filled if NOT_EVALUABLE in shard.attrs]
+    if refused:
+        return refused[0]
+    if "perturbation" not in filled[0].dims:
+        return filled[0]
+    along = [name for name in filled[0].data_vars if "perturbation" in filled[0][name].dims]
+    joined = xr.concat([shard[along] for shard in filled], "perturbation", join="exact", combine_attrs="identical")
+    alone = {name: shard[name] for shard in filled for name in shard.data_vars if name not in along}
+    return joined.sortby("perturbation").assign(alone)
+
+
+def write_measurement(measurement: xr.Dataset, path: str | Path) -> None:
+    """Write a measurement as NetCDF, all or nothing."""
+    with atomic(path) as temporary:
+        measurement.to_netcdf(temporary, engine="h5netcdf")
+
+
+def read_measurement(path: str | Path) -> xr.Dataset:
+    """Open a measurement: what is asked of it is read, such as one copy of the model, when it is asked for.
+
+    Without its encoding: xarray remembers the longest name of the file, and would cut longer names of other shards to
+    that length when they are written together.
+    """
+    return xr.open_dataset(path, engine="h5netcdf").drop_encoding()
+
+
+def read_subject(path: str | Path, *names: str) -> xr.Dataset:
+    """Read variables (all, where none is named) of the model itself, without its copies."""
+    whole = read_measurement(path)
+    found = whole[[name for name in whole.data_vars if name in names or not names]]
+    found = found.sel(variant=[SUBJECT]) if "variant" in found.dims else found
+    return found.load().assign_attrs(whole.attrs)
+
+
+def read_responses(path: str | Path | None) -> pd.DataFrame | None:
+    """Return a model's mean delta_y [perturbation, gene] from its measurement; None where none is given."""
+    return averaged(read_subject(path, "delta_y"), "delta_y").to_pandas() if path else None
+
+
+def write_space(measurement: xr.Dataset, space: Mapping[str, str], path: str | Path) -> None:
+    """Write perturbation x feature means as h5ad (obs = perturbations), for scanpy; empty where not measured."""
+    import anndata as ad  # here: it takes longer to import than most jobs take
+
+    table = pd.DataFrame()
+    if NOT_EVALUABLE not in measurement.attrs:
+        table = averaged(measurement, space["variable"]).to_pandas()
+    adata = ad.AnnData(
+        X=table.to_numpy(np.float32),
+        obs=pd.DataFrame(index=table.index.astype(str)),
+        var=pd.DataFrame(index=table.columns.astype(str)),
+        uns={"feature": space["feature"], "variant": SUBJECT, **measurement.attrs},
+    )
+    with atomic(path) as temporary:
+        adata.write_h5ad(temporary)
+
+
+def measure_inputs(asked: Mapping[str, Any], files: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a probe is asked, in the words of `MeasureInputs`, with what it depends on read from files.
+
+    Args:
+        asked: what the config says; its `programs`, where they are there, are settings.
+        files: `seen` and, where the probe is given them, `programs` (GMT files of the run) and `responses` (the model's
+            measured delta_y).
+        names: those of the model (its card will do).
+    """
+    found = {**asked, "seen": read_seen(files["seen"]).to_dict(), "responses": read_responses(files.get("responses"))}
+    if "programs" in asked:
+        found["programs"] = run_programs(files.get("programs", []), asked["programs"], universe([names]))
+    return found

@@ -1,0 +1,276 @@
+"""From measurements to evidence rows: what every test has in common, and the controls beside each row."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe import evidence
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.programs import read_panels, run_programs
+from pertprobe.models.cards import read_card, read_seen, universe
+from pertprobe.probes.base import NOT_EVALUABLE, Subject, TestInputs
+from pertprobe.probes.declaration import Declaration, declared
+from pertprobe.probes.delta_y import strength
+from pertprobe.probes.questions import ask
+from pertprobe.roles import CASCADE, COEXPRESSION, PLANTED, REDRAWN, SUBJECT, role_of
+from pertprobe.stages.measuring import COPIES_NOTE, read_measurement, read_subject
+from pertprobe.stages.quality import gate, read_program_quality
+
+
+def with_controls(
+    table: pd.DataFrame, primary: str, controlled: str, correlations: Collection[str] = ()
+) -> pd.DataFrame:
+    """Fill redrawn_max, p_redrawn, exceeds_redrawn and exceeds_coexpression of the subject's rows.
+
+    Effects are compared as `evidence.comparable` says. Copies are compared with the model in the statistic
+    `controlled`, which may be taken on other activations than `primary`, by the same measure on both sides.
+
+    Args:
+        table: evidence rows of one test: the subject, its copies, planted models and references.
+        primary: the statistic that verdicts read.
+        controlled: the statistic that copies have.
+        correlations: statistics on a common scale.
+    """
+    z = evidence.comparable(table, correlations).where(table.evaluable)
+    mine = (table.role == SUBJECT) & (table.adjustment == "centred")
+    rows = table.to_dict("records")
+    found = [_compared(row, table, z, primary, controlled) if mine[i] else {} for i, row in enumerate(rows)]
+    return evidence.frame({**row, **more} for row, more in zip(rows, found, strict=True))
+
+
+def _compared(
+    row: Mapping[str, Any], table: pd.DataFrame, z: pd.Series, primary: str, controlled: str
+) -> dict[str, Any]:
+    """Return what the copies and the co-expression row say of one subject row."""
+    same = (table.program == row["program"]) & (table.panel == row["panel"]) & (table.adjustment == "centred")
+    statistic = controlled if row["statistic"] == primary else row["statistic"]
+    asked = same & (table.statistic == statistic)
+    own = z[asked & (table.role == SUBJECT)]
+    copies = z[asked & table.role.isin(REDRAWN)].dropna()
+    columns: dict[str, Any] = {}
+    if len(own) == 1 and own.notna().all() and len(copies):
+        columns = _against_copies(float(own.iloc[0]), copies.to_numpy())
+    rival = z[same & (table.role == COEXPRESSION) & (table.statistic == row["statistic"])].dropna()
+    itself = z[same & (table.role == SUBJECT) & (table.statistic == row["statistic"])].dropna()
+    if len(rival) == 1 and len(itself) == 1:
+        columns["exceeds_coexpression"] = bool(itself.iloc[0] > rival.iloc[0])
+    return columns
+
+
+def _against_copies(own: float, copies: np.ndarray) -> dict[str, Any]:
+    largest, reached = float(copies.max()), int((copies >= own).sum())
+    return {
+        "redrawn_max": largest,
+        "p_redrawn": (reached + 1) / (len(copies) + 1),
+        "exceeds_redrawn": own > largest,
+    }
+
+
+def cascade_statistic(statistic: str, variant: str) -> str:
+    """Return the name under which a copy re-drawn from the output down stands in the evidence."""
+    return f"{statistic}_{variant}" if variant.startswith(CASCADE) else statistic
+
+
+def stages_redrawn(statistic: str, controlled: str) -> str:
+    """Return the last stage re-drawn in a statistic that `cascade_statistic` named; empty for any other."""
+    start = f"{controlled}_{CASCADE}_"
+    return statistic.removeprefix(start) if statistic.startswith(start) else ""
+
+
+def pairs_of_copies(ours: list[str], theirs: list[str], *, common_seed: bool) -> list[tuple[str, str]]:
+    """Return which copy of a model is compared with which of its reference.
+
+    Copies of one number were drawn with one seed. Models that share their initialisation are judged against such pairs,
+    all others against copies of different seeds (methods.md, Untrained copies: the architecture null). Planted models
+    and cascades go by their name.
+    """
+    found = []
+    for name in ours:
+        kind, _, number = name.rpartition("_")
+        if kind in REDRAWN and not common_seed:
+            others = sorted(int(each.rpartition("_")[2]) for each in theirs if each.rpartition("_")[0] == kind)
+            name_b = f"{kind}_{others[int(number) % len(others)]}" if others else ""
+            if name_b != name and name_b:
+                found.append((name, name_b))
+        elif name in theirs:
+            found.append((name, name))
+    return found
+
+
+CAUSAL_NOTE = "causal attention: results depend on the order of cells"
+COPY_PERMUTATIONS = 999
+"""Draws for a re-drawn copy: its null's mean and standard deviation are asked, no p value."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question of one probe: the model or pair, what stands beside it, and what must be said of it."""
+
+    inputs: TestInputs
+    derived: xr.Dataset | None = None
+    """Planted models measured with the same units and cells; variants are their kinds."""
+    reference_derived: xr.Dataset | None = None
+    causal: bool = False
+    """A model concerned has causal attention."""
+    quality: Mapping[str, str] = field(default_factory=dict)
+    """Program -> why the model predicts it no better than the mean shift; programs that pass are not in it."""
+
+
+def run_test(probe: str, asked: Asked) -> pd.DataFrame:
+    """Return the evidence of one probe on one model or pair, with its controls beside it."""
+    declaration, inputs = declared(probe), asked.inputs
+    refused = _refusal(inputs)
+    if refused:
+        return evidence.frame(_remarked(_refused_rows(declaration, inputs, refused), asked, declaration))
+    rows = [*ask(probe, inputs), *_control_rows(probe, asked)]
+    table = with_controls(evidence.frame(rows), declaration.primary, declaration.compared_in, declaration.common_scale)
+    return evidence.frame(_remarked(table.to_dict("records"), asked, declaration))
+
+
+def _refusal(inputs: TestInputs) -> str:
+    """Return why a measurement could not be made, of the model or of its reference; empty where both were."""
+    subjects = [each for each in (inputs.subject, inputs.reference) if each is not None]
+    reasons = [each.measurement.attrs[NOT_EVALUABLE] for each in subjects if NOT_EVALUABLE in each.measurement.attrs]
+    return evidence.joined(*dict.fromkeys(reasons))
+
+
+def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> Iterator[dict[str, Any]]:
+    """Say for every program why the question could not be put."""
+    unit = "gene" if declaration.unit == "gene" else "perturbation"
+    for program in inputs.programs:
+        who = {"statistic": declaration.primary, "program": program, "unit": unit}
+        yield evidence.not_evaluable(inputs.identity, reason, **who)
+
+
+def _control_rows(probe: str, asked: Asked) -> Iterator[dict[str, Any]]:
+    """Put the question to every copy of the model, and to the models planted beside it."""
+    inputs = asked.inputs
+    sides = [(inputs.subject.measurement, inputs.reference.measurement if inputs.reference else None)]
+    sides.append((asked.derived, asked.reference_derived))
+    for ours, theirs in sides:
+        for name, other in _variants(ours, theirs, inputs):
+            role, copy = role_of(name)
+            draws = inputs.permutations if role in PLANTED else min(inputs.permutations, COPY_PERMUTATIONS)
+            # What was observed stands beside the subject alone.
+            reference = inputs.reference and replace(inputs.reference, measurement=theirs.sel(variant=other, drop=True))
+            reference = reference and replace(reference, observed=None)
+            subject = replace(inputs.subject, measurement=ours.sel(variant=name, drop=True), observed=None)
+            question = replace(inputs.as_role(role, copy), subject=subject, reference=reference, permutations=draws)
+            for row in ask(probe, question):
+                yield {**row, "statistic": cascade_statistic(row["statistic"], name)}
+
+
+def _variants(ours: xr.Dataset | None, theirs: xr.Dataset | None, inputs: TestInputs) -> list[tuple[str, str]]:
+    """Return the variants beside the model, each with that of the reference it is compared with."""
+    if ours is None or "variant" not in ours.dims:
+        return []
+    names = [name for name in ours.variant.values.tolist() if name != SUBJECT]
+    if inputs.reference is None:
+        return [(name, "") for name in names]
+    if theirs is None or "variant" not in theirs.dims:
+        return []
+    return pairs_of_copies(names, theirs.variant.values.tolist(), common_seed=bool(inputs.sharing))
+
+
+def _remarked(rows: Iterable[Mapping[str, Any]], asked: Asked, declaration: Declaration) -> Iterator[dict[str, Any]]:
+    """Say in each subject row what its reader must know, and refuse those whose answer would mislead."""
+    copies = _about_copies(asked.inputs)
+    for row in rows:
+        if row["role"] != SUBJECT:
+            yield dict(row)
+            continue
+        primary = row["statistic"] == declaration.primary
+        notes = [copies if primary and row["evaluable"] else "", CAUSAL_NOTE if asked.causal else ""]
+        row = {**row, "reason": evidence.joined(row["reason"], *notes)}
+        yield _gated(_seed_shown(row, asked.inputs, declaration), asked.quality.get(row["program"], ""), declaration)
+
+
+def _about_copies(inputs: TestInputs) -> str:
+    """Return why there is no architecture null, or only a part of it; empty where nothing is to be said."""
+    subjects = [each for each in (inputs.subject, inputs.reference) if each is not None]
+    reasons = [each.measurement.attrs.get(COPIES_NOTE, "") for each in subjects]
+    return evidence.joined(*dict.fromkeys(reasons))
+
+
+def _seed_shown(row: dict[str, Any], inputs: TestInputs, declaration: Declaration) -> dict[str, Any]:
+    """Refuse first-order agreement of models that share an initialisation, unless it exceeds that of untrained copies.
+
+    The copies of such a pair were drawn with common seeds: they show what a shared seed alone can
+    (methods.md, Untrained copies: the architecture null).
+    """
+    seed = inputs.sharing and declaration.first_order and row["exceeds_redrawn"] is not True
+    return {**row, "evaluable": False} if seed else row
+
+
+def _gated(row: dict[str, Any], sentence: str, declaration: Declaration) -> dict[str, Any]:
+    """Apply the gate (methods.md, Quality, and the gate): a representation gets a note, the causal level no answer."""
+    if not sentence or not row["evaluable"]:
+        return row
+    if declaration.level == "causal":
+        return {**row, "evaluable": False, "reason": evidence.joined(sentence, row["reason"])}
+    return {**row, "reason": evidence.joined(row["reason"], sentence)}
+
+
+def read_question(probe: str, model: str, reference: str, files: Any, question: Mapping[str, Any]) -> Asked:
+    """Read what a test needs.
+
+    `files` is Snakemake's input with measurement, derived, delta_y, seen, card, cells, observed, quality, programs, and
+    the same with the prefix `reference_` for a pair; `question` the part of the config that tests depend on.
+    """
+    subject, card = _subject(files, "")
+    other, other_card = _subject(files, "reference_") if reference else (None, {})
+    programs = run_programs(files.programs, question["programs"], universe([card]))
+    names = sorted(set(card["perturbations"]) - {card["control"]})
+    settings = question["programs"]
+    inputs = TestInputs(
+        identity={"probe": probe, "model": model, "reference": reference, **question["models"][model]},
+        subject=subject,
+        reference=other,
+        programs=programs,
+        panels=read_panels(question["panels"], programs, names),
+        cells=CellSets.load(files.cells).for_genes(card["genes"]),
+        settings=question["settings"],
+        comparison=question["comparison"],
+        shared_initialisation=_excess(card, reference),
+        min_perturbations=settings["min_perturbations"],
+        min_genes=settings["min_genes"],
+        seed=question["seed"],
+        **question["statistics"],
+    )
+    sides = ["", "reference_"] if reference else [""]
+    derived = [read_measurement(path) if (path := files.get(f"{side}derived")) else None for side in sides]
+    return Asked(
+        inputs,
+        derived[0],
+        derived[1] if reference else None,
+        causal=bool(card.get("causal") or other_card.get("causal")),
+        quality=_gates({model: files.quality} | ({reference: files.reference_quality} if reference else {}), programs),
+    )
+
+
+def _subject(files: Any, prefix: str) -> tuple[Subject, dict[str, Any]]:
+    measurement, observed = (read_measurement(getattr(files, prefix + name)) for name in ("measurement", "observed"))
+    delta_y, seen, card = (getattr(files, prefix + name) for name in ("delta_y", "seen", "card"))
+    known = strength(read_subject(delta_y, "delta_y"))
+    return Subject(measurement, known, read_seen(seen), observed), read_card(card)
+
+
+def _gates(paths: Mapping[str, Any], programs: Iterable[str]) -> dict[str, str]:
+    """Return program -> why a model concerned predicts it no better than the mean shift; `paths` by model."""
+    tables = {model: read_program_quality(path) for model, path in paths.items()}
+    found = {
+        program: evidence.joined(
+            *(f"{sentence} ({model})" for model, table in tables.items() if (sentence := gate(table, program)))
+        )
+        for program in programs
+    }
+    return {program: sentence for program, sentence in found.items() if sentence}
+
+
+def _excess(card: Mapping[str, Any], reference: str) -> float:
+    """Return how much more alike matched than mismatched codes of the pair are; 0 where it could not be measured."""
+    return card["shared_initialisation"].get(reference, {}).get("difference") or 0.0

@@ -1,0 +1,1 @@
+"""What the workflow stands on: config, checks, digests of code, jobs, provenance."""

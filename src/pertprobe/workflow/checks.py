@@ -1,0 +1,382 @@
+"""Job one: read every given file and report all faults together, each behind the key of the config it belongs to."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
+from pertprobe.probes.declaration import Declaration, declared, probe_names
+
+if TYPE_CHECKING:
+    from pertprobe.data.cells import ContextCells
+    from pertprobe.models.base import Model
+
+Config = Mapping[str, Any]
+
+
+def check_references(config: Config) -> list[str]:
+    """Return the faults that can be seen without opening a file: names that nothing in the config has.
+
+    Imports nothing heavy, so that a Snakefile may call it while it is parsed.
+    """
+    models, contexts = config.get("models") or {}, config.get("cells") or {}
+    faults = [
+        f"models.{name}.context: '{entry.get('context')}' is not under cells (found: {listed(contexts)})."
+        f"{meant(entry.get('context'), contexts)}"
+        for name, entry in models.items()
+        if entry.get("context") not in contexts
+    ]
+    faults += [
+        f"models.{name}: give either path or train, never both or neither"
+        for name, entry in models.items()
+        if ("path" in entry) == ("train" in entry)
+    ]
+    named = [
+        *(
+            (f"pairs.{kind}", pair, models, "models")
+            for kind, pairs in (config.get("pairs") or {}).items()
+            for pair in pairs
+        ),
+        *((f"sae.{name}.models", sae["models"], models, "models") for name, sae in (config.get("sae") or {}).items()),
+        ("atlas.models", _of_atlas(config, "models"), models, "models"),
+        *_probe_references(config),
+    ]
+    for key, names, known, section in named:
+        faults += [
+            f"{key}: '{name}' is not under {section} (found: {listed(known)}).{meant(name, known)}"
+            for name in names
+            if name not in known
+        ]
+    return [*faults, *_pair_faults(config), *_two_layers(config), *_uncompared(config)]
+
+
+def _asked(config: Config) -> Iterator[tuple[Declaration, Mapping[str, Any]]]:
+    """Yield the probes of the config that there are, each with its settings."""
+    for probe, settings in (config.get("probes") or {}).items():
+        if probe in probe_names():
+            yield declared(probe), settings or {}
+
+
+def _referred(config: Config, to: str) -> Iterator[tuple[str, Any]]:
+    """Yield (key of the config, value) of every setting of a probe that names something; defaults are not filled in."""
+    for probe, settings in _asked(config):
+        for setting in probe.referring(to):
+            value = settings.get(setting, probe.settings[setting].get("default"))
+            if value is not None:
+                yield f"probes.{probe.name}.{setting}", value
+
+
+def _probe_references(config: Config) -> Iterator[tuple[str, list[str], Mapping, str]]:
+    """Yield (key, names, where they must be, its name) for what probes refer to."""
+    for section in ("sae", "panels"):
+        for key, value in _referred(config, section):
+            if value != "all":
+                yield key, value if isinstance(value, list) else [value], config.get(section) or {}, section
+
+
+def _uncompared(config: Config) -> Iterator[str]:
+    """Yield the probes that compare the models of pairs where there is no such pair."""
+    for probe, _ in _asked(config):
+        if probe.partners and not any((config.get("pairs") or {}).get(kind) for kind in probe.pairs):
+            kinds = " and ".join(f"pairs.{kind}" for kind in probe.pairs)
+            yield f"probes.{probe.name}: {kinds} lists no two models to compare. Name two, or leave the probe out"
+
+
+def _two_layers(config: Config) -> Iterator[str]:
+    """Yield the probes that ask for another layer than the sparse autoencoder they are given reads."""
+    for probe, settings in (config.get("probes") or {}).items():
+        sae = (config.get("sae") or {}).get((settings or {}).get("sae"))
+        read = (sae or {}).get("layer", "middle")
+        if sae and "layer" in settings and settings["layer"] != read:
+            yield (
+                f"probes.{probe}.layer: {settings['layer']}, but sae.{settings['sae']} reads layer {read}. Leave the "
+                "layer out, or the autoencoder"
+            )
+
+
+def check_inputs(config: Config) -> dict[str, Any]:
+    """Read every file the config names and check that they fit each other.
+
+    Files that the run makes itself (simulated cells, trained models) are left to the jobs that make them.
+
+    Returns:
+        JSON-able summary: per cells entry, model and program file its hash, counts and notes; and warnings.
+
+    Raises:
+        Faults: everything that is wrong, together, each message behind its key (`cells.line_a: ...`).
+    """
+    faults = check_references(config)
+    models = _check_models(config, faults)
+    cells = _check_cells(config, models, faults)
+    notes = {name: _fit(config, name, model, cells, faults) for name, model in models.items()}
+    splits = _check_splits(config, faults)
+    programs = _check_programs(config, cells, models, faults)
+    regulons = _check_regulons(config, faults)
+    faults += [*_layer_faults(config, models), *_unknown_genes(config, models), *_unknown_perturbations(config, models)]
+    _check_saes(config, models, faults)
+    raise_together(faults)
+    return {
+        "cells": {name: _cells_summary(config["cells"][name]["path"], found) for name, found in cells.items()},
+        "models": {name: _model_summary(model, notes[name]) for name, model in models.items()},
+        "programs": programs,
+        "regulons": regulons,
+        "splits": splits,
+    }
+
+
+def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
+    """Yield the sparse autoencoders and the probes whose layer a model does not have."""
+    asked = [(f"sae.{name}.layer", sae.get("layer"), sae["models"]) for name, sae in (config.get("sae") or {}).items()]
+    asked += [(key, value, models) for key, value in _referred(config, "layers")]
+    for key, value, names in asked:
+        for layer, model in product(value if isinstance(value, list) else [value], names):
+            if isinstance(layer, int) and model in models and layer > models[model].n_layers:
+                yield f"{key}: {layer}, but {model} has the layers 0 to {models[model].n_layers}"
+
+
+def _check_saes(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> None:
+    """Read the autoencoders that were trained elsewhere, and compare their widths with those of their models."""
+    from pertprobe.interpret.sae import read_sae, sae_arguments
+    from pertprobe.interpret.sae.pool import check_width
+
+    for name, entry in (config.get("sae") or {}).items():
+        if "path" not in entry or _made_by_run(config, entry["path"]):
+            continue
+        sae = None
+        with gathering(faults, f"sae.{name}.path: "):
+            sae = read_sae(**sae_arguments(entry))
+        for model in entry["models"] if sae else ():
+            if model in models and "stages" in models[model].capabilities:
+                with gathering(faults):
+                    check_width(name, sae, model, models[model])
+
+
+def _unknown_genes(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
+    """Yield the genes that probes are to silence and that a model does not know."""
+    for key, genes in _referred(config, "genes"):
+        for name, model in models.items():
+            if isinstance(genes, list) and (missing := [gene for gene in genes if gene not in set(model.genes)]):
+                yield f"{key}: not among the genes of {name}: {listed(missing)}"
+
+
+def _unknown_perturbations(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
+    """Yield the perturbations under which probes silence genes or take derivatives and that a model does not know."""
+    of_atlas = [name for name in _of_atlas(config, "models") or models if name in models]
+    wanted = [(key, value, list(models)) for key, value in _referred(config, "perturbations")]
+    wanted.append(("atlas.perturbations", _of_atlas(config, "perturbations"), of_atlas))
+    for key, value, names in wanted:
+        for perturbation, name in product(value if isinstance(value, list) else [value], names):
+            if perturbation not in ("control", *models[name].perturbations):
+                near = meant(perturbation, models[name].perturbations)
+                yield f"{key}: '{perturbation}' is no perturbation of {name}.{near}"
+
+
+def _of_atlas(config: Config, key: str) -> list[str]:
+    """Return the names that the atlas lists; none where it asks for all."""
+    found = (config.get("atlas") or {}).get(key, "all")
+    return [] if found == "all" else found
+
+
+def control_faults(config: Config) -> Iterator[str]:
+    """Yield the thresholds, defaults filled in, that ask for a control which the run does not have."""
+    if (config.get("controls") or {}).get("redrawn", 1):
+        return
+    for probe in config.get("probes") or {}:
+        for column, *_ in (config.get("thresholds") or {}).get(probe, []):
+            if column in ("exceeds_redrawn", "p_redrawn", "redrawn_max"):
+                yield f"thresholds.{probe}: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
+
+
+def _pair_faults(config: Config) -> Iterator[str]:
+    """Yield the pairs that do not compare what their list compares."""
+    models = config.get("models") or {}
+    for kind, pairs in (config.get("pairs") or {}).items():
+        for model, reference in (pair for pair in pairs if len(pair) == 2):
+            if model not in models or reference not in models:
+                continue
+            same = models[model].get("context") == models[reference].get("context")
+            if model == reference or same != (kind == "regimes"):
+                wanted = "two models of one context" if kind == "regimes" else "models of two contexts"
+                yield f"pairs.{kind}: [{model}, {reference}] are not {wanted}"
+
+
+def given_paths(config: Config) -> list[str]:
+    """Return the files and folders that the config names and the run does not make itself, each once."""
+    named = [entry["path"] for entry in config["cells"].values() if not _made_by_run(config, entry["path"])]
+    named += [entry[key] for entry in config["models"].values() for key in ("path", "split") if key in entry]
+    named += [entry["path"] for entry in (config.get("sae") or {}).values() if "path" in entry]
+    named += [*config["programs"].get("gmt", []), *_regulon_files(config).values()]
+    return list(dict.fromkeys(path for path in named if not _made_by_run(config, path)))
+
+
+def cells_arguments(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config entry under `cells` as keyword arguments of `read_cells` (path, set_size and n_sets included)."""
+    arguments = {name: value for name, value in entry.items() if name != "genes"}
+    return arguments | {"gene_names": entry.get("genes")}
+
+
+def _made_by_run(config: Config, path: str) -> bool:
+    """Return whether a file lies in the results of a run that simulates its own input."""
+    return "simulate" in config and (path.startswith("<results>") or f"results/{config.get('run')}/" in path)
+
+
+def _check_models(config: Config, faults: list[str]) -> dict[str, "Model"]:
+    """Load each given model once; return those that can be read."""
+    from pertprobe.models import load_model
+
+    found = {}
+    for name, entry in (config.get("models") or {}).items():
+        if "path" not in entry or _made_by_run(config, entry["path"]):
+            continue
+        options = {key: entry[key] for key in ("checkpoint",) if key in entry}
+        attention = None if entry.get("attention", "flag") == "flag" else entry["attention"]
+        with gathering(faults, f"models.{name}: "):
+            found[name] = load_model(entry["path"], kind=entry.get("kind", "state"), attention=attention, **options)
+    return found
+
+
+def _check_cells(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> dict[str, "ContextCells"]:
+    """Inspect each given context; return what was found in those that can be read."""
+    found = {}
+    for name, entry in (config.get("cells") or {}).items():
+        if _made_by_run(config, entry["path"]):
+            continue
+        readers = [model for key, model in models.items() if config["models"][key].get("context") == name]
+        description, fresh = _inspected(entry, {gene for model in readers for gene in model.genes})
+        faults += [f"cells.{name}: {text}" for text in fresh]
+        found |= {name: description} if description else {}
+    return found
+
+
+def _inspected(entry: Mapping[str, Any], wanted: set[str]) -> tuple["ContextCells | None", list[str]]:
+    """Return what a context holds and its faults; genes no model reads may be ambiguous."""
+    from pertprobe.data.cells import describe_cells, inspect_cells
+
+    arguments = cells_arguments(entry)
+    try:
+        description = describe_cells(**{key: arguments[key] for key in arguments if key not in ("n_sets", "set_size")})
+    except PertprobeError:
+        return None, inspect_cells(**arguments)
+    genes = list(dict.fromkeys(gene for gene in description.genes if gene in wanted))
+    return description, inspect_cells(**arguments, genes=genes or None)
+
+
+def _fit(
+    config: Config, name: str, model: "Model", cells: Mapping[str, "ContextCells"], faults: list[str]
+) -> list[str]:
+    """Add to `faults` where a model does not fit its cells; return notes on what is only worth knowing."""
+    context = config["models"][name].get("context")
+    if context not in cells:
+        return []
+    found, entry, notes = cells[context], config["cells"][context], []
+    if missing := sorted(set(model.genes) - set(found.genes)):
+        faults.append(
+            f"models.{name}: {len(missing)} of {len(model.genes)} genes of the model are missing from space "
+            f"'{entry.get('space', 'X')}' of cells.{context}: {listed(missing)}. Set cells.{context}.space or .genes"
+        )
+    if model.batches and (unknown := sorted(set(found.batches) - set(model.batches))):
+        faults.append(
+            f"models.{name}: batch labels of cells.{context} are unknown to the model: {listed(unknown)} (it knows "
+            f"{listed(model.batches)}). Set cells.{context}.batch_column, or null for the model's first label"
+        )
+    if model.set_size and entry["set_size"] != model.set_size:
+        faults.append(
+            f"models.{name}: was trained on sets of {model.set_size} cells, cells.{context}.set_size is "
+            f"{entry['set_size']}. Set it to {model.set_size}, or give the model a cells entry of its own"
+        )
+    if len(model.batches) > 1 and not found.batches:
+        notes.append(f"cells.{context} has no batch_column: all cells get the label '{model.batches[0]}'")
+    if not set(model.perturbations) & set(found.perturbations):
+        notes.append(f"no perturbation of the model has cells in {context}: no observed reference")
+    return notes
+
+
+def _check_splits(config: Config, faults: list[str]) -> dict[str, str]:
+    """Read each model's split file; return model -> hash."""
+    from pertprobe.models.training_split import read_split
+
+    hashes = {}
+    for name, entry in (config.get("models") or {}).items():
+        if entry.get("split") and not _made_by_run(config, entry["split"]):
+            with gathering(faults, f"models.{name}.split: "):
+                read_split(entry["split"])
+                hashes[name] = _hash(entry["split"])
+    return hashes
+
+
+def _check_programs(
+    config: Config, cells: Mapping[str, "ContextCells"], models: Mapping[str, "Model"], faults: list[str]
+) -> dict[str, Any]:
+    """Read programs and panels; return hashes and sizes."""
+    from pertprobe.data.programs import Programs, read_panels, read_programs
+
+    section = config.get("programs") or {}
+    paths = [path for path in section.get("gmt", []) if not _made_by_run(config, path)]
+    held = {name for found in cells.values() for name in (*found.perturbations, *found.genes)}
+    perturbations = {name for model in models.values() for name in model.perturbations if name != model.control}
+    programs = Programs({})
+    before = len(faults)
+    with gathering(faults, "programs: "):
+        universe = held | perturbations
+        programs = read_programs(
+            *paths, patterns=section.get("patterns"), lists=section.get("lists"), universe=universe
+        )
+    incomplete = len(faults) > before or len(paths) < len(section.get("gmt", [])) or not perturbations
+    if not incomplete:
+        with gathering(faults, "panels."):
+            read_panels(config.get("panels") or {}, programs, perturbations)
+    if len(faults) == before and len(paths) == len(section.get("gmt", [])):
+        faults += _unknown_programs(config, programs)
+    files = {path: _hash(path) for path in paths if Path(path).is_file()}
+    return {"files": files, "sizes": {name: len(genes) for name, genes in programs.items()}}
+
+
+def _regulon_files(config: Config) -> dict[str, str]:
+    """Return key of the config -> table of signed edges that it names."""
+    return {f"{key}.{name}": path for key, found in _referred(config, "regulons") for name, path in found.items()}
+
+
+def _check_regulons(config: Config, faults: list[str]) -> dict[str, Any]:
+    """Read the regulons; return name -> hash and counts."""
+    from pertprobe.data.regulons import read_regulons
+
+    found = {}
+    for key, path in _regulon_files(config).items():
+        if _made_by_run(config, path):
+            continue
+        name = key.rpartition(".")[2]
+        with gathering(faults, f"{key}: "):
+            edges = read_regulons(path, name)
+            counts = {"n_edges": len(edges.signs), "n_regulators": int(edges.signs.source.nunique())}
+            found[name] = {"sha256": _hash(path), **counts, "notes": list(edges.notes)}
+    return found
+
+
+def _unknown_programs(config: Config, programs: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the programs that probes name features for and nobody defined."""
+    for key, features in _referred(config, "programs"):
+        for name in features:
+            if name not in programs:
+                yield f"{key}: program '{name}' is not defined (found: {listed(programs)}).{meant(name, programs)}"
+
+
+@cache
+def _hash(path: str) -> str:
+    from pertprobe.files import sha256
+
+    return sha256(path)
+
+
+def _cells_summary(path: str, found: "ContextCells") -> dict[str, Any]:
+    counts = {"n_cells": found.n_cells, "n_controls": found.n_controls, "n_genes": len(found.genes)}
+    names = {"perturbations": len(found.perturbations), "batches": list(found.batches), "notes": list(found.notes)}
+    return {"path": path, "sha256": _hash(path), **counts, **names}
+
+
+def _model_summary(model: "Model", notes: list[str]) -> dict[str, Any]:
+    parts = ("genes", "output_genes", "perturbations", "batches")
+    counts = {f"n_{part}": len(getattr(model, part)) for part in parts}
+    facts = {"set_size": model.set_size, "capabilities": sorted(model.capabilities), "sha256": model.card.get("sha256")}
+    return counts | facts | {"notes": [*model.card.get("warnings", ()), *notes]}

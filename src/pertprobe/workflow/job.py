@@ -1,0 +1,71 @@
+"""What every script of the workflow shares: its log, one thread, freed memory that is kept, and errors in words."""
+
+import ctypes
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pertprobe.errors import PertprobeError
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""Numbers of mallopt in glibc's malloc.h."""
+LARGEST = 2**30
+"""Bytes: arrays up to here are taken from, and given back to, the process's own memory."""
+
+
+def keep_freed_memory() -> bool:
+    """Have malloc keep what is freed, and return whether it will; only glibc can.
+
+    A batch of derivatives makes arrays of many megabytes and drops them at once. By default each is borrowed from the
+    system and given back, and clearing its pages takes as long as filling them. The peak is as it was.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library
+        return False
+    return bool(mallopt(MMAP_THRESHOLD, LARGEST) and mallopt(TRIM_THRESHOLD, 2**31 - 1))
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[None]:
+    """Send everything to the rule's log; end with status 1 and plain words when the mistake is the user's.
+
+    One thread a job: the order of floating-point sums, and with it every table, must not depend on the cores given.
+    Enter this before heavy imports, since libraries read the thread settings when they load.
+    """
+    _redirect(Path(snakemake.log[0]))
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+    keep_freed_memory()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    try:
+        yield
+    except PertprobeError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def device(resources: Any) -> str:
+    """Return "cuda" where the rule was granted a GPU and there is one, "cpu" otherwise."""
+    if not resources.get("gpu", 0):
+        return "cpu"
+    import torch  # two seconds that a job without a GPU is spared
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _redirect(log: Path) -> None:
+    """Point stdout and stderr, also those of C libraries, at the log file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)

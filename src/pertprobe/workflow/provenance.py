@@ -1,0 +1,41 @@
+"""Where a run's numbers come from: versions, hashes, seeds, and what each job took."""
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.models.cards import read_card
+
+PACKAGES = ("pertprobe", "torch", "numpy", "scipy", "pandas", "anndata", "xarray", "snakemake")
+"""Libraries whose version can change a number."""
+
+
+def provenance(
+    checks: str | Path, cards: Mapping[str, str | Path], cells: Mapping[str, str | Path], seed: int
+) -> dict[str, Any]:
+    """Return versions, seeds, and the hashes of everything read."""
+    return {
+        "seed": seed,
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "inputs": json.loads(Path(checks).read_text()),
+        "models": {name: read_card(path).get("sha256", {}) for name, path in cards.items()},
+        "cells": {name: CellSets.load(path).hash for name, path in cells.items()},
+    }
+
+
+def run_times(folder: str | Path) -> pd.DataFrame:
+    """Return rule, job, seconds and peak memory (MB) of every job that Snakemake measured below `folder`."""
+    folder = Path(folder)
+    rows = []
+    for path in sorted(folder.rglob("*.tsv")):
+        rule, *job = path.relative_to(folder).with_suffix("").parts
+        measured = pd.read_csv(path, sep="\t").iloc[-1]
+        rows.append({"rule": rule, "job": "/".join(job), "seconds": measured["s"], "max_rss_mb": measured["max_rss"]})
+    return pd.DataFrame(rows, columns=["rule", "job", "seconds", "max_rss_mb"])
