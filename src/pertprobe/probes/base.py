@@ -207,23 +207,6 @@ class World(NamedTuple):
     """Given programs by name, returns fields of `TestInputs`: subject, settings, cells, and whatever is read."""
 
 
-def drawn_subject(variables: Mapping[str, tuple[Sequence[str], np.ndarray]], strength: np.ndarray) -> Subject:
-    """Return a model as a null world has it: variable -> axes and values, strength [perturbation], all trained here."""
-    names = [f"p{i:03d}" for i in range(len(strength))]
-    arrays = {
-        name: xr.DataArray(
-            values,
-            {
-                axis: names if axis == "perturbation" else np.arange(n)
-                for axis, n in zip(axes, values.shape, strict=True)
-            },
-            axes,
-        )
-        for name, (axes, values) in variables.items()
-    }
-    return Subject(xr.Dataset(arrays), pd.Series(strength, names), pd.Series("here", names))
-
-
 def stacked(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """Return tables below each other with these columns; none of them is a table without rows."""
     return pd.concat(parts, ignore_index=True)[list(columns)] if parts else pd.DataFrame(columns=list(columns))

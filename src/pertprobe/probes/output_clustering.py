@@ -16,12 +16,12 @@ from pertprobe.probes.base import (
     World,
     averaged,
     by_set,
-    drawn_subject,
     members,
     stacked,
 )
 from pertprobe.probes.questions import Coherence, Question, Whole, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, trained_profiles
+from pertprobe.probes.worlds import profiled_subject
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, rand_test, same_cluster, ward_clusters
 from pertprobe.statistics.null_worlds import pushed, responses
 from pertprobe.statistics.power import benjamini_hochberg
@@ -177,7 +177,7 @@ def null_world(draw: Drawing) -> World:
     for values, strength in sides:
         order = np.argsort(strength)[places] if subjects and draw.kind != "pair" else slice(None)
         moved = pushed(values[order], draw.members, draw.d, draw.rng)
-        subjects.append(drawn_subject({"delta_y": (("set", "perturbation", "gene"), moved[None])}, strength[order]))
+        subjects.append(profiled_subject({"delta_y": (("set", "perturbation", "gene"), moved[None])}, strength[order]))
     pair = {"reference": subjects[1], "comparison": "contexts"} if draw.kind else {}
     return World(subjects[0].strength, lambda _: {"subject": subjects[0], "settings": {"clusters": 15}, **pair})
 

@@ -14,11 +14,11 @@ from pertprobe.probes.base import (
     TestInputs,
     World,
     averaged,
-    drawn_subject,
     members,
 )
 from pertprobe.probes.questions import Coherence, Question, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
+from pertprobe.probes.worlds import profiled_subject
 from pertprobe.statistics.null_worlds import dense, pushed
 from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.sets import pairs_without_strength
@@ -108,7 +108,7 @@ def null_world(draw: Drawing) -> World:
 def _drawn(draw: Drawing) -> Subject:
     codes, strength = dense(draw.rng, draw.units)
     values = pushed(codes, draw.members, draw.d, draw.rng)
-    return drawn_subject({"embedding": (("perturbation", "feature"), values)}, strength)
+    return profiled_subject({"embedding": (("perturbation", "feature"), values)}, strength)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

@@ -24,12 +24,12 @@ from pertprobe.probes.base import (
     World,
     averaged,
     by_set,
-    drawn_subject,
     members,
     stacked,
 )
 from pertprobe.probes.questions import ONE_SET, Question, Whole, coherence_baselines
 from pertprobe.probes.similarity_questions import RESAMPLES, coherences, consistency
+from pertprobe.probes.worlds import profiled_subject
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.clusters import same_cluster, ward_clusters
@@ -315,7 +315,7 @@ def null_world(draw: Drawing) -> World:
 
 def _drawn(ways: np.ndarray, answers: np.ndarray, strength: np.ndarray) -> Subject:
     variables = {"routing": ways, "delta_y": answers}
-    return drawn_subject({name: (("perturbation", AXES[name]), each) for name, each in variables.items()}, strength)
+    return profiled_subject({name: (("perturbation", AXES[name]), each) for name, each in variables.items()}, strength)
 
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:

@@ -1,6 +1,6 @@
 """Digest of library code, so that Snakemake reruns the rules that use it and no others.
 
-Snakemake does not track imported code. `code("probes.silenced_genes:measure")` follows a function through the package: its
+Snakemake does not track imported code. `code("probes.knockout:questions")` follows a function through the package: its
 own syntax tree, the module-level names it uses, and the package functions it imports, each followed in turn. Comments,
 formatting and docstrings do not count, so only a change of behaviour reruns anything.
 """
