@@ -112,7 +112,7 @@ def _inputs(
     settings = {**declaration.default_settings, **given.pop("settings", {})}
     reference = "other" if given["reference"] else ""
     identity = {"probe": declaration.name, "model": "drawn", "reference": reference, "context": "", "regime": "unknown"}
-    seed = int(rng.integers(2**31))
+    identity, seed = given.pop("identity", identity), int(rng.integers(2**31))
     return TestInputs(
         identity, programs=Programs(programs), settings=settings, permutations=permutations, bootstrap=2, seed=seed,
         **given,
