@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pertprobe.calibration import nulls
+from pertprobe.interpret import concept_directions
 from pertprobe.probes import load_probe
 from pertprobe.probes.declaration import declared, probe_names
 from pertprobe.statistics import conserved, matched, permutation
@@ -97,6 +98,18 @@ def null_of_means(patch):
     everywhere(patch, contrast, narrow)
 
 
+def labels_half_permuted(patch):
+    """Refit on labels of which half of the members stay: what is compared is not what chance would give."""
+    permuted = concept_directions.permuted_labels
+
+    def labels(inside, *more):
+        found = permuted(inside, *more)
+        found[1:, np.flatnonzero(inside)[::2]] = False
+        return found
+
+    everywhere(patch, permuted, labels)
+
+
 def tail_turned(patch):
     """Count the sets that are at most as large."""
     _replace_p(patch, lambda p: 1 - p)
@@ -128,7 +141,7 @@ FAULTS: dict[str, list[Fault]] = {
     "jacobian_divergence": [strength_not_held, either_tail, sign_turned],
     "input_sensitivity": [strength_not_held, null_of_twice_as_many, tail_turned],
     "activation_patching": [strength_not_held, null_of_twice_as_many, sign_turned],
-    "concept_alignment": [either_tail, tail_turned],
+    "concept_alignment": [labels_half_permuted, either_tail, tail_turned],
     "knockout": [expression_not_held, null_of_means, sign_turned],
     "regulon_recovery": [expression_not_held, either_tail, tail_turned],
     "knockout_linearity": [expression_not_held, null_of_means, tail_turned],
