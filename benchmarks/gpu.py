@@ -27,9 +27,9 @@ from published import (
 )
 from torch import Tensor
 
-from pertprobe.interpret.jacobian import diagonal_by_signs, jacobian_cores, panel_jacobian, respond, routing_jacobian
+from pertprobe.interpret.jacobian import hutchinson_diagonal, jacobian_cores, panel_jacobian, respond, routing_jacobian
 from pertprobe.interpret.jacobian.points import Point
-from pertprobe.interpret.knockouts import knockout_shifts, silenced
+from pertprobe.interpret.knockouts import knocked_out, knockout_shifts
 from pertprobe.models.state.model import StateModel
 
 HERE = Path(__file__).parent
@@ -83,7 +83,7 @@ class Bench:
             asked = (self.model, codes, self.cells, TARGETS, REGULATORS, "diagonal", self.memory)
             return panel_jacobian(*asked).values
         asked = (self.model, codes, self.cells, TARGETS, REGULATORS)
-        return diagonal_by_signs(*asked, error=error, seed=0, memory_gb=self.memory).values
+        return hutchinson_diagonal(*asked, error=error, seed=0, memory_gb=self.memory).values
 
 
 def main() -> None:
@@ -221,7 +221,7 @@ def one_at_a_time(bench: Bench, genes: int = 200) -> dict[str, float]:
 
 def single(model: StateModel, values: Any, genes: int) -> Tensor:
     """Knock genes out one by one, as a loop over predictions does."""
-    edited = (silenced(values, gene, "zero") for gene in range(genes))
+    edited = (knocked_out(values, gene, "zero") for gene in range(genes))
     return torch.stack([model.predict(each, model.control).mean(-2) for each in edited])
 
 

@@ -13,7 +13,7 @@ class LinearModel:
     """Implements `pertprobe.models.base.Model` without stages: every cell answers for itself."""
 
     n_layers, cell_positions, batches, set_size = 0, slice(None), (), 0
-    capabilities = frozenset({"predict", "gradient", "gene_space", "set_function"})
+    capabilities = frozenset({"predict", "gradient", "gene_space", "set_function", "redraw"})
 
     def __init__(self, A: Any, changes: Any, genes: Any, perturbations: Any, control: str) -> None:
         """Take A [G, G], changes [P, G] and the names that go with them."""

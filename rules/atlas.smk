@@ -1,7 +1,7 @@
 # Every perturbation x every gene pair at the mean cell, as factors: a target of its own, `snakemake atlas`.
 
 ATLAS = config["atlas"]
-ASKED_OF_ATLAS = {
+ATLAS_PARAMS = {
     "perturbations": None if ATLAS["perturbations"] == "all" else ATLAS["perturbations"],
     "derivative": ATLAS["derivative"],
     "dtype": ATLAS["dtype"],
@@ -36,7 +36,7 @@ rule measure_atlas:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        asked=ASKED_OF_ATLAS,
+        asked=ATLAS_PARAMS,
         loading=lambda wildcards: loading(wildcards.model),
         code=code(*WRITING_ATLAS),
     script:
@@ -56,7 +56,7 @@ rule join_atlas:
         "../envs/pertprobe.yaml"
     params:
         # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
-        asked=ASKED_OF_ATLAS,
+        asked=ATLAS_PARAMS,
         loading=lambda wildcards: loading(wildcards.model),
         written=code(*WRITING_ATLAS),
         code=code("interpret.atlas.writing:join_atlases"),

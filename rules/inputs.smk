@@ -78,7 +78,7 @@ rule cells:
     params:
         entry=lambda wildcards: config["cells"][wildcards.context],
         seed=SEED,
-        code=code("data.cells:read_cells", "workflow.checks:cells_arguments"),
+        code=code("data.cells:read_cells", "data.cells:context_source"),
     script:
         "../scripts/cells.py"
 

@@ -130,7 +130,7 @@ rule program_quality:
             "stages.quality:program_quality",
             "stages.quality:read_quality",
             "data.programs:run_programs",
-            "models.cards:universe",
+            "models.cards:known_gene_names",
         ),
     script:
         "../scripts/program_quality.py"

@@ -3,8 +3,9 @@
 from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.data.cells import read_cells
-    from pertprobe.workflow.checks import cells_arguments
+    from pertprobe.data.cells import context_source, read_cells
 
-    cells = read_cells(**cells_arguments(snakemake.params.entry), seed=snakemake.params.seed)
+    entry = snakemake.params.entry
+    sizes = {key: entry[key] for key in ("set_size", "n_sets")}
+    cells = read_cells(entry["path"], **context_source(entry), **sizes, seed=snakemake.params.seed)
     cells.write(snakemake.output[0])

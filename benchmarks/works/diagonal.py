@@ -4,7 +4,7 @@ import torch
 from measure import Row, once, peak_mb, seconds
 from published import control_cells, points, published_model
 
-from pertprobe.interpret.jacobian import diagonal_by_signs, panel_jacobian
+from pertprobe.interpret.jacobian import hutchinson_diagonal, panel_jacobian
 
 TARGETS, REGULATORS = range(5, 12), range(20, 24)
 PERTURBATIONS = 4
@@ -18,8 +18,8 @@ def rows() -> list[Row]:
         codes = model.encode_perturbations(model.perturbations[1 : 1 + PERTURBATIONS])
     asked = model, codes, cells, TARGETS, REGULATORS
     torch.set_grad_enabled(False)  # as jobs measure
-    spent = seconds(lambda: diagonal_by_signs(*asked, error=0.05, seed=0), 3)
-    peak, found = peak_mb(), diagonal_by_signs(*asked, error=0.05, seed=0)
+    spent = seconds(lambda: hutchinson_diagonal(*asked, error=0.05, seed=0), 3)
+    peak, found = peak_mb(), hutchinson_diagonal(*asked, error=0.05, seed=0)
     exact, slow = once(lambda: panel_jacobian(*asked, "diagonal").values)
     apart = (found.values - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)
     note = (

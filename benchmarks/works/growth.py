@@ -11,7 +11,7 @@ import xarray as xr
 from measure import Row, exponent, peak_mb, seconds
 from published import control_cells, points, published_model
 
-from pertprobe.batching import dealt
+from pertprobe.batching import assigned
 from pertprobe.interpret.jacobian import panel_jacobian
 from pertprobe.interpret.knockouts import knockout_shifts
 from pertprobe.stages.joining import join_shards
@@ -41,7 +41,7 @@ def rows() -> list[Row]:
 def _grown(work: str, sizes: list[int], function: Callable[[int], Any]) -> list[Row]:
     """Return how seconds and memory of a function of the size grow."""
     spent, peaks = [], []
-    with torch.no_grad(), dealt(sizes[-1]):  # as jobs measure
+    with torch.no_grad(), assigned(sizes[-1]):  # as jobs measure
         function(sizes[0])  # warms up
         for n in sizes:
             spent.append(seconds(lambda n=n: function(n), 3))

@@ -4,8 +4,8 @@ import torch
 from measure import Row, against_floor, peak_mb, seconds
 from published import CELLS, control_cells, forward_operations, points, published_model
 
-from pertprobe.batching import dealt
-from pertprobe.interpret.knockouts import knockout_shifts, silenced
+from pertprobe.batching import assigned
+from pertprobe.interpret.knockouts import knocked_out, knockout_shifts
 
 GENES = 200
 SINGLE = 20
@@ -19,14 +19,14 @@ def rows() -> list[Row]:
     codes = model.encode_perturbations([model.control])
     expressed = [gene for gene in range(values.shape[-1]) if values[..., gene].any()][:GENES]
     operations = GENES * forward_operations(CELLS)
-    with torch.no_grad(), dealt(len(model.genes)):  # as jobs measure
+    with torch.no_grad(), assigned(len(model.genes)):  # as jobs measure
         spent, floor = against_floor(lambda: knockout_shifts(model, codes, cells, expressed, "zero"), operations)
     peak = peak_mb()
 
     def one_by_one() -> None:
         """Predict with one gene silenced after the other."""
         for gene in expressed[:SINGLE]:
-            model.predict(silenced(values, gene, "zero"), model.control).mean(-2)
+            model.predict(knocked_out(values, gene, "zero"), model.control).mean(-2)
 
     slow = seconds(one_by_one) * GENES / SINGLE
     note = f"median of 3; all of them expressed; the loop on {SINGLE}, scaled"

@@ -4,7 +4,7 @@ import torch
 from measure import Row, peak_mb, seconds
 from published import CELLS, PERTURBATIONS, control_cells, points, published_model
 
-from pertprobe.batching import dealt
+from pertprobe.batching import assigned
 from pertprobe.interpret.jacobian import panel_jacobian, respond
 from pertprobe.statistics.ranks import average_ranks
 
@@ -26,7 +26,7 @@ def rows() -> list[Row]:
 
     def panel(codes: torch.Tensor, targets: range, regulators: range) -> torch.Tensor:
         """Return the total derivative at the mean cell."""
-        with torch.no_grad(), dealt(len(codes)):  # as jobs measure
+        with torch.no_grad(), assigned(len(codes)):  # as jobs measure
             return panel_jacobian(model, codes, mean, targets, regulators).values[:, 0]
 
     def published() -> None:

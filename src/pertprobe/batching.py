@@ -1,4 +1,4 @@
-"""Work in blocks: how units are dealt to jobs, how much one may hold, one thread for training, progress in the log."""
+"""Work in blocks: units assigned to jobs, the memory of one, one thread for training, progress in the log."""
 
 import logging
 import time
@@ -9,15 +9,15 @@ from typing import TypeVar
 
 BLOCK = 8
 """Units that stay together, at least. Probes may compute them in batches of this many, or of a power of 2 that is
-smaller: who shares a batch with whom is then the same for any number of shards, and with it the last bit of every
+smaller: which units share a batch is then the same for any number of shards, and with it the last bit of every
 number."""
 WIDEST, BLOCKS = 128, 12
 """Many units stay together in larger blocks, since every batch reads all weights of a model: at most this many, and at
 least so many blocks, each of which can be a job."""
 MEMORY_GB = 1.0
-"""Memory that a derivative or a batch of knock-outs may use beside its result, where it is not told."""
+"""Memory that a derivative or a batch of knock-outs may use on top of its result, where the config does not say."""
 T = TypeVar("T")
-_DEALT: ContextVar[int] = ContextVar("dealt", default=BLOCK)
+_ASSIGNED: ContextVar[int] = ContextVar("assigned", default=BLOCK)
 
 
 def block_of(n_units: int) -> int:
@@ -33,27 +33,27 @@ def power_of_2(n: int) -> int:
 def units_of_shard(units: Iterable[str], shard: int, shards: int) -> list[str]:
     """Return the units of one shard, sorted: block i of the sorted names goes to shard i mod `shards`."""
     names = sorted(units)
-    return [name for block in cut(names, block_of(len(names)))[shard::shards] for name in block]
+    return [name for block in chunked(names, block_of(len(names)))[shard::shards] for name in block]
 
 
-def cut(items: Sequence[T], size: int) -> list[Sequence[T]]:
+def chunked(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """Return items in blocks of a size, the last of what is left."""
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 @contextmanager
-def dealt(n_units: int) -> Iterator[None]:
+def assigned(n_units: int) -> Iterator[None]:
     """Compute what follows as a shard of so many units is: its batches are as large as its blocks."""
-    outside = _DEALT.set(block_of(n_units))
+    outside = _ASSIGNED.set(block_of(n_units))
     try:
         yield
     finally:
-        _DEALT.reset(outside)
+        _ASSIGNED.reset(outside)
 
 
-def block() -> int:
+def batch_block() -> int:
     """Return how many units stay together in the measurement that is being made; BLOCK where none is."""
-    return _DEALT.get()
+    return _ASSIGNED.get()
 
 
 SECONDS_BETWEEN_LINES = 5.0

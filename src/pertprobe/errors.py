@@ -1,7 +1,7 @@
 """Errors that are a user's to mend: plain text, never a traceback; and the small parts of a good message."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -26,11 +26,22 @@ def listed(names: Iterable[object], limit: int = 10) -> str:
     return ", ".join(names[:limit]) + more if names else "none"
 
 
+def nearest(name: object, known: Iterable[object], n: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return the `n` known names that are nearest in spelling, alike by `cutoff` at least; capitals do not count."""
+    by_lower = {str(other).lower(): str(other) for other in known}
+    return [by_lower[each] for each in difflib.get_close_matches(str(name).lower(), by_lower, n=n, cutoff=cutoff)]
+
+
 def meant(name: object, known: Iterable[object]) -> str:
     """Return " Did you mean 'x'?" for the known name that is nearest in spelling, or nothing."""
-    by_lower = {str(other).lower(): str(other) for other in known}
-    near = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.75)
-    return f" Did you mean '{by_lower[near[0]]}'?" if near else ""
+    near = nearest(name, known, cutoff=0.75)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def unknown_name(what: str, name: object, known: Collection[object]) -> PertprobeError:
+    """Return the error for a name that is none of the known ones; `what` it should be the name of."""
+    near = listed(nearest(name, known, n=5, cutoff=0.5))
+    return PertprobeError(f"{what} '{name}' is unknown (of {len(known)}; near matches: {near})")
 
 
 @contextmanager

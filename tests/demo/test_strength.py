@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.data.cells import read_cells
+from pertprobe.data.cells import context_source, read_cells
 from pertprobe.data.observed import observe
 from pertprobe.data.simulate import simulate, write_simulation
 from pertprobe.models import load_model
@@ -16,7 +16,6 @@ from pertprobe.models.state.train import train
 from pertprobe.probes.base import MeasureInputs, averaged
 from pertprobe.probes.delta_y import measure, units
 from pertprobe.stages.quality import response_correlation
-from pertprobe.workflow.checks import cells_arguments
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())
 COLUMNS = ("context_column", "perturbation_column", "batch_column", "control", "space")
@@ -43,7 +42,8 @@ def test_fewshot_models_of_the_demo_predict_as_well_as_real_ones(name: str, simu
     sizes = {"context": where["context"], "regime": "fewshot", "set_size": where["set_size"], "seed": CONFIG["seed"]}
     columns = {column: where[column] for column in COLUMNS}
     train(where["path"], output=simulated / name, **sizes, **columns, **entry["train"])
-    predicted = predicted_delta_y(simulated / name, read_cells(**cells_arguments(where), seed=CONFIG["seed"]))
+    drawn = {key: where[key] for key in ("set_size", "n_sets")} | {"seed": CONFIG["seed"]}
+    predicted = predicted_delta_y(simulated / name, read_cells(where["path"], **context_source(where), **drawn))
     card = {"genes": list(predicted.columns), "output_genes": list(predicted.columns), "capabilities": ["gene_space"]}
     observed = observe(where["path"], card, where, seed=CONFIG["seed"])["delta_y"].to_pandas()
     r = response_correlation(predicted, observed)

@@ -10,9 +10,9 @@ from torch.func import jvp
 from pertprobe import load_model
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret.jacobian import Point, jacobian_factors
-from pertprobe.models.contributions import parts
+from pertprobe.models.contributions import contributions
 from pertprobe.models.state.frozen import freeze, in_double, recorded
-from pertprobe.models.state.layers import FUNCTIONS, Frozen, ratio
+from pertprobe.models.state.layers import FUNCTIONS, DetachedNonlinearities, ratio
 
 ACTIVATIONS = ("relu", "leakyrelu", "elu", "selu", "gelu")
 DEEP = {f"deep_{name}": replace(BASE, activation=name, n_encoder_layers=3, n_decoder_layers=3) for name in ACTIVATIONS}
@@ -63,7 +63,7 @@ def by_gene(frozen):
 def test_the_parts_sum_to_the_prediction(model, lead):
     X, batch = cells(*lead), BATCH.expand(*lead, -1)
     frozen = frozen_at(model, X, batch)
-    assert error(sum(parts(frozen)), model.predict(X, "B", batch)) < 1e-12
+    assert error(sum(contributions(frozen)), model.predict(X, "B", batch)) < 1e-12
     assert error(frozen.output, model.predict(X, "B", batch)) < 1e-12
     assert error(frozen.respond(frozen.X, frozen.vector), model.predict(X, "B", batch)) < 1e-12
 
@@ -73,8 +73,8 @@ def test_trained_models_are_reconstructed(shared_path, name):
     model = load_model(shared_path("state", name), attention=FIXTURES[name])
     X = torch.rand(6, len(model.genes), generator=torch.Generator().manual_seed(0))
     frozen = model.freeze(X, model.perturbations[3])
-    assert error(sum(parts(frozen)), in_double(model).predict(X.double(), model.perturbations[3])) < 1e-12
-    assert error(by_cell(frozen).sum(0), parts(frozen).cells) < 1e-12
+    assert error(sum(contributions(frozen)), in_double(model).predict(X.double(), model.perturbations[3])) < 1e-12
+    assert error(by_cell(frozen).sum(0), contributions(frozen).cells) < 1e-12
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
@@ -92,7 +92,7 @@ def test_frozen_part_and_derivative_of_the_factors_are_the_ordinary_derivative(m
     at, along = (frozen.X, frozen.vector), directions(frozen)
 
     def run(factors):
-        return replace(frozen, model=model.with_primitives(Frozen(factors))).respond(*at)
+        return replace(frozen, model=model.with_nonlinearities(DetachedNonlinearities(factors))).respond(*at)
 
     ordinary = jvp(lambda X, v: replace(frozen, model=model).respond(X, v), at, along)[1]
     factors, moved = jvp(lambda X, v: recorded(model, X, v, BATCH).factors, at, along)
@@ -121,7 +121,7 @@ def test_a_cell_that_another_does_not_see_adds_nothing_to_it():
 def test_constants_are_kept_apart():
     for name, absent in {"llama": (), "batch_token": ("batch",), "gpt2": (), "rope": ("tokens",)}.items():
         model = build(name)
-        found = parts(frozen_at(model))
+        found = contributions(frozen_at(model))
         for part in ("batch", "tokens", "bias"):
             assert (found._asdict()[part].norm() == 0) == (part in absent), (name, part)
         zero = frozen_at(model).from_cells(torch.zeros(6, 9).double())
@@ -144,15 +144,15 @@ def test_one_cell_with_a_multiplicity_is_split_as_its_copies_are(name):
     batch = torch.tensor([1])
     once = model.freeze(X, "B", batch, torch.tensor([6.0]).double())
     many = model.freeze(X.expand(6, -1), "B", batch.expand(6))
-    for one, copies in zip(parts(once), parts(many), strict=True):
+    for one, copies in zip(contributions(once), contributions(many), strict=True):
         torch.testing.assert_close(one[0], copies[0], rtol=1e-12, atol=1e-12)
 
 
 def test_the_gene_decoder_is_frozen_too():
     model = build("embedding")
     frozen = frozen_at(model)
-    factors = frozen.model.primitives.factors | recorded_decoder(model, frozen.output)
-    held = model.with_primitives(Frozen(factors))
+    factors = frozen.model.nonlinearities.factors | recorded_decoder(model, frozen.output)
+    held = model.with_nonlinearities(DetachedNonlinearities(factors))
     assert error(held.decode_genes(frozen.output), model.decode_genes(frozen.output)) < 1e-12
     step = torch.randn(frozen.output.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     once, twice = (held.decode_genes(frozen.output + k * step) - held.decode_genes(frozen.output) for k in (1, 2))
@@ -160,10 +160,10 @@ def test_the_gene_decoder_is_frozen_too():
 
 
 def recorded_decoder(model, output):
-    from pertprobe.models.state.layers import Recording
+    from pertprobe.models.state.layers import RecordedNonlinearities
 
-    recording = Recording()
-    model.with_primitives(recording).decode_genes(output)
+    recording = RecordedNonlinearities()
+    model.with_nonlinearities(recording).decode_genes(output)
     return recording.factors
 
 

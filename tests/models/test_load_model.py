@@ -94,8 +94,8 @@ def test_the_mean_shift_has_neither_stages_nor_an_architecture(additive):
     assert "stages" not in additive.capabilities
     with pytest.raises(PertprobeError, match="no stages"):
         additive.encode_perturbations(["A"])
-    with pytest.raises(PertprobeError, match="cannot be re-drawn"):
-        additive.redraw(0)
+    assert "redraw" not in additive.capabilities
+    assert "cannot be re-drawn" in additive.card["no_redraw"]
 
 
 def test_the_mean_shift_refuses_what_does_not_fit(additive):

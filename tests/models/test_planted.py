@@ -20,10 +20,10 @@ from pertprobe.interpret.jacobian import (
     panel_jacobian,
     respond,
 )
-from pertprobe.interpret.knockouts import silenced
+from pertprobe.interpret.knockouts import knocked_out
 from pertprobe.models.planted import materials
 from pertprobe.models.planted.closed_form import BACKGROUND, GATE_SCALE, planted_models
-from pertprobe.models.randomised import copies, redrawable
+from pertprobe.models.randomised import randomised_controls, redraw_obstacle
 from pertprobe.probes.panels import pathway_scores
 from pertprobe.seeding import generator
 from pertprobe.statistics.matched import paired_profile_test
@@ -66,7 +66,7 @@ def model(request):
 def by_hand(model, X, perturbation):
     """The formula (methods.md, Planted models), cell by cell and program by program, for one set [S, G]."""
     parts = [part.numpy() for part in model.parts]
-    codes, linear, u, w, c, crossing = parts
+    codes, linear, u, w, c, between_cells = parts
     row, control = model.perturbations.index(perturbation), model.perturbations.index(model.control)
     K = len(w)
     Y = np.zeros((len(X), w.shape[1]))
@@ -76,7 +76,7 @@ def by_hand(model, X, perturbation):
             opened, closed = (np.log1p(np.exp(codes[at, codes.shape[1] - K + k] / GATE_SCALE)) for at in (row, control))
             Y[s] += (opened - closed) * (x @ u[:, k] if model.kind == "planted" else c[k]) * w[k]
         if len(X) > 1:
-            Y[s] += (np.delete(X, s, axis=0).mean(axis=0) - x) @ crossing
+            Y[s] += (np.delete(X, s, axis=0).mean(axis=0) - x) @ between_cells
     return np.maximum(Y, 0.0) if model.relu else Y
 
 
@@ -219,9 +219,9 @@ def test_the_exact_jacobian_is_that_of_central_differences(model):
 def test_what_crosses_cells_has_the_size_of_the_set_term(kind):
     cells, model = cell_sets(), build(set_term=0.7)[kind]
     total, diagonal = (model.jacobian(cells.values, "g00", derivative=which) for which in ("total", "diagonal"))
-    close(total - diagonal, model.parts.crossing.mT.expand(2, -1, -1))
-    once = build(set_term=1.4)[kind].parts.crossing
-    close(once, 2 * model.parts.crossing)
+    close(total - diagonal, model.parts.between_cells.mT.expand(2, -1, -1))
+    once = build(set_term=1.4)[kind].parts.between_cells
+    close(once, 2 * model.parts.between_cells)
     alone = cells.values[:, :1]
     close(model.jacobian(alone, "g00", derivative="diagonal"), model.jacobian(alone, "g00", derivative="total"), 0.0)
 
@@ -232,7 +232,7 @@ def test_the_exact_knockout_is_the_difference_of_predictions(model, value, pertu
     values = cell_sets().values.astype(np.float64)
     before = model.predict(values, perturbation).mean(1)
     for gene in ("g00", "g10", "g12"):
-        edited = silenced(values, GENES.index(gene), value)
+        edited = knocked_out(values, GENES.index(gene), value)
         expected = model.predict(edited, perturbation).mean(1) - before
         close(model.knockout(values, gene, perturbation, value), expected)
         assert value == "mean" or expected.abs().max() > 1e-2
@@ -404,7 +404,7 @@ def test_float32_is_float64_but_for_rounding():
 
 def test_faults_are_said_in_words():
     model = build()["lookup"]
-    with pytest.raises(PertprobeError, match=r"lookup: perturbation 'g0' is unknown \(near matches: g0"):
+    with pytest.raises(PertprobeError, match=r"lookup: perturbation 'g0' is unknown \(of 31; near matches: g0"):
         model.predict(cell_sets().values, "g0")
     with pytest.raises(PertprobeError, match=r"cells must be \[\.\.\., cells, 30\], not \(2, 6, 29\)"):
         model.predict(cell_sets().values[..., 1:], "g00")
@@ -415,8 +415,8 @@ def test_faults_are_said_in_words():
 
 
 def test_a_planted_model_has_no_architecture_null(model):
-    assert redrawable(model) == f"{model.kind}: a planted model has no architecture null"
-    assert list(copies(model, 2, cascade=True)) == []
+    assert redraw_obstacle(model) == f"{model.kind}: a planted model has no architecture null"
+    assert list(randomised_controls(model, 2, cascade=True)) == []
     assert model.card["causal"] is False
     assert model.card["d"] == 2.0
 
@@ -535,7 +535,7 @@ def knockout_agreement(world, kind):
     for context, models in world.models.items():
         model, values = models[kind], world.cells[context].values
         before = model.predict(values, model.control).mean((0, 1))
-        after = [model.predict(silenced(values, gene, "zero"), model.control).mean((0, 1)) for gene in genes]
+        after = [model.predict(knocked_out(values, gene, "zero"), model.control).mean((0, 1)) for gene in genes]
         profiles.append((torch.stack(after) - before).numpy())
     r = spearman_matrix(*profiles, genes, genes)
     return paired_profile_test(r, deciles, 999, generator(world.seed, "knockout"))

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ import torch
 
 from pertprobe.errors import PertprobeError
 from pertprobe.models.additive import AdditiveModel
-from pertprobe.models.randomised import STAGES_FROM_OUTPUT, copies, redrawable, shufflable, shuffled
+from pertprobe.models.randomised import (
+    STAGES_FROM_OUTPUT,
+    permutation_obstacle,
+    permuted_weights,
+    randomised_controls,
+    redraw_obstacle,
+)
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.initialise import initial_parameters
 from pertprobe.models.state.model import STAGES, StateModel
@@ -38,6 +45,8 @@ def state(seed=0, dtype=torch.float64):
 class OnlyRedraws:
     """A user's own model: it can be re-drawn, and shows no weights."""
 
+    capabilities = frozenset({"predict", "redraw"})
+
     def __init__(self, seed=None):
         self.seed = seed
 
@@ -56,7 +65,7 @@ def same(a, b):
 
 
 def test_names_and_roles_of_all_copies():
-    found = [name for name, _ in copies(state(), 2, cascade=True)]
+    found = [name for name, _ in randomised_controls(state(), 2, cascade=True)]
     assert found == [
         "redrawn_1", "shuffled_1", "redrawn_2", "shuffled_2",
         "cascade_decode", "cascade_mix", "cascade_encode_cells", "cascade_encode_perturbations",
@@ -65,20 +74,20 @@ def test_names_and_roles_of_all_copies():
 
 
 def test_kinds_can_be_chosen():
-    assert [name for name, _ in copies(state(), 2, kinds=("shuffled",))] == ["shuffled_1", "shuffled_2"]
-    assert list(copies(state(), 0)) == []
+    assert [name for name, _ in randomised_controls(state(), 2, kinds=("shuffled",))] == ["shuffled_1", "shuffled_2"]
+    assert list(randomised_controls(state(), 0)) == []
 
 
 @pytest.mark.parametrize("keep", [(), ("encode_perturbations", "encode_cells")])
 def test_copies_share_with_the_model_what_is_kept_and_nothing_else(keep):
     model = state()
-    for _, copy in copies(model, 2, keep):
+    for _, copy in randomised_controls(model, 2, keep):
         assert same(model, copy) == set(keep)
 
 
 def test_a_shuffled_copy_has_the_same_numbers_at_other_places():
     model = state()
-    copy = shuffled(model, 3, 1)
+    copy = permuted_weights(model, 3, 1)
     for name, weight in model.parameters.items():
         other = copy.parameters[name]
         assert other.shape == weight.shape
@@ -104,16 +113,16 @@ def test_shuffling_is_uniform_over_places():
 
     counts = np.zeros((4, 4))
     for number in range(4000):
-        counts[np.arange(4), shuffled(Four(), 0, number).int().numpy()] += 1
+        counts[np.arange(4), permuted_weights(Four(), 0, number).int().numpy()] += 1
     assert ((counts - 1000) ** 2 / 1000).sum() < 33.7  # 99.99 % of chi-squared with 9 degrees of freedom
 
 
 def test_draws_depend_on_the_seed_and_the_number_alone():
     """Two models of a pair share theirs: neither the name nor the weights of a model are part of a draw."""
-    one, other = (dict(copies(state(seed), 2, seed=5)) for seed in (0, 1))
+    one, other = (dict(randomised_controls(state(seed), 2, seed=5)) for seed in (0, 1))
     assert same(one["redrawn_1"], other["redrawn_1"]) == set(STAGES)
     assert same(one["redrawn_1"], one["redrawn_2"]) == set()
-    assert same(one["redrawn_1"], dict(copies(state(), 1, seed=6))["redrawn_1"]) == set()
+    assert same(one["redrawn_1"], dict(randomised_controls(state(), 1, seed=6))["redrawn_1"]) == set()
     name = "project_out.0.weight"
     went = []
     for seed, found in enumerate((one, other)):
@@ -124,24 +133,26 @@ def test_draws_depend_on_the_seed_and_the_number_alone():
 
 def test_a_redrawn_copy_is_the_models_own_redraw():
     model, seed = state(), seed_of(5, "redrawn", 2)
-    assert same(dict(copies(model, 2, ("mix",), seed=5))["redrawn_2"], model.redraw(seed, ("mix",))) == set(STAGES)
+    assert same(
+        dict(randomised_controls(model, 2, ("mix",), seed=5))["redrawn_2"], model.redraw(seed, ("mix",))
+    ) == set(STAGES)
 
 
 def test_a_cascade_redraws_one_stage_more_each_time():
     model = state()
-    found = dict(copies(model, 1, keep=("encode_cells",), seed=2, cascade=True))
+    found = dict(randomised_controls(model, 1, keep=("encode_cells",), seed=2, cascade=True))
     steps = [found[f"cascade_{stage}"] for stage in STAGES_FROM_OUTPUT]
     for depth, step in enumerate(steps, start=1):
         assert same(model, step) == set(STAGES_FROM_OUTPUT[depth:])
     for earlier, later in itertools.pairwise(steps):
         stages = {stage_of(name) for name in model.parameters} - same(model, earlier)
         assert stages <= same(earlier, later)
-    assert same(steps[-1], dict(copies(model, 1, seed=2))["redrawn_1"]) == set(STAGES)
+    assert same(steps[-1], dict(randomised_controls(model, 1, seed=2))["redrawn_1"]) == set(STAGES)
 
 
 def test_one_copy_is_in_memory_at_a_time():
     alive = []
-    for _, copy in copies(state(), 3):
+    for _, copy in randomised_controls(state(), 3):
         alive.append(weakref.ref(copy))
         del copy
         gc.collect()
@@ -150,22 +161,25 @@ def test_one_copy_is_in_memory_at_a_time():
 
 def test_a_model_without_weights_has_no_architecture_null():
     model = AdditiveModel({"A": np.ones(9)}, genes=GENES, control="ctrl")
-    assert "no architecture null" in redrawable(model)
-    assert list(copies(model, 3, cascade=True)) == []
-    assert redrawable(object()) == "model cannot be re-drawn: it has no redraw"
-    assert redrawable(state()) == shufflable(state()) == ""
+    assert "no architecture null" in redraw_obstacle(model)
+    assert list(randomised_controls(model, 3, cascade=True)) == []
+    assert (
+        redraw_obstacle(SimpleNamespace(capabilities={"predict"}, card={}))
+        == "model cannot be re-drawn: it has no redraw"
+    )
+    assert redraw_obstacle(state()) == permutation_obstacle(state()) == ""
 
 
 def test_a_model_that_shows_no_weights_has_redrawn_copies_only():
-    found = dict(copies(OnlyRedraws(), 2, cascade=True, seed=1))
+    found = dict(randomised_controls(OnlyRedraws(), 2, cascade=True, seed=1))
     assert list(found) == ["redrawn_1", "redrawn_2"]
     assert found["redrawn_2"].seed == seed_of(1, "redrawn", 2)
-    assert redrawable(OnlyRedraws()) == ""
-    assert shufflable(OnlyRedraws()).endswith("it has no parameters and no with_parameters and no parameters_of")
+    assert redraw_obstacle(OnlyRedraws()) == ""
+    assert permutation_obstacle(OnlyRedraws()).endswith("it has no parameters")
 
 
 def test_an_unknown_stage_is_refused():
     with pytest.raises(PertprobeError, match=r"unknown stages backbone \(known: encode_perturbations"):
-        list(copies(state(), 1, ("backbone",)))
+        list(randomised_controls(state(), 1, ("backbone",)))
     with pytest.raises(PertprobeError, match="unknown stages backbone"):
-        shuffled(state(), 0, 1, ("backbone",))
+        permuted_weights(state(), 0, 1, ("backbone",))

@@ -28,13 +28,13 @@ def test_plain_list_is_named_by_its_file(write):
 
 def test_patterns_match_the_universe_and_lists_are_taken_as_they_are():
     programs = read_programs(
-        patterns={"ribosome": r"^RP[SL]\d"}, lists={"two": ["B", "A"]}, universe=["RPL3", "RPS6", "MRPS2", "RPSA"]
+        patterns={"ribosome": r"^RP[SL]\d"}, lists={"two": ["B", "A"]}, known_names=["RPL3", "RPS6", "MRPS2", "RPSA"]
     )
     assert dict(programs) == {"two": ("A", "B"), "ribosome": ("RPL3", "RPS6")}
 
 
 def test_a_pattern_without_a_match_is_an_empty_program():
-    assert read_programs(patterns={"ribosome": "^RP"}, universe=["STAT1"])["ribosome"] == ()
+    assert read_programs(patterns={"ribosome": "^RP"}, known_names=["STAT1"])["ribosome"] == ()
 
 
 def test_malformed_lines_are_named_by_number(write):
@@ -56,7 +56,7 @@ def test_a_program_defined_in_two_files_is_refused(write):
 
 def test_invalid_pattern_is_named():
     with pytest.raises(Faults, match=r"pattern 'ribosome': '\^RP\[' is not a regular expression"):
-        read_programs(patterns={"ribosome": "^RP["}, universe=["RPL3"])
+        read_programs(patterns={"ribosome": "^RP["}, known_names=["RPL3"])
 
 
 def test_unreadable_empty_and_spaced_files_are_reported_together(write, tmp_path):

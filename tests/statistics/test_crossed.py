@@ -32,14 +32,14 @@ def test_the_trend_is_fitted_by_pairs_of_different_units_alone():
     rng, n = np.random.default_rng(1), 30
     strengths = rng.lognormal(size=(2, n))
     r = 0.1 * rng.normal(size=(n, n)) + np.add.outer(*(np.argsort(np.argsort(each)) / n for each in strengths))
-    held, matched = (without_strength(each, *strengths) for each in (r, r + 5 * np.eye(n)))
-    np.testing.assert_allclose(matched - held, 5 * np.eye(n), atol=1e-9)
+    adjusted, matched = (without_strength(each, *strengths) for each in (r, r + 5 * np.eye(n)))
+    np.testing.assert_allclose(matched - adjusted, 5 * np.eye(n), atol=1e-9)
     ranks = [(np.argsort(np.argsort(each)) + 0.5) / n for each in strengths]
     basis = [np.polynomial.legendre.legvander(2 * each - 1, 3) for each in ranks]
     apart = ~np.eye(n, dtype=bool)
     columns = np.stack([np.outer(x, y)[apart] for x in basis[0].T for y in basis[1].T], axis=1)
     slow = r[apart] - columns @ np.linalg.lstsq(columns, r[apart], rcond=None)[0]
-    np.testing.assert_allclose(held[apart], slow, atol=1e-9)
+    np.testing.assert_allclose(adjusted[apart], slow, atol=1e-9)
 
 
 def test_strata_are_of_like_strength_and_not_too_small():

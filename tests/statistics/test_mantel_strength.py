@@ -29,7 +29,7 @@ def raw(profiles):
     return [cosine_similarity(each) for each in profiles]
 
 
-def held(profiles):
+def similarities_of(profiles):
     return [cosine_similarity(without_shared(each)) for each in profiles]
 
 
@@ -38,7 +38,7 @@ def test_strength_as_the_common_cause_passes_five_in_a_hundred_only_where_it_is_
     rng = np.random.default_rng(0)
     worlds = [sides(rng) for _ in range(120)]
     assert np.mean([mantel(*raw(each), 99, rng).p <= 0.05 for each, _ in worlds]) > 0.9
-    found = [mantel(*held(each), 99, rng, strength=strength).p_stratified for each, strength in worlds]
+    found = [mantel(*similarities_of(each), 99, rng, strength=strength).p_stratified for each, strength in worlds]
     assert np.mean(np.array(found) <= 0.05) <= binom.ppf(0.999, 120, 0.05) / 120
 
 
@@ -60,7 +60,7 @@ def test_centring_alone_leaves_likeness_by_how_much_of_the_shared_effect_each_ha
 
 def test_agreement_beside_strength_is_found():
     profiles, strength = sides(np.random.default_rng(1), agree=0.5)
-    test = mantel(*held(profiles), 199, np.random.default_rng(2), strength=strength)
+    test = mantel(*similarities_of(profiles), 199, np.random.default_rng(2), strength=strength)
     assert test.p_used == "p_stratified"
     assert test.p_stratified == 1 / 200
 
@@ -68,7 +68,7 @@ def test_agreement_beside_strength_is_found():
 def test_the_effect_is_the_correlation_of_what_strength_does_not_explain():
     """The slow way: residuals by least squares over pairs, then numpy's correlation."""
     profiles, strength = sides(np.random.default_rng(3), agree=0.3)
-    similarities = held(profiles)
+    similarities = similarities_of(profiles)
     test = mantel(*similarities, 499, np.random.default_rng(4), strength=strength)
     upper = np.triu_indices(P, 1)
     residuals = [pairs_without_strength(each, strength)[upper] for each in similarities]

@@ -53,9 +53,9 @@ def test_drawn_uniform_sets_hold_every_unit_and_every_pair_equally_often(n_membe
     assert (np.diff(np.sort(sets, axis=1), axis=1) > 0).all()
     shares = np.bincount(sets.ravel(), minlength=n_units) / m / (n_members / n_units)
     assert np.abs(shares - 1).max() < 0.1
-    held = np.zeros((m, n_units))
-    np.put_along_axis(held, sets, 1.0, axis=1)
-    pairs = (held.T @ held)[np.triu_indices(n_units, 1)] / m
+    inside = np.zeros((m, n_units))
+    np.put_along_axis(inside, sets, 1.0, axis=1)
+    pairs = (inside.T @ inside)[np.triu_indices(n_units, 1)] / m
     expected = comb(n_members, 2) / comb(n_units, 2)
     assert np.abs(pairs - expected).max() < 5.5 * np.sqrt(expected / m)
 
@@ -315,8 +315,8 @@ def test_a_planted_program_is_found_by_the_matched_test():
 def test_what_is_held_may_be_made_in_another_way_and_its_ties_stay():
     strength = rng(1).lognormal(size=40)
     near = (symmetric(40, 2) > 0).astype(float)
-    free = coherence(near, range(6), strength, 999, rng(3), held=near)
-    shifted = coherence(near, range(6), strength, 999, rng(3), held=near - 0.1)
+    free = coherence(near, range(6), strength, 999, rng(3), adjusted=near)
+    shifted = coherence(near, range(6), strength, 999, rng(3), adjusted=near - 0.1)
     trend_removed = coherence(near, range(6), strength, 999, rng(3))
     assert free.p_stratified == shifted.p_stratified
     assert free.p_tie == shifted.p_tie > 0.05 > trend_removed.p_tie  # of 15 pairs many have as many neighbours

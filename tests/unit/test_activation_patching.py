@@ -17,7 +17,7 @@ from pertprobe.errors import PertprobeError
 from pertprobe.interpret.patching import Runs, along, of_features, unit
 from pertprobe.interpret.sae import SparseAutoencoder
 from pertprobe.models.base import Encoded
-from pertprobe.models.planted.linear_readout import RoutedModel, placed, routed_model
+from pertprobe.models.planted.linear_readout import LinearReadoutModel, linear_readout_model, solve_loadings
 from pertprobe.probes import activation_patching
 from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.questions import ask
@@ -40,7 +40,9 @@ def without_resume(model):
     """Return the same model as one that cannot be resumed: only what the protocol asks for."""
     names = ("control", "n_layers", "cell_positions", "tensor", "batch_indices", "encode_perturbations",
              "encode_cells", "mix", "decode")  # fmt: skip
-    return SimpleNamespace(**{name: getattr(model, name) for name in names})
+    return SimpleNamespace(
+        **{name: getattr(model, name) for name in names}, capabilities=model.capabilities - {"resume"}
+    )
 
 
 def directions(n, width, seed=0):
@@ -78,14 +80,14 @@ def test_patching_every_token_of_any_layer_recovers_all(any_model):
     """From the input of the backbone to its last layer: the perturbation has no other way to the output."""
     for layer in range(any_model.n_layers + 1):
         runs = Runs(any_model, cell_sets(), layer)
-        share = runs.recovered_layer(runs.pair("x1"))
+        share = runs.restored_layer(runs.pair("x1"))
         torch.testing.assert_close(share, torch.ones_like(share), rtol=1e-9, atol=1e-9)
 
 
 def test_a_model_whose_perturbation_passes_by_the_layer_says_so():
     """The mean shift heeds no edit: replacing its only layer changes nothing."""
     runs = Runs(MeanShift(), cell_sets(), 0)
-    torch.testing.assert_close(runs.recovered_layer(runs.pair("x1")), torch.zeros(2, 1, dtype=torch.float64))
+    torch.testing.assert_close(runs.restored_layer(runs.pair("x1")), torch.zeros(2, 1, dtype=torch.float64))
 
 
 def test_the_response_of_unchanged_states_is_the_prediction(any_model):
@@ -101,7 +103,7 @@ def test_a_run_continued_from_the_layer_equals_one_edited_there(change):
     part, asked = along(directions(3, 16)), everything(n=3)
     for layer in range(model.n_layers + 1):
         short, whole = (Runs(each, cell_sets(), layer) for each in (model, without_resume(model)))
-        for way in ("recovered", "induced"):
+        for way in ("restored", "induced"):
             one, other = (getattr(runs, way)(runs.pair("x1"), part, asked) for runs in (short, whole))
             torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
@@ -125,7 +127,7 @@ def test_a_patch_by_hand_cell_by_cell():
         ours, theirs = (model.decode(model.mix(code, encoded), encoded, X[s]).mean(0) for code in codes)
         delta = ours - theirs
         expected = torch.dot(ours - after, delta) / torch.dot(delta, delta)
-        found = runs.recovered(pair, along(direction[None]), everything())[s, 0]
+        found = runs.restored(pair, along(direction[None]), everything())[s, 0]
         assert found == pytest.approx(expected.item(), rel=1e-10)
 
 
@@ -137,7 +139,7 @@ def routed(seed=0, noise=8, programs=PLANTED, n=60):
         codes[np.isin(NAMES[:n], members), noise + k] = 4.0
     readout = np.linalg.qr(rng.normal(size=(len(MANY_GENES), codes.shape[1])))[0].T
     named = dict(zip(NAMES[:n], codes, strict=True))
-    return RoutedModel(named, readout, genes=MANY_GENES, control="ctrl", set_size=5, dtype=torch.float64)
+    return LinearReadoutModel(named, readout, genes=MANY_GENES, control="ctrl", set_size=5, dtype=torch.float64)
 
 
 def routed_inputs(model=None, **more):
@@ -152,7 +154,7 @@ def test_in_a_linear_model_a_patch_recovers_the_squared_cosine_and_the_reverse_p
         code = model.codes[name]
         expected = (directions(4, 10, seed=1) @ code).square() / code.square().sum()
         pair, asked = runs.pair(name), everything(len(MANY_GENES), 4)
-        for way in (runs.recovered, runs.induced):
+        for way in (runs.restored, runs.induced):
             torch.testing.assert_close(way(pair, part, asked), expected.expand(2, -1), rtol=1e-9, atol=1e-12)
 
 
@@ -161,11 +163,11 @@ def test_in_a_linear_model_two_patches_add_and_a_basis_recovers_all():
     runs = Runs(routed(), cell_sets(genes=MANY_GENES), 1)
     pair, single = runs.pair("p20"), along(basis)
 
-    def both(receiver, giver):
-        return single(receiver, giver)[:2].sum(0, keepdim=True)
+    def both(corrupted, clean):
+        return single(corrupted, clean)[:2].sum(0, keepdim=True)
 
-    each = runs.recovered(pair, single, everything(len(MANY_GENES), 10))
-    together = runs.recovered(pair, both, everything(len(MANY_GENES)))
+    each = runs.restored(pair, single, everything(len(MANY_GENES), 10))
+    together = runs.restored(pair, both, everything(len(MANY_GENES)))
     torch.testing.assert_close(together[:, 0], each[:, :2].sum(1), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(each.sum(1), torch.ones(2, dtype=torch.float64), rtol=1e-9, atol=1e-12)
 
@@ -176,10 +178,10 @@ def test_a_patch_and_the_patch_of_all_else_make_what_additivity_says():
     runs, direction = Runs(model, cell_sets(), 1), directions(1, 16)
     pair, along_it = runs.pair("x1"), along(direction)
 
-    def rest(receiver, giver):
-        return (receiver - giver)[None] - along_it(receiver, giver)
+    def rest(corrupted, clean):
+        return (corrupted - clean)[None] - along_it(corrupted, clean)
 
-    mine, others = (runs.recovered(pair, part, everything()) for part in (along_it, rest))
+    mine, others = (runs.restored(pair, part, everything()) for part in (along_it, rest))
     induced = runs.induced(pair, along_it, everything())
     torch.testing.assert_close(mine + others - 1, mine - induced, rtol=1e-9, atol=1e-10)
     assert (mine - induced).abs().max() > 1e-4  # this model is not linear
@@ -190,8 +192,8 @@ def test_a_perturbation_without_a_response_has_no_share():
     model.codes["p00"] = torch.zeros(10, dtype=torch.float64)
     runs = Runs(model, cell_sets(genes=MANY_GENES), 1)
     part = along(directions(1, 10))
-    assert runs.recovered(runs.pair("p00"), part, everything(len(MANY_GENES))).isnan().all()
-    assert runs.recovered(runs.pair("p01"), part, everything(len(MANY_GENES))).isfinite().all()
+    assert runs.restored(runs.pair("p00"), part, everything(len(MANY_GENES))).isnan().all()
+    assert runs.restored(runs.pair("p01"), part, everything(len(MANY_GENES))).isfinite().all()
 
 
 def test_features_are_patched_by_their_own_directions():
@@ -337,7 +339,7 @@ def autoencoder(width=10, n=24, seed=0):
 
 def with_sae(**settings):
     model = routed()
-    narrow = RoutedModel(
+    narrow = LinearReadoutModel(
         {name: code.numpy() for name, code in model.codes.items()}, model.readout.numpy(), genes=MANY_GENES,
         control="ctrl", set_size=5,
     )  # fmt: skip
@@ -412,7 +414,7 @@ def test_planted_codes_have_the_asked_shift():
     inside[:7, 0], inside[20:32, 1] = True, True
     named = inside & (np.arange(80) % 2 == 0)[:, None]
     noise = np.random.default_rng(0).normal(size=(80, 16))
-    codes = placed(noise, inside, named, 2.0)
+    codes = solve_loadings(noise, inside, named, 2.0)
     for k in range(2):
         direction = codes[named[:, k]].mean(0) - codes[~named[:, k]].mean(0)
         shares = (codes @ direction) ** 2 / ((codes**2).sum(1) * (direction @ direction))
@@ -440,8 +442,9 @@ def test_stages_of_the_routed_model_compose_to_its_prediction():
     mixed = model.mix(model.encode_perturbations(["p01"])[0], encoded)
     torch.testing.assert_close(model.decode(mixed, encoded, X), model.predict(cells.values, "p01"))
     torch.testing.assert_close(model.predict(cells.values, "ctrl"), X)
-    few = routed_model(genes=MANY_GENES[:5], perturbations=NAMES, control="ctrl", programs=PLANTED, namers=PLANTED | {
-        "near": NAMES[:4], "far": NAMES[8:12]}, d=2, seed=0)  # fmt: skip
+    named = PLANTED | {"near": NAMES[:4], "far": NAMES[8:12]}
+    asked = {"programs": PLANTED, "namers": named, "d": 2, "seed": 0}
+    few = linear_readout_model(genes=MANY_GENES[:5], perturbations=NAMES, control="ctrl", **asked)
     assert few.predict(cells.values[..., :5], "p01").shape == (2, 5, 5)
 
 

@@ -241,7 +241,7 @@ def test_models_that_have_no_atlas_are_refused_in_words(capability, tmp_path):
 
 
 def test_a_model_without_factors_is_refused_in_words(tmp_path):
-    with pytest.raises(PertprobeError, match=r"the model has no `narrow\(\)`.*leave it out of atlas.models"):
+    with pytest.raises(PertprobeError, match=r"the model has no `linear_ends\(\)`.*leave it out of atlas.models"):
         written(tmp_path / "a.zarr", MeanShift(), cell_sets(batches=False))
 
 

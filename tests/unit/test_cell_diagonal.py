@@ -17,7 +17,7 @@ from pertprobe.probes import cell_diagonal
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.stages.measuring import gather, measure_derived, measure_shard
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 
 PANELS = {"panel": {"regulators": ["g00", "g05"], "targets": ["g08", "g01", "g11"]}}
 SETTINGS = {"error": 0.05, "copy_sets": 1}
@@ -179,7 +179,7 @@ def test_copies_and_planted_models_are_measured_in_few_sets_and_compared():
     assert np.isnan(values.sel(variant="redrawn_1").isel(set=slice(1, None))).all()
     derived = measure_derived("cell_diagonal", requested(None), planted(dtype=torch.float32))
     mine = subject(found, strength={name: 1.0 + i for i, name in enumerate(derived.perturbation.values)})
-    rows = run_test("cell_diagonal", Asked(replace(asked(found), subject=mine), derived=derived))
+    rows = run_test("cell_diagonal", TestCase(replace(asked(found), subject=mine), derived=derived))
     row = rows_of(rows, role="subject", statistic="rank_score", program="P").iloc[0]
     assert row.exceeds_redrawn in (True, False)
     assert set(rows_of(rows, role="planted").statistic) == {"rank_score"}
@@ -220,7 +220,7 @@ def test_what_cannot_be_asked_is_said():
 
 def test_panels_without_any_gene_of_the_model_are_not_evaluable():
     found = measured(random_state(), panels={"panel": {"regulators": ["z"], "targets": ["q"]}})
-    rows = run_test("cell_diagonal", Asked(to_test("cell_diagonal", subject(found, {"x1": 1.0}), PROGRAMS)))
+    rows = run_test("cell_diagonal", TestCase(to_test("cell_diagonal", subject(found, {"x1": 1.0}), PROGRAMS)))
     assert set(rows.program) == set(PROGRAMS)
     assert set(rows.reason) == {"no panel has regulators or targets among the model's genes"}
     assert not rows.evaluable.any()

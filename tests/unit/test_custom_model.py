@@ -15,7 +15,7 @@ from pertprobe.models.cards import model_card
 from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.delta_y import strength
 from pertprobe.stages.measuring import gather, measure_shard
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "custom_model.py"
 KNOCKOUT = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
@@ -66,7 +66,7 @@ def test_its_knockouts_are_measured_and_tested(model, weights):
     np.testing.assert_allclose(shift, -expression[:, [3]] * weights[1][3], atol=1e-6)
     known = strength(measured("delta_y", model))
     inputs = to_test("knockout", subject(found, known), {"P": GENES[:4]}, settings=KNOCKOUT)
-    table = run_test("knockout", Asked(inputs))
+    table = run_test("knockout", TestCase(inputs))
     assert table.program.tolist() == ["P"]
     assert table.evaluable.all()
 

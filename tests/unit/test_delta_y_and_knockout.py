@@ -12,7 +12,7 @@ from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, s
 
 from pertprobe import evidence
 from pertprobe.errors import PertprobeError
-from pertprobe.interpret.knockouts import silenced
+from pertprobe.interpret.knockouts import knocked_out
 from pertprobe.models.state.architecture import GeneDecoder
 from pertprobe.models.state.initialise import initial_parameters
 from pertprobe.models.state.model import StateModel
@@ -79,7 +79,7 @@ def test_a_gene_that_no_cell_expresses_has_no_shift(value):
 def test_silencing_changes_one_gene_of_a_copy():
     values = cell_sets().values
     before = values.copy()
-    zero, mean = (silenced(values, 4, value) for value in ("zero", "mean"))
+    zero, mean = (knocked_out(values, 4, value) for value in ("zero", "mean"))
     np.testing.assert_array_equal(values, before)
     others = np.arange(len(GENES)) != 4
     for edited in (zero, mean):

@@ -19,7 +19,7 @@ from pertprobe.probes.base import NOT_EVALUABLE, Subject, TableInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.stages.measuring import gather, measure_derived, measure_shard
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.statistics.similarity import centred, cosine_similarity
 from pertprobe.workflow.checks import _unknown_perturbations
 
@@ -94,7 +94,7 @@ def test_shards_are_the_whole(measurement):
 def test_a_model_that_is_no_sum_of_parts_is_told_what_it_lacks():
     found = measured(MeanShift())
     assert found.attrs[NOT_EVALUABLE] == "model has no affine_map"
-    rows = run_test("detached_jacobian", Asked(asked(found)))
+    rows = run_test("detached_jacobian", TestCase(asked(found)))
     assert rows.program.tolist() == sorted(PROGRAMS)
     assert not rows.evaluable.any()
 
@@ -117,7 +117,7 @@ def _slow(part, whole, i, j):
 
 
 def test_every_program_has_a_row_of_each_statistic(measurement):
-    table = run_test("detached_jacobian", Asked(asked(measurement)))
+    table = run_test("detached_jacobian", TestCase(asked(measurement)))
     mine = rows_of(table, role="subject")
     for statistic in declared("detached_jacobian").statistics:
         rows = rows_of(mine, statistic=statistic).set_index("program")
@@ -138,7 +138,7 @@ def test_sources_of_a_programs_coherence_sum_to_that_of_its_responses(measuremen
 
 def test_a_perturbation_never_trained_has_no_say(measurement):
     seen = subject(measurement, never=("x1",))
-    table = run_test("detached_jacobian", Asked(to_test("detached_jacobian", seen, PROGRAMS, settings=SETTINGS)))
+    table = run_test("detached_jacobian", TestCase(to_test("detached_jacobian", seen, PROGRAMS, settings=SETTINGS)))
     rows = rows_of(table, role="subject", statistic="through_cells", program="P")
     assert rows.n_background.tolist() == [8]
 
@@ -222,8 +222,8 @@ def test_a_vector_is_named_by_its_largest_loadings():
 
 def test_without_copies_all_is_as_with_them(measurement):
     alone = measured()
-    table = run_test("detached_jacobian", Asked(asked(alone)))
-    beside = run_test("detached_jacobian", Asked(asked(measurement)))
+    table = run_test("detached_jacobian", TestCase(asked(alone)))
+    beside = run_test("detached_jacobian", TestCase(asked(measurement)))
     columns = ["statistic", "program", "estimate", "p", "p_stratified", "reason"]
     mine, theirs = (rows_of(each, role="subject")[columns].reset_index(drop=True) for each in (table, beside))
     pd.testing.assert_frame_equal(mine, theirs)
@@ -245,7 +245,7 @@ def test_an_unmeasured_model_has_no_tables():
 
 
 def test_the_figure_is_drawn(measurement, tmp_path):
-    table = evidence.with_q(run_test("detached_jacobian", Asked(asked(measurement))), *JUDGED)
+    table = evidence.with_q(run_test("detached_jacobian", TestCase(asked(measurement))), *JUDGED)
     inputs = DrawInputs(rows_of(table, role="subject"), {"m": measurement}, Programs(PROGRAMS), {"models": {"m": {}}})
     write_figure(probe.draw(inputs), [tmp_path / "a.svg"])
     text = (tmp_path / "a.svg").read_text()

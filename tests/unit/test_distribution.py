@@ -9,7 +9,7 @@ from scipy.stats import ks_2samp
 from tiny import BATCHES, GENES, MeanShift, cell_sets, random_state
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.interpret.knockouts import silenced
+from pertprobe.interpret.knockouts import knocked_out
 from pertprobe.models.training_split import Split
 from pertprobe.stages.distribution import (
     CONTEXT,
@@ -100,14 +100,14 @@ def test_the_closed_ks_is_scipys(value):
     values = np.random.default_rng(0).gamma(0.5, size=(3, 30, 4)).astype(np.float32)
     values[values < 0.3] = 0
     for gene in range(4):
-        before, after = values[..., gene], silenced(values, gene, value)[..., gene]
+        before, after = values[..., gene], knocked_out(values, gene, value)[..., gene]
         expected = np.mean([ks_2samp(a, b, method="asymp").statistic for a, b in zip(before, after, strict=True)])
         assert knockout_ks(before, after[:, 0]) == pytest.approx(expected)
 
 
 def test_a_gene_set_to_the_value_it_has_everywhere_does_not_move():
     values = np.full((2, 33, 1), 0.1, np.float32)  # whose mean is 0.1 up to rounding
-    assert knockout_ks(values[..., 0], silenced(values, 0, "mean")[:, 0, 0]) == 0
+    assert knockout_ks(values[..., 0], knocked_out(values, 0, "mean")[:, 0, 0]) == 0
     assert knockout_ks(values[..., 0], np.zeros(2, np.float32)) == 1
     assert knockout_ks(np.zeros((2, 5), np.float32), np.zeros(2, np.float32)) == 0
 
@@ -126,7 +126,7 @@ def test_distances_are_those_computed_cell_by_cell():
     found = placed(model, cells, genes=["g02", "g03", "g07"])
     before = encoded(model, cells.values, cells.batches)
     for (gene, value), row in found.iterrows():
-        after = encoded(model, silenced(cells.values, GENES.index(gene), value), cells.batches)
+        after = encoded(model, knocked_out(cells.values, GENES.index(gene), value), cells.batches)
         inverse = np.linalg.inv(slow_ledoit_wolf(before.reshape(-1, before.shape[-1])))
         shift = (after - before).mean(axis=(0, 1))
         assert row.mahalanobis == pytest.approx(np.sqrt(shift @ inverse @ shift), rel=1e-6)

@@ -1,5 +1,6 @@
 """The documentation names what is there: columns, keys and their defaults, modules, files; and its example runs."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -14,6 +15,7 @@ from pertprobe import load_model
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.evidence import COLUMNS
 from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs
+from pertprobe.probes.declaration import FUNCTIONS
 from pertprobe.stages.measuring import measure_shard
 from pertprobe.stages.verdict import READING_COLUMNS, VERDICT_COLUMNS
 from pertprobe.workflow.config import whole_schema
@@ -116,17 +118,23 @@ def test_contracts_name_every_column(columns):
     assert [column for column in columns if f"`{column}`" not in page] == []
 
 
-def test_architecture_names_every_module():
+def test_architecture_names_every_room_and_every_function_of_a_probe():
     page = text("docs/architecture.md")
-    modules = [path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py"))]
-    names = [name.removesuffix("__init__.py") or name for name in modules]
-    assert [name for name in names if f"`{name}`" not in page] == []
+    rooms = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
+    assert [room for room in rooms if f"`{room}/`" not in page] == []
+    functions = {name for needed, optional in FUNCTIONS.values() for name in (*needed, *optional)}
+    assert [name for name in functions if f"`{name}(" not in page] == []
 
 
-def test_architecture_names_every_file_of_rules_and_scripts():
-    page = text("docs/architecture.md")
-    files = [path for folder, end in (("rules", "smk"), ("scripts", "py")) for path in (ROOT / folder).glob(f"*.{end}")]
-    assert [path.name for path in files if path.name not in page] == []
+def test_architecture_is_read_in_five_minutes():
+    words = len(re.findall(r"\w+", text("docs/architecture.md")))
+    assert words < 5 * 250
+
+
+def test_every_module_says_in_its_first_line_what_it_holds():
+    modules = sorted(PACKAGE.rglob("*.py"))
+    said = {path: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for path in modules}
+    assert [path for path, words in said.items() if not words] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

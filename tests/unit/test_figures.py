@@ -14,7 +14,7 @@ from pertprobe.plots import DrawInputs, write_figure
 from pertprobe.probes import load_probe
 from pertprobe.probes.declaration import declared
 from pertprobe.report.verdict_matrix import verdict_matrix
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 
 NAMES = [f"p{i:02d}" for i in range(16)]
 PROGRAMS = {"P": NAMES[:5], "long_name_with_<b>&": NAMES[6:10], "few": ["absent"]}
@@ -55,7 +55,7 @@ def drawn_from(probe, programs=PROGRAMS):
         identity = {"probe": probe, "model": name, "reference": other or "", "context": "here", "regime": "fewshot"}
         pair = subject(found[other]) if other else None
         inputs = to_test(probe, subject(found[name]), programs, reference=pair, **{**given, "identity": identity})
-        tables.append(run_test(probe, Asked(inputs)))
+        tables.append(run_test(probe, TestCase(inputs)))
     table = evidence.with_q(pd.concat(tables, ignore_index=True), declared(probe).primary, declared(probe).compared_in)
     question = {"settings": settings, "panels": {"panel": PANEL}, "models": {"a": {}, "b": {}}}
     return DrawInputs(table, found, Programs(programs), question)

@@ -23,7 +23,7 @@ from pertprobe.probes.questions import ask
 from pertprobe.probes.sensitivity_figure import sensitivity_figure, untrained
 from pertprobe.report import sensitivity_page as page
 from pertprobe.stages.measuring import gather, measure_shard, write_measurement
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 
 SETTINGS = {"perturbation": "control", "noise": [0.1, 1, 10], "draws": 3, "copy_sets": 1}
 PROGRAMS = {"P": GENES[:4], "Q": GENES[5:9], "few": ["absent"]}
@@ -96,7 +96,7 @@ def test_a_gene_that_does_not_vary_moves_nothing():
 
 
 def test_every_program_has_its_rows(measurement):
-    rows = rows_of(run_test("input_sensitivity", Asked(asked(measurement))), role="subject")
+    rows = rows_of(run_test("input_sensitivity", TestCase(asked(measurement))), role="subject")
     for statistic in declared("input_sensitivity").statistics:
         mine = rows_of(rows, statistic=statistic).set_index("program")
         assert sorted(mine.index) == sorted(PROGRAMS)
@@ -204,7 +204,7 @@ def test_a_model_without_stages_is_refused_and_the_page_says_why():
     found = measured(AdditiveModel({"x1": np.zeros(12)}, genes=GENES, control="ctrl"))
     assert found.attrs[NOT_EVALUABLE] == "model has no stages"
     assert page.model_contents(found, 1.0)["answer"] == "Not evaluable: model has no stages."
-    rows = run_test("input_sensitivity", Asked(asked(found)))
+    rows = run_test("input_sensitivity", TestCase(asked(found)))
     assert not rows.evaluable.any()
     assert set(rows.program) == set(PROGRAMS)
 

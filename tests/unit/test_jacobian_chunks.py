@@ -5,23 +5,23 @@ import torch
 from slow_jacobian import at_cells, close, codes_of
 from tiny import MeanShift, cell_sets, random_state
 
-from pertprobe.batching import BLOCK, WIDEST, block, block_of, dealt, power_of_2, units_of_shard
+from pertprobe.batching import BLOCK, WIDEST, assigned, batch_block, block_of, power_of_2, units_of_shard
 from pertprobe.interpret.jacobian import (
     cells_point,
-    diagonal_by_signs,
     explicit_jacobian,
+    hutchinson_diagonal,
     jacobian_factors,
     panel_jacobian,
     routing_jacobian,
 )
 from pertprobe.interpret.jacobian.chunks import CACHED, Chunks, chunks, footprint, in_batches, next_power_of_2
-from pertprobe.interpret.jacobian.linear_ends import between
+from pertprobe.interpret.jacobian.linear_ends import factorised
 
 ASKED = {
     "panel": lambda m, c, p, gb: panel_jacobian(m, c, p, [1, 5, 8, 11], [0, 5], memory_gb=gb).values,
     "panel, reverse": lambda m, c, p, gb: panel_jacobian(m, c, p, [1, 5], [0, 5, 7], memory_gb=gb).values,
     "diagonal": lambda m, c, p, gb: panel_jacobian(m, c, p, [1, 5], [0, 5, 7], "diagonal", gb).values,
-    "signs": lambda m, c, p, gb: diagonal_by_signs(m, c, p, [1], [0, 5], error=0.02, seed=0, memory_gb=gb).values,
+    "signs": lambda m, c, p, gb: hutchinson_diagonal(m, c, p, [1], [0, 5], error=0.02, seed=0, memory_gb=gb).values,
     "routing": lambda m, c, p, gb: routing_jacobian(m, c, p, memory_gb=gb),
     "factors": lambda m, c, p, gb: jacobian_factors(m, c, p, memory_gb=gb).left,
     "whole": lambda m, c, p, gb: explicit_jacobian(m, c, p, memory_gb=gb),
@@ -93,12 +93,12 @@ def test_many_units_stay_together_in_larger_blocks_and_leave_a_dozen_jobs(n, siz
 
 
 def test_a_job_knows_how_its_units_were_dealt_and_nothing_else_does():
-    with dealt(2024):
-        assert block() == WIDEST
-    assert block() == BLOCK
-    with pytest.raises(ValueError, match="on purpose"), dealt(2024):
+    with assigned(2024):
+        assert batch_block() == WIDEST
+    assert batch_block() == BLOCK
+    with pytest.raises(ValueError, match="on purpose"), assigned(2024):
         raise ValueError("on purpose")
-    assert block() == BLOCK
+    assert batch_block() == BLOCK
 
 
 def test_every_full_batch_has_one_shape_and_nothing_of_the_padding_is_returned():
@@ -121,7 +121,7 @@ def test_the_footprint_counts_what_is_made_and_no_views():
             return (mixed.h.repeat(1, 1, 1, 4) * 2.0)[..., :12]
 
     cells = cell_sets(n_sets=2, set_size=5)
-    at = between(Widening(), cells_point(cells.values, None, torch.zeros(1).double()))
+    at = factorised(Widening(), cells_point(cells.values, None, torch.zeros(1).double()))
     size = footprint(at, codes_of(Widening())[0])
     number = 2 * 5 * 12 * 8  # sets, cells, genes, bytes
     assert size.largest == 4 * number
@@ -130,7 +130,7 @@ def test_the_footprint_counts_what_is_made_and_no_views():
 
 def test_chunks_follow_the_budget_and_the_sizes_alone():
     model = random_state()
-    at, code = between(model, at_cells(model)), codes_of(model)[0]
+    at, code = factorised(model, at_cells(model)), codes_of(model)[0]
     one = footprint(at, code).largest
     assert chunks(at, code, 20, 1.0, reverse=False) == Chunks(8, 20)
     assert chunks(at, code, 20, 1e-9, reverse=False) == Chunks(1, 1)

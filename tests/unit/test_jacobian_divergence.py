@@ -13,7 +13,7 @@ from pertprobe.probes import jacobian_divergence as probe
 from pertprobe.probes.base import NOT_EVALUABLE, TableInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.stages.measuring import gather, measure_derived, measure_shard
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 
 SETTINGS = {"perturbations": "all", "sketch": 100_000}
 NAMES = [f"p{i:02d}" for i in range(60)]
@@ -33,14 +33,12 @@ def measured(model, cells, **more):
 
 
 class Whole:
-    """The same model, one that does not narrow."""
+    """The same model, one without linear ends."""
 
     def __init__(self, model):
-        self.model = model
+        self.model, self.capabilities = model, model.capabilities - {"linear_ends"}
 
     def __getattr__(self, name):
-        if name == "narrow":
-            raise AttributeError(name)
         return getattr(self.model, name)
 
 
@@ -110,7 +108,7 @@ def sides(own=(), general=0.0, seed=0):
 
 def answers(ours, theirs, comparison="contexts", **more):
     asked = to_test("jacobian_divergence", ours, PROGRAMS, reference=theirs, comparison=comparison, settings=SETTINGS)
-    return run_test("jacobian_divergence", Asked(asked, **more))
+    return run_test("jacobian_divergence", TestCase(asked, **more))
 
 
 def test_a_program_that_differs_is_found_and_another_is_not():
@@ -178,7 +176,7 @@ def test_scores_of_disjoint_cell_sets_say_how_reliable_they_are():
     model, other = random_state(0), random_state(1)
     both = [subject(measured(each, cell_sets(n_sets=3, seed=i))) for i, each in enumerate((model, other))]
     asked = to_test("jacobian_divergence", both[0], {"P": list(GENES[:4])}, reference=both[1], comparison="contexts")
-    row = rows_of(run_test("jacobian_divergence", Asked(asked)), statistic="own_divergence").iloc[0]
+    row = rows_of(run_test("jacobian_divergence", TestCase(asked)), statistic="own_divergence").iloc[0]
     assert "scores of disjoint cell sets correlate" in row.reason
 
 

@@ -57,7 +57,7 @@ def test_the_variants_are_what_they_are_called():
     models = {name: random_state(**changes) for name, changes in STATES.items()}
     assert not models["without_relu"].architecture.output_relu
     assert models["plain"].architecture.output_relu
-    assert models["all"].narrow().input_weight.shape == (16 + 1, len(GENES))
+    assert models["all"].linear_ends().input_weight.shape == (16 + 1, len(GENES))
     assert models["gpt2"].architecture.backbone == "GPT2"
 
 

@@ -99,12 +99,12 @@ def test_a_mean_over_cells_has_no_core():
 def test_a_model_without_factors_is_told_what_it_can_be_asked():
     model = MeanShift()
     point = cells_point(cell_sets().values, None, codes_of(model))
-    with pytest.raises(PertprobeError, match=r"takes `narrow\(\)`.*explicit_jacobian"):
+    with pytest.raises(PertprobeError, match=r"takes `linear_ends\(\)`.*explicit_jacobian"):
         jacobian_factors(model, codes_of(model), point)
     close(explicit_jacobian(model, codes_of(model), point), torch.eye(len(GENES)).double().expand(3, 2, -1, -1))
 
 
-def test_a_narrow_that_is_not_the_model_is_refused():
+def test_linear_ends_that_are_not_the_model_are_refused():
     """As where the outputs are not one Linear of the hidden state: a softplus at the end, say."""
 
     class Ends(type(random_state())):
@@ -113,5 +113,5 @@ def test_a_narrow_that_is_not_the_model_is_refused():
 
     model = random_state()
     model.__class__ = Ends
-    with pytest.raises(PertprobeError, match="`narrow` gives another output than the model itself"):
+    with pytest.raises(PertprobeError, match="`linear_ends` gives another output than the model itself"):
         panel_jacobian(model, codes_of(model), at_cells(model), TARGETS, REGULATORS)

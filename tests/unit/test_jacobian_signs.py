@@ -8,11 +8,11 @@ from slow_jacobian import NAMES, close, codes_of
 from tiny import GENES, MeanShift, cell_sets, random_state
 
 from pertprobe.errors import PertprobeError
-from pertprobe.interpret.jacobian import cells_point, crossing, diagonal_by_signs, mean_cell_point, panel_jacobian
-from pertprobe.interpret.jacobian.hutchinson import correlation, signs
-from pertprobe.interpret.jacobian.linear_ends import between
+from pertprobe.interpret.jacobian import block_norms, cells_point, hutchinson_diagonal, mean_cell_point, panel_jacobian
+from pertprobe.interpret.jacobian.hutchinson import correlation, probing_vectors
+from pertprobe.interpret.jacobian.linear_ends import factorised
 from pertprobe.interpret.jacobian.panel import block, one
-from pertprobe.interpret.jacobian.passes import signed
+from pertprobe.interpret.jacobian.passes import probing_weights
 from pertprobe.models.base import Mixed
 from pertprobe.models.planted.closed_form import planted_models
 
@@ -47,7 +47,7 @@ def at(model, cells=CELLS):
 
 
 def estimated(model, error, seed, cells=CELLS):
-    return diagonal_by_signs(model, codes_of(model), at(model, cells), TARGETS, REGULATORS, error=error, seed=seed)
+    return hutchinson_diagonal(model, codes_of(model), at(model, cells), TARGETS, REGULATORS, error=error, seed=seed)
 
 
 def exact(model, derivative="diagonal", cells=CELLS):
@@ -81,20 +81,20 @@ def test_the_mean_over_all_draws_that_there_are_is_the_diagonal(cells):
     """Every assignment of as many +1 as -1, or one more."""
     model, given = Pairs(cells), cell_sets(n_sets=1, set_size=cells)
     point, codes, r = at(model, given), codes_of(model), correlation(cells)
-    asked, whole = block(between(model, point), codes[0], TARGETS, REGULATORS, 1.0), exact(model, "total", given)
+    asked, whole = block(factorised(model, point), codes[0], TARGETS, REGULATORS, 1.0), exact(model, "total", given)
     rows = [torch.tensor([row]).double() for row in itertools.product((1, -1), repeat=cells) if sum(row) == cells % 2]
-    drawn = [(one(asked, codes, signed(point, row)).derivative - r * whole) / (1 - r) for row in rows]
+    drawn = [(one(asked, codes, probing_weights(point, row)).derivative - r * whole) / (1 - r) for row in rows]
     close(torch.stack(drawn).mean(0), exact(model, cells=given), 1e-12)
 
 
 @pytest.mark.parametrize("cells", [5, 24])
 def test_signs_are_balanced_in_each_set_and_drawn_by_seed_half_and_number(cells):
     point = at(Pairs(cells), cell_sets(n_sets=3, set_size=cells))
-    drawn = signs(point, 0, 0, 0)
+    drawn = probing_vectors(point, 0, 0, 0)
     assert drawn.sum(-1).tolist() == [cells % 2] * 3
     assert set(drawn.flatten().tolist()) == {1.0, -1.0}
-    assert torch.equal(drawn, signs(point, 0, 0, 0))
-    others = (signs(point, *names) for names in ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
+    assert torch.equal(drawn, probing_vectors(point, 0, 0, 0))
+    others = (probing_vectors(point, *names) for names in ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
     assert not any(torch.equal(drawn, other) for other in others)
 
 
@@ -120,8 +120,8 @@ def test_the_error_that_was_asked_for_is_reached(model, many):
 
 def test_norms_from_two_halves_are_unbiased(model, many):
     wanted = exact(model)
-    norms = [crossing(each.halves, each.total) for each in many]
-    for name, true in (("within", wanted), ("across", exact(model, "total") - wanted)):
+    norms = [block_norms(each.halves, each.total) for each in many]
+    for name, true in (("diagonal", wanted), ("off_diagonal", exact(model, "total") - wanted)):
         values = torch.stack([getattr(each, name) for each in norms])
         assert scores(values, true.square().sum((-2, -1))).abs().max() < 4
 
@@ -156,8 +156,11 @@ def test_without_an_error_the_diagonal_is_exact():
 def test_one_draw_is_the_first_of_the_first_half(model):
     found = estimated(model, float("inf"), seed=0)
     point, codes, r = at(model), codes_of(model), correlation(24)
-    asked = block(between(model, point), codes[0], TARGETS, REGULATORS, 1.0)
-    wanted = (one(asked, codes, signed(point, signs(point, 0, 0, 0))).derivative - r * exact(model, "total")) / (1 - r)
+    asked = block(factorised(model, point), codes[0], TARGETS, REGULATORS, 1.0)
+    wanted = (
+        one(asked, codes, probing_weights(point, probing_vectors(point, 0, 0, 0))).derivative
+        - r * exact(model, "total")
+    ) / (1 - r)
     close(found.values, wanted, 1e-12)
     assert torch.equal(found.halves[:, 0], found.halves[:, 1])
     assert found.error.isnan().all()
@@ -182,11 +185,11 @@ def test_perturbations_that_are_exact_do_not_change_the_others():
     model.codes[0] = 3000.0  # which hears others so loudly that draws do not do
     names = [*model.perturbations]
     asked = {"point": at(model), "targets": TARGETS, "regulators": REGULATORS, "error": ERROR, "seed": 3}
-    every = diagonal_by_signs(model, codes_of(model, names), **asked)
+    every = hutchinson_diagonal(model, codes_of(model, names), **asked)
     assert every.draws[0] == 0
     assert len(every.draws.unique()) > 2
     for i in range(len(names)):
-        alone = diagonal_by_signs(model, codes_of(model, names[i : i + 1]), **asked)
+        alone = hutchinson_diagonal(model, codes_of(model, names[i : i + 1]), **asked)
         assert torch.equal(alone.draws, every.draws[i : i + 1])
         close(alone.halves, every.halves[i : i + 1], 1e-12)
 
@@ -206,15 +209,15 @@ def test_what_all_cells_do_alike_to_all_others_cancels_in_every_draw(set_term, r
 @pytest.mark.parametrize("set_term", [0.5, 2.0])
 def test_what_crosses_has_the_size_that_was_planted(set_term):
     model = planted(set_term)["planted"]
-    found = crossing(estimated(model, 0.0, seed=0).halves, exact(model, "total"))
-    part = model.parts.crossing[REGULATORS][:, TARGETS].T
-    close(found.across, part.square().sum().expand(3, 2))
-    within = torch.stack([model.jacobian(CELLS.values, name)[:, TARGETS][..., REGULATORS] for name in NAMES])
-    close(found.within, within.square().sum((-2, -1)))
+    found = block_norms(estimated(model, 0.0, seed=0).halves, exact(model, "total"))
+    part = model.parts.between_cells[REGULATORS][:, TARGETS].T
+    close(found.off_diagonal, part.square().sum().expand(3, 2))
+    diagonal = torch.stack([model.jacobian(CELLS.values, name)[:, TARGETS][..., REGULATORS] for name in NAMES])
+    close(found.diagonal, diagonal.square().sum((-2, -1)))
 
 
 def test_signs_are_for_cells_that_stand_for_themselves():
     model = random_state()
     point = mean_cell_point(CELLS.values, 1, codes_of(model))
     with pytest.raises(PertprobeError, match="mean_cell_point"):
-        diagonal_by_signs(model, codes_of(model), point, TARGETS, REGULATORS, error=0.1, seed=0)
+        hutchinson_diagonal(model, codes_of(model), point, TARGETS, REGULATORS, error=0.1, seed=0)

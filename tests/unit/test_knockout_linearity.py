@@ -12,7 +12,7 @@ from pertprobe import evidence
 from pertprobe.batching import BLOCK
 from pertprobe.data.programs import Programs
 from pertprobe.interpret.jacobian import cells_point, explicit_jacobian
-from pertprobe.interpret.knockouts import knockout_predictions, knockout_shifts, silenced
+from pertprobe.interpret.knockouts import knocked_out, knockout_predictions, knockout_shifts
 from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.probes import knockout_linearity, knockout_questions
 from pertprobe.probes.base import Subject, TableInputs
@@ -79,7 +79,7 @@ def test_shifts_at_once_are_those_of_one_prediction_each(state, value):
 
     with torch.no_grad():
         found = knockout_shifts(model, *asked(model, cells, names=names), value)
-        slow = [[mean(silenced(values, g, value), name) - mean(values, name)
+        slow = [[mean(knocked_out(values, g, value), name) - mean(values, name)
                  for g in range(len(GENES))] for name in names]  # fmt: skip
     np.testing.assert_allclose(found, torch.stack([torch.stack(each) for each in slow]), atol=1e-9)
     assert not found[:, 3].any()

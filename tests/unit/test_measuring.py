@@ -15,7 +15,7 @@ from pertprobe.interpret.sae import SparseAutoencoder
 from pertprobe.models.additive import AdditiveModel
 from pertprobe.models.base import encode_each
 from pertprobe.models.planted.closed_form import planted_models
-from pertprobe.models.randomised import STAGES_FROM_OUTPUT, copies
+from pertprobe.models.randomised import STAGES_FROM_OUTPUT, randomised_controls
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import NOT_EVALUABLE, itself
 from pertprobe.probes.declaration import declared
@@ -129,7 +129,7 @@ def test_copies_stand_beside_the_model_on_the_axis_variant(probe, wide_model):
 def test_every_copy_is_measured_as_if_it_were_the_model(probe, wide_model):
     module, inputs = load_probe(probe), request_of(probe, wide_model)
     found = measure_shard(probe, inputs, 0, 1, **COPIED)
-    made = dict(copies(wide_model, 2, declared(probe).keep, 3, cascade=True))
+    made = dict(randomised_controls(wide_model, 2, declared(probe).keep, 3, cascade=True))
     names = sorted(module.units(inputs))
     for variant in ("redrawn_2", "shuffled_1", "cascade_mix"):
         with torch.no_grad():
@@ -147,7 +147,7 @@ def test_only_the_model_has_sparse_features_of_its_own(wide_model):
 
 
 def test_copies_of_the_jacobian_keep_the_trained_encoders_and_those_of_codes_nothing(wide_model):
-    kept = dict(copies(wide_model, 1, declared("targeted_jacobian").keep, 3))["redrawn_1"]
+    kept = dict(randomised_controls(wide_model, 1, declared("targeted_jacobian").keep, 3))["redrawn_1"]
     torch.testing.assert_close(encode_each(kept, NAMES), encode_each(wide_model, NAMES), rtol=0, atol=0)
     codes = measure_shard("pert_embedding", request_of("pert_embedding", wide_model), 0, 1, **COPIED)["embedding"]
     for variant in VARIANTS[1:]:
@@ -184,6 +184,8 @@ def test_a_model_without_copies_says_why():
 
 def test_a_model_whose_weights_cannot_be_shuffled_has_the_other_copies_alone_and_says_why():
     class Redrawn(MeanShift):
+        capabilities = MeanShift.capabilities | {"redraw"}
+
         def redraw(self, seed, keep=()):
             return Redrawn(seed)
 

@@ -15,7 +15,7 @@ from pertprobe.probes.base import Subject, TableInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.stages.decomposition import decomposition, mean_r
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 
 NAMES = [f"p{i:02d}" for i in range(40)]
 GENES = [*NAMES[:10], *(f"g{i:02d}" for i in range(30))]
@@ -146,7 +146,7 @@ def test_copies_and_planted_models_are_asked_what_the_model_is_asked(role):
 
 
 def test_models_that_share_an_initialisation_are_not_judged():
-    table = run_test("regime_agreement", Asked(asking(*responses(), shared_initialisation=0.9)))
+    table = run_test("regime_agreement", TestCase(asking(*responses(), shared_initialisation=0.9)))
     mine = rows_of(table, role="subject", statistic="agreement")
     assert not mine.evaluable.any()
     assert row_of(mine, "alike").p < 0.01

@@ -15,7 +15,7 @@ from pertprobe.probes import delta_y
 from pertprobe.probes import routing_coherence as probe
 from pertprobe.probes.base import NOT_EVALUABLE, TableInputs
 from pertprobe.stages.measuring import gather, measure_derived, measure_shard
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 SETTINGS = {"at": "mean_cell", "perturbations": 225, "choose": "strongest", "clusters": 3, "sketch": 100_000}
@@ -177,7 +177,7 @@ def test_a_program_planted_in_the_routes_is_found_and_another_is_not():
     cells, model, derived, strength = planted_world()
     mine = subject(measured(model, cells), strength)
     table = run_test(
-        "routing_coherence", Asked(to_test("routing_coherence", mine, PROGRAMS, settings=SETTINGS), derived)
+        "routing_coherence", TestCase(to_test("routing_coherence", mine, PROGRAMS, settings=SETTINGS), derived)
     )
     found = rows_of(table, statistic="coherence", adjustment="centred", role="subject").set_index("program")
     assert found.p_stratified["near"] < 0.05 < found.p_stratified["far"]
@@ -193,8 +193,8 @@ def test_routes_do_not_tell_a_mechanism_from_a_lookup():
 
 def test_the_overall_rows_have_no_program_and_the_published_r_beside_them():
     cells, model, _, strength = planted_world()
-    table = run_test("routing_coherence", Asked(to_test("routing_coherence", subject(measured(model, cells), strength),
-                                                        PROGRAMS, settings=SETTINGS)))  # fmt: skip
+    inputs = to_test("routing_coherence", subject(measured(model, cells), strength), PROGRAMS, settings=SETTINGS)
+    table = run_test("routing_coherence", TestCase(inputs))
     row = rows_of(table, statistic="correlation", adjustment="centred").iloc[0]
     assert row.program == ""
     assert row.estimate > 0.9
@@ -225,7 +225,7 @@ def test_a_model_whose_routes_are_all_the_same_has_no_correlation():
     """The mean shift: dY/dcode is the identity under every perturbation."""
     mine = subject(measured(MeanShift()))
     table = run_test(
-        "routing_coherence", Asked(to_test("routing_coherence", mine, {"P": list(GENES[:4])}, settings=SETTINGS))
+        "routing_coherence", TestCase(to_test("routing_coherence", mine, {"P": list(GENES[:4])}, settings=SETTINGS))
     )
     row = rows_of(table, statistic="correlation", adjustment="centred").iloc[0]
     assert row.estimate == 0
@@ -235,7 +235,7 @@ def test_a_model_whose_routes_are_all_the_same_has_no_correlation():
 def test_a_model_agrees_with_itself_in_its_routes():
     cells, model, _, strength = planted_world()
     mine = subject(measured(model, cells), strength)
-    table = run_test("routing_coherence", Asked(to_test("routing_coherence", mine, PROGRAMS, reference=mine,
+    table = run_test("routing_coherence", TestCase(to_test("routing_coherence", mine, PROGRAMS, reference=mine,
                                                         settings=SETTINGS, comparison="regimes")))  # fmt: skip
     row = rows_of(table, statistic="consistency").iloc[0]
     assert row.estimate == pytest.approx(1)

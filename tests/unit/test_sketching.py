@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pertprobe.interpret.sketches import drawn
+from pertprobe.interpret.sketches import sample_sketch
 
 
 def vectors(n, k=2, seed=0):
@@ -12,11 +12,11 @@ def vectors(n, k=2, seed=0):
 
 def test_a_short_vector_is_kept_as_it_is():
     values = vectors(50)
-    torch.testing.assert_close(drawn(50, 64, 0).of(values), values)
+    torch.testing.assert_close(sample_sketch(50, 64, 0).of(values), values)
 
 
 def test_a_sketch_is_the_sum_of_what_the_slow_way_adds_up():
-    values, sketch = vectors(300), drawn(300, 16, 3, "a")
+    values, sketch = vectors(300), sample_sketch(300, 16, 3, "a")
     slow = np.zeros((2, 16))
     for entry in range(300):
         slow[:, sketch.buckets[entry]] += float(sketch.signs[entry]) * values[:, entry].numpy()
@@ -24,15 +24,15 @@ def test_a_sketch_is_the_sum_of_what_the_slow_way_adds_up():
 
 
 def test_a_sketch_is_linear_and_the_sum_of_the_sketches_of_its_parts():
-    (x, y), sketch = vectors(300), drawn(300, 32, 1)
+    (x, y), sketch = vectors(300), sample_sketch(300, 32, 1)
     torch.testing.assert_close(sketch.of(2 * x - y), 2 * sketch.of(x) - sketch.of(y))
     torch.testing.assert_close(sketch.of(x[:100]) + sketch.of(x[100:], start=100), sketch.of(x))
 
 
 def test_the_same_names_draw_the_same_map_and_others_another():
     x = vectors(300, 1)
-    torch.testing.assert_close(drawn(300, 32, 1, "a").of(x), drawn(300, 32, 1, "a").of(x))
-    assert not torch.equal(drawn(300, 32, 1, "a").of(x), drawn(300, 32, 1, "b").of(x))
+    torch.testing.assert_close(sample_sketch(300, 32, 1, "a").of(x), sample_sketch(300, 32, 1, "a").of(x))
+    assert not torch.equal(sample_sketch(300, 32, 1, "a").of(x), sample_sketch(300, 32, 1, "b").of(x))
 
 
 def test_inner_products_are_unbiased_and_spread_no_more_than_is_said():
@@ -45,7 +45,9 @@ def test_inner_products_are_unbiased_and_spread_no_more_than_is_said():
         "one entry": (torch.eye(n)[3].double(), torch.eye(n)[3].double()),
     }
     for name, (x, y) in pairs.items():
-        products = [float(each.of(x) @ each.of(y)) for each in (drawn(n, size, 0, name, i) for i in range(draws))]
+        products = [
+            float(each.of(x) @ each.of(y)) for each in (sample_sketch(n, size, 0, name, i) for i in range(draws))
+        ]
         true, scale = float(x @ y), float(x.norm() * y.norm())
         bound = np.sqrt((scale**2 + true**2) / size)
         assert abs(np.mean(products) - true) < 4 * bound / np.sqrt(draws)

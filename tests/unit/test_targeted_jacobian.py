@@ -20,7 +20,7 @@ from pertprobe.probes.declaration import declared
 from pertprobe.probes.panels import means_of, panel_table, pathway_scores, ranks, where_open
 from pertprobe.probes.questions import Wanted, ask
 from pertprobe.stages.measuring import gather, measure_shard
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.statistics import rank_sum_triples
 from pertprobe.statistics.null_worlds import by_strength, uniform
 
@@ -222,7 +222,7 @@ def test_panels_without_any_gene_of_the_model_are_not_evaluable():
     inputs = to_measure(random_state(), settings={"at": "cells", "derivative": "total"}, panels=panel)
     found = gather([measure_shard("targeted_jacobian", inputs, i, 2, redrawn=1) for i in range(2)])
     asked_of = to_test("targeted_jacobian", subject(found, strength={"x1": 1.0}), PROGRAMS, panels={"p": PANEL})
-    rows = run_test("targeted_jacobian", Asked(asked_of))
+    rows = run_test("targeted_jacobian", TestCase(asked_of))
     assert set(rows.program) == set(PROGRAMS)
     assert not rows.evaluable.any()
     assert set(rows.reason) == {"no panel has regulators among the model's genes"}

@@ -14,7 +14,7 @@ from pertprobe.probes import load_probe
 from pertprobe.probes.declaration import declared
 from pertprobe.stages import testing
 from pertprobe.stages.measuring import COPIES_NOTE
-from pertprobe.stages.testing import COPY_PERMUTATIONS, Asked, run_test
+from pertprobe.stages.testing import COPY_PERMUTATIONS, TestCase, run_test
 
 NAMES = [f"p{i:02d}" for i in range(24)]
 PROGRAMS = {"P": NAMES[:5], "Q": NAMES[12:17]}
@@ -79,7 +79,7 @@ def asked(probe, measurement=None, derived=None, *, pair=None, reference=None, r
     kept = {name: more.pop(name) for name in ("quality", "causal") if name in more}
     given = {"settings": {"neighbours": 3}, "panels": {"panel": PANEL}, "cells": cell_sets(genes=tuple(NAMES))}
     inputs = to_test(probe, subject(measurement), PROGRAMS, other, **given, comparison=pair or "", **more)
-    return Asked(inputs, derived, reference_derived, **kept)
+    return TestCase(inputs, derived, reference_derived, **kept)
 
 
 def question(probe, **more):
@@ -263,8 +263,8 @@ def test_the_quality_gate_is_a_note_for_a_representation_and_closes_a_causal_que
 
 def test_a_question_that_could_not_be_put_keeps_its_own_reason():
     given = asked("knockout", pair="contexts", quality={"few": GATE})
-    few = Asked(to_test("knockout", given.inputs.subject, {"few": ["p00", "z"]}, given.inputs.reference,
-                        cells=given.inputs.cells, comparison="contexts"), quality={"few": GATE})  # fmt: skip
+    few = TestCase(to_test("knockout", given.inputs.subject, {"few": ["p00", "z"]}, given.inputs.reference,
+                           cells=given.inputs.cells, comparison="contexts"), quality={"few": GATE})  # fmt: skip
     row = rows_of(run_test("knockout", few), role="subject", program="few").iloc[0]
     assert row.reason == "1 knocked-out genes of the program, 3 needed"
 

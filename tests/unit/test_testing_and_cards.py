@@ -16,19 +16,19 @@ from pertprobe.data.cells import context_source, response_source
 from pertprobe.data.control_genes import control_genes
 from pertprobe.errors import PertprobeError
 from pertprobe.models.cards import (
+    known_gene_names,
     model_card,
     model_names,
     own_split,
     perturbation_table,
     read_cards,
     read_seen,
-    universe,
 )
 from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.declaration import declared
 from pertprobe.stages.measuring import write_measurement
 from pertprobe.stages.quality import PROGRAM_COLUMNS
-from pertprobe.stages.testing import CAUSAL_NOTE, Asked, read_question, run_test
+from pertprobe.stages.testing import CAUSAL_NOTE, TestCase, read_test_case, run_test
 from pertprobe.workflow.provenance import PACKAGES, provenance, run_times
 
 PROBES = ["pert_embedding", "sae_features", "targeted_jacobian", "knockout"]
@@ -47,7 +47,7 @@ def embedding(seed=0):
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_needs_that_are_not_met_are_a_row_for_every_program(probe):
-    table = run_test(probe, Asked(to_test(probe, refused(), PROGRAMS)))
+    table = run_test(probe, TestCase(to_test(probe, refused(), PROGRAMS)))
     assert table.program.tolist() == ["P", "Q"]
     assert not table.evaluable.any()
     assert set(table.reason) == {"model has no stages"}
@@ -58,16 +58,16 @@ def test_needs_that_are_not_met_are_a_row_for_every_program(probe):
 def test_a_reference_that_could_not_be_measured_refuses_the_pair():
     measured = subject(embedding())
     inputs = to_test("pert_embedding", measured, PROGRAMS, reference=refused("no way"))
-    table = run_test("pert_embedding", Asked(inputs))
+    table = run_test("pert_embedding", TestCase(inputs))
     assert set(table.reason) == {"no way"}
     both = to_test("pert_embedding", refused("no way"), PROGRAMS, reference=refused("no way"))
-    assert set(run_test("pert_embedding", Asked(both)).reason) == {"no way"}
+    assert set(run_test("pert_embedding", TestCase(both)).reason) == {"no way"}
 
 
 @pytest.mark.parametrize("measured", [subject(embedding()), refused()])
 def test_every_row_of_a_causal_model_is_marked(measured):
     inputs = to_test("pert_embedding", measured, PROGRAMS, settings={"neighbours": 2})
-    marked, plain = (run_test("pert_embedding", Asked(inputs, causal=causal)) for causal in (True, False))
+    marked, plain = (run_test("pert_embedding", TestCase(inputs, causal=causal)) for causal in (True, False))
     assert marked.reason.str.endswith(CAUSAL_NOTE).all()
     assert not plain.reason.str.contains("causal").any()
     pd.testing.assert_frame_equal(marked.drop(columns="reason"), plain.drop(columns="reason"))
@@ -127,7 +127,7 @@ QUESTION = {
 
 
 def test_a_test_reads_what_its_rule_gives_it(files):
-    asked = read_question("pert_embedding", "m", "", files, QUESTION)
+    asked = read_test_case("pert_embedding", "m", "", files, QUESTION)
     inputs = asked.inputs
     assert not asked.causal
     assert asked.quality == {"Q": "Q is poor (m)"}
@@ -146,19 +146,19 @@ def test_a_test_reads_what_its_rule_gives_it(files):
 
 
 def test_a_pair_is_causal_if_either_model_is_and_knows_what_it_shares(files):
-    asked = read_question("pert_embedding", "m", "r", files, QUESTION)
+    asked = read_test_case("pert_embedding", "m", "r", files, QUESTION)
     assert asked.causal
     assert asked.inputs.reference is not None
     assert asked.inputs.shared_initialisation == 0.7
-    assert read_question("pert_embedding", "m", "s", files, QUESTION).inputs.shared_initialisation == 0.0
+    assert read_test_case("pert_embedding", "m", "s", files, QUESTION).inputs.shared_initialisation == 0.0
     assert run_test("pert_embedding", asked).reference.unique().tolist() == ["r"]
 
 
 def test_a_pair_is_held_back_by_the_quality_of_either_model(files):
-    asked = read_question("knockout", "m", "r", files, QUESTION)
+    asked = read_test_case("knockout", "m", "r", files, QUESTION)
     assert asked.quality == {"P": "P is poor (r)", "Q": "Q is poor (m)"}
     files["reference_quality"] = files["quality"]
-    asked = read_question("knockout", "m", "r", files, QUESTION)
+    asked = read_test_case("knockout", "m", "r", files, QUESTION)
     assert asked.quality == {"Q": "Q is poor (m); Q is poor (r)"}
 
 
@@ -167,7 +167,7 @@ def test_without_planted_models_there_is_nothing_to_read(files, planted):
     files["derived"] = files["reference_derived"] = planted
     if planted is None:
         del files["derived"], files["reference_derived"]
-    asked = read_question("pert_embedding", "m", "r", files, QUESTION)
+    asked = read_test_case("pert_embedding", "m", "r", files, QUESTION)
     assert (asked.derived, asked.reference_derived) == (None, None)
     assert set(run_test("pert_embedding", asked).role) == {"subject"}
 
@@ -202,7 +202,7 @@ def test_what_a_model_itself_says_is_in_its_card_and_knows_no_other_model(tmp_pa
     }  # fmt: skip
     card = json.loads(json.dumps(model_card("m", models, {"context": "a", "regime": "b"}, tmp_path / "cells.h5ad")))
     assert {key: card[key] for key in names} == names
-    assert universe([names]) == universe([card])
+    assert known_gene_names([names]) == known_gene_names([card])
 
 
 def test_a_model_whose_genes_the_cells_lack_is_refused(tmp_path):
@@ -232,7 +232,7 @@ def test_cards_answer_the_evaluability_table(files):
     found = read_cards(entries, [files.card], [files.seen])["m"]
     assert "ctrl" not in found["perturbations"]
     assert (found["context"], found["regime"], found["seen"]["x1"]) == ("line_a", "zeroshot", "here")
-    assert universe([json.loads(files.card.read_text())]) == sorted({*NAMES, *GENES})
+    assert known_gene_names([json.loads(files.card.read_text())]) == sorted({*NAMES, *GENES})
 
 
 def test_a_cells_entry_says_where_cells_are():

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pertprobe.calibration.table import entry, frame
 from pertprobe.seeding import generator
-from pertprobe.statistics.permutation import coherence_many
+from pertprobe.statistics.permutation import coherence_tests
 from pertprobe.statistics.similarity import cosine_similarity
 
 FIGURE = "speed"
@@ -86,7 +86,7 @@ def measure(units: int, sizes: Sequence[int], permutations: int, seed: int, thre
     def seconds(held: np.ndarray | None) -> np.ndarray:
         """Return wall and processor seconds of all tests, strength held by `held` where it is given [2]."""
         started = np.array([time.perf_counter(), time.process_time()])
-        coherence_many(similarity, sets, held, permutations, lambda name: generator(seed, name), threads=threads)
+        coherence_tests(similarity, sets, held, permutations, lambda name: generator(seed, name), threads=threads)
         return np.array([time.perf_counter(), time.process_time()]) - started
 
     unstratified, both = seconds(None), seconds(strength)

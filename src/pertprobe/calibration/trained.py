@@ -17,7 +17,7 @@ from pertprobe.models.state.train import train
 from pertprobe.probes.base import members
 from pertprobe.probes.declaration import all_declared
 from pertprobe.seeding import generator
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
@@ -73,7 +73,7 @@ def _table(case: Case, context: str, model: Any, seen: pd.Series, sae: Any) -> p
     inputs = case.inputs(context, model, sae=sae, programs=case.made.programs)
     subject = case.subject(inputs, redrawn=COPIES, seed=case.seed)
     subject = replace(subject, seen=seen.reindex(subject.strength.index, fill_value="here"))
-    return run_test(case.probe.name, Asked(case.question(inputs, [subject], case.made.programs, case.made.panels)))
+    return run_test(case.probe.name, TestCase(case.question(inputs, [subject], case.made.programs, case.made.panels)))
 
 
 def _shares(case: Case, here: Mapping[str, set[str]], table: pd.DataFrame) -> Iterator[Row]:

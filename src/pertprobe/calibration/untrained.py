@@ -15,7 +15,7 @@ from pertprobe.probes import load_probe
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import generator, seed_of
-from pertprobe.stages.testing import Asked, run_test
+from pertprobe.stages.testing import TestCase, run_test
 
 FIGURE = "untrained weights as the model"
 ALPHA = 0.05
@@ -50,7 +50,7 @@ def untrained(probe: str, sizes: Sizes, seed: int) -> pd.DataFrame:
             programs = _programs(weights, sizes, seed, confounded=confounded)
             again = "programs" in declaration.reads
             mine = _measured(case, programs, panels, sizes) if again else found
-            rows += _rows(case, run_test(probe, Asked(_question(case, mine, programs, panels))), words)
+            rows += _rows(case, run_test(probe, TestCase(_question(case, mine, programs, panels))), words)
     return frame(rows)
 
 

@@ -388,7 +388,7 @@ SOURCE_KEYS = ("context", "context_column", "perturbation_column", "control", "b
 
 
 def context_source(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a `cells` entry of the config as the keyword arguments that say where cells are."""
+    """Return a `cells` entry of the config as the keyword arguments that say where cells are: its one reader."""
     return {**{key: entry[key] for key in SOURCE_KEYS if key in entry}, "gene_names": entry.get("genes")}
 
 

@@ -13,10 +13,10 @@ NEAREST = 20
 
 
 class ControlGenes(NamedTuple):
-    """A panel's stand-ins, in the order of its genes."""
+    """The matched control genes of a panel, in the order of its genes."""
 
     regulators: tuple[str, ...]
-    """Each nearest in mean expression to the regulator it stands for."""
+    """Each nearest in mean expression to the regulator it is matched with."""
     targets: tuple[str, ...]
     """Each near in mean expression, and correlated with the control regulators as the target is with its own."""
 
@@ -24,9 +24,9 @@ class ControlGenes(NamedTuple):
 def control_genes(
     cells: CellSets, regulators: Sequence[str], targets: Sequence[str], excluded: Collection[str]
 ) -> ControlGenes:
-    """Return stand-ins for a panel's measured regulators and targets, no gene twice (methods.md, Targeted Jacobian).
+    """Return genes matched with a panel's measured regulators and targets, none twice (methods.md, Targeted Jacobian).
 
-    `excluded` are genes that may not stand in: those of all panels. Fewer come back where the cells have too few genes.
+    `excluded` are genes that may not be chosen: those of all panels. Fewer come back where cells have too few genes.
     """
     position = {gene: place for place, gene in enumerate(cells.genes)}
     values = cells.values.reshape(-1, len(cells.genes)).astype(np.float64)
@@ -36,12 +36,12 @@ def control_genes(
     for gene in regulators:
         chosen += _nearest(expression, position[gene], free, chosen, 1)
     own = profiles[:, [position[gene] for gene in regulators[: len(chosen)]]]
-    stand_ins = profiles[:, chosen]
+    matched = profiles[:, chosen]
     found: list[int] = []
     for gene in targets:
         candidates = _nearest(expression, position[gene], free, [*chosen, *found], NEAREST)
         if candidates:
-            wanted, offered = own.T @ profiles[:, position[gene]], stand_ins.T @ profiles[:, candidates]
+            wanted, offered = own.T @ profiles[:, position[gene]], matched.T @ profiles[:, candidates]
             found.append(candidates[int(np.abs(offered - wanted[:, None]).sum(axis=0).argmin())])
     return ControlGenes(tuple(cells.genes[i] for i in chosen), tuple(cells.genes[i] for i in found))
 

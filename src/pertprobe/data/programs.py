@@ -57,16 +57,16 @@ def read_programs(
     *paths: str | Path,
     patterns: Mapping[str, str] | None = None,
     lists: Mapping[str, Sequence[str]] | None = None,
-    universe: Iterable[str] = (),
+    known_names: Iterable[str] = (),
 ) -> Programs:
     r"""Read programs from files, patterns and lists.
 
     Args:
         paths: GMT files (name, description, genes; tab-separated) or plain lists (.txt: a gene a line; the file's stem
             is the program's name).
-        patterns: name -> regular expression searched for in every name of the universe, such as `^RP[SL]\d`.
+        patterns: name -> regular expression searched for in every known name, such as `^RP[SL]\d`.
         lists: name -> genes.
-        universe: all names a pattern may match: perturbations and genes.
+        known_names: all names a pattern may match: perturbations and genes.
 
     Raises:
         Faults: unreadable files, malformed lines by number, invalid patterns, names defined twice, all together.
@@ -76,7 +76,7 @@ def read_programs(
     for path in map(Path, paths):
         with gathering(faults, f"{path}: "):
             programs |= _read_list(path) if path.suffix == ".txt" else _read_gmt(path)
-    names = sorted(set(universe))
+    names = sorted(set(known_names))
     for name, pattern in (patterns or {}).items():
         with gathering(faults, f"pattern '{name}': "):
             programs |= Programs({name: _matching(pattern, names)})
@@ -222,6 +222,6 @@ def measured_pairs(
     return tuple((r, t) for r in regulators for t in targets if r != t), notes
 
 
-def run_programs(paths: Sequence[str], settings: Mapping[str, object], universe: Iterable[str]) -> Programs:
+def run_programs(paths: Sequence[str], settings: Mapping[str, object], known_names: Iterable[str]) -> Programs:
     """Read the programs of a run: its files, and the `patterns` and `lists` of its config section."""
-    return read_programs(*paths, patterns=settings["patterns"], lists=settings["lists"], universe=universe)
+    return read_programs(*paths, patterns=settings["patterns"], lists=settings["lists"], known_names=known_names)

@@ -1,8 +1,9 @@
 """Runs of a model in which a part of a layer's hidden states is replaced by that of another run (activation patching).
 
-Two runs on the same cells differ by their perturbation. A patch names a part of the difference of their states at one
-layer: its component along a direction, the activations of some features of a sparse autoencoder, or all of it. The run
-that receives it goes on from there; layers below are not run again where the model can be resumed.
+Two runs on the same cells differ by their perturbation: the corrupted run is patched from the clean one, the perturbed
+run from the control's or the reverse. A patch names a part of the difference of their states at one layer: its
+component along a direction, the activations of some features of a sparse autoencoder, or all of it. The corrupted run
+goes on from there; layers below are not run again where the model can be resumed.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 CHUNK = 16
 """Patches run at once."""
 SILENT = 1e-10
-"""A response whose square is below this share of the output's has no part that could be recovered: it is rounding."""
+"""A response whose square is below this share of the output's has no part that could be restored: it is rounding."""
 
 Part = Callable[[Tensor, Tensor], Tensor]
-"""Given the states of the cells [n_sets, S, H] in the run that receives and in the one that gives, returns the part of
-their difference (receiver less giver) that each of K patches replaces [K, n_sets, S, H]."""
+"""Given the states of the cells [n_sets, S, H] in the corrupted and in the clean run, returns the part of their
+difference (corrupted less clean) that each of K patches replaces [K, n_sets, S, H]."""
 
 
 class Pair(NamedTuple):
@@ -68,7 +69,7 @@ class Runs:
 
         The perturbation matters to a model that cannot be resumed and lets its code pass by the layer.
         """
-        if hasattr(self.model, "resume"):
+        if "resume" in self.model.capabilities:
             mixed = self.model.resume(self.layer, states)
         else:
             mixed = self._mix(perturbation, states)
@@ -85,21 +86,21 @@ class Runs:
             code.expand(*many, -1), wide, lambda number, given: states if number == self.layer else given
         )
 
-    def patched(self, receiver: Tensor, giver: Tensor, part: Part, perturbation: str) -> Tensor:
+    def patched(self, corrupted: Tensor, clean: Tensor, part: Part, perturbation: str) -> Tensor:
         """Return the mean output [K, n_sets, G] of a run whose states of the cells are patched from another.
 
-        `receiver` and `giver` are states [n_sets, T, H] of the layer, `perturbation` that of the receiving run. Extra
-        tokens keep what the receiver has.
+        `corrupted` and `clean` are states [n_sets, T, H] of the layer, `perturbation` that of the corrupted run. Extra
+        tokens keep what the corrupted run has.
         """
         cells = self.model.cell_positions
         found = []
-        for chunk in part(receiver[:, cells], giver[:, cells]).split(CHUNK):
-            states = receiver.repeat(len(chunk), 1, 1, 1)
+        for chunk in part(corrupted[:, cells], clean[:, cells]).split(CHUNK):
+            states = corrupted.repeat(len(chunk), 1, 1, 1)
             states[:, :, cells] -= chunk
             found.append(self.response(states, perturbation))
         return torch.cat(found)
 
-    def recovered(self, pair: Pair, part: Part, outputs: Tensor) -> Tensor:
+    def restored(self, pair: Pair, part: Part, outputs: Tensor) -> Tensor:
         """Return the share of delta_y that goes back where the perturbed run is patched from the control's [n_sets, K].
 
         <Y - Y patched, delta_y> / |delta_y|^2 over the outputs that are 1 in `outputs` [K, G].
@@ -110,12 +111,12 @@ class Runs:
     def induced(self, pair: Pair, part: Part, outputs: Tensor) -> Tensor:
         """Return the share of delta_y that appears where the control's run is patched from the perturbed [n_sets, K].
 
-        <Y control patched - Y control, delta_y> / |delta_y|^2: 1 less what a patch of all else would recover.
+        <Y control patched - Y control, delta_y> / |delta_y|^2: 1 less what a patch of all else would restore.
         """
         after = self.patched(pair.control_states, pair.states, part, self.model.control)
         return share(pair, after - pair.control_response, outputs)
 
-    def recovered_layer(self, pair: Pair) -> Tensor:
+    def restored_layer(self, pair: Pair) -> Tensor:
         """Return the share that goes back where every token is replaced [n_sets, 1]; below 1, a path leads around."""
         after = self.response(pair.control_states, pair.perturbation)
         return share(pair, (pair.response - after)[None], torch.ones_like(after[:1]))
@@ -135,9 +136,9 @@ def share(pair: Pair, moved: Tensor, outputs: Tensor) -> Tensor:
 def along(directions: Tensor) -> Part:
     """Return the patches that replace the component along each of K directions of length 1 [K, H]."""
 
-    def part(receiver: Tensor, giver: Tensor) -> Tensor:
+    def part(corrupted: Tensor, clean: Tensor) -> Tensor:
         """Return the patches of a layer's states."""
-        components = (receiver - giver) @ directions.T
+        components = (corrupted - clean) @ directions.T
         return components.movedim(-1, 0)[..., None] * directions[:, None, None, :]
 
     return part
@@ -146,9 +147,9 @@ def along(directions: Tensor) -> Part:
 def of_features(sae: "SparseAutoencoder", features: Sequence[Sequence[int]]) -> Part:
     """Return the patches that replace the activations of K sets of features, each written by its own direction."""
 
-    def part(receiver: Tensor, giver: Tensor) -> Tensor:
+    def part(corrupted: Tensor, clean: Tensor) -> Tensor:
         """Return the patches of a layer's states."""
-        moved = sae.encode(receiver) - sae.encode(giver)
+        moved = sae.encode(corrupted) - sae.encode(clean)
         return torch.stack([moved[..., list(each)] @ sae.W_dec[list(each)] for each in features])
 
     return part

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.func import vjp, vmap
 
 from pertprobe.interpret.jacobian import Factors, Point, respond
-from pertprobe.interpret.jacobian.linear_ends import between
-from pertprobe.interpret.jacobian.passes import push, total
+from pertprobe.interpret.jacobian.linear_ends import factorised
+from pertprobe.interpret.jacobian.passes import jvp_columns, total
 from pertprobe.models.base import Model
 from pertprobe.models.forward_mode import jvp
 
@@ -121,10 +121,12 @@ def shift_factors(model: Model, code: Tensor, point: Point) -> Factors:
 
     What `jacobian_factors` gives; for one perturbation alone, which that would put in a batch of its fixed size.
     """
-    at = between(model, point)
+    at = factorised(model, point)
     along = torch.eye(at.projected.shape[-1]).to(at.projected)
-    left = push(at, code[None], total(point), along, lambda hidden: at.narrow.expand(hidden, None), CHUNK).derivative
-    return Factors(left[0], at.narrow.input_weight)
+    left = jvp_columns(
+        at, code[None], total(point), along, lambda hidden: at.ends.decode_linear(hidden, None), CHUNK
+    ).derivative
+    return Factors(left[0], at.ends.input_weight)
 
 
 def spectral_norm(

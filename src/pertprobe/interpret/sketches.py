@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pertprobe.batching import BLOCK, counted, cut
+from pertprobe.batching import BLOCK, chunked, counted
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret.jacobian import (
@@ -32,13 +32,13 @@ from pertprobe.interpret.jacobian import (
     respond,
     routing_jacobian,
 )
-from pertprobe.interpret.jacobian.points import shares
+from pertprobe.interpret.jacobian.points import cell_weights
 from pertprobe.models.base import Model, encode_each
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 
 
-class Sketch(NamedTuple):
+class CountSketch(NamedTuple):
     """A map from n numbers to at most `size`."""
 
     size: int
@@ -61,13 +61,13 @@ class Sketch(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def drawn(n: int, size: int, seed: int, *names: object) -> Sketch:
+def sample_sketch(n: int, size: int, seed: int, *names: object) -> CountSketch:
     """Return the map of n numbers that these names draw; the numbers themselves where they are no more than `size`."""
     if n <= size:
-        return Sketch(n, None, None)
+        return CountSketch(n, None, None)
     rng = generator(seed, "sketch", n, size, *names)
     buckets = torch.as_tensor(rng.integers(size, size=n))
-    return Sketch(size, buckets, torch.as_tensor(2.0 * rng.integers(2, size=n) - 1.0))
+    return CountSketch(size, buckets, torch.as_tensor(2.0 * rng.integers(2, size=n) - 1.0))
 
 
 ENTRIES = 4_000_000
@@ -154,12 +154,12 @@ def routing_sketches(
     the same cells answer, less their answer under the control. onehot [P, m], if asked for `by_features` and where
     codes are made of these: the sketch of dY/dfeatures, mean over sets.
     """
-    by_features = by_features and hasattr(model, "encode_features")
+    by_features = by_features and "code_features" in model.capabilities
     quiet = _mean_response(model, at.point, model.encode_perturbations([model.control]))
     for block in _blocks(names):
         codes = encode_each(model, block)
         J = routing_jacobian(model, codes, at.point, memory_gb=how.memory_gb)
-        sketch = drawn(J[0, 0].numel(), how.size, how.seed, "routing")
+        sketch = sample_sketch(J[0, 0].numel(), how.size, how.seed, "routing")
         found = {"routing": sketch.of(J.flatten(2)), "delta_y": _mean_response(model, at.point, codes) - quiet}
         if by_features:
             found["onehot"] = torch.stack(
@@ -171,12 +171,12 @@ def routing_sketches(
 def _by_features(model: Model, name: str, J: Tensor, how: Sketching) -> Tensor:
     """Return the sketch [m] of dY/dfeatures = dY/dcode times the encoder's own derivative; J [G_out, H]."""
     whole = J @ feature_jacobian(model, [name])[0].to(J)
-    return drawn(whole.numel(), how.size, how.seed, "onehot").of(whole.flatten())
+    return sample_sketch(whole.numel(), how.size, how.seed, "onehot").of(whole.flatten())
 
 
 def _mean_response(model: Model, point: Point, codes: Tensor) -> Tensor:
     """Return the mean output of the point's cells under each code [P, n_sets, G_out]."""
-    weight = shares(point)[..., None]
+    weight = cell_weights(point)[..., None]
     return torch.stack([(weight * respond(model, code, point)).sum(-2) for code in codes])
 
 
@@ -186,11 +186,11 @@ def causal_sketches(
     """Yield, for blocks of perturbations, causal [P, n_sets, m]: sketches of dY/dX at the mean cell.
 
     Between `genes` alone, inputs and outputs in this order, so that models of other genes have the same map. No whole
-    Jacobian is ever held: rows are made from the factors, of a model without `narrow` by reverse mode, and added to the
-    sketch, some at a time.
+    Jacobian is ever held: rows are made from the factors, of a model without `linear_ends` by reverse mode, and added
+    to the sketch, some at a time.
     """
     rows, columns = ([listed.index(name) for name in genes] for listed in (model.output_genes, model.genes))
-    sketch = drawn(len(genes) ** 2, how.size, how.seed, "causal", basis(genes))
+    sketch = sample_sketch(len(genes) ** 2, how.size, how.seed, "causal", basis(genes))
     for block in _blocks(names):
         rows_of = _rows_of(model, encode_each(model, block), at.point, columns, how.memory_gb)
         chunk = max(1, ENTRIES // (len(block) * len(at.point.X) * len(columns)))
@@ -205,7 +205,7 @@ def _rows_of(
     model: Model, codes: Tensor, point: Point, columns: Sequence[int], memory_gb: float
 ) -> Callable[[Sequence[int]], Tensor]:
     """Return what gives some rows of the Jacobians, at some columns [P, n_sets, rows, columns]."""
-    if not hasattr(model, "narrow"):
+    if "linear_ends" not in model.capabilities:
         return lambda rows: panel_jacobian(model, codes, point, rows, columns, memory_gb=memory_gb).values
     cores = jacobian_cores(model, codes, point, memory_gb=memory_gb)
     return lambda rows: cores.outputs(rows).entries(range(len(rows)), columns)
@@ -218,4 +218,4 @@ def basis(genes: Sequence[str]) -> str:
 
 def _blocks(names: Sequence[str]) -> Iterator[Sequence[str]]:
     """Return the perturbations whose Jacobians are held at once, which no shard parts."""
-    return counted(cut(names, BLOCK), f"sketches, blocks of {BLOCK} perturbations")
+    return counted(chunked(names, BLOCK), f"sketches, blocks of {BLOCK} perturbations")

@@ -1,6 +1,5 @@
 """The mean shift: Y = X + the perturbation's mean observed change. The baseline whose Jacobian is the identity."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -8,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import PertprobeError, unknown_name
 from pertprobe.models.base import Capability
 
 
@@ -46,6 +45,7 @@ class AdditiveModel:
         self.deltas = {name: torch.as_tensor(delta, dtype=dtype) for name, delta in given.items()}
         self.set_size, self.dtype = set_size, dtype
         self.card: dict[str, Any] = {"kind": "additive", "causal": False, "perturbations": len(given), "warnings": []}
+        self.card["no_redraw"] = "additive: the mean shift cannot be re-drawn, so it has no architecture null"
 
     def predict(
         self, values: np.ndarray | Tensor, perturbation: str, batches: np.ndarray | Tensor | Sequence | None = None
@@ -56,8 +56,7 @@ class AdditiveModel:
             PertprobeError: an unknown perturbation, or another number of genes.
         """
         if perturbation not in self.deltas:
-            near = ", ".join(difflib.get_close_matches(perturbation, self.deltas, n=5, cutoff=0.5)) or "none"
-            raise PertprobeError(f"additive: perturbation '{perturbation}' is unknown (near matches: {near})")
+            raise unknown_name("additive: perturbation", perturbation, self.deltas)
         X = self.tensor(values)
         return X + self.deltas[perturbation].to(X.device)
 
@@ -72,10 +71,6 @@ class AdditiveModel:
 
     def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> None:
         """Return None: the mean shift uses no batch labels."""
-
-    def redraw(self, seed: int, keep: Sequence[str] = ()) -> NoReturn:
-        """Refuse: observed means have no architecture to draw again."""
-        raise PertprobeError("additive: the mean shift cannot be re-drawn, so it has no architecture null")
 
     def _no_stages(self, *_: object, **__: object) -> NoReturn:
         """Refuse: the mean shift has no stages."""

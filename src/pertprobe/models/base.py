@@ -7,9 +7,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Capability = Literal["predict", "gradient", "stages", "set_function", "gene_space", "affine_map"]
-"""What probes may need: `set_function` = cells in any order, `gene_space` = inputs and outputs are genes, `affine_map`
-= `freeze` gives the affine map that the model is at one input (`pertprobe.models.contributions`)."""
+Capability = Literal[
+    "predict",
+    "gradient",
+    "stages",
+    "set_function",
+    "gene_space",
+    "affine_map",
+    "linear_ends",
+    "resume",
+    "code_features",
+    "redraw",
+    "parameters",
+]
+"""What a model says it can do; it is never asked in another way.
+
+What probes may need: `set_function` = cells in any order, `gene_space` = inputs and outputs are genes, `affine_map` =
+`freeze` gives the affine map that the model is at one input (`pertprobe.models.contributions`).
+
+What makes more of a model known, or the same sooner: `linear_ends` = it gives itself apart at its outermost Linears
+(`LinearEnds`), `resume` = a run goes on from the states of a layer, `code_features` = codes are `encode_features` of
+`perturbation_features` [P, F], `redraw` = the same architecture with fresh weights, `parameters` = its weights by name,
+with `with_parameters(parameters, card)` and `parameters_of(stages) -> names`."""
 
 Edit = Callable[[int, Tensor], Tensor]
 """Given the layer's number and its hidden states [..., T, H], returns the states that replace them."""
@@ -35,12 +54,12 @@ class Mixed(NamedTuple):
     """Hidden states [..., T, H], extra tokens included: 0 = the backbone's input, l = the output of block l."""
 
 
-class Narrow(NamedTuple):
-    """A model between its outermost Linears: genes -> K numbers a cell -> ... -> D numbers a cell -> outputs.
+class LinearEnds(NamedTuple):
+    """A model apart at its outermost Linears: genes -> K numbers a cell -> ... -> D numbers a cell -> outputs.
 
-    What a model that narrows may offer as `narrow()`, so that its Jacobians are kept as thin factors: its outputs are
-    hidden @ output_weight' + a constant, through a ReLU if `relu`, and of a cell nothing but `project` is read, whose
-    derivative is `input_weight`. A model whose outputs arise in another way has no `narrow`.
+    What a model may offer as `linear_ends()`, so that its Jacobians are kept as thin factors: its outputs are
+    hidden @ output_weight' + a constant, through a ReLU if `relu`, and of a cell nothing but `encode_linear` is read,
+    whose derivative is `input_weight`. A model whose outputs arise in another way has no `linear_ends`.
     """
 
     input_weight: Tensor | None
@@ -49,13 +68,13 @@ class Narrow(NamedTuple):
     """[G_out, D]; None = the identity, D = G_out."""
     relu: bool
     """Whether outputs are the positive part."""
-    project: Callable[[Tensor], Tensor]
+    encode_linear: Callable[[Tensor], Tensor]
     """Cells [..., S, G] -> [..., S, K], affine."""
     encode: Callable[[Tensor, Tensor | None, Tensor | None], Encoded]
     """Finishes `encode_cells`: projected cells [..., S, K], batch, multiplicity -> Encoded."""
     hidden: Callable[[Tensor, Encoded, Tensor], Tensor]
     """Code [..., H], encoded and projected cells -> what the last Linear reads [..., S, D]."""
-    expand: Callable[[Tensor, Sequence[int] | None], Tensor]
+    decode_linear: Callable[[Tensor, Sequence[int] | None], Tensor]
     """[..., S, D] -> the outputs [..., S, G_out], or those of some rows alone [..., S, len(rows)]."""
 
 
@@ -113,8 +132,19 @@ class Model(Protocol):
         """Return the output [..., S, G_out] from the mixed cells, residuals included."""
         ...
 
+    def linear_ends(self) -> LinearEnds:
+        """Return the model apart at its outermost Linears; of models with the capability `linear_ends`."""
+        ...
+
+    def resume(self, layer: int, states: Tensor) -> Mixed:
+        """Return what `mix` gives from the states [..., T, H] of a layer on; of models with the capability `resume`."""
+        ...
+
     def redraw(self, seed: int, keep: Sequence[str] = ()) -> "Model":
-        """Return the same architecture with freshly initialised weights, the stages named in `keep` untouched."""
+        """Return the same architecture with freshly initialised weights, the stages named in `keep` untouched.
+
+        Of models with the capability `redraw`; the others may say in their card why they have none (`no_redraw`).
+        """
         ...
 
 

@@ -86,7 +86,7 @@ def read_seen(path: str | Path) -> pd.Series:
     return pd.read_csv(path, sep="\t", index_col="perturbation", keep_default_na=False, dtype=str).seen
 
 
-def universe(cards: Collection[Mapping[str, Any]]) -> list[str]:
+def known_gene_names(cards: Collection[Mapping[str, Any]]) -> list[str]:
     """Return every name that a pattern may match: perturbations and genes of the models."""
     keys = ("perturbations", "genes", "output_genes")
     return sorted({name for card in cards for key in keys for name in card[key]} - {card["control"] for card in cards})

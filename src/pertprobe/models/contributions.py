@@ -34,7 +34,7 @@ class AffineMap(Protocol):
         ...
 
 
-class Parts(NamedTuple):
+class Contributions(NamedTuple):
     """What a prediction is the sum of, each [..., S, G_out]."""
 
     perturbation: Tensor
@@ -49,8 +49,8 @@ class Parts(NamedTuple):
     """From the biases, those of norms among them."""
 
 
-def parts(frozen: AffineMap) -> Parts:
-    """Return the parts of the prediction at the input where a map was frozen; their sum is the prediction."""
+def contributions(frozen: AffineMap) -> Contributions:
+    """Return the contributions to the prediction at the input where a map was frozen; their sum is the prediction."""
     cells, constants = frozen.from_cells(frozen.X), frozen.constants()
     named = {name: constants.get(name, torch.zeros_like(cells)) for name in ("batch", "tokens", "bias")}
-    return Parts(frozen.from_perturbation(frozen.vector).expand_as(cells), cells, **named)
+    return Contributions(frozen.from_perturbation(frozen.vector).expand_as(cells), cells, **named)

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError
 from pertprobe.models.base import Model
 from pertprobe.roles import CASCADE, REDRAWN
 from pertprobe.seeding import generator, seed_of
@@ -17,7 +16,7 @@ STAGES_FROM_OUTPUT = ("decode", "mix", "encode_cells", "encode_perturbations")
 """The order in which a cascade re-draws."""
 
 
-def copies(
+def randomised_controls(
     model: Model,
     n: int,
     keep: Sequence[str] = (),
@@ -26,7 +25,7 @@ def copies(
     kinds: Collection[str] = REDRAWN,
     cascade: bool = False,
 ) -> Iterator[tuple[str, Model]]:
-    """Yield (variant, copy), one in memory at a time: those the model can give, see `redrawable` and `shufflable`.
+    """Yield (variant, copy), one in memory at a time: those the model can give, see the two functions `*_obstacle`.
 
     "redrawn_1" to "redrawn_n" have the weights of a model before training, "shuffled_1" to "shuffled_n" the trained
     numbers at other places; the stages in `keep` are the model's own. With `cascade` follow copies re-drawn from the
@@ -36,47 +35,39 @@ def copies(
     No draw depends on the model's name or weights: copies of two models of a pair share theirs
     (methods.md, Untrained copies: the architecture null).
     """
-    if redrawable(model):
+    if redraw_obstacle(model):
         return
-    weights_known = not shufflable(model)
+    weights_known = not permutation_obstacle(model)
     for number in range(1, n + 1):
         if "redrawn" in kinds:
             yield f"redrawn_{number}", model.redraw(_seed(seed, number), keep=tuple(keep))
         if "shuffled" in kinds and weights_known:
-            yield f"shuffled_{number}", shuffled(model, seed, number, keep)
+            yield f"shuffled_{number}", permuted_weights(model, seed, number, keep)
     if cascade and weights_known:
         for depth, stage in enumerate(STAGES_FROM_OUTPUT, start=1):
             yield f"{CASCADE}_{stage}", model.redraw(_seed(seed, 1), keep=STAGES_FROM_OUTPUT[depth:])
 
 
-def redrawable(model: Model) -> str:
+def redraw_obstacle(model: Model) -> str:
     """Return why a model has no architecture null, in words; empty where it has one.
 
-    The model itself is asked: a copy is drawn and dropped.
+    A model without the capability `redraw` may say why in its card.
     """
-    if not hasattr(model, "redraw"):
-        return "model cannot be re-drawn: it has no redraw"
-    try:
-        model.redraw(0)
-    except (PertprobeError, NotImplementedError) as error:
-        return str(error) or "model cannot be re-drawn"
-    return ""
+    if "redraw" in model.capabilities:
+        return ""
+    return model.card.get("no_redraw", "model cannot be re-drawn: it has no redraw")
 
 
-def shufflable(model: Model) -> str:
-    """Return why a model has neither shuffled copies nor a cascade, in words; empty where it has both.
-
-    Besides `redraw` they take `parameters` (name -> weight), `with_parameters(parameters, card)` and
-    `parameters_of(stages) -> names`, as `StateModel` has them.
-    """
-    lacking = [name for name in ("parameters", "with_parameters", "parameters_of") if not hasattr(model, name)]
-    return f"model's weights cannot be shuffled: it has no {' and no '.join(lacking)}" if lacking else ""
+def permutation_obstacle(model: Model) -> str:
+    """Return why a model has neither shuffled copies nor a cascade, in words; empty where it has both."""
+    known = "parameters" in model.capabilities
+    return "" if known else "model's weights cannot be shuffled: it has no parameters"
 
 
-def shuffled(model: Model, seed: int, number: int, keep: Sequence[str] = ()) -> Model:
-    """Return the model with the entries of each weight shuffled within it, the stages in `keep` untouched.
+def permuted_weights(model: Model, seed: int, number: int, keep: Sequence[str] = ()) -> Model:
+    """Return the model with the entries of each weight permuted within it, the stages in `keep` untouched.
 
-    Vectors are shuffled as matrices are: a bias left in place would keep what was learned gene by gene, the decoder's
+    Vectors are permuted as matrices are: a bias left in place would keep what was learned gene by gene, the decoder's
     the mean expression of every output.
 
     Raises:
@@ -84,13 +75,13 @@ def shuffled(model: Model, seed: int, number: int, keep: Sequence[str] = ()) -> 
     """
     kept = model.parameters_of(keep)
     weights = {
-        name: weight if name in kept else _shuffled(weight, seed, number, name)
+        name: weight if name in kept else _permuted(weight, seed, number, name)
         for name, weight in model.parameters.items()
     }
     return model.with_parameters(weights, model.card | {"shuffled": {"seed": seed, "copy": number, "keep": list(keep)}})
 
 
-def _shuffled(weight: Tensor, seed: int, number: int, name: str) -> Tensor:
+def _permuted(weight: Tensor, seed: int, number: int, name: str) -> Tensor:
     order = generator(seed, "shuffled", number, name).permutation(weight.numel())
     return weight.detach().flatten()[torch.from_numpy(order).to(weight.device)].reshape(weight.shape)
 

@@ -88,13 +88,13 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     Where members' codes are close but the response passes by them, as in those, this probe has nothing to find. Nor can
     it tell a lookup from a mechanism: both answer the code alike (methods.md, Routing coherence).
     """
-    from pertprobe.models.planted.linear_readout import routed_model
+    from pertprobe.models.planted.linear_readout import linear_readout_model
     from pertprobe.probes.patch_directions import naming_halves, trained
 
     base = models["planted"]
     asked = replace(inputs, model=base)
     namers, known = naming_halves(asked), set(trained(asked))
-    model = routed_model(
+    model = linear_readout_model(
         genes=base.genes,
         perturbations=asked.perturbations,
         control=base.control,
@@ -143,11 +143,11 @@ def _shares(
     """Yield variable and shares [set, K] under one perturbation."""
     pair = runs.pair(name)
     for variable, patch in patches.items():
-        yield variable, runs.recovered(pair, patch.part, patch.outputs).cpu().numpy()
+        yield variable, runs.restored(pair, patch.part, patch.outputs).cpu().numpy()
     if everything:
         mine = patches[RECOVERED]
         yield INDUCED, runs.induced(pair, mine.part, mine.outputs).cpu().numpy()
-        yield LAYER, runs.recovered_layer(pair).cpu().numpy()
+        yield LAYER, runs.restored_layer(pair).cpu().numpy()
 
 
 def _labelled(values: Sequence[np.ndarray], names: Sequence[str], axes: Mapping[str, Sequence[Any]]) -> xr.DataArray:
@@ -342,11 +342,11 @@ def null_world(draw: Drawing) -> World:
 
 def _planted_codes(draw: Drawing, names: Sequence[str], seed: int) -> np.ndarray:
     """Return codes in which d is what members that do not name recover more, in sd of all others; half of them name."""
-    from pertprobe.models.planted.linear_readout import placed  # torch, which tests do without
+    from pertprobe.models.planted.linear_readout import solve_loadings  # torch, which tests do without
 
     half = list(draw.members)[: len(draw.members) // 2]
     inside, named = (np.isin(np.arange(draw.units), each)[:, None] for each in (draw.members, half))
-    return placed(noise_codes(names, seed), inside, named, draw.d)
+    return solve_loadings(noise_codes(names, seed), inside, named, draw.d)
 
 
 def _recovered(codes: np.ndarray, response: np.ndarray, named: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     norms of what of a panel's block stays in a cell and of what crosses cells. Its copies and planted models are
     measured in the first `copy_sets` sets, by one draw.
     """
-    from pertprobe.interpret.jacobian import cells_point, diagonal_by_signs
+    from pertprobe.interpret.jacobian import cells_point, hutchinson_diagonal
     from pertprobe.models.base import encode_each
 
     subject, model = inputs.role == SUBJECT, inputs.model
@@ -56,7 +56,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     point = cells_point(cells.values, model.batch_indices(cells.batches), codes)
     error = inputs.settings["error"] if subject else ANY
     drawn = {"error": error, "seed": inputs.seed, "memory_gb": inputs.memory_gb}
-    found = diagonal_by_signs(model, codes, point, *genes.positions(model), **drawn)
+    found = hutchinson_diagonal(model, codes, point, *genes.positions(model), **drawn)
     values, opened = (each.cpu().numpy().swapaxes(0, 1) for each in (found.values, found.open))
     measured = panels.dataset(values, opened, names, genes)
     return measured.assign(_beside(inputs, genes, found, measured)) if subject else measured
@@ -73,16 +73,16 @@ def _beside(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate
 
 def _norms(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate") -> dict[str, xr.DataArray]:
     """Return the squared norms of each panel's block within cells and across them [set, perturbation, panel]."""
-    from pertprobe.interpret.jacobian import crossing
+    from pertprobe.interpret.jacobian import block_norms
 
     norms = []
     for panel in inputs.panels.values():
         rows = [i for i, name in enumerate(genes.targets) if name in set(panel["targets"])]
         columns = [i for i, name in enumerate(genes.regulators) if name in set(panel["regulators"])]
-        norms.append(crossing(*(each.double()[..., rows, :][..., columns] for each in (found.halves, found.total))))
+        norms.append(block_norms(*(each.double()[..., rows, :][..., columns] for each in (found.halves, found.total))))
     values = {
-        name: np.stack([getattr(each, name).T.cpu().numpy() for each in norms], axis=-1)
-        for name in ("within", "across")
+        name: np.stack([each.T.cpu().numpy() for each in some], axis=-1)
+        for name, some in zip(("within", "across"), zip(*norms, strict=True), strict=True)
     }
     return _by_panel(values, list(inputs.panels))
 

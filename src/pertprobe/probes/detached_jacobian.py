@@ -36,7 +36,7 @@ THROUGH = 0.3
 """Share of a response that comes through the cells where nothing is to be found."""
 CONTROL = "control"
 """Setting that stands for the model's own control perturbation, whatever its label."""
-UNDECOMPOSED = "the model's Jacobian is not kept as factors (it has no narrow): its map is not decomposed"
+UNDECOMPOSED = "the model's Jacobian is not kept as factors (it has no linear ends): its map is not decomposed"
 MAPS = ("frozen", "ordinary")
 """The detached Jacobian, and the one that lets factors move."""
 COLUMNS = {
@@ -96,20 +96,24 @@ def _split(inputs: MeasureInputs, control: "Baseline", name: str, batch: "Tensor
     """Return what is measured of one perturbation."""
     import torch.nn.functional as F
 
-    from pertprobe.interpret.frozen_contributions import gene_routes, ordinary_routes, routes
+    from pertprobe.interpret.frozen_contributions import (
+        attributions,
+        detached_gradient_x_input,
+        ordinary_gradient_x_input,
+    )
     from pertprobe.interpret.jacobian import Point
 
     model, X = control.map.exact, control.map.X
     frozen = model.freeze(X, name, batch)
-    split = routes(control, frozen)
-    genes = gene_routes(control.map, frozen, split.weights)
+    split = attributions(control, frozen)
+    genes = detached_gradient_x_input(control.map, frozen, split.weights)
     first = Point(X[:1], None if batch is None else batch[:1], None)
-    ordinary = ordinary_routes(model, (model.control, name), first, split.weights[:1])
+    ordinary = ordinary_gradient_x_input(model, (model.control, name), first, split.weights[:1])
     predicted = model.predict(X, name, batch)
     found = {
         "delta_y": split.delta_y.mean(0),
-        "through_cells": split.sources[:, SOURCES.index("cells")].mean(0),
-        "sources": split.sources.mean(0),
+        "through_cells": split.contributions[:, SOURCES.index("cells")].mean(0),
+        "sources": split.contributions.mean(0),
         "shares": split.shares,
         "gene_routes": genes.mean(0),
         "agreement": F.cosine_similarity(genes[0], ordinary[0], dim=-1),
@@ -152,9 +156,9 @@ def spectrum(inputs: MeasureInputs) -> xr.Dataset:
     input_vectors [at, rank, feature] and output_vectors [at, rank, gene]; effective_rank [at, map] and layer_rank [at,
     map, layer] of it and of the ordinary Jacobian; cosine of the two, overlap of their leading input and output spaces
     [at, side]; lanczos_error [at], the largest relative difference of the values found by Lanczos. Nothing for models
-    whose Jacobians are not kept as factors (`narrow`).
+    whose Jacobians are not kept as factors (`linear_ends`).
     """
-    if not hasattr(inputs.model, "narrow"):
+    if "linear_ends" not in inputs.model.capabilities:
         return xr.Dataset()
     wanted = [inputs.model.control if name == CONTROL else name for name in inputs.settings["at"]]
     found = [_spectrum(inputs, name) for name in counted(wanted, "maps decomposed")]

@@ -49,7 +49,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     its mean over cells.
     """
     from pertprobe.interpret.jacobian import cells_point  # torch, which tests do without
-    from pertprobe.interpret.knockouts import knockout_predictions, knockout_shifts, mean_lost
+    from pertprobe.interpret.knockouts import knockout_predictions, knockout_shifts, mean_removed
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
     values, batches = _cells(inputs)
@@ -63,7 +63,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     arrays = {name: each[0].swapaxes(0, 1).cpu().numpy().astype(np.float32) for name, each in found.items()}
     dataset = xr.Dataset({name: (("set", "perturbation", "gene"), each) for name, each in arrays.items()}, coords)
     if inputs.role == SUBJECT:
-        dataset["lost"] = ("set", "perturbation"), mean_lost(values, genes, inputs.settings["value"]).T
+        dataset["lost"] = ("set", "perturbation"), mean_removed(values, genes, inputs.settings["value"]).T
     return dataset.reindex(set=np.arange(inputs.cells.n_sets))
 
 

@@ -20,7 +20,7 @@ from pertprobe.probes.base import TestInputs, each_program, members
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics.matched import PairedTest
-from pertprobe.statistics.permutation import Test, coherence, coherence_many, mean_score
+from pertprobe.statistics.permutation import Test, coherence, coherence_tests, mean_score
 from pertprobe.statistics.reliability import Ceiling, bootstrap_coherence, bootstrap_mean
 
 Row = dict[str, Any]
@@ -185,12 +185,14 @@ class Coherence(Each):
         """Test all programs at once, one by one where another similarity is held."""
         if self.held is None:
             drawing = lambda program: self.drawing(inputs, "", program)  # noqa: E731
-            return coherence_many(self.matrix, sets, self.strength, inputs.permutations, drawing).__getitem__
+            return coherence_tests(self.matrix, sets, self.strength, inputs.permutations, drawing).__getitem__
         return lambda program: self._by_itself(inputs, program, sets[program])
 
     def _by_itself(self, inputs: TestInputs, program: str, found: np.ndarray) -> Test:
         scale, random = self._scale(found), self.drawing(inputs, "", program)
-        return coherence(scale * self.matrix, found, self.strength, inputs.permutations, random, held=scale * self.held)
+        return coherence(
+            scale * self.matrix, found, self.strength, inputs.permutations, random, adjusted=scale * self.held
+        )
 
     def _scale(self, found: np.ndarray) -> float:
         return self.scale(len(found)) if self.scale else 1.0

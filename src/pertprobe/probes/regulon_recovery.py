@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.batching import BLOCK, cut
+from pertprobe.batching import BLOCK, chunked
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.regulons import Regulons, read_regulon_files
 from pertprobe.probes import silenced_genes
@@ -88,7 +88,7 @@ def _jacobian(inputs: MeasureInputs, names: Sequence[str]) -> np.ndarray:
     code = model.encode_perturbations([silenced_genes.perturbation_of(inputs)])
     point, outputs = place(model, inputs.cells, inputs.settings, inputs.role).point, range(len(model.output_genes))
     memory = {"memory_gb": inputs.memory_gb}
-    found = [panel_jacobian(model, code, point, outputs, block, **memory).values[0] for block in cut(genes, BLOCK)]
+    found = [panel_jacobian(model, code, point, outputs, block, **memory).values[0] for block in chunked(genes, BLOCK)]
     return torch.cat(found, dim=-1).mT.detach().cpu().numpy().astype(np.float32)
 
 

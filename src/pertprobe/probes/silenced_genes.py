@@ -51,7 +51,7 @@ def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
     import torch  # tests do without it
 
     from pertprobe.interpret.jacobian import cells_point
-    from pertprobe.interpret.knockouts import knockout_shifts, silenced
+    from pertprobe.interpret.knockouts import knocked_out, knockout_shifts
 
     model, cells, value = inputs.model, inputs.cells, inputs.settings["value"]
     perturbation, genes = perturbation_of(inputs), [model.genes.index(name) for name in names]
@@ -60,7 +60,7 @@ def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
         point = cells_point(cells.values, model.batch_indices(cells.batches), codes)
         return knockout_shifts(model, codes, point, genes, value, memory_gb=inputs.memory_gb)[0].swapaxes(0, 1)
     before = model.predict(cells.values, perturbation, cells.batches).mean(-2)
-    edited = (silenced(cells.values, gene, value) for gene in counted(genes, "knock-outs"))
+    edited = (knocked_out(cells.values, gene, value) for gene in counted(genes, "knock-outs"))
     return torch.stack([model.predict(each, perturbation, cells.batches).mean(-2) - before for each in edited], dim=1)
 
 

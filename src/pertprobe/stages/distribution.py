@@ -14,7 +14,7 @@ from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.cells import context_source, describe_cells, read_cells
 from pertprobe.errors import listed
 from pertprobe.evidence import joined
-from pertprobe.interpret.knockouts import silenced
+from pertprobe.interpret.knockouts import knocked_out
 from pertprobe.models.training_split import Split
 from pertprobe.probes.base import MeasureInputs
 from pertprobe.probes.silenced_genes import units
@@ -118,7 +118,7 @@ def knockout_distances(
 
 def _knockout(model: "Model", cells: CellSets, gene: str, value: str, space: "_Space | None") -> dict[str, float]:
     position = model.genes.index(gene)
-    edited, before = silenced(cells.values, position, value), cells.values[..., position]
+    edited, before = knocked_out(cells.values, position, value), cells.values[..., position]
     found = {"expressed": float((before > 0).mean()), "ks": knockout_ks(before, edited[:, 0, position])}
     return found | (space.placed(encoded(model, edited, cells.batches)) if space else {})
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.batching import dealt, units_of_shard
+from pertprobe.batching import assigned, units_of_shard
 from pertprobe.data.programs import run_programs
 from pertprobe.files import atomic
-from pertprobe.models.cards import read_seen, universe
+from pertprobe.models.cards import known_gene_names, read_seen
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, averaged
 from pertprobe.probes.declaration import declared
@@ -32,7 +32,7 @@ def measure_shard(
     cascade: bool = False,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Measure shard `shard` of `shards`: the sorted units are dealt out in blocks (`batching.units_of_shard`).
+    """Measure shard `shard` of `shards`: the sorted units are assigned in blocks (`batching.units_of_shard`).
 
     Each unit is computed by itself, with all cell sets, or together with others of its block: its numbers are the same
     for any number of shards. The axis `variant` holds the model and its re-drawn copies: `redrawn` of each kind, what
@@ -41,7 +41,7 @@ def measure_shard(
     """
     import torch  # here, so that gathering and testing start without it
 
-    from pertprobe.models.randomised import copies
+    from pertprobe.models.randomised import randomised_controls
 
     module, declaration = load_probe(probe), declared(probe)
     lacking = sorted(declaration.needs - inputs.model.capabilities)
@@ -54,11 +54,12 @@ def measure_shard(
     names = units_of_shard(units, shard, shards)
     if not names:
         return xr.Dataset(attrs={"empty": "more shards than units"})
-    with torch.no_grad(), dealt(len(units)):
+    with torch.no_grad(), assigned(len(units)):
         found = {SUBJECT: numbered(module.measure(inputs, names))}
         if NOT_EVALUABLE in found[SUBJECT].attrs:
             return found[SUBJECT]
-        for name, model in copies(inputs.model, redrawn, declaration.keep, seed, cascade=cascade) if redrawn else ():
+        controls = randomised_controls(inputs.model, redrawn, declaration.keep, seed, cascade=cascade)
+        for name, model in controls if redrawn else ():
             asked = replace(inputs, model=model, role=role_of(name)[0], sae=None, pca=None)
             found[name] = numbered(module.measure(asked, names))
     return variants(found).assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
@@ -72,11 +73,11 @@ def numbered(measured: xr.Dataset) -> xr.Dataset:
 
 def _about_copies(model: Any) -> str:
     """Return what the architecture null of a model lacks, and why; empty where it lacks nothing."""
-    from pertprobe.models.randomised import redrawable, shufflable
+    from pertprobe.models.randomised import permutation_obstacle, redraw_obstacle
 
-    if reason := redrawable(model):
+    if reason := redraw_obstacle(model):
         return f"no architecture null: {reason}"
-    return f"no shuffled copies: {reason}" if (reason := shufflable(model)) else ""
+    return f"no shuffled copies: {reason}" if (reason := permutation_obstacle(model)) else ""
 
 
 def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -93,7 +94,7 @@ def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]) -> xr.Dataset:
-    """Measure the models planted beside a model, with its units and cells; `variant` is their kind.
+    """Measure the models planted as a model's controls, with its units and cells; `variant` is their kind.
 
     Source: methods.md, Planted models.
 
@@ -187,5 +188,5 @@ def measure_inputs(asked: Mapping[str, Any], files: Mapping[str, Any], names: Ma
     """
     found = {**asked, "seen": read_seen(files["seen"]).to_dict(), "responses": read_responses(files.get("responses"))}
     if "programs" in asked:
-        found["programs"] = run_programs(files.get("programs", []), asked["programs"], universe([names]))
+        found["programs"] = run_programs(files.get("programs", []), asked["programs"], known_gene_names([names]))
     return found

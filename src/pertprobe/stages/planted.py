@@ -1,4 +1,4 @@
-"""The models that stand beside each model of a run as controls, made of its own genes, perturbations and cells."""
+"""The models planted as controls of each model of a run, made of its own genes, perturbations and cells."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.programs import run_programs
-from pertprobe.models.cards import universe
+from pertprobe.models.cards import known_gene_names
 from pertprobe.stages.measuring import read_measurement
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def derived_models(
     from pertprobe.models.planted.closed_form import planted_models
     from pertprobe.models.planted.materials import expressed_genes
 
-    found = run_programs(program_files, programs, universe([card]))
+    found = run_programs(program_files, programs, known_gene_names([card]))
     names = set(card["perturbations"]) - {card["control"]}
     asked = {name: sorted(names & set(members)) for name, members in found.items()}
     enough = {name: members for name, members in asked.items() if len(members) >= programs["min_perturbations"]}

@@ -1,4 +1,4 @@
-"""How well a model predicts: observed against predicted mean shifts, beside a baseline and the data's own ceiling."""
+"""How well a model predicts: observed against predicted mean shifts, next to a baseline and the data's own ceiling."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -89,7 +89,7 @@ def program_quality(table: pd.DataFrame, programs: Mapping[str, Sequence[str]], 
     Returns:
         `PROGRAM_COLUMNS`, a row per program: n, its perturbations that have a baseline; n_heldout of them held out;
         which are judged ("heldout" where there are any, otherwise "all"); their medians (`medians`); beats: whether
-        the median r is larger than the median r_mean_shift, <NA> where it cannot be told; reason, why not.
+        the median r is larger than the median r_mean_shift, <NA> where it cannot be judged; reason, why not.
     """
     rows = [_program_row(name, table[table.perturbation.isin(genes)], minimum) for name, genes in programs.items()]
     return pd.DataFrame(rows, columns=PROGRAM_COLUMNS).astype({"beats": "boolean"})

@@ -1,4 +1,4 @@
-"""From measurements to evidence rows: what every test has in common, and the controls beside each row."""
+"""From measurements to evidence rows: what every test has in common, and the controls of each row."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ import xarray as xr
 from pertprobe import evidence
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.programs import read_panels, run_programs
-from pertprobe.models.cards import read_card, read_seen, universe
+from pertprobe.models.cards import known_gene_names, read_card, read_seen
 from pertprobe.probes.base import NOT_EVALUABLE, Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
@@ -103,12 +103,14 @@ def pairs_of_copies(ours: list[str], theirs: list[str], *, common_seed: bool) ->
 
 CAUSAL_NOTE = "causal attention: results depend on the order of cells"
 COPY_PERMUTATIONS = 999
-"""Draws for a re-drawn copy: its null's mean and standard deviation are asked, no p value."""
+"""Draws for a re-drawn copy: its null's mean and standard deviation are read, no p value."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One question of one probe: the model or pair, what stands beside it, and what must be said of it."""
+class TestCase:
+    """What one probe tests of one model or pair, with its controls, and what must be said of it."""
+
+    __test__ = False  # no test case of pytest's
 
     inputs: TestInputs
     derived: xr.Dataset | None = None
@@ -120,15 +122,15 @@ class Asked:
     """Program -> why the model predicts it no better than the mean shift; programs that pass are not in it."""
 
 
-def run_test(probe: str, asked: Asked) -> pd.DataFrame:
-    """Return the evidence of one probe on one model or pair, with its controls beside it."""
-    declaration, inputs = declared(probe), asked.inputs
+def run_test(probe: str, case: TestCase) -> pd.DataFrame:
+    """Return the evidence of one probe on one model or pair, with its controls."""
+    declaration, inputs = declared(probe), case.inputs
     refused = _refusal(inputs)
     if refused:
-        return evidence.frame(_remarked(_refused_rows(declaration, inputs, refused), asked, declaration))
-    rows = [*ask(probe, inputs), *_control_rows(probe, asked)]
+        return evidence.frame(_remarked(_refused_rows(declaration, inputs, refused), case, declaration))
+    rows = [*ask(probe, inputs), *_control_rows(probe, case)]
     table = with_controls(evidence.frame(rows), declaration.primary, declaration.compared_in, declaration.common_scale)
-    return evidence.frame(_remarked(table.to_dict("records"), asked, declaration))
+    return evidence.frame(_remarked(table.to_dict("records"), case, declaration))
 
 
 def _refusal(inputs: TestInputs) -> str:
@@ -146,16 +148,16 @@ def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> 
         yield evidence.not_evaluable(inputs.identity, reason, **who)
 
 
-def _control_rows(probe: str, asked: Asked) -> Iterator[dict[str, Any]]:
-    """Put the question to every copy of the model, and to the models planted beside it."""
-    inputs = asked.inputs
+def _control_rows(probe: str, case: TestCase) -> Iterator[dict[str, Any]]:
+    """Put the question to every copy of the model, and to the models planted as its controls."""
+    inputs = case.inputs
     sides = [(inputs.subject.measurement, inputs.reference.measurement if inputs.reference else None)]
-    sides.append((asked.derived, asked.reference_derived))
+    sides.append((case.derived, case.reference_derived))
     for ours, theirs in sides:
         for name, other in _variants(ours, theirs, inputs):
             role, copy = role_of(name)
             draws = inputs.permutations if role in PLANTED else min(inputs.permutations, COPY_PERMUTATIONS)
-            # What was observed stands beside the subject alone.
+            # What was observed is compared with the subject alone.
             reference = inputs.reference and replace(inputs.reference, measurement=theirs.sel(variant=other, drop=True))
             reference = reference and replace(reference, observed=None)
             subject = replace(inputs.subject, measurement=ours.sel(variant=name, drop=True), observed=None)
@@ -165,7 +167,7 @@ def _control_rows(probe: str, asked: Asked) -> Iterator[dict[str, Any]]:
 
 
 def _variants(ours: xr.Dataset | None, theirs: xr.Dataset | None, inputs: TestInputs) -> list[tuple[str, str]]:
-    """Return the variants beside the model, each with that of the reference it is compared with."""
+    """Return the control variants of the model, each with that of the reference it is compared with."""
     if ours is None or "variant" not in ours.dims:
         return []
     names = [name for name in ours.variant.values.tolist() if name != SUBJECT]
@@ -176,17 +178,17 @@ def _variants(ours: xr.Dataset | None, theirs: xr.Dataset | None, inputs: TestIn
     return pairs_of_copies(names, theirs.variant.values.tolist(), common_seed=bool(inputs.sharing))
 
 
-def _remarked(rows: Iterable[Mapping[str, Any]], asked: Asked, declaration: Declaration) -> Iterator[dict[str, Any]]:
+def _remarked(rows: Iterable[Mapping[str, Any]], case: TestCase, declaration: Declaration) -> Iterator[dict[str, Any]]:
     """Say in each subject row what its reader must know, and refuse those whose answer would mislead."""
-    copies = _about_copies(asked.inputs)
+    copies = _about_copies(case.inputs)
     for row in rows:
         if row["role"] != SUBJECT:
             yield dict(row)
             continue
         primary = row["statistic"] == declaration.primary
-        notes = [copies if primary and row["evaluable"] else "", CAUSAL_NOTE if asked.causal else ""]
+        notes = [copies if primary and row["evaluable"] else "", CAUSAL_NOTE if case.causal else ""]
         row = {**row, "reason": evidence.joined(row["reason"], *notes)}
-        yield _gated(_seed_shown(row, asked.inputs, declaration), asked.quality.get(row["program"], ""), declaration)
+        yield _gated(_seed_shown(row, case.inputs, declaration), case.quality.get(row["program"], ""), declaration)
 
 
 def _about_copies(inputs: TestInputs) -> str:
@@ -215,7 +217,7 @@ def _gated(row: dict[str, Any], sentence: str, declaration: Declaration) -> dict
     return {**row, "reason": evidence.joined(row["reason"], sentence)}
 
 
-def read_question(probe: str, model: str, reference: str, files: Any, question: Mapping[str, Any]) -> Asked:
+def read_test_case(probe: str, model: str, reference: str, files: Any, question: Mapping[str, Any]) -> TestCase:
     """Read what a test needs.
 
     `files` is Snakemake's input with measurement, derived, delta_y, seen, card, cells, observed, quality, programs, and
@@ -223,7 +225,7 @@ def read_question(probe: str, model: str, reference: str, files: Any, question: 
     """
     subject, card = _subject(files, "")
     other, other_card = _subject(files, "reference_") if reference else (None, {})
-    programs = run_programs(files.programs, question["programs"], universe([card]))
+    programs = run_programs(files.programs, question["programs"], known_gene_names([card]))
     names = sorted(set(card["perturbations"]) - {card["control"]})
     settings = question["programs"]
     inputs = TestInputs(
@@ -243,7 +245,7 @@ def read_question(probe: str, model: str, reference: str, files: Any, question: 
     )
     sides = ["", "reference_"] if reference else [""]
     derived = [read_measurement(path) if (path := files.get(f"{side}derived")) else None for side in sides]
-    return Asked(
+    return TestCase(
         inputs,
         derived[0],
         derived[1] if reference else None,

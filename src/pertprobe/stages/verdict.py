@@ -104,7 +104,7 @@ def verdicts(
     controlled: Mapping[str, str] | None = None,
     interest: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
-    """Return one verdict per subject row of each probe's primary statistic, its controls beside it.
+    """Return one verdict per subject row of each probe's primary statistic, with its controls.
 
     `thresholds` holds the conditions per probe, `primary` its primary statistic, `controlled` the one that its planted
     models have; `truth` maps (program, context) to what was planted in simulated data. `interest` holds `d`, the

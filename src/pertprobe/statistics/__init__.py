@@ -3,7 +3,7 @@
 from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.matched import PairedTest, paired_profile_test
 from pertprobe.statistics.moments import Moments, PairSums, score_moments, tail
-from pertprobe.statistics.permutation import Test, coherence, coherence_many, mean_score, permutation_test, randomised
+from pertprobe.statistics.permutation import Test, coherence, coherence_tests, mean_score, permutation_test, randomised
 from pertprobe.statistics.power import benjamini_hochberg, power, smallest_effect
 from pertprobe.statistics.published import Published, random_sets_p, rank_sum_pairs, rank_sum_triples
 from pertprobe.statistics.ranks import RankScores, mid_ranks, rank_scores
@@ -33,7 +33,7 @@ __all__ = [
     "bootstrap_mean",
     "centred",
     "coherence",
-    "coherence_many",
+    "coherence_tests",
     "cosine_similarity",
     "feature_weights",
     "mantel",

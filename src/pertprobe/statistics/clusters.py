@@ -1,4 +1,4 @@
-"""Clusters of perturbations: cut from a tree, held against programs, and against the clusters of another model."""
+"""Clusters of perturbations: cut from a tree, compared with programs and with the clusters of another model."""
 
 from math import inf
 from typing import Literal, NamedTuple
@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from pertprobe.statistics.arrays import Floats, Integers
-from pertprobe.statistics.permutation import Test, holding, summary
+from pertprobe.statistics.permutation import Test, summary, with_stratified_null
 from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.sets import orders_within, strength_blocks
 
@@ -120,7 +120,7 @@ def rand_test(first: ArrayLike, second: ArrayLike, strength: ArrayLike | None, m
     blocks = [] if strength is None else strength_blocks(strength)
     if len(blocks) < 2:
         return test
-    return holding(test, _adjusted_rand(first, second, orders_within(blocks, size, m, rng)))
+    return with_stratified_null(test, _adjusted_rand(first, second, orders_within(blocks, size, m, rng)))
 
 
 def _adjusted_rand(first: Integers, second: Integers, orders: Integers) -> Floats:

@@ -9,12 +9,12 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from pertprobe.statistics.arrays import Floats, Integers
-from pertprobe.statistics.permutation import Test, holding, permutation_test, summary
+from pertprobe.statistics.permutation import Test, permutation_test, summary, with_stratified_null
 from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import orders_within, strength_basis, strength_blocks
 
 BATCH = 4_000_000
-"""Values (draws x perturbations x features) held at once."""
+"""Values (draws x perturbations x features) in memory at once."""
 
 
 class Conserved(NamedTuple):
@@ -45,9 +45,9 @@ def conserved_features(
     """Correlate each feature of one model with itself in another, and count those above a bound.
 
     The null relabels the perturbations of one model for all features at once, so that what features share stays: among
-    all perturbations (p), and with strength held (p_stratified), since features that only follow strength are alike in
-    any two models whose strengths are. Held: what polynomials in strength's rank explain of each feature's ranks stays
-    in place, and the rest is exchanged among perturbations of like strength.
+    all perturbations (p), and stratified by strength (p_stratified), since features that only follow strength are alike
+    in any two models whose strengths are. There, what polynomials in strength's rank explain of each feature's ranks
+    stays in place, and the rest is exchanged among perturbations of like strength.
 
     Args:
         x: [P, F] of one model.
@@ -75,7 +75,7 @@ def conserved_features(
         explained = own - (rest[0] * rest[1]).sum(axis=0)
         orders = orders_within(blocks, len(x), m, rng)
         null, reached = _null(*rest, orders, own - explained, bound - explained)
-        test = holding(test, null)
+        test = with_stratified_null(test, null)
     r, p = np.full((2, n_features), np.nan)
     r[kept], p[kept] = own, (reached + 1) / (m + 1)
     return Conserved(r, test, p)
@@ -132,8 +132,8 @@ def conservation(
     the second: no unit is compared with itself, which a shared initialisation would make alike. It is one cosine of two
     means, neither a mean of cosines nor one over several splits: members that are alike in each model, but in unrelated
     features, have a cosine as large as any two directions have, and means of several would be that many times less
-    likely under the null. Null: label permutation, as in `permutation.permutation_test`; what strength explains of each
-    feature is held.
+    likely under the null. Null: label permutation, as in `permutation.permutation_test`; in the matched sets each
+    feature is adjusted for strength.
 
     Args:
         x: profiles [P, F] in the first model, centred.
@@ -149,9 +149,9 @@ def conservation(
     """
     x, y = (_directions(np.asarray(side, dtype=np.float64)) for side in (x, y))
     members = np.unique(np.asarray(members, dtype=np.intp))
-    held = [each if strength is None else _without_strength(each, strength) for each in (x, y)]
+    adjusted = [each if strength is None else _without_strength(each, strength) for each in (x, y)]
     rank = ranked(len(x), strength)
-    scores = [partial(_half_cosines, Grams.of(*sides), rank) for sides in ((x, y), held)]
+    scores = [partial(_half_cosines, Grams.of(*sides), rank) for sides in ((x, y), adjusted)]
     test = permutation_test(scores[0], members, len(x), strength, m, rng, scores[1])
     return test._replace(unit_sd=_rise(x, y, members, rank))
 

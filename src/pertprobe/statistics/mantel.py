@@ -15,7 +15,7 @@ from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import orders_within, pairs_without_strength, strength_blocks
 
 ORDERS = 1000
-"""Orders of all perturbations held at once."""
+"""Orders of all perturbations in memory at once."""
 
 
 def mantel(
@@ -31,10 +31,10 @@ def mantel(
     One-sided greater; all P! relabellings where there are at most m, the identity among them. A matrix that is constant
     over its pairs has correlation 0.
 
-    With `strength` [P] also the test that holds it: strength can be the common cause of both similarities. What it
+    With `strength` [P] also the test stratified by it: strength can be the common cause of both similarities. What it
     explains is taken from both (`sets.pairs_without_strength`, of ranks where ranks are correlated), and labels
     are exchanged among perturbations of like strength only, since residuals may be the larger the stronger a
-    perturbation is. What it explains of the estimate is added to every draw, as in `permutation.with_strength_held`.
+    perturbation is. What it explains of the estimate is added to every draw, as in `permutation.stratified`.
 
     Raises:
         ValueError: the matrices have different sizes, or fewer than three perturbations.
@@ -48,11 +48,11 @@ def mantel(
     orders = _orders(len(a), m, rng) if arrangements > m else map(np.array, permutations(range(len(a))))
     null = np.array([_product(a, b, order) for order in orders])
     test = summary(_product(a, b, np.arange(len(a))), null, arrangements, m)
-    return test if strength is None else _with_strength_held(test, a, b, strength, m, rng)
+    return test if strength is None else _stratified(test, a, b, strength, m, rng)
 
 
-def _with_strength_held(test: Test, a: Floats, b: Floats, strength: ArrayLike, m: int, rng: Generator) -> Test:
-    """Add the test that holds strength to that of the standardised a and b, and let it be used where it can answer."""
+def _stratified(test: Test, a: Floats, b: Floats, strength: ArrayLike, m: int, rng: Generator) -> Test:
+    """Add the test stratified by strength to that of the standardised a and b, to be used where it can answer."""
     blocks = strength_blocks(strength)
     p_min = max(1 / prod(factorial(block.size) for block in blocks), 1 / (m + 1))
     if len(blocks) < 2 or p_min > SEPARABLE:
@@ -61,11 +61,11 @@ def _with_strength_held(test: Test, a: Floats, b: Floats, strength: ArrayLike, m
     sizes = np.diff([*range(0, m, ORDERS), m])
     orders = (order for size in sizes for order in orders_within(blocks, len(a), size, rng))
     estimate = _product(a, b, np.arange(len(a)))
-    held = summary(estimate, np.array([_product(a, b, order) for order in orders]), np.inf, m)
-    used = {name: getattr(held, name) for name in ("null_sd", "n_permutations", "p_tie")}
-    null_mean = held.null_mean + test.estimate - estimate
+    within = summary(estimate, np.array([_product(a, b, order) for order in orders]), np.inf, m)
+    used = {name: getattr(within, name) for name in ("null_sd", "n_permutations", "p_tie")}
+    null_mean = within.null_mean + test.estimate - estimate
     return test._replace(
-        p_stratified=held.p, p_min_stratified=p_min, p_used="p_stratified", null_mean=null_mean, **used
+        p_stratified=within.p, p_min_stratified=p_min, p_used="p_stratified", null_mean=null_mean, **used
     )
 
 

@@ -227,11 +227,11 @@ def strata(strength: ArrayLike) -> Integers:
 def crossed_test(
     r: ArrayLike, strength_a: ArrayLike, strength_b: ArrayLike, m: int, rng: Generator, members: ArrayLike | None = None
 ) -> PairedTest:
-    """Test r_ii against r_ij, j of like strength: `paired_profile_test` with strength held.
+    """Test r_ii against r_ij, j of like strength: `paired_profile_test`, stratified by strength.
 
     Profile j of the second model stands in for profile i, so partners are of its stratum there. Within a stratum
     members may still be the stronger ones: the null is that of r `without_strength`, and what strength explains of the
-    estimate is added to every draw, as in `permutation.with_strength_held`.
+    estimate is added to every draw, as in `permutation.stratified`.
 
     Args:
         r: correlations [n, n]; units whose row or column is all nan are left out.
@@ -243,12 +243,12 @@ def crossed_test(
     """
     r, groups = np.asarray(r, dtype=np.float64), strata(strength_b)
     known = np.flatnonzero(~(np.isnan(r).all(axis=1) | np.isnan(r).all(axis=0)))
-    held = np.full(r.shape, np.nan)
+    adjusted = np.full(r.shape, np.nan)
     if known.size > 1:
         sides = (np.asarray(each)[known] for each in (strength_a, strength_b))
-        held[np.ix_(known, known)] = without_strength(r[np.ix_(known, known)], *sides)
+        adjusted[np.ix_(known, known)] = without_strength(r[np.ix_(known, known)], *sides)
     plain = paired_profile_test(r, groups, 1, np.random.default_rng(0), members=members)
-    found = paired_profile_test(held, groups, m, rng, members=members)
+    found = paired_profile_test(adjusted, groups, m, rng, members=members)
     explained = plain.test.estimate - found.test.estimate
     shifted = found.test._replace(estimate=plain.test.estimate, null_mean=found.test.null_mean + explained)
     return plain._replace(test=shifted)

@@ -137,7 +137,7 @@ def _closed(sums: dict[int, float], last: int) -> dict[int, float]:
 
 
 def _moments(mean: float, variance: float, third: float, scale: float) -> Moments:
-    """Return the moments; a variance that is rounding beside the mean or `scale`, the variance of one value, is 0."""
+    """Return the moments; a variance that is rounding error of the mean or `scale` (the variance of one value) is 0."""
     if variance <= 1e-14 * scale + (1e-12 * mean) ** 2:
         return Moments(mean, 0.0, nan)
     return Moments(mean, sqrt(variance), third / variance**1.5)

@@ -23,7 +23,7 @@ FEATURES = 128
 SPREAD = 0.6
 """Standard deviation of log effect strength."""
 SHARED = 4.0
-"""Size of what all perturbations share, beside the noise of one dimension."""
+"""Size of what all perturbations share; the noise of one dimension is 1."""
 OFFSET = 0.2
 """Size of what every code holds, a perturbation's strength apart."""
 BIAS = 2.0

@@ -1,6 +1,6 @@
 """Label permutation: are programs more extreme than sets of perturbations, of any strength and of their own?
 
-Two nulls answer it, both as draws of sets of the program's size. Uniform sets hold the size only. Matched sets hold the
+Two nulls answer it, both as draws of sets of the program's size. Uniform sets have its size only. Matched sets have its
 effect strength too: programs of strong perturbations look coherent through the effect all perturbations share.
 """
 
@@ -78,7 +78,7 @@ def permutation_test(
     strength: ArrayLike | None,
     m: int,
     rng: Generator,
-    held_score_of_sets: ScoreOfSets | None = None,
+    adjusted_score_of_sets: ScoreOfSets | None = None,
 ) -> Test:
     """Test whether the members' score is greater than that of other sets of their number, unstratified and matched.
 
@@ -89,7 +89,7 @@ def permutation_test(
         strength: effect strength [n_units], the norm of the model's own delta_y; None = no strength-matched null.
         m: number of draws of each null; the unstratified one visits all sets instead where there are at most m.
         rng: numpy's generator.
-        held_score_of_sets: the same without what strength explains of it, for the matched null (`with_strength_held`).
+        adjusted_score_of_sets: the same without what strength explains of it, for the matched null (`stratified`).
     """
     members = np.unique(np.asarray(members, dtype=np.intp))
     estimate = float(score_of_sets(members[None])[0])
@@ -97,12 +97,12 @@ def permutation_test(
     test = summary(estimate, null, arrangements=comb(n_units, members.size), m=m)
     if strength is None:
         return test
-    return with_strength_held(test, held_score_of_sets or score_of_sets, members, strength, m, rng)
+    return stratified(test, adjusted_score_of_sets or score_of_sets, members, strength, m, rng)
 
 
-def with_strength_held(
+def stratified(
     test: Test,
-    held_score_of_sets: ScoreOfSets,
+    adjusted_score_of_sets: ScoreOfSets,
     members: Integers,
     strength: ArrayLike,
     m: int,
@@ -111,23 +111,23 @@ def with_strength_held(
 ) -> Test:
     """Add the strength-matched p to an unstratified test, and let a verdict use it where it can become small enough.
 
-    Matched sets (`strength_windows`) still differ a little in strength from the members. `held_score_of_sets` is the
-    score without what strength explains of it; what it explains of the members' is added to every draw, so that each is
-    scored as if it had the members' strength. At most `rows` sets are held at once.
+    Matched sets (`strength_windows`) still differ a little in strength from the members. `adjusted_score_of_sets` is
+    the score without what strength explains of it; what it explains of the members' is added to every draw, so that
+    each is scored as if it had the members' strength. At most `rows` sets are in memory at once.
     """
     windows = strength_windows(members, strength)
     if windows is None:
         return test._replace(note="strength not separable")
-    explained = test.estimate - held_score_of_sets(members[None])[0]
+    explained = test.estimate - adjusted_score_of_sets(members[None])[0]
     drawn = (windows.draw(min(rows, m - start), rng) for start in range(0, m, rows))
-    null = explained + np.concatenate([held_score_of_sets(sets) for sets in drawn])
-    held = summary(test.estimate, null, arrangements=np.inf, m=m)
+    null = explained + np.concatenate([adjusted_score_of_sets(sets) for sets in drawn])
+    matched = summary(test.estimate, null, arrangements=np.inf, m=m)
     p_min = max(1 / windows.arrangements, 1 / (m + 1))
-    test = test._replace(p_stratified=held.p, p_min_stratified=p_min)
+    test = test._replace(p_stratified=matched.p, p_min_stratified=p_min)
     if p_min > SEPARABLE:
         return test._replace(note="strength not separable")
     used = ("null_mean", "null_sd", "n_permutations", "p_tie")
-    return test._replace(p_used="p_stratified", **{name: getattr(held, name) for name in used})
+    return test._replace(p_used="p_stratified", **{name: getattr(matched, name) for name in used})
 
 
 def summary(estimate: float, null: Floats, arrangements: float, m: int) -> Test:
@@ -162,22 +162,22 @@ def coherence(
     strength: ArrayLike | None,
     m: int,
     rng: Generator,
-    held: ArrayLike | None = None,
+    adjusted: ArrayLike | None = None,
 ) -> Test:
     """Test whether members resemble each other: mean of `similarity` [P, P] over pairs i < j of members.
 
-    In the strength-matched null, what strength explains of the similarity (`pairs_without_strength`) is held too;
-    `held` is the similarity without it where that is made in another way. The per-unit score is a unit's mean
+    In the strength-matched null, the similarity is adjusted for strength too (`pairs_without_strength`);
+    `adjusted` is the adjusted similarity where that is made in another way. The per-unit score is a unit's mean
     similarity with the members.
 
     Raises:
         ValueError: fewer than two members, which form no pair.
     """
     similarity, members = np.asarray(similarity, dtype=np.float64), distinct(members)
-    if held is None:
-        held = similarity if strength is None else pairs_without_strength(similarity, strength)
-    scores, held_scores = (partial(pair_means, each) for each in (similarity, np.asarray(held)))
-    test = permutation_test(scores, members, len(similarity), strength, m, rng, held_scores)
+    if adjusted is None:
+        adjusted = similarity if strength is None else pairs_without_strength(similarity, strength)
+    scores, adjusted_scores = (partial(pair_means, each) for each in (similarity, np.asarray(adjusted)))
+    test = permutation_test(scores, members, len(similarity), strength, m, rng, adjusted_scores)
     moments = PairSums.of(similarity).moments(members.size)
     return described(test, moments, len(similarity), members, similarity[:, members].mean(axis=1))
 
@@ -210,7 +210,7 @@ def mean_score(
 
     Units whose score is nan are left out, as members and as candidates, and so are the units of `excluded` that are no
     members (the program's perturbations that are not in the panel). Members stay in the pool: the observed labels are
-    one of the arrangements. In the strength-matched null, what strength explains of the score is held too
+    one of the arrangements. In the strength-matched null, the score is adjusted for strength too
     (`scores_without_strength`).
 
     Raises:
@@ -224,26 +224,26 @@ def mean_score(
     pool = np.setdiff1d(np.flatnonzero(np.isfinite(scores)), left_out)
     scores, chosen = scores[pool], np.searchsorted(pool, scored)
     strength = None if strength is None else np.asarray(strength)[pool]
-    held = scores if strength is None else scores_without_strength(scores, strength)
-    of_sets, held_of_sets = (lambda sets, each=each: each[sets].mean(axis=1) for each in (scores, held))
-    test = permutation_test(of_sets, chosen, pool.size, strength, m, rng, held_of_sets)
+    adjusted = scores if strength is None else scores_without_strength(scores, strength)
+    of_sets, adjusted_of_sets = (lambda sets, each=each: each[sets].mean(axis=1) for each in (scores, adjusted))
+    test = permutation_test(of_sets, chosen, pool.size, strength, m, rng, adjusted_of_sets)
     return described(test, score_moments(scores, chosen.size), pool.size, chosen, scores)
 
 
-def holding(test: Test, null: Floats) -> Test:
-    """Add the p of a null that holds strength [m] to a test of the same estimate, and let a verdict use it."""
-    held = summary(test.estimate, null, inf, len(null))
-    used = {name: getattr(held, name) for name in ("null_mean", "null_sd", "n_permutations", "p_tie")}
-    return test._replace(p_stratified=held.p, p_min_stratified=held.p_min, p_used="p_stratified", **used)
+def with_stratified_null(test: Test, null: Floats) -> Test:
+    """Add the p of a null [m] stratified by strength to a test of the same estimate, and let a verdict use it."""
+    matched = summary(test.estimate, null, inf, len(null))
+    used = {name: getattr(matched, name) for name in ("null_mean", "null_sd", "n_permutations", "p_tie")}
+    return test._replace(p_stratified=matched.p, p_min_stratified=matched.p_min, p_used="p_stratified", **used)
 
 
 BATCH = 1000
-"""Random orders held at once by a thread."""
+"""Random orders in the memory of a thread at once."""
 UNIFORM = ""
 """The name whose generator draws the uniform null; no program has it."""
 
 
-def coherence_many(
+def coherence_tests(
     similarity: ArrayLike,
     sets: Mapping[str, ArrayLike],
     strength: ArrayLike | None,
@@ -271,7 +271,7 @@ def coherence_many(
         ValueError: a set has fewer than two members, or is called "".
     """
     if UNIFORM in sets:
-        raise ValueError("coherence_many needs a name for every set")
+        raise ValueError("coherence_tests needs a name for every set")
     members = {name: distinct(each) for name, each in sets.items()}
     similarity = np.asarray(similarity, dtype=np.float64)
     if strength is not None:
@@ -280,7 +280,7 @@ def coherence_many(
         strength, similarity = np.asarray(strength)[order], similarity[np.ix_(order, order)]
         rank = np.argsort(order)
         members = {name: np.sort(rank[each]) for name, each in members.items()}
-    held = similarity if strength is None else pairs_without_strength(similarity, strength)
+    adjusted = similarity if strength is None else pairs_without_strength(similarity, strength)
     sums = sums or PairSums.of(similarity)
     with ThreadPoolExecutor(threads) as pool:
         nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
@@ -290,7 +290,7 @@ def coherence_many(
             found = _uniform_test(similarity, members[name], nulls[members[name].size], m, sums)
             if strength is None:
                 return found
-            return with_strength_held(found, partial(pair_means, held), members[name], strength, m, rng_of(name))
+            return stratified(found, partial(pair_means, adjusted), members[name], strength, m, rng_of(name))
 
         return dict(zip(members, pool.map(test, members), strict=True))
 

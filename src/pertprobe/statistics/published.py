@@ -1,4 +1,4 @@
-"""The statistics of the published analysis, as they were computed: reported beside the valid ones, never instead.
+"""The statistics of the published analysis, as they were computed: reported next to the valid ones, never instead.
 
 Pairs and triples are not independent; these p-values are too small (9-37 % of random sets below 0.05).
 """

@@ -1,7 +1,7 @@
 """How well do scores of edges recover known ones: average precision, early precision and signs, ties and all.
 
 Every function scores regulator i's known targets by the profile of gene j, for all i and j: what i's own profile does
-is read beside what other genes' profiles do for the same targets. Candidates of (i, j) are all genes of the universe
+is compared with what other genes' profiles do for the same targets. Candidates of (i, j) are all background genes
 but i and j themselves: a gene's own output answers to its knock-out whatever the model knows.
 """
 
@@ -39,7 +39,7 @@ def average_precision(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Fl
     Args:
         edges: known targets of each regulator, bool [n, U].
         scores: of each gene's profile, larger = rather an edge [n, U].
-        own: place of each gene in the universe [n], -1 where it is not in it.
+        own: place of each gene among the background genes [n], -1 where it is not one.
     """
 
     def one(ranked: _Ranked) -> Floats:
@@ -84,7 +84,7 @@ def sign_agreement(signs: ArrayLike, predicted: ArrayLike, own: ArrayLike) -> Fl
     Args:
         signs: of known edges [n, U], 0 where there is none or its sign is not known.
         predicted: signed profile of each gene [n, U], positive = activation.
-        own: place of each gene in the universe [n], -1 where it is not in it.
+        own: place of each gene among the background genes [n], -1 where it is not one.
     """
     signs, predicted, own = np.sign(np.asarray(signs, dtype=float)), np.sign(predicted), np.asarray(own)
     signs = signs * ~_marks(own, signs.shape[1])

@@ -73,13 +73,13 @@ def jackknife(left_one_out: Floats, level: float) -> tuple[float, float]:
 
 
 BATCH = 2_000_000
-"""Values (resamples x profiles x features) held at once."""
+"""Values (resamples x profiles x features) in memory at once."""
 RELIABLE = 0.1
 """Below this lower bound of a reliability, dividing by it says nothing."""
 
 
 class Ceiling(NamedTuple):
-    """Agreement of two sides beside what their noise allows."""
+    """Agreement of two sides, and the most that their noise allows."""
 
     r: float
     """Mean correlation between set i of one side and set j != i of the other."""

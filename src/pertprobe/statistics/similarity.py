@@ -100,7 +100,8 @@ def _marks(outputs: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def contrast(changes: ArrayLike, named: ArrayLike) -> Floats:
     """Return the mean change of the named perturbations less that of all others: changes [P, F], named [P] -> [F].
 
-    All others, the program's remaining members among them: whoever did not name is treated alike. Nobody names nothing.
+    All others include the program's remaining members: perturbations that are not named are treated alike. Where none
+    is named the contrast is 0.
     """
     changes, named = np.asarray(changes, dtype=np.float64), np.asarray(named, dtype=bool)
     if not named.any():

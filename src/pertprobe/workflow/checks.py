@@ -211,12 +211,6 @@ def given_paths(config: Config) -> list[str]:
     return list(dict.fromkeys(path for path in named if not _made_by_run(config, path)))
 
 
-def cells_arguments(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config entry under `cells` as keyword arguments of `read_cells` (path, set_size and n_sets included)."""
-    arguments = {name: value for name, value in entry.items() if name != "genes"}
-    return arguments | {"gene_names": entry.get("genes")}
-
-
 def _made_by_run(config: Config, path: str) -> bool:
     """Return whether a file lies in the results of a run that simulates its own input."""
     return "simulate" in config and (path.startswith("<results>") or f"results/{config.get('run')}/" in path)
@@ -252,15 +246,16 @@ def _check_cells(config: Config, models: Mapping[str, "Model"], faults: list[str
 
 def _inspected(entry: Mapping[str, Any], wanted: set[str]) -> tuple["ContextCells | None", list[str]]:
     """Return what a context holds and its faults; genes no model reads may be ambiguous."""
-    from pertprobe.data.cells import describe_cells, inspect_cells
+    from pertprobe.data.cells import context_source, describe_cells, inspect_cells
 
-    arguments = cells_arguments(entry)
+    path, source = entry["path"], context_source(entry)
+    sizes = {key: entry[key] for key in ("set_size", "n_sets")}
     try:
-        description = describe_cells(**{key: arguments[key] for key in arguments if key not in ("n_sets", "set_size")})
+        description = describe_cells(path, **source)
     except PertprobeError:
-        return None, inspect_cells(**arguments)
+        return None, inspect_cells(path, **sizes, **source)
     genes = list(dict.fromkeys(gene for gene in description.genes if gene in wanted))
-    return description, inspect_cells(**arguments, genes=genes or None)
+    return description, inspect_cells(path, **sizes, **source, genes=genes or None)
 
 
 def _fit(
@@ -319,9 +314,9 @@ def _check_programs(
     programs = Programs({})
     before = len(faults)
     with gathering(faults, "programs: "):
-        universe = held | perturbations
+        known_names = held | perturbations
         programs = read_programs(
-            *paths, patterns=section.get("patterns"), lists=section.get("lists"), universe=universe
+            *paths, patterns=section.get("patterns"), lists=section.get("lists"), known_names=known_names
         )
     incomplete = len(faults) > before or len(paths) < len(section.get("gmt", [])) or not perturbations
     if not incomplete:

@@ -4,14 +4,13 @@ import os
 import re
 from collections.abc import Iterator
 from copy import deepcopy
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import PertprobeError, nearest
 from pertprobe.probes.declaration import SPACE_OF_RESPONSES, Declaration, all_declared
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -122,7 +121,7 @@ def _forms(schemas: list[dict[str, Any]]) -> str:
 
 
 def _hint(unknown: str, known: list[str]) -> str:
-    near = get_close_matches(unknown, known, n=1)
+    near = nearest(unknown, known)
     return f"; did you mean {near[0]!r}?" if near else f" (known: {_listed(known)})."
 
 

@@ -14,7 +14,7 @@ from pertprobe.files import atomic
 from pertprobe.interpret.atlas.layout import AXES, OWN, SHARED, Names, create, opened, places
 from pertprobe.interpret.jacobian import Derivative, Point, check_multiplicity, jacobian_cores, mean_cell_point
 from pertprobe.interpret.sketches import commonest
-from pertprobe.models.base import Model, Narrow, encode_each
+from pertprobe.models.base import LinearEnds, Model, encode_each
 
 NEEDS = frozenset({"stages", "gradient", "gene_space", "set_function"})
 """What a model must offer: a cell of multiplicity S stands for S cells in set functions alone."""
@@ -47,18 +47,18 @@ def write_atlas(
         derivative: total, or diagonal (methods.md, The derivative engine).
         dtype: in which numbers are kept; float32 rounds those of a float64 model.
         memory_gb: for a block of cores, and as much again for computing them.
-        shard: whole blocks of the sorted names, as `batching.units_of_shard` deals them.
+        shard: whole blocks of the sorted names, as `batching.units_of_shard` assigns them.
         shards: how many there are.
 
     Raises:
         PertprobeError: the model lacks what an atlas needs, is no set function, or does not know a perturbation.
     """
-    narrow, asked = _narrowed(model), _asked(model, perturbations)
+    ends, asked = _linear_ends(model), _asked(model, perturbations)
     point, label = _mean_point(model, cells, derivative)
     names = Names(units_of_shard(asked, shard, shards), model.output_genes, model.genes)
-    weights = {name: getattr(narrow, name).detach().cpu().numpy().astype(dtype) for name in SHARED}
+    weights = {name: getattr(ends, name).detach().cpu().numpy().astype(dtype) for name in SHARED}
     about = {"control": model.control, "derivative": derivative, "batch": label, **_of_cells(cells)}
-    size = _block(narrow, memory_gb)
+    size = _block(ends, memory_gb)
     with atomic(path) as temporary, torch.no_grad():
         store = create(temporary, names, weights, about)
         for start in counted(range(0, len(names.perturbations), size), f"atlas, blocks of {size} perturbations"):
@@ -86,7 +86,7 @@ def join_atlases(parts: Sequence[str | Path], path: str | Path) -> None:
                     whole[name][at : at + len(block)] = block
 
 
-def _narrowed(model: Model) -> Narrow:
+def _linear_ends(model: Model) -> LinearEnds:
     """Return the model between its outermost Linears; raises PertprobeError where it has no atlas."""
     lacking = sorted(NEEDS - model.capabilities)
     if lacking:
@@ -94,12 +94,12 @@ def _narrowed(model: Model) -> Narrow:
             f"atlas: the model has no {' and no '.join(lacking)}. An atlas pairs genes with genes at the mean cell of "
             "a set function: leave this model out of atlas.models"
         )
-    if not hasattr(model, "narrow"):
+    if "linear_ends" not in model.capabilities:
         raise PertprobeError(
-            "atlas: the model has no `narrow()` (pertprobe.models.base.Narrow), without which whole Jacobians cannot "
-            "be kept as factors: leave it out of atlas.models, or ask a panel of genes (targeted_jacobian)"
+            "atlas: the model has no `linear_ends()` (pertprobe.models.base.LinearEnds), without which whole Jacobians "
+            "cannot be kept as factors: leave it out of atlas.models, or ask a panel of genes (targeted_jacobian)"
         )
-    return model.narrow()
+    return model.linear_ends()
 
 
 def _asked(model: Model, perturbations: Sequence[str] | None) -> list[str]:
@@ -127,9 +127,9 @@ def _of_cells(cells: CellSets) -> dict[str, Any]:
     return {"context": cells.context, "cells": cells.hash, "n_sets": cells.n_sets, "set_size": cells.set_size}
 
 
-def _block(narrow: Narrow, memory_gb: float) -> int:
+def _block(ends: LinearEnds, memory_gb: float) -> int:
     """Return how many perturbations' cores fit the budget, in whole blocks of the shards, at least one."""
-    one = narrow.output_weight.shape[1] * narrow.input_weight.shape[0] * narrow.output_weight.element_size()
+    one = ends.output_weight.shape[1] * ends.input_weight.shape[0] * ends.output_weight.element_size()
     return max(1, int(memory_gb * 1e9 / (COPIES * one)) // BLOCK) * BLOCK
 
 

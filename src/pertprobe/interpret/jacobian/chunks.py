@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from pertprobe.batching import block, counted, power_of_2
-from pertprobe.interpret.jacobian.linear_ends import Between, hidden
+from pertprobe.batching import batch_block, counted, power_of_2
+from pertprobe.interpret.jacobian.linear_ends import FactorisedModel, hidden
 
 GPU_BATCH = 4096
 """Most perturbations in one batch on a GPU, which only large ones keep busy."""
@@ -54,14 +54,16 @@ def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def footprint(at: Between, code: Tensor) -> Footprint:
+def footprint(at: FactorisedModel, code: Tensor) -> Footprint:
     """Measure one forward pass under a code [H]; it is the same for every code."""
     with torch.no_grad(), _Made() as made:
-        at.narrow.expand(hidden(at, code[None]), None)
+        at.ends.decode_linear(hidden(at, code[None]), None)
     return Footprint(max(made.sizes), sum(made.sizes))
 
 
-def chunks(at: Between, code: Tensor, wanted: int, memory_gb: float, *, reverse: bool, result: int = 0) -> Chunks:
+def chunks(
+    at: FactorisedModel, code: Tensor, wanted: int, memory_gb: float, *, reverse: bool, result: int = 0
+) -> Chunks:
     """Return how many perturbations and how many of `wanted` directions go at once; at least one of each.
 
     They depend on sizes, budget and device alone. `reverse`: what a reverse pass keeps counts for each perturbation;
@@ -78,7 +80,7 @@ def chunks(at: Between, code: Tensor, wanted: int, memory_gb: float, *, reverse:
 
 def batch_limit(like: Tensor) -> int:
     """Return the most perturbations in one batch on a tensor's device: on a CPU those that any job has together."""
-    return GPU_BATCH if like.is_cuda else block()
+    return GPU_BATCH if like.is_cuda else batch_block()
 
 
 def next_power_of_2(n: int) -> int:

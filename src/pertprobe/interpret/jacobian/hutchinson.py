@@ -1,4 +1,4 @@
-"""The diagonal derivative by random signs over cells, to an error that is asked for; and how much crosses cells."""
+"""Hutchinson's estimate of the diagonal derivative, to an error that is asked for; and what is off the diagonal."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,9 +9,9 @@ from torch import Tensor
 
 from pertprobe.batching import MEMORY_GB
 from pertprobe.interpret.jacobian.chunks import in_batches
-from pertprobe.interpret.jacobian.linear_ends import between
+from pertprobe.interpret.jacobian.linear_ends import factorised
 from pertprobe.interpret.jacobian.panel import Block, added, block, one, share_open
-from pertprobe.interpret.jacobian.passes import check_single, each_cell, signed, total
+from pertprobe.interpret.jacobian.passes import check_single, each_cell, probing_weights, total
 from pertprobe.interpret.jacobian.points import Point
 from pertprobe.models.base import Model
 from pertprobe.seeding import generator
@@ -43,7 +43,7 @@ class DiagonalEstimate(NamedTuple):
         return self.halves.mean(1)
 
 
-def diagonal_by_signs(
+def hutchinson_diagonal(
     model: Model,
     codes: Tensor,
     point: Point,
@@ -73,7 +73,7 @@ def diagonal_by_signs(
     the halves are unbiased; |J| and ranks are not: compare those of the two halves.
     """
     check_single(point)
-    asked = block(between(model, point), codes[0], targets, regulators, memory_gb)
+    asked = block(factorised(model, point), codes[0], targets, regulators, memory_gb)
 
     def work(codes: Tensor) -> tuple[Tensor, ...]:
         """Return the estimates of a batch, its total derivative, and what is open."""
@@ -124,8 +124,8 @@ def _exact(asked: Block, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.stack([values, values], dim=1), none, none.long()
 
 
-def signs(point: Point, seed: int, half: int, number: int) -> Tensor:
-    """Return one draw of signs [n_sets, cells], in each set as many +1 as -1 or one more."""
+def probing_vectors(point: Point, seed: int, half: int, number: int) -> Tensor:
+    """Return one draw of probing vectors [n_sets, cells]: random signs, in each set as many +1 as -1 or one more."""
     n_sets, cells = point.X.shape[:-1]
     rng = generator(seed, "signs", half, number)
     drawn = rng.permuted((-1.0) ** torch.arange(cells).expand(n_sets, -1).numpy(), axis=1)
@@ -143,7 +143,7 @@ def _drawing(asked: Block, codes: Tensor, whole: Tensor, seed: int, half: int) -
 
     def draw(number: int) -> Tensor:
         """Return the estimate of the draw of this number."""
-        passed = one(asked, codes, signed(point, signs(point, seed, half, number))).derivative
+        passed = one(asked, codes, probing_weights(point, probing_vectors(point, seed, half, number))).derivative
         return (passed - r * whole) / (1 - r)
 
     return draw
@@ -182,16 +182,16 @@ def _error(halves: Sequence[_Half], wanted: Tensor) -> Tensor:
     return (spread / squared.clamp_min(torch.finfo(squared.dtype).tiny)).sqrt()
 
 
-class Crossing(NamedTuple):
-    """Squared Frobenius norms of a block, of which the share that crosses cells is across / (within + across)."""
+class BlockNorms(NamedTuple):
+    """Squared Frobenius norms of a block; the between-cell share is off_diagonal / (diagonal + off_diagonal)."""
 
-    within: Tensor
+    diagonal: Tensor
     """Of the diagonal, one cell's output by its own input [P, n_sets]."""
-    across: Tensor
+    off_diagonal: Tensor
     """Of the total less the diagonal, by the other cells' inputs [P, n_sets]."""
 
 
-def crossing(halves: Tensor, total: Tensor) -> Crossing:
+def block_norms(halves: Tensor, total: Tensor) -> BlockNorms:
     """Return both norms from two independent estimates of the diagonal [P, 2, n_sets, T, R], and the total.
 
     The inner product of two independent unbiased estimates has the squared norm as its mean, where the squared norm of
@@ -199,4 +199,4 @@ def crossing(halves: Tensor, total: Tensor) -> Crossing:
     below 0.
     """
     first, second = halves[:, 0], halves[:, 1]
-    return Crossing((first * second).sum((-2, -1)), ((total - first) * (total - second)).sum((-2, -1)))
+    return BlockNorms((first * second).sum((-2, -1)), ((total - first) * (total - second)).sum((-2, -1)))

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from pertprobe.batching import MEMORY_GB
 from pertprobe.interpret.jacobian.chunks import Chunks, chunks, in_batches
-from pertprobe.interpret.jacobian.linear_ends import Between, between, directions
-from pertprobe.interpret.jacobian.passes import Ask, Passed, each_cell, pull, push, total
-from pertprobe.interpret.jacobian.points import Derivative, Point, shares
+from pertprobe.interpret.jacobian.linear_ends import FactorisedModel, directions, factorised
+from pertprobe.interpret.jacobian.passes import CellWeights, Passed, each_cell, jvp_columns, total, vjp_rows
+from pertprobe.interpret.jacobian.points import Derivative, Point, cell_weights
 from pertprobe.models.base import Model
 
 
@@ -26,7 +26,7 @@ class PanelJacobian(NamedTuple):
 class Block(NamedTuple):
     """What is asked for: some outputs by some inputs, at one point."""
 
-    at: Between
+    at: FactorisedModel
     targets: Sequence[int]
     regulators: Sequence[int]
     chunks: Chunks
@@ -50,13 +50,13 @@ def panel_jacobian(
 
     Both are defined in methods.md, The derivative engine.
 
-    One pull-back for each target serves all regulators, or one push for each regulator all targets, whichever are
-    fewer; sets and perturbations go side by side. The diagonal at S cells takes S times as many passes
-    (`diagonal_by_signs` estimates it by few); at the mean cell (`mean_cell_point(..., derivative="diagonal")`) as
-    many as the total. Perturbations run in batches of one shape, see `chunks.in_batches`: their numbers are the same
-    for any number of shards.
+    One vjp for each target serves all regulators, or one jvp for each regulator all targets, whichever are fewer; sets
+    and perturbations go side by side. The diagonal at S cells takes S times as many passes (`hutchinson_diagonal`
+    estimates it by few); at the mean cell (`mean_cell_point(..., derivative="diagonal")`) as many as the total.
+    Perturbations run in batches of one shape, see `chunks.in_batches`: their numbers are the same for any number of
+    shards.
     """
-    return _block_jacobian(block(between(model, point), codes[0], targets, regulators, memory_gb), codes, derivative)
+    return _block_jacobian(block(factorised(model, point), codes[0], targets, regulators, memory_gb), codes, derivative)
 
 
 def cell_jacobians(
@@ -68,12 +68,12 @@ def cell_jacobians(
     memory_gb: float = MEMORY_GB,
 ) -> Tensor:
     """Return each cell's own derivative dY_s[target] / dX_s[regulator], other cells held fixed [P, n_sets, S, T, R]."""
-    asked = block(between(model, point), codes[0], targets, regulators, memory_gb)
+    asked = block(factorised(model, point), codes[0], targets, regulators, memory_gb)
 
     def work(codes: Tensor) -> tuple[Tensor]:
         """Return the derivatives of a batch, cell by cell."""
-        whole = [Ask(ask.into, ask.into) for ask in each_cell(point)]
-        return (torch.stack([one(asked, codes, ask).derivative for ask in whole], dim=2),)
+        whole = [CellWeights(weights.input_weights, weights.input_weights) for weights in each_cell(point)]
+        return (torch.stack([one(asked, codes, weights).derivative for weights in whole], dim=2),)
 
     return in_batches(codes, asked.chunks.perturbations, work)[0]
 
@@ -82,7 +82,7 @@ def explicit_jacobian(
     model: Model, codes: Tensor, point: Point, derivative: Derivative = "total", memory_gb: float = MEMORY_GB
 ) -> Tensor:
     """Return whole Jacobians [P, n_sets, G_out, G] under codes [P, H]: for models without factors, and for tests."""
-    at = between(model, point)
+    at = factorised(model, point)
     asked = block(at, codes[0], range(at.outputs), range(point.X.shape[-1]), memory_gb)
     return _block_jacobian(asked, codes, derivative).values
 
@@ -90,43 +90,45 @@ def explicit_jacobian(
 def _block_jacobian(asked: Block, codes: Tensor, derivative: Derivative) -> PanelJacobian:
     def work(codes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the derivatives of a batch, and what is open."""
-        asks = [total(asked.at.point)] if derivative == "total" else each_cell(asked.at.point)
-        found = added(asked, codes, asks)
+        weightings = [total(asked.at.point)] if derivative == "total" else each_cell(asked.at.point)
+        found = added(asked, codes, weightings)
         return found.derivative, share_open(asked.at, found.value)
 
     return PanelJacobian(*in_batches(codes, asked.chunks.perturbations, work))
 
 
-def block(at: Between, code: Tensor, targets: Sequence[int], regulators: Sequence[int], memory_gb: float) -> Block:
+def block(
+    at: FactorisedModel, code: Tensor, targets: Sequence[int], regulators: Sequence[int], memory_gb: float
+) -> Block:
     """Return what is asked for, with the sizes in which it is computed; `code` [H] is any perturbation's."""
     fewest, numbers = min(len(targets), len(regulators)), 2 * len(at.point.X) * len(targets) * len(regulators)
     forward = Block(at, targets, regulators, Chunks(1, 1)).forward
     return Block(at, targets, regulators, chunks(at, code, fewest, memory_gb, reverse=not forward, result=numbers))
 
 
-def one(asked: Block, codes: Tensor, ask: Ask) -> Passed:
+def one(asked: Block, codes: Tensor, weights: CellWeights) -> Passed:
     """Return one pass under a batch of codes: outputs [P, n_sets, cells, T], derivatives [P, n_sets, T, R]."""
     at, rows = asked.at, asked.targets
     along = directions(at, asked.regulators)
-    reader: Callable[[Tensor], Tensor] = lambda state: at.narrow.expand(state, rows)  # noqa: E731
+    reader: Callable[[Tensor], Tensor] = lambda state: at.ends.decode_linear(state, rows)  # noqa: E731
     if asked.forward:
-        return push(at, codes, ask, along, reader, asked.chunks.directions)
-    value, pulled = pull(at, codes, ask, len(rows), reader, asked.chunks.directions)
+        return jvp_columns(at, codes, weights, along, reader, asked.chunks.directions)
+    value, pulled = vjp_rows(at, codes, weights, len(rows), reader, asked.chunks.directions)
     return Passed(value, pulled @ along.T)
 
 
-def added(asked: Block, codes: Tensor, asks: Iterable[Ask]) -> Passed:
+def added(asked: Block, codes: Tensor, weightings: Iterable[CellWeights]) -> Passed:
     """Return the sum of several passes; at least one is asked for."""
-    passes = (one(asked, codes, ask) for ask in asks)
+    passes = (one(asked, codes, weights) for weights in weightings)
     value, derivative = next(passes)
     for each in passes:
         derivative = derivative + each.derivative
     return Passed(value, derivative)
 
 
-def share_open(at: Between, outputs: Tensor) -> Tensor:
+def share_open(at: FactorisedModel, outputs: Tensor) -> Tensor:
     """Return the share of cells whose output [P, n_sets, cells, T] is not exactly 0, for each target [P, n_sets, T].
 
     A closed ReLU gives exactly 0; without one an output may be negative and its derivative stands.
     """
-    return (shares(at.point)[..., None] * (outputs != 0)).sum(-2)
+    return (cell_weights(at.point)[..., None] * (outputs != 0)).sum(-2)

@@ -1,7 +1,8 @@
 """One pass through the model: forward mode for few inputs, reverse mode for few outputs, both in chunks.
 
-What is asked of the cells is said by two weights for each: sum_s sum_s' out[s] into[s'] dY_s/dX_s'. Ones and shares
-give the total derivative, one cell's its part of the diagonal, random signs an estimate of the diagonal (`signs.py`).
+What is asked of the cells is said by two weights for each: sum_s sum_s' output_weights[s] input_weights[s'] dY_s/dX_s'.
+Ones and the cells' weights in the mean output give the total derivative, one cell's its part of the diagonal, random
+signs an estimate of the diagonal (`hutchinson.py`).
 """
 
 from collections.abc import Callable, Iterator
@@ -12,55 +13,55 @@ from torch import Tensor
 from torch.func import vjp, vmap
 
 from pertprobe.errors import PertprobeError
-from pertprobe.interpret.jacobian.linear_ends import Between, encode, hidden, read
-from pertprobe.interpret.jacobian.points import Point, shares
+from pertprobe.interpret.jacobian.linear_ends import FactorisedModel, encode, hidden, read
+from pertprobe.interpret.jacobian.points import Point, cell_weights
 from pertprobe.models.forward_mode import jvp
 
 Reader = Callable[[Tensor], Tensor]
 """What is differentiated of the hidden state [..., D] -> [..., O]."""
 
 
-class Ask(NamedTuple):
+class CellWeights(NamedTuple):
     """Which cells are moved, and whose outputs are added up."""
 
-    into: Tensor
+    input_weights: Tensor
     """[n_sets, cells]."""
-    out: Tensor
+    output_weights: Tensor
     """[n_sets, cells]."""
 
 
-def total(point: Point) -> Ask:
-    """Return what asks for the total derivative: all cells move together, each output has its share."""
-    weight = shares(point)
-    return Ask(torch.ones_like(weight), weight)
+def total(point: Point) -> CellWeights:
+    """Return the weights of the total derivative: all cells move together, each output has its weight in the mean."""
+    weight = cell_weights(point)
+    return CellWeights(torch.ones_like(weight), weight)
 
 
-def each_cell(point: Point) -> Iterator[Ask]:
-    """Yield for each cell what asks for its part of the diagonal; cells without a share of the output have none.
+def each_cell(point: Point) -> Iterator[CellWeights]:
+    """Yield for each cell the weights of its part of the diagonal; cells without weight in the mean output have none.
 
     Raises PertprobeError where a cell that counts stands for several: what its copies do to each other is no diagonal.
     """
-    weight = shares(point)
+    weight = cell_weights(point)
     check_single(point)
     for cell in range(weight.shape[-1]):
         if weight[:, cell].any():
             alone = torch.zeros_like(weight)
             alone[:, cell] = 1.0
-            yield Ask(alone, alone * weight)
+            yield CellWeights(alone, alone * weight)
 
 
 def check_single(point: Point) -> None:
     """Raise PertprobeError where a cell that counts stands for several."""
-    if point.multiplicity is not None and ((point.multiplicity != 1) & (shares(point) > 0)).any():
+    if point.multiplicity is not None and ((point.multiplicity != 1) & (cell_weights(point) > 0)).any():
         raise PertprobeError(
             "jacobian: the diagonal derivative at the mean cell takes it apart from the cells that stay; make the "
             "point with mean_cell_point(..., derivative='diagonal')"
         )
 
 
-def signed(point: Point, signs: Tensor) -> Ask:
-    """Return what adds up the outputs as the cells were moved, by signs [n_sets, cells], each +1 or -1."""
-    return Ask(signs, signs * shares(point))
+def probing_weights(point: Point, signs: Tensor) -> CellWeights:
+    """Return the weights of one probing vector of signs [n_sets, cells]: outputs add up as the cells were moved."""
+    return CellWeights(signs, signs * cell_weights(point))
 
 
 class Passed(NamedTuple):
@@ -72,14 +73,16 @@ class Passed(NamedTuple):
     """[P, n_sets, O, R]."""
 
 
-def push(at: Between, codes: Tensor, ask: Ask, along: Tensor, reader: Reader, chunk: int) -> Passed:
+def jvp_columns(
+    at: FactorisedModel, codes: Tensor, weights: CellWeights, along: Tensor, reader: Reader, chunk: int
+) -> Passed:
     """Return the derivative along directions [R, K] of what cells are read as; forward mode."""
 
     def one(direction: Tensor) -> tuple[Tensor, Tensor]:
         """Return the value, and its derivative along one direction."""
-        tangent = ask.into[..., None] * direction
+        tangent = weights.input_weights[..., None] * direction
         value, moved = jvp(lambda projected: reader(hidden(at, codes, projected)), (at.projected,), (tangent,))
-        return value, (ask.out[..., None] * moved).sum(-2)
+        return value, (weights.output_weights[..., None] * moved).sum(-2)
 
     parts = []
     for some in along.split(chunk):
@@ -88,9 +91,9 @@ def push(at: Between, codes: Tensor, ask: Ask, along: Tensor, reader: Reader, ch
     return Passed(value, torch.cat(parts, dim=-1))
 
 
-def push_code(at: Between, codes: Tensor, reader: Reader, chunk: int) -> Tensor:
+def jvp_code(at: FactorisedModel, codes: Tensor, reader: Reader, chunk: int) -> Tensor:
     """Return the derivative of the mean output by the perturbation code [P, n_sets, O, H]; forward mode."""
-    encoded, weight = encode(at, at.projected, len(codes)), shares(at.point)[..., None]
+    encoded, weight = encode(at, at.projected, len(codes)), cell_weights(at.point)[..., None]
 
     def one(direction: Tensor) -> Tensor:
         """Return the derivative along one direction of the code."""
@@ -104,14 +107,16 @@ def push_code(at: Between, codes: Tensor, reader: Reader, chunk: int) -> Tensor:
     return vmap(one, out_dims=-1, chunk_size=chunk)(torch.eye(codes.shape[-1]).to(codes))
 
 
-def pull(at: Between, codes: Tensor, ask: Ask, outputs: int, reader: Reader, chunk: int) -> Passed:
+def vjp_rows(
+    at: FactorisedModel, codes: Tensor, weights: CellWeights, outputs: int, reader: Reader, chunk: int
+) -> Passed:
     """Return the derivative of `outputs` outputs by what is read of cells [P, n_sets, O, K]; reverse mode."""
     projected = at.projected.expand(len(codes), *at.projected.shape)
     found, back = vjp(lambda each: reader(hidden(at, codes, each)), projected)
 
     def one(output: Tensor) -> Tensor:
         """Return the derivative of one output."""
-        seed = (ask.out[..., None] * output).expand_as(found)
-        return (ask.into[..., None] * back(seed)[0]).sum(-2)
+        seed = (weights.output_weights[..., None] * output).expand_as(found)
+        return (weights.input_weights[..., None] * back(seed)[0]).sum(-2)
 
     return Passed(found.detach(), vmap(one, out_dims=-2, chunk_size=chunk)(torch.eye(outputs).to(found)))

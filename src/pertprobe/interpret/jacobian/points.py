@@ -27,7 +27,7 @@ class Point(NamedTuple):
     multiplicity: Tensor | None
     """[n_sets, cells], None = one each."""
     weight: Tensor | None = None
-    """Share of each cell in the mean output [n_sets, cells], sum 1; None = the same for all."""
+    """Weight of each cell in the mean output [n_sets, cells], sum 1; None = the same for all."""
 
 
 def cells_point(values: np.ndarray, batch: Tensor | None, like: Tensor) -> Point:
@@ -50,8 +50,8 @@ def mean_cell_point(values: np.ndarray, batch: int | None, like: Tensor, derivat
     return Point(X, label, multiplicity, first)
 
 
-def shares(point: Point) -> Tensor:
-    """Return the share of each cell in the mean output [n_sets, cells]."""
+def cell_weights(point: Point) -> Tensor:
+    """Return the weight of each cell in the mean output [n_sets, cells]; they sum to 1."""
     if point.weight is not None:
         return point.weight
     return point.X.new_full(point.X.shape[:-1], 1.0 / point.X.shape[-2])

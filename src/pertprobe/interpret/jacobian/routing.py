@@ -8,8 +8,8 @@ from torch.func import jacrev, vmap
 from pertprobe.batching import MEMORY_GB
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret.jacobian.chunks import chunks, in_batches
-from pertprobe.interpret.jacobian.linear_ends import between
-from pertprobe.interpret.jacobian.passes import push_code
+from pertprobe.interpret.jacobian.linear_ends import factorised
+from pertprobe.interpret.jacobian.passes import jvp_code
 from pertprobe.interpret.jacobian.points import Point
 from pertprobe.models.base import Model
 
@@ -26,13 +26,13 @@ def routing_jacobian(
     The code is that of the whole set, shared by its cells. Forward mode: H is smaller than G_out. The sets give the
     estimate's own standard error. Perturbations run in batches of one shape, see `chunks.in_batches`.
     """
-    at, width = between(model, point), codes.shape[-1]
+    at, width = factorised(model, point), codes.shape[-1]
     outputs = at.outputs if targets is None else len(targets)
     sizes = chunks(at, codes[0], width, memory_gb, reverse=False, result=2 * len(point.X) * outputs * width)
 
     def work(codes: Tensor) -> tuple[Tensor]:
         """Return the derivatives of a batch."""
-        return (push_code(at, codes, lambda state: at.narrow.expand(state, targets), sizes.directions),)
+        return (jvp_code(at, codes, lambda state: at.ends.decode_linear(state, targets), sizes.directions),)
 
     return in_batches(codes, sizes.perturbations, work)[0]
 
@@ -45,7 +45,7 @@ def feature_jacobian(model: Model, names: Sequence[str]) -> Tensor:
     Raises:
         PertprobeError: the model does not say what its codes are made of.
     """
-    if not hasattr(model, "encode_features") or not hasattr(model, "perturbation_features"):
+    if "code_features" not in model.capabilities:
         raise PertprobeError(
             "model: derivatives by the perturbation's features take `perturbation_features` [perturbations, F] and "
             "`encode_features(features) -> codes`, which this model does not have. Ask for those by the code"

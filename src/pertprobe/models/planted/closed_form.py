@@ -3,10 +3,9 @@
 Source: methods.md, Planted models.
 """
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import PertprobeError, unknown_name
 from pertprobe.models.base import Capability, Encoded, Mixed, StraightBlocks
 from pertprobe.models.planted import materials
 
@@ -43,16 +42,16 @@ class Parts(NamedTuple):
     """w [K, G_out], what each program does."""
     drive: np.ndarray
     """c [K]: mean of X . u over the cells that are probed."""
-    crossing: np.ndarray
+    between_cells: np.ndarray
     """beta B [G, G_out], which takes (mean of the other cells - X_s); all zeros without a set term."""
 
 
 class PlantedModel(StraightBlocks):
     """Implements `pertprobe.models.base.Model` with every stage.
 
-    Y_s = X_s linear + sum_P g(k, P) e_P w_P + (mean of the other cells - X_s) crossing, through a ReLU if `relu`. The
-    gate is g(k, P) = softplus(v_P . r_k) less the control's. "planted" reads the cell, e_P = X_s . u_P: the mechanism.
-    "lookup" and "covariation" have e_P = c_P, the mean of the same over the cells that are probed.
+    Y_s = X_s linear + sum_P g(k, P) e_P w_P + (mean of the other cells - X_s) between_cells, through a ReLU if `relu`.
+    The gate is g(k, P) = softplus(v_P . r_k) less the control's. "planted" reads the cell, e_P = X_s . u_P: the
+    mechanism. "lookup" and "covariation" have e_P = c_P, the mean of the same over the cells that are probed.
 
     The hidden states hold X_s . u_P, then the code; no block changes them. What does not depend on the perturbation is
     computed in `encode_cells` and is its residual [..., S, G_out].
@@ -82,8 +81,9 @@ class PlantedModel(StraightBlocks):
         self.output_features = self.output_genes
         self.perturbations, self.control = tuple(perturbations), control
         self.parts = Parts(*(torch.as_tensor(part, dtype=dtype) for part in parts))
-        self.crosses = bool(parts.crossing.any())
+        self.crosses = bool(parts.between_cells.any())
         self.card: dict[str, Any] = {"kind": kind, "causal": False, "warnings": [], **(card or {})}
+        self.card["no_redraw"] = f"{kind}: a planted model has no architecture null"
         self._known = {name: row for row, name in enumerate(self.perturbations)}
         self._closed = self._opening(self.parts.codes[self._known[control]])
         self._last: tuple[np.ndarray, Encoded] | None = None
@@ -91,7 +91,7 @@ class PlantedModel(StraightBlocks):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What probes may ask for."""
-        found: set[Capability] = {"predict", "gradient", "stages", "set_function", "affine_map"}
+        found: set[Capability] = {"predict", "gradient", "stages", "set_function", "affine_map", "resume"}
         return frozenset(found | ({"gene_space"} if set(self.genes) <= set(self.output_genes) else set()))
 
     def predict(
@@ -129,8 +129,7 @@ class PlantedModel(StraightBlocks):
         """Return the codes [P, H] of the perturbations called `names`; PertprobeError for unknown ones."""
         for name in names:
             if name not in self._known:
-                near = ", ".join(difflib.get_close_matches(name, self._known, n=5, cutoff=0.5)) or "none"
-                raise PertprobeError(f"{self.kind}: perturbation '{name}' is unknown (near matches: {near})")
+                raise unknown_name(f"{self.kind}: perturbation", name, self._known)
         return self.parts.codes[[self._known[name] for name in names]]
 
     def encode_cells(self, X: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None) -> Encoded:
@@ -138,17 +137,13 @@ class PlantedModel(StraightBlocks):
         features = X @ self.parts.sources
         residual = X @ self.parts.linear
         if self.crosses:
-            residual = residual + (_others(X, multiplicity) - X) @ self.parts.crossing
+            residual = residual + (_others(X, multiplicity) - X) @ self.parts.between_cells
         return Encoded(residual, F.pad(features, (0, self.parts.codes.shape[1] - features.shape[-1])), multiplicity)
 
     def decode(self, mixed: Mixed, encoded: Encoded, X: Tensor | None) -> Tensor:
         """Return the output [..., S, G_out]; X itself is not read again."""
         output = self._before_relu(mixed, encoded)
         return F.relu(output) if self.relu else output
-
-    def redraw(self, seed: int, keep: Sequence[str] = ()) -> NoReturn:
-        """Refuse: what is set in closed form has no weights to draw again."""
-        raise PertprobeError(f"{self.kind}: a planted model has no architecture null")
 
     def jacobian(
         self,
@@ -162,14 +157,14 @@ class PlantedModel(StraightBlocks):
 
         `at` and `derivative` name it (methods.md, The derivative engine).
 
-        Without ReLU: (linear + sum_P g u_P w_P)' for `planted`, linear' for the others; the set term takes `crossing`'
-        from the diagonal, and nothing from the total, to which the other cells give it back. A ReLU multiplies each
-        row by the share of cells whose output is open.
+        Without ReLU: (linear + sum_P g u_P w_P)' for `planted`, linear' for the others; the set term takes
+        `between_cells`' from the diagonal, and nothing from the total, to which the other cells give it back. A ReLU
+        multiplies each row by the share of cells whose output is open.
         """
         X = self.tensor(values)
         matrix = self._matrix(perturbation)
         if derivative == "diagonal" and X.shape[-2] > 1:
-            matrix = matrix - self.parts.crossing
+            matrix = matrix - self.parts.between_cells
         if at == "mean_cell":
             X = X.mean(-2, keepdim=True).expand_as(X)
         output = self._affine(X, perturbation)
@@ -182,13 +177,13 @@ class PlantedModel(StraightBlocks):
         """Return the exact shift of the mean output [..., G_out] when a gene is at zero, or at its mean, in all cells.
 
         Cell s changes by the scalar d_s in that gene, its output before the ReLU by d_s times one row of the cell's own
-        matrix, and through the others by (mean of their d - d_s) times one row of `crossing`.
+        matrix, and through the others by (mean of their d - d_s) times one row of `between_cells`.
         """
         X, number = self.tensor(values), self.genes.index(gene)
         expression = X[..., number, None]
         change = expression.mean(-2, keepdim=True) * (value == "mean") - expression
         moved = change * self._matrix(perturbation)[number]
-        moved = moved + (_others(change, None) - change) * self.parts.crossing[number]
+        moved = moved + (_others(change, None) - change) * self.parts.between_cells[number]
         before = self._affine(X, perturbation)
         return (F.relu(before + moved) - F.relu(before) if self.relu else moved).mean(-2)
 
@@ -335,7 +330,7 @@ def planted_models(
         [*programs, *BACKGROUND], panels, genes=genes, output_genes=outputs, expressed=expressed, seed=seed
     )
     u, w = materials.weights(wired, genes, outputs, seed)
-    linear, crossing = _linear(genes, outputs, (u, w), X, cells.context, seed, context_effect)
+    linear, between_cells = _linear(genes, outputs, (u, w), X, cells.context, seed, context_effect)
     codes = _codes(names, control, programs, panels, d, seed)
     drive = (X @ u).mean(axis=0)
     named = {"genes": genes, "output_genes": outputs, "perturbations": names, "control": control}
@@ -343,7 +338,7 @@ def planted_models(
     return {
         kind: PlantedModel(
             kind,
-            Parts(codes, matrix, u, w, drive, set_term * crossing),
+            Parts(codes, matrix, u, w, drive, set_term * between_cells),
             **named,
             relu=relu,
             set_size=cells.set_size,
@@ -365,7 +360,7 @@ def _codes(
     """Return the codes [P, H]: zeros | noise | one direction per program | gates of programs and background."""
     others = [name != control for name in names]
     members = materials.membership(names, programs) & np.array(others)[:, None]
-    placed = members * materials.loadings(members[others], d)
+    loaded = members * materials.loadings(members[others], d)
     acting = materials.membership(names, _acting(programs, panels))
     gates = materials.gates(names, list(programs), acting, d, seed)
     nobody = np.zeros((len(names), len(BACKGROUND)), dtype=bool)
@@ -373,7 +368,7 @@ def _codes(
     gates = np.concatenate([gates, background], axis=1)
     gates[names.index(control)] = CONTROL_GATE
     return np.concatenate(
-        [np.zeros_like(gates), materials.noise_codes(names, seed), placed, GATE_SCALE * gates], axis=1
+        [np.zeros_like(gates), materials.noise_codes(names, seed), loaded, GATE_SCALE * gates], axis=1
     )
 
 

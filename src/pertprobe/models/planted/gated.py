@@ -15,21 +15,21 @@ from torch import Tensor
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.models.base import Capability, Encoded, Mixed
 from pertprobe.models.planted.closed_form import PlantedModel
-from pertprobe.models.planted.linear_readout import RoutedModel
+from pertprobe.models.planted.linear_readout import LinearReadoutModel
 from pertprobe.models.planted.materials import orthonormal_readout
 
 WIDEST = 0.5
 """Largest deviation of a gate from that of the control, which is 1: gates stay positive."""
 
 
-class GatedModel(RoutedModel):
+class GatedModel(LinearReadoutModel):
     """Y_s = X_s + e_s (exp(r_k) - 1) R; e_s is 1 for a lookup, and for a mechanism a mean of the cell's genes X_s u.
 
     dY_s/dr is e_s diag(exp(r_k)) R, the same in both over cells whose mean e is 1: the derivative by the code does not
     tell them apart (methods.md, Routing coherence).
     """
 
-    capabilities: frozenset[Capability] = RoutedModel.capabilities | {"affine_map"}
+    capabilities: frozenset[Capability] = LinearReadoutModel.capabilities | {"affine_map"}
 
     def __init__(
         self, codes: Mapping[str, np.ndarray], readout: np.ndarray, reads: np.ndarray | None, **names: Any

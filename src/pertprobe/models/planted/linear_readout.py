@@ -30,11 +30,11 @@ LONGEST = 100.0
 """Loading beyond which no effect grows."""
 
 
-class RoutedModel(StraightBlocks, AdditiveModel):
+class LinearReadoutModel(StraightBlocks, AdditiveModel):
     """Y_s = X_s + r_k R: implements `pertprobe.models.base.Model` with every stage; the hidden states are the code."""
 
     n_layers = 2
-    capabilities: frozenset[Capability] = AdditiveModel.capabilities | {"stages"}
+    capabilities: frozenset[Capability] = AdditiveModel.capabilities | {"stages", "resume"}
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class RoutedModel(StraightBlocks, AdditiveModel):
         return encoded.residual + mixed.h @ self.readout
 
 
-def routed_model(
+def linear_readout_model(
     *,
     genes: Sequence[str],
     perturbations: Sequence[str],
@@ -82,7 +82,7 @@ def routed_model(
     d: float,
     seed: int,
     set_size: int = 32,
-) -> RoutedModel:
+) -> LinearReadoutModel:
     """Return the model in which held-out members of each program recover a share d sd above that of all others.
 
     Codes are noise on a sphere of NOISE dimensions and, for members, a loading on their program's own direction. R has
@@ -99,14 +99,14 @@ def routed_model(
         set_size: cells a set.
     """
     inside, named = (membership(perturbations, {p: sets[p] for p in programs}) for sets in (programs, namers))
-    codes = placed(noise_codes(perturbations, seed), inside, named, d)
+    codes = solve_loadings(noise_codes(perturbations, seed), inside, named, d)
     readout = orthonormal_readout(codes.shape[1], len(genes), seed)
-    return RoutedModel(
+    return LinearReadoutModel(
         dict(zip(perturbations, codes, strict=True)), readout, genes=genes, control=control, set_size=set_size
     )
 
 
-def placed(noise: Floats, inside: NDArray[np.bool_], named: NDArray[np.bool_], d: float) -> Floats:
+def solve_loadings(noise: Floats, inside: NDArray[np.bool_], named: NDArray[np.bool_], d: float) -> Floats:
     """Return codes [P, D + K]: the noise [P, D], and the members' loading on the direction of each of K programs.
 
     Each loading is solved for so that the recovered shares of the members that do not name are d sd higher than those
@@ -144,7 +144,7 @@ def concept_model(
     d: float,
     seed: int,
     set_size: int = 32,
-) -> RoutedModel:
+) -> LinearReadoutModel:
     """Return the model in which each program's genes read the direction that its members' codes share.
 
     Codes are noise and, for members, `materials.loadings` on a direction of their own; the outputs of a program read
@@ -164,6 +164,6 @@ def concept_model(
     drawn = generator(seed, "planted", "concept").normal(size=(NOISE, len(genes)))
     own = membership(genes, {program: outputs[program] for program in programs}).T.astype(float)
     readout = np.concatenate([EFFECT / 2 * drawn / np.sqrt(NOISE), EFFECT * own])
-    return RoutedModel(
+    return LinearReadoutModel(
         dict(zip(perturbations, codes, strict=True)), readout, genes=genes, control=control, set_size=set_size
     )

@@ -86,13 +86,13 @@ def _expected(members: NDArray[np.bool_], squared: Floats) -> tuple[Floats, Floa
     """Return the expected shift of members and sd of others [programs] under squared loadings [programs]."""
     P, inside = len(members), members.astype(float)
     sizes = np.maximum(inside.sum(axis=0), 2)
-    placed = inside * np.sqrt(squared)
-    placed -= placed.mean(axis=0)
+    loaded = inside * np.sqrt(squared)
+    loaded -= loaded.mean(axis=0)
     noise = NOISE * (1 - 1 / P)
-    norms = np.sqrt(noise + (placed**2).sum(axis=1, keepdims=True))
-    placed, share = placed / norms, noise / norms**2
-    own = inside * (placed**2).sum(axis=1, keepdims=True)
-    cosine = (placed @ (placed.T @ inside) - own) / (sizes - inside)
+    norms = np.sqrt(noise + (loaded**2).sum(axis=1, keepdims=True))
+    loaded, share = loaded / norms, noise / norms**2
+    own = inside * (loaded**2).sum(axis=1, keepdims=True)
+    cosine = (loaded @ (loaded.T @ inside) - own) / (sizes - inside)
     outside = 1 - inside
     others = np.maximum(outside.sum(axis=0), 1)
     mean = (outside * cosine).sum(axis=0) / others

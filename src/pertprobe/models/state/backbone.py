@@ -15,8 +15,8 @@ from pertprobe.models.base import Edit
 from pertprobe.models.forward_mode import in_forward_mode
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.layers import (
-    LIVE,
-    Live,
+    ORDINARY,
+    OrdinaryNonlinearities,
     Parameters,
     attend,
     attention_weights,
@@ -37,40 +37,50 @@ def run_backbone(
     multiplicity: Tensor | None = None,
     edit: Edit | None = None,
     start: int = 0,
-    primitives: Live = LIVE,
+    nonlinearities: OrdinaryNonlinearities = ORDINARY,
 ) -> tuple[Tensor, ...]:
     """Return the input [..., T, H] and the output of every block, before the final norm, each after its `edit`.
 
     `multiplicity` [..., T]: how many identical tokens each stands for. `x` are the states of layer `start`, the first
-    that is returned: 0 = the input of the backbone. `primitives`: how what is not linear is run.
+    that is returned: 0 = the input of the backbone. `nonlinearities`: how what is not linear is run.
     """
     edit = edit or (lambda _, states: states)
     block = _llama_block if architecture.backbone == "llama" else _gpt2_block
     bias = None if multiplicity is None else torch.log(multiplicity)
     layers = [edit(start, x)]
     for layer in range(start, architecture.n_layers):
-        layers.append(edit(layer + 1, block(architecture, parameters, layer, layers[-1], bias, primitives)))
+        layers.append(edit(layer + 1, block(architecture, parameters, layer, layers[-1], bias, nonlinearities)))
     return tuple(layers)
 
 
-def final_norm(architecture: StateArchitecture, parameters: Parameters, x: Tensor, primitives: Live = LIVE) -> Tensor:
+def final_norm(
+    architecture: StateArchitecture,
+    parameters: Parameters,
+    x: Tensor,
+    nonlinearities: OrdinaryNonlinearities = ORDINARY,
+) -> Tensor:
     """Return the normed states [..., T, H] that leave the backbone."""
     if architecture.backbone == "llama":
-        return rms_norm(parameters, "transformer_backbone.norm", x, architecture.norm_eps, primitives)
-    return layer_norm(parameters, "transformer_backbone.ln_f", x, architecture.norm_eps, primitives)
+        return rms_norm(parameters, "transformer_backbone.norm", x, architecture.norm_eps, nonlinearities)
+    return layer_norm(parameters, "transformer_backbone.ln_f", x, architecture.norm_eps, nonlinearities)
 
 
 def _llama_block(
-    a: StateArchitecture, p: Parameters, layer: int, x: Tensor, key_bias: Tensor | None, run: Live
+    a: StateArchitecture, p: Parameters, layer: int, x: Tensor, key_bias: Tensor | None, run: OrdinaryNonlinearities
 ) -> Tensor:
     name = f"transformer_backbone.layers.{layer}"
-    if run is not LIVE or not in_forward_mode():
+    if run is not ORDINARY or not in_forward_mode():
         return _llama_value(a, p, name, x, key_bias, run)
     return with_tangent(partial(_llama_value, a, p, name), partial(llama_tangent, a, p, name), x, key_bias)
 
 
 def _llama_value(
-    a: StateArchitecture, p: Parameters, name: str, x: Tensor, key_bias: Tensor | None, run: Live = LIVE
+    a: StateArchitecture,
+    p: Parameters,
+    name: str,
+    x: Tensor,
+    key_bias: Tensor | None,
+    run: OrdinaryNonlinearities = ORDINARY,
 ) -> Tensor:
     normed = rms_norm(p, f"{name}.input_layernorm", x, a.norm_eps, run)
     weights = run.factor(
@@ -84,7 +94,7 @@ def _llama_value(
 
 
 def _gpt2_block(
-    a: StateArchitecture, p: Parameters, layer: int, x: Tensor, key_bias: Tensor | None, run: Live
+    a: StateArchitecture, p: Parameters, layer: int, x: Tensor, key_bias: Tensor | None, run: OrdinaryNonlinearities
 ) -> Tensor:
     name = f"transformer_backbone.h.{layer}"
     packed = conv1d(p, f"{name}.attn.c_attn", layer_norm(p, f"{name}.ln_1", x, a.norm_eps, run))

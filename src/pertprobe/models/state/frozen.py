@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pertprobe.models.base import Model
-from pertprobe.models.state.layers import Frozen, Live, Recording
+from pertprobe.models.state.layers import DetachedNonlinearities, OrdinaryNonlinearities, RecordedNonlinearities
 
 CONSTANTS: dict[str, Callable[[str], bool]] = {
     "batch": lambda name: name == "batch_encoder.weight",
@@ -26,7 +26,7 @@ class Freezable(Model, Protocol):
 
     dtype: torch.dtype
     parameters: dict[str, Tensor]
-    primitives: Live
+    nonlinearities: OrdinaryNonlinearities
 
     def features_of(self, names: Sequence[str]) -> Tensor:
         """Return the vectors [P, D] that perturbations are encoded from."""
@@ -40,7 +40,7 @@ class Freezable(Model, Protocol):
         """Return the model with other weights."""
         ...
 
-    def with_primitives(self, primitives: Live) -> Self:
+    def with_nonlinearities(self, nonlinearities: OrdinaryNonlinearities) -> Self:
         """Return the model with what is not linear run in another way."""
         ...
 
@@ -102,7 +102,7 @@ def freeze(
     exact = in_double(model)
     X, vector = X.to(torch.float64), exact.features_of([perturbation])[0]
     run = recorded(exact, X, vector, batch, multiplicity)
-    frozen = exact.with_primitives(Frozen(run.factors))
+    frozen = exact.with_nonlinearities(DetachedNonlinearities(run.factors))
     return StateMap(frozen, exact, X, vector, run.output, batch, multiplicity)
 
 
@@ -110,7 +110,7 @@ class Run(NamedTuple):
     """One run written as factors times what passes linearly."""
 
     factors: dict[str, Tensor]
-    """By site."""
+    """By hook point."""
     output: Tensor
     """[..., S, G_out]."""
 
@@ -119,8 +119,8 @@ def recorded(
     model: Freezable, X: Tensor, vector: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None
 ) -> Run:
     """Return the factors of a run and its output; a pure function of its tensors."""
-    recording = Recording()
-    output = _respond(model.with_primitives(recording), X, vector, batch, multiplicity)
+    recording = RecordedNonlinearities()
+    output = _respond(model.with_nonlinearities(recording), X, vector, batch, multiplicity)
     return Run(recording.factors, output)
 
 
@@ -131,7 +131,7 @@ def without_constants(model: Freezable, keep: str = "") -> Freezable:
         name: torch.zeros_like(weight) if any(belongs(name) for belongs in dropped) else weight
         for name, weight in model.parameters.items()
     }
-    return model.with_parameters(weights).with_primitives(model.primitives)
+    return model.with_parameters(weights).with_nonlinearities(model.nonlinearities)
 
 
 def in_double(model: Freezable) -> Freezable:
@@ -139,7 +139,7 @@ def in_double(model: Freezable) -> Freezable:
     if model.dtype == torch.float64:
         return model
     weights = {name: weight.double() for name, weight in model.parameters.items()}
-    return model.with_parameters(weights).with_primitives(model.primitives)
+    return model.with_parameters(weights).with_nonlinearities(model.nonlinearities)
 
 
 def _respond(model: Freezable, X: Tensor, vector: Tensor, batch: Tensor | None, multiplicity: Tensor | None) -> Tensor:

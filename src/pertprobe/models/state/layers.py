@@ -4,7 +4,7 @@ Everything here runs in the dtype of its input.
 
 A factor is a number that multiplies what passes linearly: attention weights; silu(gate(x)) as a whole; f(x) / x of an
 activation; the scale of a norm (of a LayerNorm only the sd: centring is linear); the mask of a ReLU
-(methods.md, Detached Jacobian). Every place of a model where one arises has a name, its site.
+(methods.md, Detached Jacobian). Every place of a model where one arises is a hook point, and has a name.
 """
 
 import math
@@ -29,62 +29,62 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 """Klambauer et al. 2017, as torch has them."""
 
 
-class Live:
-    """Every primitive as it is."""
+class OrdinaryNonlinearities:
+    """What is not linear, as it is."""
 
-    def factor(self, site: str, compute: Callable[[], Tensor]) -> Tensor:
-        """Return the factor of a site."""
+    def factor(self, hook_point: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return the factor of a hook point."""
         return compute()
 
-    def activation(self, site: str, kind: str, x: Tensor) -> Tensor:
+    def activation(self, hook_point: str, kind: str, x: Tensor) -> Tensor:
         """Return the activation called `kind` (a key of FUNCTIONS) of x."""
         return FUNCTIONS[kind](x)
 
-    def layer_norm(self, site: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    def layer_norm(self, hook_point: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         """Return x [..., H] centred, scaled, weighted and shifted."""
         return F.layer_norm(x, weight.shape, weight, bias, eps)
 
 
-LIVE = Live()
+ORDINARY = OrdinaryNonlinearities()
 
 
-class Factored(Live):
+class FactorisedNonlinearities(OrdinaryNonlinearities):
     """The same values, written as a factor times what passes linearly."""
 
-    def activation(self, site: str, kind: str, x: Tensor) -> Tensor:
+    def activation(self, hook_point: str, kind: str, x: Tensor) -> Tensor:
         """Return f(x) / x times x."""
-        return self.factor(site, lambda: ratio(kind, x)) * x
+        return self.factor(hook_point, lambda: ratio(kind, x)) * x
 
-    def layer_norm(self, site: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    def layer_norm(self, hook_point: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         """Return the centred x times 1 / sd, weighted and shifted."""
         centred = x - x.mean(-1, keepdim=True)
-        scale = self.factor(site, lambda: torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps))
+        scale = self.factor(hook_point, lambda: torch.rsqrt(centred.square().mean(-1, keepdim=True) + eps))
         return weight * (centred * scale) + bias
 
 
-class Recording(Factored):
-    """Keeps every factor of the run, by its site."""
+class RecordedNonlinearities(FactorisedNonlinearities):
+    """Keeps every factor of the run, by its hook point."""
 
     def __init__(self) -> None:
         """Start with none."""
         self.factors: dict[str, Tensor] = {}
 
-    def factor(self, site: str, compute: Callable[[], Tensor]) -> Tensor:
-        """Return the factor of a site, and keep it."""
-        self.factors[site] = compute()
-        return self.factors[site]
+    def factor(self, hook_point: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Return the factor of a hook point, and keep it."""
+        self.factors[hook_point] = compute()
+        return self.factors[hook_point]
 
 
-class Frozen(Factored):
+class DetachedNonlinearities(FactorisedNonlinearities):
     """Uses factors of another run: what is left of the model is affine in its inputs."""
 
     def __init__(self, factors: Mapping[str, Tensor]) -> None:
-        """Take the factors by site, as `Recording` keeps them."""
+        """Take the factors by hook point, as `RecordedNonlinearities` keeps them."""
         self.factors = factors
 
-    def factor(self, site: str, compute: Callable[[], Tensor]) -> Tensor:
+    def factor(self, hook_point: str, compute: Callable[[], Tensor]) -> Tensor:
         """Return the factor that was recorded; nothing is computed."""
-        return self.factors[site]
+        return self.factors[hook_point]
 
 
 def ratio(kind: str, x: Tensor) -> Tensor:
@@ -122,9 +122,11 @@ def linear_part(parameters: Parameters, name: str, x: Tensor) -> Tensor:
     return F.linear(x, parameters[f"{name}.weight"])
 
 
-def layer_norm(parameters: Parameters, name: str, x: Tensor, eps: float = 1e-5, primitives: Live = LIVE) -> Tensor:
+def layer_norm(
+    parameters: Parameters, name: str, x: Tensor, eps: float = 1e-5, nonlinearities: OrdinaryNonlinearities = ORDINARY
+) -> Tensor:
     """Apply the LayerNorm called `name`."""
-    return primitives.layer_norm(name, x, parameters[f"{name}.weight"], parameters[f"{name}.bias"], eps)
+    return nonlinearities.layer_norm(name, x, parameters[f"{name}.weight"], parameters[f"{name}.bias"], eps)
 
 
 def attention_weights(q: Tensor, k: Tensor, attention: Attention, key_bias: Tensor | None = None) -> Tensor:
@@ -158,7 +160,7 @@ def heads(x: Tensor, n: int) -> Tensor:
     return x.unflatten(-1, (n, -1)).transpose(-2, -3)
 
 
-def rms_norm(p: Parameters, name: str, x: Tensor, eps: float, run: Live = LIVE) -> Tensor:
+def rms_norm(p: Parameters, name: str, x: Tensor, eps: float, run: OrdinaryNonlinearities = ORDINARY) -> Tensor:
     """Apply the RMSNorm called `name`."""
     scale = run.factor(name, lambda: torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + eps))
     return p[f"{name}.weight"] * (x * scale)

@@ -1,7 +1,6 @@
 """State Transition models, run natively: stages that are pure functions of tensors."""
 
 import copy
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError
-from pertprobe.models.base import Capability, Edit, Encoded, Mixed, Narrow
+from pertprobe.errors import PertprobeError, unknown_name
+from pertprobe.models.base import Capability, Edit, Encoded, LinearEnds, Mixed
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.backbone import final_norm, run_backbone
 from pertprobe.models.state.frozen import StateMap, freeze
 from pertprobe.models.state.initialise import initial_parameters
-from pertprobe.models.state.layers import LIVE, Live, layer_norm, linear
+from pertprobe.models.state.layers import ORDINARY, OrdinaryNonlinearities, layer_norm, linear
 
 STAGES = {
     "encode_perturbations": ("pert_encoder.",),
@@ -56,12 +55,13 @@ class StateModel:
         self.perturbation_features = perturbation_features.to(self.device, self.dtype)
         self.set_size, self.n_layers = architecture.cell_set_len, architecture.n_layers
         self.card: dict[str, Any] = card if card is not None else {"causal": not architecture.set_function}
-        self.primitives: Live = LIVE
+        self.nonlinearities: OrdinaryNonlinearities = ORDINARY
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What probes may ask for."""
-        found: set[Capability] = {"predict", "gradient", "stages", "affine_map"}
+        found: set[Capability] = {"predict", "gradient", "stages", "affine_map", "linear_ends", "resume"}
+        found |= {"code_features", "redraw", "parameters"}
         if self.architecture.set_function:
             found.add("set_function")
         if self.output_features == self.output_genes and set(self.genes) <= set(self.output_genes):
@@ -124,8 +124,7 @@ class StateModel:
         known = {name: row for row, name in enumerate(self.perturbations)}
         for name in names:
             if name not in known:
-                near = ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.5)) or "none"
-                raise PertprobeError(f"model: perturbation '{name}' is unknown (of {len(known)}; near matches: {near})")
+                raise unknown_name("model: perturbation", name, known)
         rows = torch.tensor([known[name] for name in names], dtype=torch.long, device=self.device)
         return self.perturbation_features[rows]
 
@@ -152,7 +151,7 @@ class StateModel:
         """Finish `encode_cells` from the output of `project_in` [..., S, H]."""
         a, cells = self.architecture, projected
         for layer in range(1, a.n_encoder_layers if a.use_basal_projection else 1):
-            cells = self.primitives.activation(f"basal_encoder.{3 * layer - 2}", a.activation, cells)
+            cells = self.nonlinearities.activation(f"basal_encoder.{3 * layer - 2}", a.activation, cells)
             cells = linear(self.parameters, f"basal_encoder.{3 * layer}", cells)
         if not a.batch_encoder:
             return Encoded(cells, cells, multiplicity)
@@ -177,14 +176,16 @@ class StateModel:
             if multiplicity is not None:
                 one = torch.ones_like(multiplicity[..., :1])
                 multiplicity = torch.cat((multiplicity, one) if last else (one, multiplicity), dim=-1)
-        layers = run_backbone(a, self.parameters, tokens, multiplicity, edit, primitives=self.primitives)
-        final = final_norm(a, self.parameters, layers[-1], self.primitives)
+        layers = run_backbone(a, self.parameters, tokens, multiplicity, edit, nonlinearities=self.nonlinearities)
+        final = final_norm(a, self.parameters, layers[-1], self.nonlinearities)
         return Mixed(final[..., self.cell_positions, :], layers)
 
     def resume(self, layer: int, states: Tensor) -> Mixed:
         """Return what `mix` gives from the states [..., T, H] of a layer on; blocks below it are not run."""
-        layers = run_backbone(self.architecture, self.parameters, states, start=layer, primitives=self.primitives)
-        final = final_norm(self.architecture, self.parameters, layers[-1], self.primitives)
+        layers = run_backbone(
+            self.architecture, self.parameters, states, start=layer, nonlinearities=self.nonlinearities
+        )
+        final = final_norm(self.architecture, self.parameters, layers[-1], self.nonlinearities)
         return Mixed(final[..., self.cell_positions, :], layers)
 
     def _tokens(self) -> list[tuple[str, bool]]:
@@ -195,7 +196,7 @@ class StateModel:
     def decode(self, mixed: Mixed, encoded: Encoded, X: Tensor) -> Tensor:
         """Return the output [..., S, G_out] from the mixed cells, residuals and output ReLU included."""
         output = self.project_out(self.decode_hidden(mixed, encoded), X)
-        return self.primitives.activation("output", "relu", output) if self.architecture.output_relu else output
+        return self.nonlinearities.activation("output", "relu", output) if self.architecture.output_relu else output
 
     def decode_hidden(self, mixed: Mixed, encoded: Encoded) -> Tensor:
         """Return the input of the decoder's last Linear [..., S, H], the residual in hidden space included."""
@@ -204,7 +205,7 @@ class StateModel:
             h = h + encoded.residual
         for layer in range(a.n_decoder_layers - 1):
             h = linear(self.parameters, f"project_out.{3 * layer}", h)
-            h = self.primitives.activation(f"project_out.{3 * layer + 1}", a.activation, h)
+            h = self.nonlinearities.activation(f"project_out.{3 * layer + 1}", a.activation, h)
         return h
 
     def project_out(self, hidden: Tensor, X: Tensor) -> Tensor:
@@ -213,7 +214,7 @@ class StateModel:
         if not self._adds_cells:
             return output
         inner = linear(self.parameters, "final_down_then_up.0", output + X)
-        inner = self.primitives.activation("final_down_then_up.1", "gelu", inner)
+        inner = self.nonlinearities.activation("final_down_then_up.1", "gelu", inner)
         return linear(self.parameters, "final_down_then_up.2", inner)
 
     @property
@@ -226,7 +227,7 @@ class StateModel:
         """Whether the raw cells are added before the decoder's two last Linears."""
         return self.architecture.predict_residual and self.architecture.output_space == "all"
 
-    def narrow(self) -> Narrow:
+    def linear_ends(self) -> LinearEnds:
         """Return what lies between the outermost Linears.
 
         Where the raw cell X is added before the two last Linears (output space "all"), of X only the first of them is
@@ -236,14 +237,14 @@ class StateModel:
         weights += [self.parameters["final_down_then_up.0.weight"]] if self._adds_cells else []
         last = "final_down_then_up.2" if self._adds_cells else self._last_projection
         width = len(weights[0])
-        return Narrow(
+        return LinearEnds(
             torch.cat(weights),
             self.parameters[f"{last}.weight"],
             self.architecture.output_relu,
             lambda X: torch.cat([self.project_in(X), *(F.linear(X, weight) for weight in weights[1:])], -1),
             lambda projected, batch, multiplicity: self.encode_projected(projected[..., :width], batch, multiplicity),
             lambda pert, encoded, projected: self._read_last(pert, encoded, projected[..., width:]),
-            lambda hidden, rows: self._expand(last, hidden, rows),
+            lambda hidden, rows: self._decode_linear(last, hidden, rows),
         )
 
     def _read_last(self, pert: Tensor, encoded: Encoded, raw: Tensor) -> Tensor:
@@ -252,15 +253,17 @@ class StateModel:
         if not self._adds_cells:
             return hidden
         inner = linear(self.parameters, "final_down_then_up.0", linear(self.parameters, self._last_projection, hidden))
-        return self.primitives.activation("final_down_then_up.1", "gelu", inner + raw)
+        return self.nonlinearities.activation("final_down_then_up.1", "gelu", inner + raw)
 
-    def _expand(self, last: str, hidden: Tensor, rows: Sequence[int] | None) -> Tensor:
+    def _decode_linear(self, last: str, hidden: Tensor, rows: Sequence[int] | None) -> Tensor:
         """Apply the last Linear, or some of its rows, and the output ReLU."""
-        if rows is not None and self.primitives is not LIVE:  # a ReLU that is held has a factor for every output
-            return self._expand(last, hidden, None)[..., list(rows)]
+        if (
+            rows is not None and self.nonlinearities is not ORDINARY
+        ):  # a ReLU that is held has a factor for every output
+            return self._decode_linear(last, hidden, None)[..., list(rows)]
         chosen = slice(None) if rows is None else torch.as_tensor(rows, device=self.device)
         output = F.linear(hidden, self.parameters[f"{last}.weight"][chosen], self.parameters[f"{last}.bias"][chosen])
-        return self.primitives.activation("output", "relu", output) if self.architecture.output_relu else output
+        return self.nonlinearities.activation("output", "relu", output) if self.architecture.output_relu else output
 
     def decode_genes(self, response: Tensor) -> Tensor:
         """Apply the checkpoint's gene decoder to outputs [..., G_out], trained or not."""
@@ -271,12 +274,12 @@ class StateModel:
         for i in range(len(decoder.hidden_dims)):
             stem, first = (f"gene_decoder.blocks.{i}", 0) if decoder.residual else ("gene_decoder.decoder", 4 * i)
             hidden = linear(self.parameters, f"{stem}.{first}", current)
-            normed = layer_norm(self.parameters, f"{stem}.{first + 1}", hidden, primitives=self.primitives)
-            output = self.primitives.activation(f"{stem}.{first + 2}", "gelu", normed)
+            normed = layer_norm(self.parameters, f"{stem}.{first + 1}", hidden, nonlinearities=self.nonlinearities)
+            output = self.nonlinearities.activation(f"{stem}.{first + 2}", "gelu", normed)
             current = output + current if decoder.residual and i % 2 else output
         last = "final_layer.0" if decoder.residual else f"decoder.{4 * len(decoder.hidden_dims)}"
         output = linear(self.parameters, f"gene_decoder.{last}", current)
-        return self.primitives.activation("gene_decoder", "relu", output)
+        return self.nonlinearities.activation("gene_decoder", "relu", output)
 
     def confidence(self, mixed: Mixed) -> Tensor:
         """Return the predicted loss [..., 1] of each set, from the confidence token."""
@@ -354,15 +357,15 @@ class StateModel:
         """Return the affine map that the model is at cells [..., S, G] under a perturbation, in float64."""
         return freeze(self, X, perturbation, batch, multiplicity)
 
-    def with_primitives(self, primitives: Live) -> "StateModel":
+    def with_nonlinearities(self, nonlinearities: OrdinaryNonlinearities) -> "StateModel":
         """Return the model with what is not linear run in another way, weights and names unchanged."""
         found = copy.copy(self)
-        found.primitives = primitives
+        found.nonlinearities = nonlinearities
         return found
 
     def _mlp(self, name: str, x: Tensor, n_layers: int) -> Tensor:
         for layer in range(n_layers):
             x = linear(self.parameters, f"{name}.{3 * layer}", x)
             if layer < n_layers - 1:
-                x = self.primitives.activation(f"{name}.{3 * layer + 1}", self.architecture.activation, x)
+                x = self.nonlinearities.activation(f"{name}.{3 * layer + 1}", self.architecture.activation, x)
         return x

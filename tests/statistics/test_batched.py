@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from pertprobe.seeding import generator
-from pertprobe.statistics import coherence, coherence_many, cosine_similarity, moments
+from pertprobe.statistics import coherence, coherence_tests, cosine_similarity, moments
 from pertprobe.statistics.moments import pair_means, prefix_pair_means
 from pertprobe.statistics.sets import random_orders
 
@@ -50,19 +50,19 @@ def test_random_orders_do_not_depend_on_how_many_units_are_asked_for():
     assert np.abs(counts / 10_000 - 1).max() < 0.05
 
 
-def many_and_single(strength, m, n_units=60):
+def batched_and_single(strength, m, n_units=60):
     similarity = symmetric(n_units, 4)
     sets = {f"set {n} {k}": rng(100 * n + k).choice(n_units, n, False) for n in (2, 5, 20) for k in range(3)}
-    many = coherence_many(similarity, sets, strength, m, seeded)
-    return many, {name: coherence(similarity, each, strength, m, seeded(name)) for name, each in sets.items()}
+    batched = coherence_tests(similarity, sets, strength, m, seeded)
+    return batched, {name: coherence(similarity, each, strength, m, seeded(name)) for name, each in sets.items()}
 
 
 @pytest.mark.parametrize("strength", [None, rng(5).lognormal(size=60)])
 def test_each_of_many_tests_is_the_single_test_up_to_its_draws(strength):
-    many, single = many_and_single(strength, 8000)
-    assert list(many) == list(single)
+    batched, single = batched_and_single(strength, 8000)
+    assert list(batched) == list(single)
     for name, one in single.items():
-        found = many[name]
+        found = batched[name]
         for field in ("estimate", "p_min", "p_min_stratified", "p_tail", "unit_sd"):
             assert getattr(found, field) == pytest.approx(getattr(one, field), rel=1e-9, nan_ok=True), field
         assert (found.p_used, found.n_permutations, found.note) == (one.p_used, one.n_permutations, one.note)
@@ -74,7 +74,7 @@ def test_each_of_many_tests_is_the_single_test_up_to_its_draws(strength):
 
 def test_sets_with_few_arrangements_are_visited_exactly():
     similarity = symmetric(9, 6)
-    found = coherence_many(similarity, {"a": [0, 1, 2], "b": [3, 4]}, None, 100, seeded)
+    found = coherence_tests(similarity, {"a": [0, 1, 2], "b": [3, 4]}, None, 100, seeded)
     for name, members in (("a", [0, 1, 2]), ("b", [3, 4])):
         null = np.array([slow(similarity, each) for each in combinations(range(9), len(members))])
         assert found[name].p == np.mean(null >= slow(similarity, members) - 1e-12)
@@ -84,9 +84,9 @@ def test_sets_with_few_arrangements_are_visited_exactly():
 def test_a_test_depends_neither_on_other_sets_nor_on_threads():
     similarity, strength = cosine_similarity(rng(7).normal(size=(120, 9))), rng(8).random(120)
     sets = {"small": [3, 50, 7], "large": rng(9).choice(120, 70, False), "other": [1, 2, 3, 4, 5]}
-    one = coherence_many(similarity, sets, strength, 1500, seeded)
-    threaded = coherence_many(similarity, sets, strength, 1500, seeded, threads=3)
-    alone = coherence_many(similarity, {"other": sets["other"]}, strength, 1500, seeded)["other"]
+    one = coherence_tests(similarity, sets, strength, 1500, seeded)
+    threaded = coherence_tests(similarity, sets, strength, 1500, seeded, threads=3)
+    alone = coherence_tests(similarity, {"other": sets["other"]}, strength, 1500, seeded)["other"]
     assert one == threaded
     assert alone.p == one["other"].p
     assert alone.p_stratified == one["other"].p_stratified
@@ -95,19 +95,19 @@ def test_a_test_depends_neither_on_other_sets_nor_on_threads():
 def test_p_values_of_many_sets_of_a_size_are_uniform():
     similarity = cosine_similarity(rng(10).normal(size=(150, 12)))
     sets = {f"{k}": rng(1000 + k).choice(150, 6, False) for k in range(600)}
-    p = [test.p for test in coherence_many(similarity, sets, None, 999, seeded).values()]
+    p = [test.p for test in coherence_tests(similarity, sets, None, 999, seeded).values()]
     assert ks_2samp(p, (np.arange(1000) + 1) / 1000).pvalue > 0.001
 
 
 def test_no_sets_are_no_tests_and_names_are_needed():
-    assert coherence_many(symmetric(9, 1), {}, None, 99, seeded) == {}
+    assert coherence_tests(symmetric(9, 1), {}, None, 99, seeded) == {}
     with pytest.raises(ValueError, match="name for every set"):
-        coherence_many(symmetric(9, 1), {"": [0, 1]}, None, 99, seeded)
+        coherence_tests(symmetric(9, 1), {"": [0, 1]}, None, 99, seeded)
     with pytest.raises(ValueError, match="two members"):
-        coherence_many(symmetric(9, 1), {"a": [1, 1]}, None, 99, seeded)
+        coherence_tests(symmetric(9, 1), {"a": [1, 1]}, None, 99, seeded)
 
 
 def test_a_program_without_a_matched_null_says_so():
-    test = coherence_many(symmetric(25, 1), {"a": [20, 21, 23, 24]}, np.arange(25.0), 999, seeded)["a"]
+    test = coherence_tests(symmetric(25, 1), {"a": [20, 21, 23, 24]}, np.arange(25.0), 999, seeded)["a"]
     assert (test.p_used, test.note) == ("p", "strength not separable")
     assert isnan(test.p_stratified)

@@ -1,0 +1,60 @@
+"""code_size: do the perturbations of a program have longer codes than others as strong?"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged
+from pertprobe.probes.questions import Question, Score
+from pertprobe.probes.similarity_questions import trained_profiles
+from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
+
+
+def units(inputs: MeasureInputs) -> list[str]:
+    """Return every perturbation but the control."""
+    return inputs.perturbations
+
+
+def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
+    """Return size [perturbation]: the norm of each code, to the power that is asked for."""
+    from pertprobe.models.base import encode_each
+
+    sizes = encode_each(inputs.model, names).norm(dim=-1).detach().cpu().numpy() ** inputs.settings["power"]
+    return xr.Dataset({"size": ("perturbation", sizes)}, {"perturbation": names})
+
+
+def questions(inputs: TestInputs) -> Iterator[Question]:
+    """Are members' codes longer?"""
+    sizes = trained_profiles(inputs.subject, averaged(inputs.subject.measurement, "size"))
+    names = sizes.perturbation.values
+    strength = inputs.subject.strength.reindex(names).to_numpy()
+    yield Score(statistic="code_size", names=names, scores=sizes.values, strength=strength)
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw sizes that grow with strength and differ by chance; members' are larger by d sd of all others'."""
+    names = unit_names(draw.units)
+    strength = pd.Series(draw.rng.lognormal(0, 0.6, draw.units), names)
+    sizes = np.log(strength.to_numpy()) + draw.rng.normal(0, 0.6, draw.units)
+    inside = np.isin(np.arange(draw.units), draw.members)
+    sizes[inside] += draw.d * sizes[~inside].std(ddof=1)
+    measurement = xr.Dataset({"size": ("perturbation", np.exp(sizes))}, {"perturbation": names})
+    given = {"subject": drawn_subject(measurement, strength), "settings": default_settings("code_size")}
+    return World(strength, lambda _: given)
+
+
+def draw(inputs):
+    """Draw each program's mean size beside its null."""
+    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, panels
+
+    rows = inputs.evidence[inputs.evidence.evaluable]
+    if rows.empty:
+        return nothing_to_draw(NOTHING_TESTED)
+    models = sorted(set(rows.model))
+    figure, axes = panels(len(models), 4.6, 3.0)
+    for each, model in zip(axes, models, strict=True):
+        bars_with_null(each, rows[rows.model == model], "mean size of codes")
+        each.set_title(model)
+    return figure
