@@ -1,31 +1,43 @@
 """The laws of all probes: what must hold of each, whatever it asks. `check_probe(name)` returns them."""
 
+import re
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from law_world import (
+    GENES,
     NAMES,
+    PANELS,
     PROGRAMS,
+    REGULONS,
     Side,
+    cells,
     comparisons,
     moved,
+    regrouped,
     reordered,
     side,
     state,
     to_measure,
     to_test,
 )
+from null_worlds import KINDS, bound, false_positives, found_planted
+from threadpoolctl import threadpool_limits
 
 from pertprobe import evidence
+from pertprobe.data.programs import Programs, read_panels
 from pertprobe.probes import load_probe
-from pertprobe.probes.base import NOT_EVALUABLE, itself
+from pertprobe.probes.base import NOT_EVALUABLE, Subject, itself
 from pertprobe.probes.declaration import FUNCTIONS, declared
 from pertprobe.probes.limited import UndeclaredError
 from pertprobe.probes.questions import ask
@@ -33,6 +45,8 @@ from pertprobe.stages.measuring import gather, measure_shard
 from pertprobe.workflow import digest
 
 Law = Callable[[Path], None]
+NUMBERED = {"set", "half", "draw", "layer", "rank"}
+"""Axes whose places are their labels."""
 KEYS = ["statistic", "adjustment", "role", "program", "panel"]
 
 
@@ -47,6 +61,8 @@ def check_probe(name: str) -> dict[str, Law]:
         laws |= OF_MEASUREMENTS
     if probe.unit == "perturbation":
         laws |= OF_CODES
+    if hasattr(load_probe(name), "null_world"):
+        laws |= {law: function for law, function in OF_WORLDS.items() if name not in UNSEEN.get(law, {})}
     return {law: partial(function, name) for law, function in laws.items()}
 
 
@@ -66,21 +82,30 @@ def rows(probe: str, comparison: str, folder: Path, *, change: Callable = lambda
     return evidence.frame(ask(probe, to_test(probe, comparison, mine, other, folder, **more)))
 
 
+@cache
+def expected(probe: str, comparison: str) -> pd.DataFrame:
+    """Return the evidence that laws compare with."""
+    with tempfile.TemporaryDirectory() as folder:
+        return rows(probe, comparison, Path(folder))
+
+
 def same_rows(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     """Assert that two tables of evidence say the same, numbers to rounding."""
     pd.testing.assert_frame_equal(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def shards_change_nothing(probe: str, folder: Path) -> None:
-    """Any number of jobs measures the same numbers, bit by bit."""
+    """Any number of jobs measures the same numbers, bit by bit, of the model and of its copies."""
     inputs = to_measure(probe, state(0))
-    whole, *cut = (gather([measure_shard(probe, inputs, i, n) for i in range(n)]) for n in (1, 3))
-    for other in cut:
-        xr.testing.assert_identical(other, whole)
+    cut = gather([measure_shard(probe, inputs, i, 3, redrawn=1) for i in range(3)])
+    xr.testing.assert_identical(cut, gather([sides(probe)[""].measurement]))
 
 
 def every_axis_is_labelled(probe: str, folder: Path) -> None:
-    """A measurement has labels on every axis."""
+    """A measurement has labels on every axis; what a probe hands over without is numbered, which fits no names."""
+    with torch.no_grad():
+        handed = _measure(probe, to_measure(probe, state(0)))
+    assert {dim for dim in handed.dims if dim not in handed.coords} <= NUMBERED
     found = sides(probe)[""].measurement
     assert NOT_EVALUABLE not in found.attrs, found.attrs
     assert [dim for dim in found.dims if dim not in found.coords] == []
@@ -92,18 +117,73 @@ def the_order_of_names_changes_nothing(probe: str, folder: Path) -> None:
     mixed = {name: members[::-1] for name, members in reversed(PROGRAMS.items())}
     for comparison in comparisons(declared(probe)):
         change = partial(reordered, rng=np.random.default_rng(1))
-        same_rows(rows(probe, comparison, folder, change=change, programs=mixed), rows(probe, comparison, folder))
+        same_rows(rows(probe, comparison, folder, change=change, programs=mixed), expected(probe, comparison))
+
+
+def labels_permuted_with_their_numbers_change_nothing(probe: str, folder: Path) -> None:
+    """Genes, features and directions in another order, all labels with them, give the same evidence."""
+    for comparison in comparisons(declared(probe)):
+        change = partial(regrouped, rng=np.random.default_rng(1))
+        same_rows(rows(probe, comparison, folder, change=change), expected(probe, comparison))
+
+
+def names_say_nothing(probe: str, folder: Path) -> None:
+    """Perturbations and genes of other names that sort alike give the same evidence under these."""
+    for comparison in comparisons(declared(probe)):
+        mine, other = (_named_anew(sides(probe)[kind].subject) for kind in ("", comparison))
+        panels = read_panels(_anew(PANELS), Programs(_anew(PROGRAMS)), _anew(NAMES))
+        more = {"panels": panels, "cells": replace(cells("here"), genes=_anew(GENES), hash="")}
+        if "regulons" in declared(probe).settings:
+            (folder / "renamed.tsv").write_text(_anew(REGULONS))
+        asked = to_test(probe, comparison, mine, other, folder, programs=_anew(PROGRAMS), **more)
+        if "regulons" in declared(probe).settings:
+            regulons = {"some": str(folder / "renamed.tsv")}
+            asked = replace(asked, settings={**asked.settings, "regulons": regulons})
+        table = expected(probe, comparison)
+        same_rows(evidence.frame(ask(probe, asked)), table.assign(reason=table.reason.map(_anew)))
+
+
+def _anew(given: Any) -> Any:
+    """Return a text, or all texts in a collection, with other names: g07 is named c07c, and x1 is named w1c."""
+    if isinstance(given, str):
+        return re.sub(r"\b([gx])(\d+)\b", lambda found: f"{'cw'['gx'.index(found[1])]}{found[2]}c", given)
+    if isinstance(given, Mapping):
+        return {_anew(key): _anew(value) for key, value in given.items()}
+    return type(given)(map(_anew, given)) if isinstance(given, list | tuple) else given
+
+
+def _named_anew(given: Subject) -> Subject:
+    def dataset(found: xr.Dataset) -> xr.Dataset:
+        """Return the same under other names, those in its notes as well."""
+        labels = {dim: _anew(found[dim].values.tolist()) for dim in found.dims if dim in found.coords}
+        return found.assign_coords(labels).assign_attrs({key: _anew(value) for key, value in found.attrs.items()})
+
+    strength, seen = (each.set_axis([_anew(name) for name in each.index]) for each in (given.strength, given.seen))
+    return Subject(dataset(given.measurement), strength, seen, dataset(given.observed))
+
+
+def cores_change_nothing(probe: str, folder: Path) -> None:
+    """Measured and tested on two cores, evidence is the same."""
+    comparison = comparisons(declared(probe))[-1]
+    alone, before = expected(probe, comparison), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threadpool_limits(2):
+            mine = side(probe, state(0)).subject
+            asked = to_test(probe, comparison, mine, sides(probe)[comparison].subject, folder)
+            same_rows(evidence.frame(ask(probe, asked)), alone)
+    finally:
+        torch.set_num_threads(before)
 
 
 def never_trained_perturbations_have_no_say(probe: str, folder: Path) -> None:
     """A perturbation that was never trained has an untrained code: whatever it is, evidence is the same."""
     other = side(probe, state(0, features=moved()))
     assert not sides(probe)[""].subject.strength.equals(other.subject.strength)
-    mine = {comparison: rows(probe, comparison, folder) for comparison in comparisons(declared(probe))}
-    for comparison, expected in mine.items():
+    for comparison in comparisons(declared(probe)):
         partner = sides(probe)[comparison].subject
         asked = to_test(probe, comparison, other.subject, partner, folder)
-        same_rows(evidence.frame(ask(probe, asked)), expected)
+        same_rows(evidence.frame(ask(probe, asked)), expected(probe, comparison))
 
 
 def a_question_that_cannot_be_put_has_a_row_with_a_reason(probe: str, folder: Path) -> None:
@@ -136,15 +216,25 @@ def a_constant_measurement_has_an_answer_or_a_reason(probe: str, folder: Path) -
 def a_copy_is_asked_the_same_sets(probe: str, folder: Path) -> None:
     """A copy that measures what the model does has the model's estimate and null, in the statistics of controls."""
     for comparison in comparisons(declared(probe)):
-        mine, other = (sides(probe)[kind].subject for kind in ("", comparison))
-        asked = to_test(probe, comparison, mine, other, folder)
+        model, other = (sides(probe)[kind].subject for kind in ("", comparison))
+        asked = to_test(probe, comparison, model, other, folder)
         own, copy = (evidence.frame(ask(probe, each)) for each in (asked, asked.as_role("redrawn", 1)))
         own = own[own.statistic.isin(declared(probe).control_statistics) & (own.adjustment == "centred")]
         columns = [*KEYS, "n", "n_background", "estimate", "null_mean", "null_sd", "p", "p_stratified", "effect"]
         own, copy = own[own.evaluable], copy[copy.evaluable]  # refusals are not put to copies
-        expected = own[own.role == "subject"][columns].drop(columns="role").reset_index(drop=True)
-        pd.testing.assert_frame_equal(copy[columns].drop(columns="role").reset_index(drop=True), expected)
+        own = own[own.role == "subject"]
+        mine, same = (each[columns].drop(columns="role").reset_index(drop=True) for each in (own, copy))
+        pd.testing.assert_frame_equal(same, mine)
         assert set(copy.role) <= {"redrawn"}
+        assert set(copy.adjustment) <= {"centred"}
+        assert set(copy.statistic) <= set(declared(probe).control_statistics)
+
+
+def what_is_not_asked_has_no_rows(probe: str, folder: Path) -> None:
+    """A pair of a kind that is not declared, and a copy of a model in it, have no rows."""
+    for comparison in {"contexts", "regimes"} - set(declared(probe).pairs):
+        asked = to_test(probe, comparison, *(sides(probe)[kind].subject for kind in ("", comparison)), folder)
+        assert [*ask(probe, asked), *ask(probe, asked.as_role("redrawn", 1))] == []
 
 
 def a_pair_turned_round_agrees_as_much(probe: str, folder: Path) -> None:
@@ -213,17 +303,53 @@ def _measure(probe: str, inputs) -> xr.Dataset:
     return module.measure(inputs, list(module.units(inputs)))
 
 
+def false_positives_are_nominal(probe: str, folder: Path) -> None:
+    """In its null worlds the primary statistic finds no more programs than chance does, of strong units neither."""
+    for kind in KINDS.get(probe, ("",)):
+        found = false_positives(probe, kind, WORLDS, folder)
+        assert max(found.values()) <= bound(WORLDS), found
+
+
+def what_confounds_must_be_held(probe: str, folder: Path) -> None:
+    """Were strength, or expression, not held, programs of strong units would be found: the null law sees it."""
+    for kind in KINDS.get(probe, ("",)):
+        found = false_positives(probe, kind, WORLDS, folder, held=False)
+        assert max(found.values()) > bound(WORLDS), found
+
+
+def what_is_planted_is_found(probe: str, folder: Path) -> None:
+    """Eight units that are shifted by three sd are found in most worlds."""
+    for kind in KINDS.get(probe, ("",)):
+        assert found_planted(probe, kind, WORLDS // 3, folder) >= 0.7
+
+
+WORLDS = 60
+UNSEEN = {
+    "confounder": {
+        "concept_alignment": "labels that can be told as well hold strength too: it shows too little at this size",
+    }
+}
+"""Law of null worlds -> probes that it does not hold for, with the reason."""
 OF_QUESTIONS: dict[str, Callable[[str, Path], None]] = {
     "order": the_order_of_names_changes_nothing,
+    "labels": labels_permuted_with_their_numbers_change_nothing,
+    "names": names_say_nothing,
+    "cores": cores_change_nothing,
     "reason": a_question_that_cannot_be_put_has_a_row_with_a_reason,
     "constant": a_constant_measurement_has_an_answer_or_a_reason,
     "copy": a_copy_is_asked_the_same_sets,
+    "unasked": what_is_not_asked_has_no_rows,
     "turned": a_pair_turned_round_agrees_as_much,
     "digest": the_digest_follows_every_function,
 }
 OF_MEASUREMENTS: dict[str, Callable[[str, Path], None]] = {
     "shards": shards_change_nothing,
-    "labels": every_axis_is_labelled,
+    "axes": every_axis_is_labelled,
     "read": what_is_declared_is_read,
 }
 OF_CODES: dict[str, Callable[[str, Path], None]] = {"never": never_trained_perturbations_have_no_say}
+OF_WORLDS: dict[str, Callable[[str, Path], None]] = {
+    "null": false_positives_are_nominal,
+    "confounder": what_confounds_must_be_held,
+    "planted": what_is_planted_is_found,
+}

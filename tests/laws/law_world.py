@@ -194,3 +194,14 @@ def reordered(given: Subject, rng: np.random.Generator) -> Subject:
     mixed = [series.iloc[rng.permutation(len(series))] for series in (given.strength, given.seen)]
     seen_too = given.observed.isel(perturbation=rng.permutation(given.observed.sizes["perturbation"]))
     return replace(given, measurement=found, strength=mixed[0], seen=mixed[1], observed=seen_too)
+
+
+def regrouped(given: Subject, rng: np.random.Generator) -> Subject:
+    """Return the same with every other axis that has names, of genes, features, panels, ..., in another order."""
+
+    def mixed(found: xr.Dataset) -> xr.Dataset:
+        named = [str(dim) for dim in found.dims if dim in found.coords and found[dim].dtype.kind in "OU"]
+        orders = {dim: rng.permutation(found.sizes[dim]) for dim in named if dim != "perturbation"}
+        return found.isel(orders)
+
+    return replace(given, measurement=mixed(given.measurement), observed=mixed(given.observed))

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from null_worlds import bound, found_planted, strength_shuffled
-from null_worlds import found as found_in_worlds
 from tiny import MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
@@ -314,14 +312,6 @@ def test_perturbations_whose_code_was_never_trained_neither_name_nor_score():
     assert (row.n, row.n_background) == (3, len(NAMES) - 3 - 2)
 
 
-def test_a_program_with_one_perturbation_is_not_evaluable():
-    inputs = routed_inputs(programs=PLANTED | {"one": ["p20", "nobody"], "none": ["nobody"]})
-    table = rows_of(asked(inputs, measured(inputs)), statistic="recovered").set_index("program")
-    assert table.loc[["one", "none"]].evaluable.tolist() == [False, False]
-    assert table.loc["one"].reason == "1 trained perturbations of the program, 3 needed"
-    assert table.loc["near"].evaluable
-
-
 def test_without_any_program_nothing_is_measured_and_it_says_why():
     found = measured(routed_inputs(programs={"one": ["p20"]}))
     assert found.attrs[NOT_EVALUABLE] == "no program has two perturbations with a trained code"
@@ -398,17 +388,6 @@ def test_copies_are_asked_the_share_alone_on_one_set():
     assert copies.isel(set=slice(1, None)).isnull().all()
 
 
-def test_shards_do_not_change_numbers():
-    inputs = to_measure(random_state(), settings=SETTINGS, programs=PROGRAMS)
-    whole = measure_shard("activation_patching", inputs, 0, 1)
-    parts = [measure_shard("activation_patching", inputs, i, 2) for i in range(2)]
-    for part in parts:
-        assert part.attrs["named"] == whole.attrs["named"]
-        for name in whole.data_vars:
-            same = whole[name].sel(perturbation=part.perturbation)
-            np.testing.assert_array_equal(same, part[name])
-
-
 def test_planted_codes_have_the_asked_shift():
     inside = np.zeros((80, 2), dtype=bool)
     inside[:7, 0], inside[20:32, 1] = True, True
@@ -461,24 +440,3 @@ def test_observed_responses_are_asked_in_gene_space():
     # The readout is orthonormal: what is observed has the geometry of the code.
     scored = rows_of(asked(inputs, found), statistic="recovered").set_index("program").estimate
     np.testing.assert_allclose(table.set_index("program").estimate, scored[table.program], rtol=1e-4)
-
-
-def test_pairs_have_no_rows():
-    inputs = routed_inputs()
-    found = subject(measured(inputs).isel(variant=0, drop=True))
-    question = to_test("activation_patching", found, PLANTED, reference=found)
-    assert list(ask("activation_patching", question)) == []
-
-
-@pytest.mark.parametrize("confounded", [False, True])
-def test_nothing_is_found_in_a_null_world(confounded):
-    assert max(found_in_worlds("activation_patching", 100, confounded=confounded).values()) <= bound(100)
-
-
-def test_in_a_null_world_strength_must_be_held():
-    counts = found_in_worlds("activation_patching", 100, confounded=True, spoilt=strength_shuffled)
-    assert counts["ten"] > bound(100)
-
-
-def test_what_is_planted_in_a_world_is_found():
-    assert found_planted("activation_patching", 40, 10) >= 30

@@ -186,15 +186,6 @@ def test_copies_and_planted_models_are_measured_in_few_sets_and_compared():
     assert set(rows_of(rows, role="redrawn")["copy"]) == {1, 2}
 
 
-def test_numbers_do_not_depend_on_the_number_of_shards():
-    model = random_state(dtype=torch.float32)
-    whole, cut = (
-        gather([measure_shard("cell_diagonal", requested(model), i, n, redrawn=1, seed=1) for i in range(n)])
-        for n in (1, 2)
-    )
-    xr.testing.assert_identical(whole, cut)
-
-
 def test_signs_are_those_of_the_runs_seed():
     model = random_state()
     one, same, other = (measured(model, seed=seed).across for seed in (1, 1, 2))
@@ -224,9 +215,3 @@ def test_panels_without_any_gene_of_the_model_are_not_evaluable():
     assert set(rows.program) == set(PROGRAMS)
     assert set(rows.reason) == {"no panel has regulators or targets among the model's genes"}
     assert not rows.evaluable.any()
-
-
-def test_a_pair_of_models_is_not_compared():
-    found = subject(measured(random_state()))
-    inputs = to_test("cell_diagonal", found, PROGRAMS, reference=found, panels={"panel": ASKED})
-    assert list(ask("cell_diagonal", inputs)) == list(ask("cell_diagonal", inputs.as_role("redrawn"))) == []

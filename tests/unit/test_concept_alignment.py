@@ -4,8 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from null_worlds import bound, found_planted
-from null_worlds import found as found_in_worlds
 from sklearn.linear_model import LogisticRegression
 from slow_jacobian import STATES
 from tiny import GENES, cell_sets, random_state, rows_of, to_measure, to_test
@@ -205,12 +203,3 @@ def test_copies_are_read_at_the_first_layer_on_one_set():
 def test_a_model_that_no_program_fits_says_so():
     found = measured(concept(), {"nobody": ["elsewhere"]})
     assert found.attrs["not_evaluable"].startswith("no program has two trained perturbations")
-
-
-@pytest.mark.parametrize("confounded", [False, True])
-def test_nothing_is_found_in_a_null_world(confounded):
-    assert max(found_in_worlds("concept_alignment", 50, confounded=confounded).values()) <= bound(50)
-
-
-def test_what_is_planted_in_a_world_is_found():
-    assert found_planted("concept_alignment", 20, 8) >= 15

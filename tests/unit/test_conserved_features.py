@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from nulls import BOUND, false_positives, found_planted, shuffled_strength
 from tiny import profiles, rows_of, subject, to_test
 
 from pertprobe import evidence
@@ -119,11 +118,6 @@ def test_a_model_without_a_partner_says_so_and_other_comparisons_are_not_asked()
         assert [list(each) for each in rows] == [[], []]
 
 
-def test_perturbations_never_trained_in_either_model_are_left_out():
-    row = row_of(asked(never=NAMES[:2]), "conserved")
-    assert (row.n, row.n_background) == (6, 38)
-
-
 def test_references_are_the_responses_and_the_co_expression_of_both_contexts():
     genes = [*NAMES[:36], *(f"g{i}" for i in range(14))]
     rng, data = np.random.default_rng(5), []
@@ -198,17 +192,3 @@ def test_the_figure_shows_features_and_programs_or_says_why_not():
     empty = {"features": pd.DataFrame(columns=conserved_features.FEATURES)}
     nothing = conserved_features.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, empty))
     assert "Nothing could be tested" in nothing.axes[0].texts[0].get_text()
-
-
-@pytest.mark.parametrize("confounded", [False, True])
-def test_nothing_is_found_where_contexts_agree_in_strength_alone(confounded):
-    assert max(false_positives("conserved_features", confounded=confounded).values()) <= BOUND
-
-
-def test_programs_by_strength_are_found_where_strength_is_not_held():
-    found = false_positives("conserved_features", confounded=True, change=shuffled_strength, worlds=100)
-    assert found[10] > 1.5 * BOUND
-
-
-def test_members_that_load_the_same_features_are_found_in_null_worlds():
-    assert found_planted("conserved_features", members=8, d=3) > 0.7

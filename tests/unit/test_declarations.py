@@ -51,10 +51,10 @@ def forget():
 @pytest.mark.parametrize("name", probe_names())
 def test_a_probe_has_the_functions_that_its_declaration_promises(name):
     probe, module = declared(name), load_probe(name)
-    promised = {"test", "controlled", "references", "draw"}
+    promised = {"questions", "draw"}
     promised |= {"tables"} if probe.tables["names"] else set()
     promised |= set() if probe.measured_by else {"units", "measure"}
-    possible = {"test", "controlled", "references", "draw", "tables", "units", "measure"}
+    possible = {"questions", "draw", "tables", "units", "measure"}
     assert {each for each in possible if hasattr(module, each)} == promised
 
 

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from null_worlds import bound, found, found_planted, strength_shuffled
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
@@ -18,7 +17,7 @@ from pertprobe.probes import detached_tables as made
 from pertprobe.probes.base import NOT_EVALUABLE, Subject, TableInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.stages.measuring import gather, measure_derived, measure_shard
+from pertprobe.stages.measuring import measure_derived, measure_shard
 from pertprobe.stages.testing import TestCase, run_test
 from pertprobe.statistics.similarity import centred, cosine_similarity
 from pertprobe.workflow.checks import _unknown_perturbations
@@ -84,13 +83,6 @@ def test_copies_have_what_they_are_compared_in_and_no_more(measurement):
     assert measurement.variant.values.tolist() == ["subject", "redrawn_1", "shuffled_1"]
 
 
-def test_shards_are_the_whole(measurement):
-    whole = measured()
-    joined = gather([measured(shard=number, shards=2) for number in (0, 1)])
-    assert set(joined.data_vars) == set(whole.data_vars)
-    xr.testing.assert_identical(joined, whole[list(joined.data_vars)])
-
-
 def test_a_model_that_is_no_sum_of_parts_is_told_what_it_lacks():
     found = measured(MeanShift())
     assert found.attrs[NOT_EVALUABLE] == "model has no affine_map"
@@ -134,18 +126,6 @@ def test_sources_of_a_programs_coherence_sum_to_that_of_its_responses(measuremen
     whole = mine["delta_y"].values
     found = [probe.shared_part(mine["sources"].sel(source=name).values, whole) for name in mine.source.values]
     np.testing.assert_allclose(sum(found), cosine_similarity(centred(whole)), atol=1e-5)
-
-
-def test_a_perturbation_never_trained_has_no_say(measurement):
-    seen = subject(measurement, never=("x1",))
-    table = run_test("detached_jacobian", TestCase(to_test("detached_jacobian", seen, PROGRAMS, settings=SETTINGS)))
-    rows = rows_of(table, role="subject", statistic="through_cells", program="P")
-    assert rows.n_background.tolist() == [8]
-
-
-def test_a_pair_has_no_rows(measurement):
-    inputs = asked(measurement, reference=subject(measurement))
-    assert list(ask("detached_jacobian", inputs)) == []
 
 
 def test_a_model_that_is_not_decomposed_says_so(measurement):
@@ -265,16 +245,3 @@ def test_perturbations_that_no_model_knows_are_faults_of_the_config():
     assert faults[0].startswith("probes.detached_jacobian.at: 'x22' is no perturbation of m.")
     assert faults[1].startswith("probes.input_sensitivity.perturbation: 'zz' is no perturbation of m.")
     assert list(_unknown_perturbations({"probes": {"detached_jacobian": {"at": ["x2"]}}}, {"m": random_state()})) == []
-
-
-@pytest.mark.parametrize("confounded", [False, True])
-def test_nothing_is_found_in_a_null_world(confounded):
-    assert max(found("detached_jacobian", confounded=confounded).values()) <= bound()
-
-
-def test_in_a_null_world_strength_must_be_held():
-    assert found("detached_jacobian", 100, confounded=True, spoilt=strength_shuffled)["ten"] > 2 * bound(100)
-
-
-def test_what_is_planted_in_a_world_is_found():
-    assert found_planted("detached_jacobian", 40, 8) >= 30

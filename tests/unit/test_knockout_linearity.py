@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from null_answers import at_most, false_positives, planted_found
 from slow_jacobian import STATES
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
@@ -14,9 +13,8 @@ from pertprobe.data.programs import Programs
 from pertprobe.interpret.jacobian import cells_point, explicit_jacobian
 from pertprobe.interpret.knockouts import knocked_out, knockout_predictions, knockout_shifts
 from pertprobe.models.planted.closed_form import planted_models
-from pertprobe.probes import knockout_linearity, knockout_questions
+from pertprobe.probes import knockout_linearity
 from pertprobe.probes.base import Subject, TableInputs
-from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.statistics.reliability import curvature, fit
 
@@ -172,17 +170,6 @@ def test_profiles_that_are_foretold_pass_and_those_that_share_one_profile_do_not
     assert rows_of(shared_only, statistic="agreement").reason.str.contains("mean r 0.[6-9]").all()
 
 
-def test_every_program_has_its_rows_and_says_why_it_has_not():
-    found = evaluated(drawn(1.0), {"P": MANY[:6], "few": MANY[:2], "none": ["nobody"]})
-    assert set(rows_of(found, statistic="agreement").program) == {"P", "few", "none"}
-    few = rows_of(found, statistic="agreement", program="few").iloc[0]
-    assert not few.evaluable
-    assert few.reason == "2 knocked-out genes of the program, 3 needed"
-    of_programs = set(declared("knockout_linearity").statistics) - {"agreement_all_genes"}
-    assert set(rows_of(found, program="P").statistic) == of_programs
-    assert len(rows_of(found, statistic="agreement_all_genes")) == 1
-
-
 def test_linearity_is_tested_against_genes_that_lose_as_much():
     """Where knock-outs are the less linear the more is lost, a program of what is lost most is no exception."""
     made = drawn(3.0)
@@ -224,29 +211,3 @@ def test_the_table_has_a_row_for_each_gene_and_set():
     expected = 1 - ((shift - predicted)[others] ** 2).sum() / (shift[others] ** 2).sum()
     assert row.explained == pytest.approx(float(expected), rel=1e-4)
     assert row.lost == pytest.approx(cell_sets().values[1, :, 4].mean(), rel=1e-5)
-
-
-def test_a_pair_is_not_asked():
-    inputs = to_test("knockout_linearity", subject(drawn(1.0)), {"P": MANY[:6]}, reference=subject(drawn(1.0)))
-    assert not list(ask("knockout_linearity", inputs))
-
-
-@pytest.mark.parametrize("statistic", ["agreement", "linearity"])
-def test_in_worlds_without_signal_no_program_is_foretold_better(statistic, tmp_path):
-    found = false_positives("knockout_linearity", statistic, tmp_path)
-    assert max(found.values()) <= at_most()
-
-
-def test_genes_that_are_foretold_are_found(tmp_path):
-    found, shift = planted_found("knockout_linearity", "agreement", tmp_path)
-    assert found > 0.9
-    assert shift == pytest.approx(3, abs=0.4)
-
-
-def test_what_cells_lose_most_of_would_pass_were_it_not_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(knockout_questions, "expression_groups", lambda _, genes: np.zeros(len(genes), dtype=int))
-    pool = knockout_linearity._pool
-    monkeypatch.setattr(knockout_linearity, "_pool", lambda *given: pool(*given)._replace(strength=None))
-    for statistic in ("agreement", "linearity"):
-        found = false_positives("knockout_linearity", statistic, tmp_path, worlds=30)
-        assert found["confounded"] > at_most(30), statistic

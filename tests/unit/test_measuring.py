@@ -260,12 +260,6 @@ def test_nothing_to_measure_is_not_evaluable(monkeypatch, wide_model):
 
 
 @pytest.mark.parametrize("probe", PROBES)
-def test_one_shard_is_the_whole(probe, wide_model):
-    shard = measure_shard(probe, request_of(probe, wide_model), 0, 1)
-    xr.testing.assert_identical(gather([shard]), shard)
-
-
-@pytest.mark.parametrize("probe", PROBES)
 def test_a_model_that_lacks_something_is_not_evaluable_and_says_what(probe):
     class Mute(MeanShift):
         capabilities = frozenset()

@@ -10,6 +10,7 @@ from pertprobe.data.programs import Programs
 from pertprobe.plots import DrawInputs
 from pertprobe.probes import output_clustering
 from pertprobe.probes.base import TableInputs
+from pertprobe.probes.questions import ask
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, ward_clusters
 from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.similarity import cosine_similarity
@@ -36,7 +37,7 @@ def asked(values, other=None, never=(), settings=SETTINGS, **more):
     reference = None if other is None else subject(measured(other))
     given = {"settings": settings, "permutations": 999, **more}
     inputs = to_test("output_clustering", subject(measured(values), never=never), PROGRAMS, reference, **given)
-    return evidence.frame(output_clustering.test(inputs))
+    return evidence.frame(ask("output_clustering", inputs))
 
 
 def test_planted_programs_are_coherent_and_of_one_cluster_and_random_ones_are_not():
@@ -87,18 +88,8 @@ def test_two_models_with_one_set_of_clusters_agree_and_unrelated_ones_do_not():
 def test_agreement_needs_four_shared_perturbations():
     inputs = to_test("output_clustering", subject(measured(responses())), PROGRAMS,
                      subject(measured(responses()[:3], NAMES[:3])), settings=SETTINGS)  # fmt: skip
-    rows = list(output_clustering.test(inputs))
+    rows = list(ask("output_clustering", inputs))
     assert [row["reason"] for row in rows] == ["3 shared perturbations, 4 needed"] * 2
-
-
-def test_copies_and_planted_models_are_asked_for_coherence_alone():
-    one = to_test("output_clustering", subject(measured(responses())), PROGRAMS, settings=SETTINGS)
-    assert {(row["statistic"], row["adjustment"]) for row in output_clustering.controlled(one)} == {
-        ("coherence", "centred")
-    }
-    pair = to_test("output_clustering", subject(measured(responses())), PROGRAMS, subject(measured(responses())),
-                   settings=SETTINGS)  # fmt: skip
-    assert {row["statistic"] for row in output_clustering.controlled(pair)} == {"consistency", "cluster_agreement"}
 
 
 def test_responses_without_any_difference_are_an_answer():

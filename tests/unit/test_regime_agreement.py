@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from nulls import BOUND, false_positives, found_planted, shuffled_strength
 from tiny import rows_of, subject, to_test
 
 from pertprobe import evidence
@@ -12,7 +11,6 @@ from pertprobe.data.programs import Programs
 from pertprobe.plots import DrawInputs
 from pertprobe.probes import regime_agreement
 from pertprobe.probes.base import Subject, TableInputs
-from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.stages.decomposition import decomposition, mean_r
 from pertprobe.stages.testing import TestCase, run_test
@@ -122,11 +120,6 @@ def test_all_perturbations_together_are_one_row():
     assert row.ceiling > 0.8
 
 
-def test_perturbations_never_trained_in_either_model_are_left_out():
-    row = row_of(asked(*responses(), never=NAMES[:2]), "alike")
-    assert (row.n, row.n_background) == (6, 38)
-
-
 def test_a_model_without_a_partner_says_so_and_one_with_a_partner_answers_in_the_pair():
     alone = to_test("regime_agreement", subject(sets_of(responses()[0])), PROGRAMS, settings={"partners": []})
     rows = list(ask("regime_agreement", alone))
@@ -136,13 +129,6 @@ def test_a_model_without_a_partner_says_so_and_one_with_a_partner_answers_in_the
     contexts = asking(*responses(), comparison="contexts")
     for inputs in (paired, contexts, contexts.as_role("redrawn"), alone.as_role("redrawn")):
         assert list(ask("regime_agreement", inputs)) == []
-
-
-@pytest.mark.parametrize("role", ["redrawn", "planted"])
-def test_copies_and_planted_models_are_asked_what_the_model_is_asked(role):
-    table = evidence.frame(ask("regime_agreement", asking(*responses()).as_role(role)))
-    assert set(table.statistic) == set(declared("regime_agreement").statistics)
-    assert set(table.adjustment) == {"centred"}
 
 
 def test_models_that_share_an_initialisation_are_not_judged():
@@ -217,16 +203,3 @@ def test_the_figure_shows_perturbations_and_programs_or_says_why_not():
     empty = pd.DataFrame(columns=regime_agreement.TABLED)
     nothing = regime_agreement.draw(DrawInputs(rows, {}, Programs(PROGRAMS), {}, {"perturbations": empty}))
     assert "Nothing could be tested" in nothing.axes[0].texts[0].get_text()
-
-
-@pytest.mark.parametrize("confounded", [False, True])
-def test_nothing_is_found_where_regimes_agree_in_strength_alone(confounded):
-    assert max(false_positives("regime_agreement", confounded=confounded).values()) <= BOUND
-
-
-def test_programs_by_strength_are_found_where_strength_is_not_held():
-    assert false_positives("regime_agreement", confounded=True, change=shuffled_strength, worlds=60)[10] > 2 * BOUND
-
-
-def test_members_that_agree_more_are_found_in_null_worlds():
-    assert found_planted("regime_agreement", members=8, d=3) > 0.9
