@@ -27,9 +27,9 @@ rule calibrate:
     threads: lambda wildcards: workflow.cores if wildcards.part in parts.ALONE else 1
     params:
         sizes=lambda wildcards: parts.sizes_of(wildcards.part, SIZES),
-        asked=lambda wildcards: parts.asked_of(wildcards.part),
+        declared=lambda wildcards: parts.declared_of(wildcards.part),
         seed=SIZES["seed"],
-        code=lambda wildcards: code(parts.target(wildcards.part), "calibration.table:write"),
+        code=lambda wildcards: code(*parts.targets(wildcards.part), "calibration.table:write"),
     script:
         "../scripts/calibrate.py"
 
@@ -67,8 +67,7 @@ rule calibration_page:
         "../envs/pertprobe.yaml"
     params:
         code=lambda wildcards: code(
-            "calibration.page:write_calibration_page",
-            "calibration.figures",
+            "calibration.page",
             "plots:write_figure",
             "report/calibration.html.j2",
             "report/style.css",

@@ -58,6 +58,8 @@ COLUMNS: dict[str, Any] = {
 }
 """Column -> value of a row that does not set it. The contract of each is in docs/contracts.md."""
 
+UNWRITTEN = frozenset({"p_tie"})
+"""What rows may hold beside these, and no table keeps: the calibration needs the ties of a p."""
 KEYS = list(COLUMNS)[:11]
 CATEGORIES = {
     "adjustment": {"centred", "raw"},
@@ -87,7 +89,7 @@ def row(identity: Mapping[str, Any], **values: Any) -> dict[str, Any]:
     Raises KeyError for a name that is no column.
     """
     given = {**identity, **values}
-    unknown = given.keys() - COLUMNS.keys()
+    unknown = given.keys() - COLUMNS.keys() - UNWRITTEN
     if unknown:
         raise KeyError(f"no evidence column called {', '.join(sorted(unknown))}")
     return {**COLUMNS, **given}
@@ -101,7 +103,7 @@ def not_evaluable(identity: Mapping[str, Any], reason: str, **values: Any) -> di
 def tested(test: Any, *notes: str) -> dict[str, Any]:
     """Return the columns that a `statistics.permutation.Test` fills; its note, then `notes`, are the reason."""
     effect = {"effect": test.estimate - test.null_mean}
-    columns = {name: value for name, value in test._asdict().items() if name in COLUMNS}
+    columns = {name: value for name, value in test._asdict().items() if name in COLUMNS or name in UNWRITTEN}
     return {**columns, **effect, "reason": joined(test.note, *notes)}
 
 

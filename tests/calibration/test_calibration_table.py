@@ -6,8 +6,9 @@ import pytest
 from calibration_sizes import ROOT, sizes
 from scipy.stats import binom
 
-from pertprobe.calibration import parts, table
-from pertprobe.calibration.table import at_least, at_most, binomial_bound, entry, false_positive_bar, gathered, share
+from pertprobe.calibration import nulls, parts, table
+from pertprobe.calibration.table import at_least, at_most, binomial_bound, entry, gathered, nominal, share
+from pertprobe.probes.declaration import declared, probe_names
 from pertprobe.workflow.digest import code
 
 WRITTEN = ROOT / "results" / "calibration" / "calibration.tsv"
@@ -32,8 +33,8 @@ def test_what_must_be_found_is_asked_in_full_of_many_rows_and_less_chance_of_few
 
 
 def test_bars_of_false_positives_are_those_of_the_specification():
-    assert [false_positive_bar(n) for n in (10_000, 20_000, 1_000, 5_000)] == [0.058, 0.058, 0.072, 0.072]
-    assert false_positive_bar(200) == at_most(200, 0.05)
+    assert [nominal(n) for n in (10_000, 20_000, 1_000, 5_000)] == [0.058, 0.058, 0.072, 0.072]
+    assert nominal(200) == at_most(200, 0.05)
 
 
 def test_a_row_holds_where_its_value_keeps_its_bound_and_a_missing_value_keeps_none():
@@ -69,20 +70,56 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 def test_parts_are_cut_by_seed_and_depend_on_their_own_sizes_alone():
     given = sizes(short=False)
     names = parts.names(given)
-    assert len(names) == len(set(names)) == sum(20 if part.by_seed else 1 for part in parts.PARTS.values())
+    assert len(names) == len(set(names))
     assert [name for name in names if name.startswith("trained")] == [f"trained-{i:02d}" for i in range(20)]
     assert "seeds" not in parts.sizes_of("trained-03", given)
-    assert parts.sizes_of("power", given) == given["power"]
+    assert parts.sizes_of("power_knockout", given) == given["power"]
 
 
-@pytest.mark.parametrize("name", parts.PARTS)
+@pytest.mark.parametrize("kind", ["nulls", "planted", "untrained"])
+def test_every_probe_that_asks_something_is_calibrated(kind):
+    assert {f"{kind}_{name}" for name in probe_names()} <= set(parts.parts())
+
+
+def test_what_a_probe_declares_is_in_the_params_of_its_parts_alone():
+    assert list(parts.declared_of("nulls_knockout")) == ["knockout"]
+    assert set(parts.declared_of("trained-00")) == {"pert_embedding", "sae_features"}
+    assert parts.declared_of("speed") == {}
+
+
+def test_the_functions_of_a_probe_are_what_its_parts_depend_on():
+    assert parts.targets("nulls_sae_features") == [
+        "calibration.nulls:nulls",
+        *(f"probes.sae_features:{name}" for name in ("units", "measure", "questions", "null_world")),
+    ]
+    assert "probes.delta_y:plant" in parts.targets("planted_output_clustering-03")
+    assert "probes.jacobian_divergence:plant_first" in parts.targets("planted_jacobian_divergence-00")
+
+
+@pytest.mark.parametrize("name", parts.parts())
 def test_the_code_of_every_part_is_found(name):
-    assert len(code(parts.target(name))) == 16
+    assert len(code(*parts.targets(name))) == 16
+
+
+@pytest.mark.parametrize("name", probe_names())
+def test_what_a_calibration_names_a_probe_has(name):
+    probe = declared(name)
+    section, statistics = probe.calibration, set(probe.statistics)
+    for words, world in section["worlds"].items():
+        asked = {*world["exact"], *world["bounded"]}
+        assert asked, words
+        assert asked <= statistics, words
+    assert {*section["slow"], *section["published"], *section["planted"]["known"]} <= statistics
+    worlds = section["worlds"].values()
+    assert any(probe.primary in world["exact"] for world in worlds)
+    assert any(world["confounded"] and probe.primary in world["bounded"] for world in worlds)
 
 
 def test_full_sizes_are_those_of_the_specification():
     given = sizes(short=False)
-    assert (given["nulls"]["draws"], given["nulls"]["draws_dear"], given["ceiling"]["cases"]) == (10_000, 1_000, 1_000)
+    assert (given["nulls"]["draws"], given["nulls"]["draws_slow"], given["ceiling"]["cases"]) == (10_000, 1_000, 1_000)
+    assert given["planted"]["d"] == 2
+    assert set(nulls.MEMBERS) == {5, 10, 30, 80}
     assert (given["speed"]["permutations"], given["speed"]["units"]) == (100_000, 2024)
 
 

@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-from calibration_sizes import sizes
 
-from pertprobe.calibration import nulls, speed, world
-from pertprobe.probes.declaration import declared
+from pertprobe.calibration import speed
 from pertprobe.statistics import centred, coherence, cosine_similarity
 from pertprobe.statistics import null_worlds as generators
 from pertprobe.statistics.published import rank_sum_triples
@@ -85,7 +83,16 @@ def test_sizes_of_the_speed_test_are_674():
     assert (len(found), min(found), max(found)) == (674, 2, 323)
 
 
-def test_thresholds_are_the_default_ones():
-    assert {probe: list(declared(probe).thresholds) for probe in world.CONDITIONS} == world.CONDITIONS
-    assert sizes(short=False)["planted"]["d"] == 2
-    assert set(nulls.MEMBERS) == {5, 10, 30, 80}
+@pytest.mark.parametrize("d", [1.0, 3.0])
+def test_pushed_members_are_alike_by_d(d):
+    values, _ = generators.dense(rng(), 80)
+    members, others = np.arange(6), np.arange(6, 80)
+    similarity = cosine_similarity(centred(generators.pushed(values, members, d, rng(1))))
+    own = similarity[:6, :6][np.triu_indices(6, 1)].mean()
+    score = similarity[np.ix_(others, members)].mean(axis=1)
+    assert (own - score.mean()) / score.std(ddof=1) == pytest.approx(d, abs=0.01)
+
+
+def test_nothing_is_pushed_where_there_are_no_members():
+    values, _ = generators.dense(rng(), 80)
+    np.testing.assert_array_equal(generators.pushed(values, (), 3.0, rng(1)), values)

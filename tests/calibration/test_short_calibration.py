@@ -2,7 +2,7 @@ from html import escape
 
 import pandas as pd
 
-from pertprobe.calibration import figures, page, table
+from pertprobe.calibration import page, table
 from pertprobe.plots import write_figure
 
 PUBLISHED_FAILS = {"pert_embedding": "uniform programs, 30", "sae_features": "programs by strength, 30",
@@ -48,7 +48,7 @@ def test_the_page_shows_every_figure_and_names_what_fails(short, tmp_path):
     table.write(broken, tmp_path / "rows.tsv")
     drawn = {name: tmp_path / f"{name}.svg" for name in page.FIGURES}
     for name, path in drawn.items():
-        write_figure(getattr(figures, name)(broken), [path])
+        write_figure(getattr(page, name)(broken), [path])
     page.write_calibration_page(tmp_path / "rows.tsv", drawn, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert text.count("<svg") == 3

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from pertprobe.calibration.routing import routes
 from pertprobe.statistics.mantel import mantel
+from pertprobe.statistics.null_worlds import routes
 from pertprobe.statistics.sets import orders_within, pairs_without_strength, strength_blocks
 from pertprobe.statistics.similarity import centred, cosine_similarity, without_shared
 

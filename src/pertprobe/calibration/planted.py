@@ -1,169 +1,186 @@
-"""Planted models: does every probe find the mechanism, and nothing in a lookup and in mere co-variation?"""
+"""Planted models: does a probe find what it must in a mechanism, and nothing in a lookup and in mere co-variation?"""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pertprobe import evidence
 from pertprobe.calibration.table import frame, share
-from pertprobe.calibration.world import (
-    CONDITIONS,
-    CONTEXTS,
-    PROBES,
-    Measured,
-    World,
-    family,
-    measured,
-    passing,
-    question,
-    world,
-)
+from pertprobe.calibration.world import BARS, CONTEXTS, FOUND, Case, Row, World, answers_of, family, passing, world
 from pertprobe.data.programs import Programs
 from pertprobe.data.simulate import CONTROL
-from pertprobe.models.planted.closed_form import planted_models
-from pertprobe.models.planted.materials import expressed_genes
-from pertprobe.probes.declaration import declared
+from pertprobe.probes import load_probe
+from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, itself
+from pertprobe.probes.declaration import Declaration, declared
+from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.stages.testing import with_controls
 from pertprobe.stages.verdict import of_planted
+from pertprobe.statistics.null_worlds import SPREAD
 
 FIGURE = "planted models"
-CAUSAL = ("targeted_jacobian", "knockout")
-FOUND = {"sense": "at least", "level": 0.95}
-NOMINAL = {"sense": "at most", "level": 0.05}
-STRONG = 3.0
-"""Strength at which planted representations must be found."""
-WORDS = {"planted": "mechanistic", "lookup": "lookup", "covariation": "co-variation"}
 
 
-def planted(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
-    """Return the shares of programs that pass in the three planted models of one simulated data set.
+@dataclass(frozen=True)
+class Planted:
+    """One planted model of one context, measured when it is asked."""
 
-    Each planted model is judged as if it were the subject, under the default thresholds without the conditions that it
-    does not have (verdict.OWN); knock-out also with exceeds_coexpression, which is what is to hold co-variation. Panels
-    are asked in either context, and knock-outs between the two. Null programs are random sets of the planted
-    programs' sizes that the model knows nothing of.
+    case: Case
+    inputs: MeasureInputs
+    observed: bool
+    """Whether it is compared with what was observed."""
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The measured model."""
+        observed = self.case.made.observed(self.inputs.cells.context) if self.observed else None
+        found = self.case.subject(self.inputs, observed)
+        strength = found.strength
+        if self.case.probe.calibration["planted"]["apart"]:
+            rng = generator(self.case.seed, "calibration", "strength", self.case.probe.name)
+            strength = pd.Series(rng.lognormal(0, SPREAD, len(strength)), strength.index)
+        return replace(found, measurement=itself(found.measurement), strength=strength)
+
+    def under(self, perturbation: str) -> "Planted":
+        """Return the same model, measured under a perturbation."""
+        settings = self.inputs.settings | {"perturbation": perturbation}
+        return replace(self, inputs=replace(self.inputs, settings=settings))
+
+
+def planted(probe: str, sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
+    """Return the shares of programs that pass in the planted models of one simulated data set, for what is declared.
+
+    Each planted model is judged as if it were the subject, under the default thresholds without the conditions on what
+    it does not have (verdict.OWN), in both contexts or between them. What must be found must be so at the strength that
+    the probe declares. Random programs are sets of the planted programs' sizes that the model knows nothing of.
     """
+    section = declared(probe).calibration["planted"]
+    strengths = dict.fromkeys([sizes["d"], section["found_at"]])
+    rows: list[Row] = []
     with world(sizes["simulate"], seed) as made:
-        every = {context: models_of(made, context, sizes["d"], seed) for context in CONTEXTS}
-        observed = {context: made.observed(context) for context in CONTEXTS}
-        rows = [
-            row
-            for kind in WORDS
-            for row in _kind(kind, made, {c: every[c][kind] for c in CONTEXTS}, observed, sizes, seed)
-        ]
-        strong = {context: models_of(made, context, STRONG, seed)["planted"] for context in CONTEXTS}
-        for models, d, bar in ((strong, STRONG, FOUND), ({c: every[c]["planted"] for c in CONTEXTS}, sizes["d"], {})):
-            rows += _representation(made, models, d, bar, sizes, seed)
+        case = Case(declared(probe), made, sizes["permutations"], seed, section["settings"])
+        for d in strengths:
+            said = f", d = {d:g}" if len(strengths) > 1 else ""
+            every = [_models(case, context, d) for context in CONTEXTS]
+            for words, asked in section["asked"].items():
+                must = None if asked["must"] == "find" and d != section["found_at"] else asked["must"]
+                rows += _rows(case, [models[asked["kind"]] for models in every], asked, (words, said), BARS[must])
     return frame(rows)
 
 
-def models_of(made: World, context: str, d: float, seed: int, set_term: float = 0.0) -> dict[str, Any]:
-    """Return the models of one context; genes without a role are drawn alike for both."""
-    cells = [each.values.reshape(-1, len(made.genes)) for each in made.cells.values()]
-    expressed = frozenset.intersection(*(expressed_genes(values, made.genes) for values in cells))
-    return planted_models(
-        genes=made.genes,
-        perturbations=made.perturbations,
-        control=CONTROL,
-        cells=made.cells[context],
-        programs=made.programs,
-        panels=made.panels,
-        expressed=expressed,
-        d=d,
-        seed=seed,
-        set_term=set_term,
-    )
+def _models(case: Case, context: str, d: float) -> dict[str, Planted]:
+    """Return the planted models of a context by kind, as the probe plants them."""
+    section, measurement = case.probe.calibration["planted"], declared(case.probe.measurement)
+    models = models_of(case.made, context, d, case.seed, section["set_term"])
+    inputs = case.inputs(context, models["planted"], programs=case.made.programs)
+    plant = getattr(load_probe(measurement.name), section["by"], None)
+    models = plant(inputs.limited_to(measurement), models) if plant else models
+    programs = case.made.programs | random_programs(case.made, case.seed, case.probe.name)
+    observed = any(asked["exceeding"] for asked in section["asked"].values())
+    whole = section["known"]  # which the measurement of a control does not hold
+    roles = {kind: SUBJECT if whole else kind for kind in models}
+    return {
+        kind: Planted(case, replace(inputs, model=model, role=roles[kind], programs=programs), observed)
+        for kind, model in models.items()
+    }
 
 
-def _kind(
-    kind: str, made: World, models: Mapping[str, Any], observed: Mapping[str, Any], sizes: Mapping[str, Any], seed: int
-) -> Iterator[dict[str, Any]]:
-    settings = {"knockout": {"genes": sizes["knocked"]}}
-    found = {
-        context: measured(
-            f"{kind}_{context}", model, made, context, tuple(PROBES), settings=settings, panels=made.panels,
-            observed=observed[context],
-        )
-        for context, model in models.items()
-    }  # fmt: skip
-    true = kind == "planted"
-    for probe in CAUSAL:
-        table = _table(probe, found, made.programs, made.panels, sizes, seed)
-        for words, conditions in _conditions(probe):
-            # Knock-out agreement alone cannot tell co-variation that two contexts share: that is the other row's task.
-            judged = true or kind == "lookup" or probe == "targeted_jacobian" or bool(words)
-            bar = FOUND if true else NOMINAL
-            passed = passing(table, conditions)
-            yield share(FIGURE, probe, f"{WORDS[kind]}{words}", passed, seed=seed, **(bar if judged else {}))
+def _rows(
+    case: Case, models: list[Planted], asked: Mapping[str, Any], words: tuple[str, str], bar: Mapping[str, Any]
+) -> Iterator[Row]:
+    inputs = [each for model, other in _pairs(models, asked) for each in _questions(model, other, asked["programs"])]
+    passed, about = _passed(case, inputs, asked), (FIGURE, case.probe.name)
+    yield share(*about, "".join(words), passed, seed=case.seed, note=asked["note"], **bar)
+    for statistic, close in case.probe.calibration["planted"]["known"].items():
+        right = [near for pair in zip(models, inputs, strict=True) for near in _right(*pair, statistic, close)]
+        setting = f"{words[0]}, {statistic} within {close:g}{words[1]}"
+        yield share(*about, setting, right, seed=case.seed, **FOUND)
 
 
-def _representation(
-    made: World, models: Mapping[str, Any], d: float, bar: Mapping[str, Any], sizes: Mapping[str, Any], seed: int
-) -> Iterator[dict[str, Any]]:
-    """Ask the probes of codes, which the three planted models share: of planted programs, and of random ones."""
-    probes = ("sae_features", "pert_embedding")
-    found = {context: measured(f"codes_{context}", model, made, context, probes) for context, model in models.items()}
-    for probe in probes:
-        (_, conditions), *_ = _conditions(probe)
-        passed = passing(_table(probe, found, made.programs, {}, sizes, seed), conditions)
-        yield share(FIGURE, probe, f"planted programs, d = {d:g}", passed, seed=seed, **bar)
-        passed = passing(_table(probe, found, random_programs(made, seed), {}, sizes, seed), conditions)
-        yield share(FIGURE, probe, f"random programs beside d = {d:g}", passed, seed=seed, **NOMINAL)
+def _passed(case: Case, inputs: Sequence[TestInputs], asked: Mapping[str, Any]) -> np.ndarray:
+    """Return which programs pass, of all that are one family those that are asked for."""
+    table = family([_compared(case.probe, each) for each in inputs], case.probe.compared_in)
+    more = [(column, "==", True) for column in asked["exceeding"]]
+    passed = passing(table, [*of_planted(case.probe.thresholds), *more])
+    first = (table.program == next(iter(case.made.programs))).to_numpy()
+    return {"first": passed[first], "others": passed[~first]}.get(asked["programs"], passed)
 
 
-def _conditions(probe: str) -> list[tuple[str, Sequence[tuple[str, str, Any]]]]:
-    """Return the conditions that planted models can be asked, and for knock-out those with co-expression."""
-    plain = of_planted(CONDITIONS[probe])
-    if probe != "knockout":
-        return [("", plain)]
-    return [("", plain), (", exceeding co-expression", [*plain, ("exceeds_coexpression", "==", True)])]
+def _compared(probe: Declaration, inputs: TestInputs) -> pd.DataFrame:
+    """Return the rows of the statistic that planted models are compared in, co-expression beside it."""
+    published = any(column.endswith("_published") for column, *_ in probe.thresholds)
+    rows = evidence.frame(answers_of(inputs, [probe.compared_in], published=published))
+    return with_controls(rows, probe.compared_in, probe.compared_in, probe.common_scale)
 
 
-def _table(
-    probe: str, found: Mapping[str, Measured], programs: Programs, panels: Mapping[str, Any], sizes: Mapping[str, Any],
-    seed: int,
-) -> pd.DataFrame:  # fmt: skip
-    """Return the rows of one probe over both contexts, one family."""
-    module, started = PROBES[probe], declared(probe).compared_in
-    mine, other = (found[context] for context in CONTEXTS)
-    pairs = [(mine, other)] if probe == "knockout" else [(mine, None), (other, None)]
-    asked = [question(probe, *pair, programs, sizes, seed, panels=panels) for pair in pairs]
-    tables = [
-        with_controls(
-            evidence.frame([*module.controlled(each), *module.references(each)]),
-            started,
-            started,
-            declared(probe).common_scale,
-        )
-        for each in asked
-    ]
-    return family(tables, started, started)
+def _pairs(models: Sequence[Planted], asked: Mapping[str, Any]) -> list[tuple[Planted, Subject | None]]:
+    """Return the models that are asked, each with its reference."""
+    match asked["against"]:
+        case "contexts":
+            return [(models[0], models[1].subject)]
+        case "itself":
+            return [(models[0], models[0].subject)]
+        case "exchanged":
+            return [(models[0], _exchanged(models[0].subject, models[0].case.seed))]
+    return [(model, None) for model in models]
+
+
+def _exchanged(subject: Subject, seed: int) -> Subject:
+    """Return the same measurement, each perturbation under the name of another."""
+    names = subject.measurement.perturbation.values
+    other = generator(seed, "calibration", "renamed").permutation(names)
+    measurement = subject.measurement.assign_coords(perturbation=other).sortby("perturbation")
+    strength = subject.strength.rename(dict(zip(names, other, strict=True))).sort_index()
+    return replace(subject, measurement=measurement, strength=strength)
+
+
+def _questions(model: Planted, other: Subject | None, which: str) -> Iterator[TestInputs]:
+    """Yield what a model is asked: of all its programs, or of each by itself under the member that acts most."""
+    case, strongest = model.case, model.case.probe.calibration["planted"]["under"]
+    programs = _programs(case, which)
+    for some in [{name: programs[name]} for name in programs] if strongest else [programs]:
+        members = case.made.programs[next(iter(some))] if strongest else ()
+        mine = model.under(max(members, key=model.subject.strength.__getitem__)) if strongest else model
+        panels = {name: panel for name, panel in case.made.panels.items() if panel["program"] in some}
+        yield case.question(mine.inputs, [mine.subject, *([other] if other else [])], Programs(some), panels)
+
+
+def _programs(case: Case, which: str) -> Programs:
+    """Return the programs that are asked, one family for q."""
+    if which == "random":
+        return random_programs(case.made, case.seed, case.probe.name)
+    if which == "regulators":
+        return Programs({name: panel["regulators"] for name, panel in case.made.panels.items()})
+    return case.made.programs
+
+
+def _right(model: Planted, inputs: TestInputs, statistic: str, close: float) -> Iterator[bool]:
+    """Yield which numbers of a statistic are as near as that to those that the probe knows of its planted model."""
+    known = load_probe(model.case.probe.name).known(model.inputs)[statistic]
+    found = {row["panel"] or row["program"]: row["estimate"] for row in answers_of(inputs, [statistic])}
+    yield from (abs(found[name] - value) < close for name, value in known.items())
 
 
 def random_programs(made: World, seed: int, *what: str) -> Programs:
     """Return random sets of perturbations, as many and as large as the planted programs; `what` names the draw."""
-    draws = {name: generator(seed, "calibration", "random", *what, name) for name in made.programs}
-    return Programs(
-        {
-            f"random_{name}": rng.choice(made.perturbations, len(made.programs[name]), replace=False).tolist()
-            for name, rng in draws.items()
-        }
-    )
+    found = {}
+    for name, listed in made.programs.items():
+        rng = generator(seed, "calibration", "random", *what, name)
+        found[f"random_{name}"] = rng.choice(made.perturbations, len(listed), replace=False).tolist()
+    return Programs(found)
 
 
-def beside_random(
-    probe: str, table: pd.DataFrame, statistic: str, conditions: Sequence[tuple[str, str, Any]], random: Programs,
-    bar: Mapping[str, Any], settings: tuple[str, str], seed: int,
-) -> Iterator[dict[str, Any]]:  # fmt: skip
-    """Yield the share of planted programs that pass, which has the bar, and that of random ones.
+def models_of(made: World, context: str, d: float, seed: int, set_term: float = 0.0) -> dict[str, Any]:
+    """Return the planted models of one context; genes without a role are drawn alike for both."""
+    from pertprobe.models.planted.closed_form import planted_models  # torch, which null worlds do without
+    from pertprobe.models.planted.materials import expressed_genes
 
-    Both are families of their own for q, judged by the conditions that planted models can be asked; `settings` are
-    their words.
-    """
-    table = table[table.program != ""].reset_index(drop=True)
-    at_random = table.program.isin(list(random))
-    for words, mine, each in zip(settings, (~at_random, at_random), (bar, NOMINAL), strict=True):
-        family = evidence.with_q(table[mine], statistic, statistic)
-        yield share(FIGURE, probe, words, passing(family, of_planted(conditions)), seed=seed, **each)
+    cells = [each.values.reshape(-1, len(made.genes)) for each in made.cells.values()]
+    expressed = frozenset.intersection(*(expressed_genes(values, made.genes) for values in cells))
+    names = {"genes": made.genes, "perturbations": made.perturbations, "control": CONTROL}
+    asked = {"cells": made.cells[context], "programs": made.programs, "panels": made.panels, "expressed": expressed}
+    return planted_models(**names, **asked, d=d, seed=seed, set_term=set_term)

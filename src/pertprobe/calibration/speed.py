@@ -51,10 +51,6 @@ class Measured(NamedTuple):
     loop: float
     """Seconds that a plain loop would take for the uniform null, from a part of its sets and permutations."""
 
-    def rounded(self) -> dict[str, float]:
-        """Return the numbers by name, to a tenth."""
-        return {name: round(value, 1) for name, value in self._asdict().items()}
-
 
 def speed(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
     """Return seconds, memory and the ratio to a plain loop; sizes: units, permutations, threads."""

@@ -43,25 +43,16 @@ def at_least(n: int, rate: float, large: int = LARGE) -> float:
     return rate if n >= large or not n else float(binom.ppf(1 - CONFIDENCE, n, rate)) / n
 
 
-def false_positive_bar(n: int) -> float:
+def nominal(n: int) -> float:
     """Return the largest share of false positives at 0.05 among `n` draws; with few, the binomial bound."""
     reached = [draws for draws in BARS if n >= draws]
     return BARS[max(reached)] if reached else at_most(n, 0.05)
 
 
 def entry(
-    figure: str,
-    probe: str,
-    setting: str,
-    value: float,
-    n: int,
-    *,
-    sense: Sense = "",
-    bound: float = nan,
-    level: float = nan,
-    seed: int | str = "",
-    note: str = "",
-) -> dict[str, Any]:
+    figure: str, probe: str, setting: str, value: float, n: int, *, sense: Sense = "", bound: float = nan,
+    level: float = nan, seed: int | str = "", note: str = "",
+) -> dict[str, Any]:  # fmt: skip
     """Return one row; it holds where the value keeps its bound, which a row without a sense has not."""
     row = {"figure": figure, "probe": probe, "setting": setting, "seed": str(seed), "value": float(value), "n": int(n)}
     row |= {"sense": sense, "bound": float(bound), "level": float(level), "note": note}
@@ -115,9 +106,7 @@ def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return rows as a table; raises ValueError for two rows of one figure, probe, setting and seed."""
     table = pd.DataFrame([dict(row) for row in rows], columns=COLUMNS)
     table["holds"] = table.holds.astype("boolean")
-    table[["figure", "probe", "setting", "seed", "sense", "note"]] = table[
-        ["figure", "probe", "setting", "seed", "sense", "note"]
-    ].astype(str)
+    table = table.astype(dict.fromkeys(["figure", "probe", "setting", "seed", "sense", "note"], str))
     twice = table[table.duplicated(KEYS)]
     if len(twice):
         raise ValueError(f"calibration: two rows of {', '.join(twice.iloc[0][KEYS])}")

@@ -1,7 +1,7 @@
-"""Simulated cells of two contexts, ready to be probed, and the way from a model to judged rows through the library."""
+"""A probe in a simulated world: cells and models, what it measures, what it is asked, and how answers are judged."""
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,59 +17,26 @@ from pertprobe.data.cells import context_source, read_cells
 from pertprobe.data.observed import observe
 from pertprobe.data.programs import Programs, read_panels
 from pertprobe.data.simulate import CONTROL, Simulation, simulate, write_simulation
-from pertprobe.models.base import Model
-from pertprobe.probes import delta_y, knockout, pert_embedding, sae_features, targeted_jacobian
+from pertprobe.probes import delta_y, load_probe
 from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
+from pertprobe.probes.declaration import Declaration, declared
+from pertprobe.probes.questions import Wanted
 from pertprobe.roles import SUBJECT
 from pertprobe.stages.measuring import measure_shard
 from pertprobe.stages.verdict import PASS, judge
 
+Row = dict[str, Any]
+FOUND, NOMINAL = {"sense": "at least", "level": 0.95}, {"sense": "at most", "level": 0.05}
+BARS: dict[str | None, dict[str, Any]] = {"find": FOUND, "not find": NOMINAL, None: {}}
+"""What must come of a question -> the share of programs that may pass."""
 CONTEXTS = ("line_a", "line_b")
-SOURCE = {
-    "context_column": "cell_line",
-    "perturbation_column": "gene",
-    "batch_column": "batch",
-    "control": CONTROL,
+COLUMNS = {
+    "context_column": "cell_line", "perturbation_column": "gene", "batch_column": "batch", "control": CONTROL,
     "space": "X_hvg",
-    "genes": "var",
-    "normalisation": "log1p",
-}
+}  # fmt: skip
+SOURCE = {**COLUMNS, "genes": "var", "normalisation": "log1p"}
 """Where simulated cells are found, as a config says it."""
 SETS = {"set_size": 32, "n_sets": 4}
-PROBES = {
-    "sae_features": sae_features,
-    "pert_embedding": pert_embedding,
-    "targeted_jacobian": targeted_jacobian,
-    "knockout": knockout,
-}
-"""Named here, so that the digest of a part's code follows them."""
-SETTINGS: dict[str, dict[str, Any]] = {
-    "sae_features": {},
-    "pert_embedding": {"neighbours": 5},
-    "targeted_jacobian": {"at": "mean_cell", "derivative": "total", "panels": "all"},
-    "cell_diagonal": {"error": 0.05, "copy_sets": 1, "panels": "all"},
-    "knockout": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
-    "regulon_recovery": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
-    "knockout_linearity": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
-    "delta_y": {},
-}
-CONDITIONS: dict[str, list[tuple[str, str, Any]]] = {
-    "sae_features": [("q", "<", 0.05), ("effect", ">", 0.1), ("exceeds_redrawn", "==", True)],
-    "pert_embedding": [("q", "<", 0.05), ("exceeds_redrawn", "==", True)],
-    "targeted_jacobian": [
-        ("q", "<", 0.05),
-        ("effect", ">", 0),
-        ("exceeds_redrawn", "==", True),
-        ("exceeds_coexpression", "==", True),
-    ],
-    "knockout": [
-        ("estimate_published", ">", 0.4),
-        ("q", "<", 0.05),
-        ("exceeds_redrawn", "==", True),
-        ("exceeds_coexpression", "==", True),
-    ],
-}
-"""The default thresholds; a test compares them with what the probes declare."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +79,7 @@ class World:
 
 
 @contextmanager
-def world(sizes: Mapping[str, Any], seed: int) -> Iterable[World]:
+def world(sizes: Mapping[str, Any], seed: int) -> Iterator[World]:
     """Simulate cells into a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="pertprobe-calibration-") as folder:
         simulation = simulate(**sizes, seed=seed)
@@ -124,121 +91,76 @@ def world(sizes: Mapping[str, Any], seed: int) -> Iterable[World]:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One model measured by every probe it is asked by."""
+class Case:
+    """One probe in one simulated world."""
 
-    name: str
-    context: str
-    cells: CellSets
-    strength: pd.Series
-    measurements: Mapping[str, xr.Dataset]
-    """Probe -> measurement, the model's copies along `variant`."""
-    observed: xr.Dataset | None = None
-    seen: pd.Series = field(default_factory=lambda: pd.Series(dtype=object))
+    probe: Declaration
+    made: World
+    permutations: int
+    seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """In place of the default ones."""
 
-    def subject(self, probe: str) -> Subject:
-        """Return what a test is given."""
-        measurement = self.measurements[probe]
-        return Subject(
-            measurement, self.strength, self.seen.reindex(self.strength.index, fill_value="here"), self.observed
-        )
+    def inputs(self, context: str, model: Any, **more: Any) -> MeasureInputs:
+        """Return what a model is measured with in one context; `more` replaces what else the inputs hold."""
+        wanted = declared(self.probe.measurement).default_settings | self.settings
+        cells, contexts = self.made.cells[context].for_genes(model.genes), tuple(self.made.cells.values())
+        given = {"panels": self.made.panels, "contexts": contexts, "seed": self.seed, **more}
+        return MeasureInputs(model, cells, wanted, **given)
 
+    def subject(self, inputs: MeasureInputs, observed: xr.Dataset | None = None, **copies: Any) -> Subject:
+        """Measure a model, with untrained copies where `copies` asks for them, as a test is given it."""
+        found = measure_shard(self.probe.measurement, inputs, 0, 1, **copies)
+        strength = delta_y.strength(measure_shard("delta_y", replace(inputs, role=SUBJECT, settings={}), 0, 1))
+        return Subject(found, strength, pd.Series("here", strength.index), observed)
 
-def measured(
-    name: str,
-    model: Model,
-    world: World,
-    context: str,
-    probes: Sequence[str],
-    *,
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
-    panels: Mapping[str, Mapping[str, Any]] | None = None,
-    redrawn: int = 0,
-    seed: int = 0,
-    observed: xr.Dataset | None = None,
-    seen: pd.Series | None = None,
-    **sae: Any,
-) -> Measured:
-    """Measure a model in its context as the workflow does; `sae` and `pca` where given are what sae_features reads."""
-    cells = world.cells[context].for_genes(model.genes)
-    genes = {key: {part: each[part] for part in ("regulators", "targets")} for key, each in (panels or {}).items()}
-
-    def measure(probe: str, copies: int, **more: Any) -> xr.Dataset:
-        """Measure one probe, with so many copies of each kind; `more` is what it alone is given."""
-        asked = {**SETTINGS[probe], **(settings or {}).get(probe, {})}
-        inputs = MeasureInputs(
-            model, cells, asked, panels=genes, contexts=tuple(each for each in world.cells.values()), **more
-        )
-        return measure_shard(probe, inputs, 0, 1, redrawn=copies, seed=seed)
-
-    found = {probe: measure(probe, redrawn, **(sae if probe == "sae_features" else {})) for probe in probes}
-    strength = delta_y.strength(measure("delta_y", 0))
-    given = {} if seen is None else {"seen": seen}
-    return Measured(name, context, cells, strength, found, observed, **given)
+    def question(
+        self, inputs: MeasureInputs, sides: Sequence[Subject], programs: Programs, panels: Mapping[str, Any],
+        **more: Any,
+    ) -> TestInputs:  # fmt: skip
+        """Return what the probe is asked of a measured model, or of two; `more` is what else the inputs hold."""
+        probe, (mine, *others), context = self.probe, sides, inputs.cells.context
+        identity = {"probe": probe.name, "model": context, "reference": "other" if others else "", "context": context}
+        settings = probe.default_settings | self.settings
+        settings |= {probe.files: {"truth": str(self.made.path.parent / f"{probe.files}.tsv")}} if probe.files else {}
+        settings |= {"partners": []} if probe.partners else {}
+        settings |= {"pooled": [context, "other"]} if probe.pooled else {}
+        asked = read_panels(panels if probe.unit == "panel" else {}, programs, inputs.perturbations)
+        return TestInputs(
+            {**identity, "regime": "unknown"}, mine, others[0] if others else None, programs, asked, inputs.cells,
+            settings, comparison=probe.pairs[0] if others else "", permutations=self.permutations, bootstrap=99,
+            seed=self.seed, **more,
+        )  # fmt: skip
 
 
-def question(
-    probe: str, mine: Measured, other: Measured | None, programs: Programs, sizes: Mapping[str, Any], seed: int,
-    panels: Mapping[str, Mapping[str, Any]] | None = None,
-) -> TestInputs:  # fmt: skip
-    """Return what a probe is asked of a model, or of it and that of the other context."""
-    names = mine.strength.index
-    return TestInputs(
-        identity={
-            "probe": probe,
-            "model": mine.name,
-            "reference": other.name if other else "",
-            "context": mine.context,
-            "regime": "unknown",
-        },
-        subject=mine.subject(probe),
-        reference=other.subject(probe) if other else None,
-        programs=programs,
-        panels=read_panels(panels or {}, programs, names),
-        cells=mine.cells,
-        settings=SETTINGS[probe],
-        comparison="contexts" if other else "",
-        permutations=sizes["permutations"],
-        bootstrap=99,  # of intervals, which no condition reads
-        seed=seed,
-    )
+def answers_of(inputs: TestInputs, statistics: Collection[str], *, published: bool = False) -> list[Row]:
+    """Return the rows of these statistics, of the subject and of data beside it, with nothing but the test.
 
-
-def inputs_of(
-    made: World, context: str, model: Any, settings: Mapping[str, Any], seed: int, **more: Any
-) -> MeasureInputs:
-    """Return what a model of the world is measured with in one context; `more` replaces what the inputs hold."""
-    given = {"contexts": tuple(made.cells.values()), "seed": seed, **more}
-    return MeasureInputs(model, made.cells[context], settings, **given)
-
-
-def strength_of(inputs: MeasureInputs) -> pd.Series:
-    """Return the strength of every perturbation in the model, as if it were the subject."""
-    return delta_y.strength(measure_shard("delta_y", replace(inputs, role=SUBJECT), 0, 1))
-
-
-def question_of(
-    name: str, context: str, subject: Subject, inputs: MeasureInputs, programs: Programs, sizes: Mapping[str, Any],
-    seed: int, reference: Subject | None = None,
-) -> TestInputs:  # fmt: skip
-    """Return what a probe is asked of a model, or of it and another context's.
-
-    Where `question` is asked of what `measured` measured, this one is asked of one probe's own measurement.
+    `published`: and the published statistic.
     """
-    identity = {"probe": name, "model": context, "reference": "other" if reference else "", "context": context}
-    return TestInputs(
-        {**identity, "regime": "unknown"}, subject, reference, programs, {}, inputs.cells, inputs.settings,
-        comparison="contexts" if reference else "", permutations=sizes["permutations"], bootstrap=99, seed=seed,
-    )  # fmt: skip
+    wanted = Wanted(interval=False, published=published, ceiling=False)
+    probe = inputs.identity["probe"]
+    questions = load_probe(probe).questions(inputs.limited_to(declared(probe)))
+    asked = [each for each in questions if each.statistic in statistics and each.adjustment == "centred"]
+    return [row for each in asked for row in each.rows(inputs.as_role(each.role), wanted)]
+
+
+def of_programs(table: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    """Return the model's own rows of a statistic that are about a program."""
+    mine = (table.role == SUBJECT) & (table.adjustment == "centred") & (table.program != "")
+    return table[mine & (table.statistic == statistic)]
+
+
+def family(tables: Iterable[pd.DataFrame], statistic: str) -> pd.DataFrame:
+    """Return the rows of programs of several tables as one family for q."""
+    return of_programs(evidence.with_q(pd.concat(list(tables), ignore_index=True), statistic, statistic), statistic)
 
 
 def passing(table: pd.DataFrame, conditions: Sequence[tuple[str, str, Any]]) -> np.ndarray:
-    """Return which rows pass under conditions [rows]; what could not be asked does not."""
+    """Return which rows pass under conditions [rows]; what could not be asked does not.
+
+    Without conditions the p that is used must be below 0.05.
+    """
+    if not conditions:
+        return (table.evaluable & (evidence.used_p(table) < 0.05)).to_numpy(dtype=bool)
     return np.array([judge(row, conditions).verdict == PASS for row in table.to_dict("records")], dtype=bool)
-
-
-def family(tables: Iterable[pd.DataFrame], primary: str, controlled: str) -> pd.DataFrame:
-    """Return the subject's rows of the primary statistic, one family for q, with a program each."""
-    table = evidence.with_q(pd.concat(list(tables), ignore_index=True), primary, controlled)
-    mine = (table.role == "subject") & (table.adjustment == "centred") & (table.program != "")
-    return table[mine & (table.statistic == primary)]

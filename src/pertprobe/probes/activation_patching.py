@@ -19,9 +19,10 @@ import xarray as xr
 from pertprobe.batching import counted
 from pertprobe.models.planted.materials import noise_codes
 from pertprobe.probes.base import NEVER, Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.patch_directions import naming_half
 from pertprobe.probes.questions import Described, Number, Pool, Question, Score
-from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
+from pertprobe.probes.worlds import drawn_subject, unit_names
 from pertprobe.roles import OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
 from pertprobe.statistics.similarity import contrast
@@ -334,7 +335,7 @@ def null_world(draw: Drawing) -> World:
         measured = xr.DataArray(np.stack(shares, axis=1)[None], coords, ("set", "perturbation", "program"))
         attrs = {"named": json.dumps({"namers": namers, "panels": {}, "layer": 0})}
         subject = drawn_subject(xr.Dataset({RECOVERED: measured}, attrs=attrs), known)
-        return {"subject": subject, "settings": default_settings("activation_patching")}
+        return {"subject": subject, "settings": declared("activation_patching").default_settings}
 
     return World(known, given)
 

@@ -167,6 +167,25 @@ def _crossing(measurement: xr.Dataset, panel: Panel, estimated: str, _: np.rando
     return Number(found.estimate, found.low, found.high, **counts, notes=[note, estimated])
 
 
+def known(inputs: MeasureInputs) -> dict[str, dict[str, float]]:
+    """Return statistic -> panel -> what it is in a planted model, whose Jacobian is known: the share across cells.
+
+    Of the panel's block, under the perturbations of its program.
+    """
+    model, found = inputs.model, {}
+    for name, panel in inputs.panels.items():
+        rows, columns = ([inputs.cells.genes.index(gene) for gene in panel[part]] for part in ("targets", "regulators"))
+        within = across = 0.0
+        for perturbation in inputs.programs[panel["program"]]:
+            own, total = (
+                model.jacobian(inputs.cells.values, perturbation, derivative=which)[:, rows][..., columns]
+                for which in ("diagonal", "total")
+            )
+            within, across = within + float(own.square().sum()), across + float((total - own).square().sum())
+        found[name] = across / (within + across)
+    return {CROSSING: found}
+
+
 def null_world(draw: Drawing) -> World:
     """Draw derivatives that grow with strength and with no pathway, of co-expressed pairs, known to an error."""
     made = panels.null_derivatives(draw, TOGETHER)

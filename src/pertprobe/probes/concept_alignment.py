@@ -28,8 +28,9 @@ from pertprobe.interpret.concept_directions import (
 )
 from pertprobe.models.planted.materials import NOISE, loaded_codes
 from pertprobe.probes.base import NEVER, Drawing, MeasureInputs, TestInputs, World, itself
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Each, Question
-from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
+from pertprobe.probes.worlds import drawn_subject, unit_names
 from pertprobe.roles import PLANTED, REDRAWN, SUBJECT
 from pertprobe.seeding import generator, seed_of
 from pertprobe.statistics.null_worlds import SPREAD, dense
@@ -375,7 +376,7 @@ def null_world(draw: Drawing) -> World:
         along = (strength - strength.mean()) @ (states - states.mean(axis=0))
         jacobian = rng.normal(size=(READ, states.shape[1])) / np.sqrt(states.shape[1]) + along / np.linalg.norm(along)
     layer = Layer(0, None, states, strength[:, None], jacobian)
-    settings = default_settings("concept_alignment") | {"refits": WORLD_REFITS}
+    settings = declared("concept_alignment").default_settings | {"refits": WORLD_REFITS}
     measuring = MeasureInputs(None, None, settings, role=PLANTED[0], seed=int(rng.integers(2**31)))
     known = pd.Series(strength, names)
 

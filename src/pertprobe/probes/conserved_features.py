@@ -1,6 +1,6 @@
 """conserved_features: do two contexts hold a program in the same features of their joint sparse autoencoder?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,10 +18,10 @@ from pertprobe.probes.base import (
     members,
     stacked,
 )
-from pertprobe.probes.declaration import declared
 from pertprobe.probes.knockout_questions import coexpression_profiles
 from pertprobe.probes.questions import ONE_SET, Each, Question, Refused, Whole, per_set
 from pertprobe.probes.similarity_questions import trained_profiles
+from pertprobe.probes.worlds import profiled_subject, unit_names
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics import null_worlds
 from pertprobe.statistics.conserved import (
@@ -54,6 +54,8 @@ FEATURES = [*PAIRED, "feature", "r", "p", "conserved", "stable", *NAMING]
 SUMMARY = [*PAIRED, "features", "varying", "conserved", "by_chance", "p", "stable_conserved", "stable_others", "named"]
 Row = dict[str, Any]
 PRIMARY = "conservation"
+COHERENT = 3.0
+"""Size of what members of a coherent program share in either context, in sd of the noise of one dimension."""
 
 
 class Sides(NamedTuple):
@@ -211,32 +213,41 @@ def _ceiling(inputs: TestInputs, sides: Sides, varying: np.ndarray, random: np.r
 def null_world(draw: Drawing) -> World:
     """Draw sparse features of two contexts that agree in their shared direction and in strength alone.
 
-    The members that are scored load what the others name, by `d` sd of all others' cosines with it.
+    Kinds: "unrelated", not even in these; "coherent", each program is coherent in either context, along directions that
+    have nothing to do with each other; "known size", strength is the size of the shared effect itself, of which a norm
+    does not tell all. The members that are scored load what the others name, by `d` sd of all others'
+    cosines with it.
     """
-    names, rng = [f"p{i:04d}" for i in range(draw.units)], draw.rng
-    width, number = null_worlds.WIDTH, null_worlds.FEATURES
+    names, rng, width = unit_names(draw.units), draw.rng, null_worlds.WIDTH
     size = rng.lognormal(0, null_worlds.SPREAD, draw.units)
     basis = rng.normal(size=(null_worlds.NOISE + 1, width)) / np.sqrt(width)
-    codes = [
-        np.column_stack([rng.normal(size=(draw.units, null_worlds.NOISE)), null_worlds.SHARED * size]) @ basis
-        for _ in range(2)
-    ]
-    strengths = [pd.Series(np.linalg.norm(each, axis=1), names) for each in codes]
-    read = rng.normal(size=(width, number)) / np.sqrt(width)
-    values = [np.logaddexp(0, 4 * (each @ read / each.std() - 0.5)) / 4 for each in codes]  # a mean is never quite 0
-    strength = np.sqrt(strengths[0] * strengths[1])
-    if len(draw.members):
-        _load(*values, strength, draw)
-    dims, labels = ("set", "perturbation", "feature"), {"perturbation": names, "feature": np.arange(number)}
-    sides = [
-        Subject(xr.Dataset({"activation": (dims, each[None])}, labels), own, pd.Series("here", names))
-        for each, own in zip(values, strengths, strict=True)
-    ]
-    who = {"probe": "conserved_features", "model": "ours", "reference": "theirs", "context": "here", "regime": ""}
-    settings = {"conserved": declared("conserved_features").settings["conserved"]["default"], "partners": []}
-    pair = {"subject": sides[0], "reference": sides[1], "comparison": "contexts", "shared_initialisation": 1.0}
-    asked = {**pair, "identity": who, "settings": {**settings, "pooled": ["ours", "theirs"]}}
-    return World(strength, lambda _: asked)
+    noise, shared = rng.normal(size=(2, draw.units, null_worlds.NOISE)), null_worlds.SHARED * size
+    codes = [np.column_stack([each, shared]) @ basis for each in noise]
+    reads = rng.normal(size=(width, null_worlds.FEATURES))
+    if draw.kind == "unrelated":
+        codes[1] = rng.permutation(codes[1])
+    strengths = [size, size] if draw.kind == "known size" else [np.linalg.norm(each, axis=1) for each in codes]
+    strength = pd.Series(np.sqrt(strengths[0] * strengths[1]), names)
+    settings = {"partners": [], "pooled": ["ours", "theirs"]}
+    pair = {"comparison": "contexts", "shared_initialisation": 1.0, "settings": settings}
+
+    def given(programs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return both contexts, in which these programs are coherent where they are to be."""
+        sets = [np.isin(names, each) for each in programs.values()] if draw.kind == "coherent" else []
+        values = []
+        for each in codes:
+            pushes = COHERENT * rng.normal(size=(len(sets), width)) / np.sqrt(width)
+            pushed = each + sum(np.outer(inside, push) for inside, push in zip(sets, pushes, strict=True))
+            values.append(null_worlds.activations(pushed, reads))
+        if len(draw.members):
+            _load(*values, strength, draw)
+        axes = ("set", "perturbation", "feature")
+        measured = [{"activation": (axes, each[None])} for each in values]
+        sides = [profiled_subject(each, own) for each, own in zip(measured, strengths, strict=True)]
+        who = {"probe": "conserved_features", "model": "ours", "reference": "theirs", "context": "here", "regime": ""}
+        return {**pair, "identity": who, **dict(zip(("subject", "reference"), sides, strict=True))}
+
+    return World(strength, given)
 
 
 def _load(x: np.ndarray, y: np.ndarray, strength: pd.Series, draw: Drawing) -> None:

@@ -54,10 +54,16 @@ class Declaration:
     settings: Mapping[str, Any]
     required: tuple[str, ...]
     together: Mapping[str, list[str]]
+    calibration: Mapping[str, Any]
     measured_by: str = ""
     files: str = ""
     space: Mapping[str, str] | None = None
     thresholds: tuple[tuple[Any, ...], ...] = ()
+
+    @property
+    def default_settings(self) -> dict[str, Any]:
+        """Its settings where the config gives none."""
+        return {key: piece["default"] for key, piece in self.settings.items() if "default" in piece}
 
     @property
     def primary(self) -> str:

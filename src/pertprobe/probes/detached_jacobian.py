@@ -12,10 +12,11 @@ from pertprobe.batching import counted
 from pertprobe.interpret.sources import SOURCES
 from pertprobe.models.planted.materials import loaded_codes
 from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, averaged, itself, stacked
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Coherence, Question, Refused, Score
 from pertprobe.probes.similarity_questions import trained_profiles
-from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
+from pertprobe.probes.worlds import drawn_subject, unit_names
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
@@ -264,7 +265,7 @@ def null_world(draw: Drawing) -> World:
     arrays = {"delta_y": (DIMS["delta_y"], whole), THROUGH_CELLS: (DIMS[THROUGH_CELLS], cells)}
     known = pd.Series(strength, names)
     subject = drawn_subject(xr.Dataset(arrays, coords={"perturbation": names}), known)
-    given = {"subject": subject, "settings": default_settings("detached_jacobian")}
+    given = {"subject": subject, "settings": declared("detached_jacobian").default_settings}
     return World(known, lambda _: given)
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Question
-from pertprobe.probes.worlds import cells_of, default_settings, drawn_subject, unit_names
+from pertprobe.probes.worlds import cells_of, drawn_subject, unit_names
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import SPREAD
@@ -141,7 +142,7 @@ def null_world(draw: Drawing) -> World:
     given = {
         "subject": drawn_subject(measurement, pd.Series(dtype=float)),
         "cells": cells_of(expression),
-        "settings": default_settings("input_sensitivity"),
+        "settings": declared("input_sensitivity").default_settings,
     }
     return World(expression, lambda _: given)
 

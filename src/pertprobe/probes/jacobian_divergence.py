@@ -105,6 +105,11 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     return {kind: elsewhere(models[kind], context) for kind in ("lookup", "covariation") if kind in models}
 
 
+def plant_first(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
+    """Return the planted models whose first program alone acts on other genes in each context: that one stands out."""
+    return {kind: elsewhere(model, inputs.cells.context, programs=1) for kind, model in models.items()}
+
+
 def elsewhere(model: "Model", context: str, programs: int | None = None) -> "Model":
     """Return the planted model whose first programs (None: all) act on other genes, drawn by the context's name."""
     from pertprobe.models.planted.closed_form import BACKGROUND

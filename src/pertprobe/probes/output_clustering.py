@@ -8,10 +8,22 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.probes.base import Subject, TableInputs, TestInputs, averaged, by_set, members, stacked
+from pertprobe.probes.base import (
+    Drawing,
+    Subject,
+    TableInputs,
+    TestInputs,
+    World,
+    averaged,
+    by_set,
+    members,
+    stacked,
+)
 from pertprobe.probes.questions import Coherence, Question, Whole, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, trained_profiles
+from pertprobe.probes.worlds import profiled_subject
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, rand_test, same_cluster, ward_clusters
+from pertprobe.statistics.null_worlds import pushed, responses
 from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
@@ -151,6 +163,23 @@ def _of_pair(inputs: TestInputs) -> Iterator[Question]:
         test=lambda m, random: rand_test(*grouped(), strength, m, random),
         published=lambda: (adjusted_rand(*grouped(raw=True)), np.nan),
     )
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw responses that share a direction the more the stronger, in clusters of the published number.
+
+    Kinds "pair" and "pair, alike in strength": beside those of a second model, which has nothing in common with the
+    first, or only which perturbations are strong.
+    """
+    sides = [responses(draw.rng, draw.units) for _ in range(2 if draw.kind else 1)]
+    places = np.argsort(np.argsort(sides[0].strength))
+    subjects = []
+    for values, strength in sides:
+        order = np.argsort(strength)[places] if subjects and draw.kind != "pair" else slice(None)
+        moved = pushed(values[order], draw.members, draw.d, draw.rng)
+        subjects.append(profiled_subject({"delta_y": (("set", "perturbation", "gene"), moved[None])}, strength[order]))
+    pair = {"reference": subjects[1], "comparison": "contexts"} if draw.kind else {}
+    return World(subjects[0].strength, lambda _: {"subject": subjects[0], "settings": {"clusters": 15}, **pair})
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

@@ -7,9 +7,19 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, averaged, members
+from pertprobe.probes.base import (
+    Drawing,
+    MeasureInputs,
+    Subject,
+    TestInputs,
+    World,
+    averaged,
+    members,
+)
 from pertprobe.probes.questions import Coherence, Question, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
+from pertprobe.probes.worlds import profiled_subject
+from pertprobe.statistics.null_worlds import dense, pushed
 from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.sets import pairs_without_strength
 from pertprobe.statistics.similarity import centred, cosine_similarity
@@ -86,6 +96,19 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
         scale=lambda n: (n - 1) / min(k, n - 1),
         draws=lambda program: ("neighbours", program),
     )
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw codes that share a direction the more the stronger; "pair": and those of a model that shares nothing."""
+    subject, *others = (_drawn(draw) for _ in range(2 if draw.kind == "pair" else 1))
+    reference = {"reference": others[0], "comparison": "contexts"} if others else {}
+    return World(subject.strength, lambda _: {"subject": subject, **reference})
+
+
+def _drawn(draw: Drawing) -> Subject:
+    codes, strength = dense(draw.rng, draw.units)
+    values = pushed(codes, draw.members, draw.d, draw.rng)
+    return profiled_subject({"embedding": (("perturbation", "feature"), values)}, strength)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

@@ -16,10 +16,12 @@ import xarray as xr
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.base import (
     NEVER,
+    Drawing,
     MeasureInputs,
     Subject,
     TableInputs,
     TestInputs,
+    World,
     averaged,
     by_set,
     members,
@@ -27,10 +29,12 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import ONE_SET, Question, Whole, coherence_baselines
 from pertprobe.probes.similarity_questions import RESAMPLES, coherences, consistency
+from pertprobe.probes.worlds import profiled_subject
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.clusters import same_cluster, ward_clusters
 from pertprobe.statistics.mantel import mantel
+from pertprobe.statistics.null_worlds import pushed, routes
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.reliability import Ceiling, noise_ceiling, pair_weights
@@ -291,6 +295,27 @@ def _set_profiles(subject: Subject) -> xr.DataArray:
     routes = by_set(whole.measurement, "routing_by_set").sel(perturbation=whole.names)
     routes = routes.transpose("set", "perturbation", ...)
     return routes.copy(data=np.stack([without_shared(each) for each in routes.values]))
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw routes and answers that share a direction the more the stronger, and vary with it; else they are unrelated.
+
+    Kind "pair": beside the routes of another model of the same perturbations, as strong in it.
+    """
+    ways, answers, strength = routes(draw.rng, draw.units)
+    subject = _drawn(pushed(ways, draw.members, draw.d, draw.rng), answers, strength)
+    pair = {}
+    if draw.kind == "pair":
+        others = routes(draw.rng, draw.units)
+        order = np.argsort(others.strength)[np.argsort(np.argsort(strength))]
+        other = _drawn(*(each[order] for each in others))
+        pair = {"reference": other, "comparison": "contexts"}
+    return World(subject.strength, lambda _: {"subject": subject, **pair})
+
+
+def _drawn(ways: np.ndarray, answers: np.ndarray, strength: np.ndarray) -> Subject:
+    variables = {"routing": ways, "delta_y": answers}
+    return profiled_subject({name: (("perturbation", AXES[name]), each) for name, each in variables.items()}, strength)
 
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:

@@ -8,9 +8,19 @@ import numpy as np
 import scipy
 import xarray as xr
 
-from pertprobe.probes.base import MeasureInputs, Subject, TestInputs, averaged, by_set
+from pertprobe.probes.base import (
+    Drawing,
+    MeasureInputs,
+    Subject,
+    TestInputs,
+    World,
+    averaged,
+    by_set,
+)
 from pertprobe.probes.questions import Question, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
+from pertprobe.probes.worlds import profiled_subject
+from pertprobe.statistics.null_worlds import FEATURES, WIDTH, activations, dense, pushed
 from pertprobe.statistics.published import random_sets_p
 
 if TYPE_CHECKING:
@@ -93,6 +103,17 @@ def _agreement_against_strength(inputs: TestInputs, ours: xr.DataArray, theirs: 
     if np.ptp(cosine) == 0:
         return np.nan
     return float(scipy.stats.spearmanr(cosine, inputs.subject.strength.reindex(ours.perturbation.values)).statistic)
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw hidden states that share a direction the more the stronger, and sparse features that are read of them."""
+    hidden, strength = dense(draw.rng, draw.units)
+    reads = draw.rng.normal(size=(WIDTH, FEATURES))
+    features = pushed(hidden, draw.members, draw.d, draw.rng, lambda codes: activations(codes, reads))
+    measured = {"hidden": hidden, "activation": features}
+    variables = {name: (("set", "perturbation", AXES[name][0]), each[None]) for name, each in measured.items()}
+    subject = profiled_subject(variables, strength)
+    return World(subject.strength, lambda _: {"subject": subject})
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

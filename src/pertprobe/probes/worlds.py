@@ -1,6 +1,6 @@
-"""What null worlds share: names of their units, a probe's settings, a measured model, cells of a given expression."""
+"""What null worlds share: names of their units, a measured model, cells of a given expression."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,6 @@ import xarray as xr
 
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.probes.base import Subject
-from pertprobe.probes.declaration import declared
 
 
 def unit_names(n: int) -> list[str]:
@@ -16,14 +15,19 @@ def unit_names(n: int) -> list[str]:
     return [f"u{i:04d}" for i in range(n)]
 
 
-def default_settings(probe: str) -> dict[str, Any]:
-    """Return a probe's settings as a config that gives none has them."""
-    return {key: piece["default"] for key, piece in declared(probe).settings.items() if "default" in piece}
-
-
 def drawn_subject(measurement: xr.Dataset, strength: pd.Series) -> Subject:
     """Return a model with this measurement, trained here with every perturbation."""
     return Subject(measurement, strength, pd.Series("here", strength.index))
+
+
+def profiled_subject(variables: Mapping[str, tuple[Sequence[str], np.ndarray]], strength: np.ndarray) -> Subject:
+    """Return a model of which this was measured: variable -> axes, among them perturbation, and values."""
+    names = unit_names(len(strength))
+    arrays = {}
+    for name, (axes, values) in variables.items():
+        labels = {axis: np.arange(n) for axis, n in zip(axes, values.shape, strict=True)} | {"perturbation": names}
+        arrays[name] = xr.DataArray(values, labels, axes)
+    return drawn_subject(xr.Dataset(arrays), pd.Series(strength, names))
 
 
 def cells_of(expression: pd.Series) -> CellSets:

@@ -1,11 +1,13 @@
 """Worlds without pathway signal, and programs drawn from them (methods.md, Calibration): no test may find anything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+
+from pertprobe.statistics.similarity import centred, cosine_similarity
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -60,8 +62,77 @@ def dense(rng: Generator, units: int = UNITS) -> Profiles:
 def sparse(rng: Generator, units: int = UNITS) -> Profiles:
     """Draw mean activations like those of a sparse autoencoder: what of a dense code lies above a threshold."""
     codes, strength = dense(rng, units)
-    seen = codes @ (rng.normal(size=(WIDTH, FEATURES)) / np.sqrt(WIDTH)) / codes.std()
-    return Profiles(np.logaddexp(0, 4 * (seen - 0.5)) / 4, strength)  # a mean over cells is never quite 0
+    return Profiles(activations(codes, rng.normal(size=(WIDTH, FEATURES))), strength)
+
+
+def activations(codes: Floats, read: Floats) -> Floats:
+    """Return what features [units, FEATURES] read of codes [units, WIDTH]: what lies above a threshold."""
+    seen = codes @ (read / np.sqrt(WIDTH)) / codes.std()
+    return np.logaddexp(0, 4 * (seen - 0.5)) / 4  # a mean over cells is never quite 0
+
+
+def responses(rng: Generator, units: int = UNITS) -> Profiles:
+    """Draw responses that share one direction, the more the stronger, and are otherwise unrelated."""
+    size = rng.lognormal(0, SPREAD, units)
+    basis = rng.normal(size=(NOISE + 1, WIDTH)) / np.sqrt(WIDTH)
+    values = np.column_stack([rng.normal(size=(units, NOISE)), SHARED * size]) @ basis
+    return Profiles(values, np.linalg.norm(values, axis=1))
+
+
+class Routes(NamedTuple):
+    """Routes and answers of the same units."""
+
+    routes: Floats
+    """[units, outputs]."""
+    answers: Floats
+    """[units, width]."""
+    strength: Floats
+    """Norm of each answer [units]."""
+
+
+def routes(rng: Generator, units: int = UNITS) -> Routes:
+    """Draw routes and answers that both hold a shared direction in proportion to strength, and both vary with it."""
+    latent = rng.lognormal(0, SPREAD, units)[:, None]
+    sides = []
+    for width in (OUTPUTS, WIDTH):
+        basis = rng.normal(size=(NOISE + 1, width)) / np.sqrt(width)
+        own = np.sqrt(latent) * rng.normal(size=(units, NOISE))
+        sides.append(np.column_stack([own, SHARED * latent]) @ basis)
+    return Routes(*sides, np.linalg.norm(sides[1], axis=1))
+
+
+def pushed(
+    codes: Floats,
+    members: Sequence[int],
+    d: float,
+    rng: Generator,
+    read: Callable[[Floats], Floats] = lambda codes: codes,
+) -> Floats:
+    """Return what is read of codes [units, width] whose members lean on a direction of their own.
+
+    Their mean centred cosine with each other lies d sd of all others' with them above that of these. Nothing is moved
+    where there are no members.
+    """
+    members = np.asarray(members, dtype=np.intp)
+    if not members.size:
+        return read(codes)
+    inside = np.isin(np.arange(len(codes)), members)
+    direction = rng.normal(size=codes.shape[1])
+    direction *= np.median(np.linalg.norm(centred(codes), axis=1)) / np.linalg.norm(direction)
+    low, high = 0.0, 8.0
+    for _ in range(20):  # the score rises with the push: halve the interval that holds the one wanted
+        push = (low + high) / 2
+        values = read(codes + push * np.outer(inside, direction))
+        low, high = (low, push) if _shift(cosine_similarity(centred(values)), inside) > d else (push, high)
+    return values
+
+
+def _shift(similarity: Floats, inside: NDArray[np.bool_]) -> float:
+    """Return how far members' mean cosine with each other lies above all others' with them, in their sd."""
+    n = inside.sum()
+    own = (similarity[np.ix_(inside, inside)].sum() - n) / (n * (n - 1))
+    others = similarity[np.ix_(~inside, inside)].mean(axis=1)
+    return float((own - others.mean()) / others.std(ddof=1))
 
 
 def derivatives(rng: Generator, *, by_strength: bool, together: float, units: int = UNITS) -> Profiles:

@@ -1,0 +1,201 @@
+"""Faults injected into the code that probes call: the calibration table of each probe must leave its bounds.
+
+Three for a probe, each a function that patches what the probe's own questions run, wherever it is imported. What stays
+unseen is listed.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pertprobe.calibration import nulls
+from pertprobe.interpret import concept_directions
+from pertprobe.probes import load_probe
+from pertprobe.probes.declaration import declared, probe_names
+from pertprobe.statistics import conserved, matched, permutation
+from pertprobe.statistics import permutation as many
+
+SIZES = {"draws": 120, "draws_slow": 120, "published": 0, "permutations": 99}
+POWER = {"draws": 20, "permutations": 99}
+UNITS = 80
+SEED = 0
+Fault = Callable[[pytest.MonkeyPatch], None]
+
+
+def everywhere(patch, function, other):
+    """Put another function in the place of one, in every module of the package that has it."""
+    for name, module in list(sys.modules.items()):
+        for known in [key for key, value in vars(module).items() if value is function] if "pertprobe" in name else ():
+            patch.setattr(module, known, other)
+
+
+def strength_not_held(patch):
+    """Compare a program with sets of any strength."""
+    coherences, score, half = many.coherence_many, permutation.mean_score, conserved.conservation
+    everywhere(patch, coherences, lambda each, sets, strength, *more: coherences(each, sets, None, *more))
+    everywhere(patch, score, lambda each, members, strength, *more: score(each, members, None, *more))
+    everywhere(patch, half, lambda x, y, members, strength, *more: half(x, y, members, None, *more))
+    everywhere(patch, matched.strata, lambda strength: np.zeros(len(strength), dtype=int))
+    everywhere(patch, matched.without_strength, lambda r, *strengths: np.asarray(r))
+
+
+def strength_of_others(patch):
+    """Hold the strength of other units."""
+    coherences, score = many.coherence_many, permutation.mean_score
+    everywhere(patch, coherences, lambda each, sets, strength, *more: coherences(each, sets, strength[::-1], *more))
+    everywhere(patch, score, lambda each, members, strength, *more: score(each, members, strength[::-1], *more))
+
+
+def expression_not_held(patch):
+    """Compare a gene with those of any expression."""
+    test = matched.paired_profile_test
+    everywhere(patch, test, lambda r, deciles, *more, **how: test(r, np.zeros(len(deciles)), *more, **how))
+
+
+def sign_turned(patch):
+    """Ask whether members are unlike, or score lower."""
+    coherences, score, contrast = many.coherence_many, permutation.mean_score, matched._contrast
+    everywhere(patch, coherences, lambda each, *more: coherences(-np.asarray(each), *more))
+    everywhere(patch, score, lambda each, *more: score(-np.asarray(each), *more))
+    everywhere(patch, contrast, lambda r, *more: contrast(-r, *more))
+
+
+def paired_with_themselves(patch):
+    """Count each member twice, so that it is paired with itself."""
+    distinct = permutation.distinct
+    everywhere(patch, distinct, lambda members: np.repeat(distinct(members), 2))
+
+
+def null_of_twice_as_many(patch):
+    """Count each member twice where sets are drawn: their mean varies less than that of the program."""
+    windows, uniform = permutation.strength_windows, permutation.uniform_sets
+    everywhere(patch, windows, lambda members, *more: windows(np.repeat(members, 2), *more))
+    everywhere(patch, uniform, lambda n, *more: uniform(2 * n, *more))
+
+
+def named_by_all(patch):
+    """Let the members that are scored name the features as well."""
+    halves = conserved.halves
+
+    def both(units, rank):
+        ordered = np.concatenate(halves(units, rank), axis=-1)
+        return ordered, ordered
+
+    everywhere(patch, halves, both)
+
+
+def null_of_means(patch):
+    """Compare with what partners have on average over two draws: a null that is too narrow."""
+    contrast = matched._contrast
+
+    def narrow(r, genes, candidates, partners):
+        found = contrast(r, genes, candidates, partners)
+        return found if len(found) < 2 else (found + np.roll(found, 1)) / 2
+
+    everywhere(patch, contrast, narrow)
+
+
+def labels_half_permuted(patch):
+    """Refit on labels of which half of the members stay: what is compared is not what chance would give."""
+    permuted = concept_directions.permuted_labels
+
+    def labels(inside, *more):
+        found = permuted(inside, *more)
+        found[1:, np.flatnonzero(inside)[::2]] = False
+        return found
+
+    everywhere(patch, permuted, labels)
+
+
+def tail_turned(patch):
+    """Count the sets that are at most as large."""
+    _replace_p(patch, lambda p: 1 - p)
+
+
+def either_tail(patch):
+    """Count the smaller tail, as if it had been asked for."""
+    _replace_p(patch, lambda p: min(p, 1 - p))
+
+
+def _replace_p(patch, other):
+    summary = permutation.summary
+
+    def replaced(*given, **more):
+        test = summary(*given, **more)
+        return test._replace(p=other(test.p))
+
+    everywhere(patch, summary, replaced)
+
+
+FAULTS: dict[str, list[Fault]] = {
+    "pert_embedding": [strength_not_held, paired_with_themselves, sign_turned],
+    "sae_features": [strength_of_others, either_tail, tail_turned],
+    "output_clustering": [strength_not_held, paired_with_themselves, tail_turned],
+    "routing_coherence": [strength_of_others, paired_with_themselves, sign_turned],
+    "detached_jacobian": [strength_not_held, either_tail, sign_turned],
+    "targeted_jacobian": [strength_not_held, null_of_twice_as_many, sign_turned],
+    "cell_diagonal": [strength_of_others, null_of_twice_as_many, tail_turned],
+    "jacobian_divergence": [strength_not_held, either_tail, sign_turned],
+    "input_sensitivity": [strength_not_held, null_of_twice_as_many, tail_turned],
+    "activation_patching": [strength_not_held, null_of_twice_as_many, sign_turned],
+    "concept_alignment": [labels_half_permuted, either_tail, tail_turned],
+    "knockout": [expression_not_held, null_of_means, sign_turned],
+    "regulon_recovery": [expression_not_held, either_tail, tail_turned],
+    "knockout_linearity": [expression_not_held, null_of_means, tail_turned],
+    "regime_agreement": [strength_not_held, null_of_means, sign_turned],
+    "conserved_features": [strength_not_held, named_by_all, tail_turned],
+}
+UNSEEN: set[tuple[str, str]] = set()
+"""Faults that the calibration does not show."""
+READY = [probe for probe in FAULTS if hasattr(load_probe(probe), "null_world")]
+CASES = [(probe, fault) for probe in READY for fault in FAULTS[probe]]
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    """Ask the primary statistic alone, in few units, and of the planted effects that every probe must find."""
+    (members, d), _ = nulls.LARGE
+    for name, value in {"declared": _reduced, "MEMBERS": (5, 20), "FEW": (members,), "EFFECTS": (d,)}.items():
+        monkeypatch.setattr(nulls, name, value)
+
+
+def _reduced(name):
+    """Return what a probe declares, with one uniform world, and one of each kind that is confounded."""
+    probe = declared(name)
+    worlds = probe.calibration["worlds"].items()
+    primary = {words: each for words, each in worlds if probe.primary in (*each["exact"], *each["bounded"])}
+    first = {(each["confounded"], each["kind"]): words for words, each in reversed(primary.items())}
+    alone = {"units": UNITS, "bounded": [probe.primary], "exact": []}
+    exact = alone | {"bounded": [], "exact": [probe.primary]}
+    kept = {words: primary[words] | (exact if primary[words]["exact"] else alone) for words in first.values()}
+    return replace(probe, calibration=probe.calibration | {"worlds": kept})
+
+
+def outside(probe):
+    """Return the rows of a probe's nulls, and where these hold of its power, that leave their bounds."""
+    for rows in (nulls.nulls(probe, SIZES, SEED), nulls.power(probe, POWER, SEED)):
+        judged = rows[rows.holds.notna()]
+        broken = judged[~judged.holds.astype(bool)]
+        if len(broken):
+            break
+    return broken
+
+
+@pytest.mark.parametrize("probe", READY)
+def test_without_a_fault_every_bound_is_kept(probe):
+    broken = outside(probe)
+    assert broken.empty, broken.to_string()
+
+
+@pytest.mark.parametrize(("probe", "fault"), CASES, ids=[f"{probe}-{fault.__name__}" for probe, fault in CASES])
+def test_a_fault_leaves_the_bounds(probe, fault, monkeypatch):
+    fault(monkeypatch)
+    assert outside(probe).empty == ((probe, fault.__name__) in UNSEEN)
+
+
+def test_faults_are_tried_in_every_probe_and_nearly_all_are_seen():
+    assert set(FAULTS) == set(probe_names())
+    assert len(UNSEEN) <= 3
