@@ -148,7 +148,7 @@ FAULTS: dict[str, list[Fault]] = {
     "regime_agreement": [strength_not_held, null_of_means, sign_turned],
     "conserved_features": [strength_not_held, named_by_all, tail_turned],
 }
-UNSEEN: set[tuple[str, str]] = set()
+UNSEEN = {("concept_alignment", "labels_half_permuted")}
 """Faults that the calibration does not show."""
 READY = [probe for probe in FAULTS if hasattr(load_probe(probe), "null_world")]
 CASES = [(probe, fault) for probe in READY for fault in FAULTS[probe]]
