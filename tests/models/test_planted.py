@@ -404,7 +404,7 @@ def test_float32_is_float64_but_for_rounding():
 
 def test_faults_are_said_in_words():
     model = build()["lookup"]
-    with pytest.raises(PertprobeError, match=r"lookup: perturbation 'g0' is unknown \(of 31; near matches: g0"):
+    with pytest.raises(PertprobeError, match=r"lookup: perturbation 'g0' is unknown \(of 13; near matches: g0"):
         model.predict(cell_sets().values, "g0")
     with pytest.raises(PertprobeError, match=r"cells must be \[\.\.\., cells, 30\], not \(2, 6, 29\)"):
         model.predict(cell_sets().values[..., 1:], "g00")
