@@ -14,10 +14,15 @@ from pertprobe.interpret.jacobian.panel import share_open
 from pertprobe.interpret.jacobian.passes import CellWeights, Passed, each_cell, jvp_columns, total, vjp_rows
 from pertprobe.interpret.jacobian.points import Derivative, Point, cell_weights
 from pertprobe.models.base import Model
+from pertprobe.shapes import Float
 
 
 def jacobian_factors(
-    model: Model, codes: Tensor, point: Point, derivative: Derivative = "total", memory_gb: float = MEMORY_GB
+    model: Model,
+    codes: Float[Tensor, "perturbation code"],
+    point: Point,
+    derivative: Derivative = "total",
+    memory_gb: float = MEMORY_GB,
 ) -> Factors:
     """Return whole Jacobians under codes [P, H], mean over the cells of each set, left sides [P, n_sets, G_out, K].
 
@@ -48,7 +53,11 @@ def jacobian_factors(
 
 
 def jacobian_cores(
-    model: Model, codes: Tensor, point: Point, derivative: Derivative = "total", memory_gb: float = MEMORY_GB
+    model: Model,
+    codes: Float[Tensor, "perturbation code"],
+    point: Point,
+    derivative: Derivative = "total",
+    memory_gb: float = MEMORY_GB,
 ) -> Core:
     """Return whole Jacobians at the mean cell under codes [P, H], cores [P, n_sets, D, K]: the smallest form.
 

@@ -15,6 +15,7 @@ from pertprobe.interpret.jacobian.passes import check_single, each_cell, probing
 from pertprobe.interpret.jacobian.points import Point
 from pertprobe.models.base import Model
 from pertprobe.seeding import generator
+from pertprobe.shapes import Float
 
 PILOT = 2
 """Draws of a half before the number of the other half's is settled."""
@@ -45,7 +46,7 @@ class DiagonalEstimate(NamedTuple):
 
 def hutchinson_diagonal(
     model: Model,
-    codes: Tensor,
+    codes: Float[Tensor, "perturbation code"],
     point: Point,
     targets: Sequence[int],
     regulators: Sequence[int],
@@ -124,7 +125,7 @@ def _exact(asked: Block, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.stack([values, values], dim=1), none, none.long()
 
 
-def probing_vectors(point: Point, seed: int, half: int, number: int) -> Tensor:
+def probing_vectors(point: Point, seed: int, half: int, number: int) -> Float[Tensor, "set cell"]:
     """Return one draw of probing vectors [n_sets, cells]: random signs, in each set as many +1 as -1 or one more."""
     n_sets, cells = point.X.shape[:-1]
     rng = generator(seed, "signs", half, number)
@@ -191,7 +192,10 @@ class BlockNorms(NamedTuple):
     """Of the total less the diagonal, by the other cells' inputs [P, n_sets]."""
 
 
-def block_norms(halves: Tensor, total: Tensor) -> BlockNorms:
+def block_norms(
+    halves: Float[Tensor, "perturbation 2 set target regulator"],
+    total: Float[Tensor, "perturbation set target regulator"],
+) -> BlockNorms:
     """Return both norms from two independent estimates of the diagonal [P, 2, n_sets, T, R], and the total.
 
     The inner product of two independent unbiased estimates has the squared norm as its mean, where the squared norm of

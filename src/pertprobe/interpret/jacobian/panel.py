@@ -12,6 +12,7 @@ from pertprobe.interpret.jacobian.linear_ends import FactorisedModel, directions
 from pertprobe.interpret.jacobian.passes import CellWeights, Passed, each_cell, jvp_columns, total, vjp_rows
 from pertprobe.interpret.jacobian.points import Derivative, Point, cell_weights
 from pertprobe.models.base import Model
+from pertprobe.shapes import Float
 
 
 class PanelJacobian(NamedTuple):
@@ -39,7 +40,7 @@ class Block(NamedTuple):
 
 def panel_jacobian(
     model: Model,
-    codes: Tensor,
+    codes: Float[Tensor, "perturbation code"],
     point: Point,
     targets: Sequence[int],
     regulators: Sequence[int],
@@ -61,12 +62,12 @@ def panel_jacobian(
 
 def cell_jacobians(
     model: Model,
-    codes: Tensor,
+    codes: Float[Tensor, "perturbation code"],
     point: Point,
     targets: Sequence[int],
     regulators: Sequence[int],
     memory_gb: float = MEMORY_GB,
-) -> Tensor:
+) -> Float[Tensor, "perturbation set cell target regulator"]:
     """Return each cell's own derivative dY_s[target] / dX_s[regulator], other cells held fixed [P, n_sets, S, T, R]."""
     asked = block(factorised(model, point), codes[0], targets, regulators, memory_gb)
 
@@ -79,8 +80,12 @@ def cell_jacobians(
 
 
 def explicit_jacobian(
-    model: Model, codes: Tensor, point: Point, derivative: Derivative = "total", memory_gb: float = MEMORY_GB
-) -> Tensor:
+    model: Model,
+    codes: Float[Tensor, "perturbation code"],
+    point: Point,
+    derivative: Derivative = "total",
+    memory_gb: float = MEMORY_GB,
+) -> Float[Tensor, "perturbation set output gene"]:
     """Return whole Jacobians [P, n_sets, G_out, G] under codes [P, H]: for models without factors, and for tests."""
     at = factorised(model, point)
     asked = block(at, codes[0], range(at.outputs), range(point.X.shape[-1]), memory_gb)
@@ -98,7 +103,11 @@ def _block_jacobian(asked: Block, codes: Tensor, derivative: Derivative) -> Pane
 
 
 def block(
-    at: FactorisedModel, code: Tensor, targets: Sequence[int], regulators: Sequence[int], memory_gb: float
+    at: FactorisedModel,
+    code: Float[Tensor, " code"],
+    targets: Sequence[int],
+    regulators: Sequence[int],
+    memory_gb: float,
 ) -> Block:
     """Return what is asked for, with the sizes in which it is computed; `code` [H] is any perturbation's."""
     fewest, numbers = min(len(targets), len(regulators)), 2 * len(at.point.X) * len(targets) * len(regulators)
@@ -106,7 +115,7 @@ def block(
     return Block(at, targets, regulators, chunks(at, code, fewest, memory_gb, reverse=not forward, result=numbers))
 
 
-def one(asked: Block, codes: Tensor, weights: CellWeights) -> Passed:
+def one(asked: Block, codes: Float[Tensor, "perturbation code"], weights: CellWeights) -> Passed:
     """Return one pass under a batch of codes: outputs [P, n_sets, cells, T], derivatives [P, n_sets, T, R]."""
     at, rows = asked.at, asked.targets
     along = directions(at, asked.regulators)
@@ -117,7 +126,7 @@ def one(asked: Block, codes: Tensor, weights: CellWeights) -> Passed:
     return Passed(value, pulled @ along.T)
 
 
-def added(asked: Block, codes: Tensor, weightings: Iterable[CellWeights]) -> Passed:
+def added(asked: Block, codes: Float[Tensor, "perturbation code"], weightings: Iterable[CellWeights]) -> Passed:
     """Return the sum of several passes; at least one is asked for."""
     passes = (one(asked, codes, weights) for weights in weightings)
     value, derivative = next(passes)
@@ -126,7 +135,9 @@ def added(asked: Block, codes: Tensor, weightings: Iterable[CellWeights]) -> Pas
     return Passed(value, derivative)
 
 
-def share_open(at: FactorisedModel, outputs: Tensor) -> Tensor:
+def share_open(
+    at: FactorisedModel, outputs: Float[Tensor, "perturbation set cell output"]
+) -> Float[Tensor, "perturbation set output"]:
     """Return the share of cells whose output [P, n_sets, cells, T] is not exactly 0, for each target [P, n_sets, T].
 
     A closed ReLU gives exactly 0; without one an output may be negative and its derivative stands.

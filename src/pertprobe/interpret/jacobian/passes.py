@@ -16,6 +16,7 @@ from pertprobe.errors import PertprobeError
 from pertprobe.interpret.jacobian.linear_ends import FactorisedModel, encode, hidden, read
 from pertprobe.interpret.jacobian.points import Point, cell_weights
 from pertprobe.models.forward_mode import jvp
+from pertprobe.shapes import Float
 
 Reader = Callable[[Tensor], Tensor]
 """What is differentiated of the hidden state [..., D] -> [..., O]."""
@@ -59,7 +60,7 @@ def check_single(point: Point) -> None:
         )
 
 
-def probing_weights(point: Point, signs: Tensor) -> CellWeights:
+def probing_weights(point: Point, signs: Float[Tensor, "set cell"]) -> CellWeights:
     """Return the weights of one probing vector of signs [n_sets, cells]: outputs add up as the cells were moved."""
     return CellWeights(signs, signs * cell_weights(point))
 
@@ -74,7 +75,12 @@ class Passed(NamedTuple):
 
 
 def jvp_columns(
-    at: FactorisedModel, codes: Tensor, weights: CellWeights, along: Tensor, reader: Reader, chunk: int
+    at: FactorisedModel,
+    codes: Float[Tensor, "perturbation code"],
+    weights: CellWeights,
+    along: Float[Tensor, "direction projected"],
+    reader: Reader,
+    chunk: int,
 ) -> Passed:
     """Return the derivative along directions [R, K] of what cells are read as; forward mode."""
 
@@ -91,7 +97,9 @@ def jvp_columns(
     return Passed(value, torch.cat(parts, dim=-1))
 
 
-def jvp_code(at: FactorisedModel, codes: Tensor, reader: Reader, chunk: int) -> Tensor:
+def jvp_code(
+    at: FactorisedModel, codes: Float[Tensor, "perturbation code"], reader: Reader, chunk: int
+) -> Float[Tensor, "perturbation set output code"]:
     """Return the derivative of the mean output by the perturbation code [P, n_sets, O, H]; forward mode."""
     encoded, weight = encode(at, at.projected, len(codes)), cell_weights(at.point)[..., None]
 
@@ -108,7 +116,12 @@ def jvp_code(at: FactorisedModel, codes: Tensor, reader: Reader, chunk: int) -> 
 
 
 def vjp_rows(
-    at: FactorisedModel, codes: Tensor, weights: CellWeights, outputs: int, reader: Reader, chunk: int
+    at: FactorisedModel,
+    codes: Float[Tensor, "perturbation code"],
+    weights: CellWeights,
+    outputs: int,
+    reader: Reader,
+    chunk: int,
 ) -> Passed:
     """Return the derivative of `outputs` outputs by what is read of cells [P, n_sets, O, K]; reverse mode."""
     projected = at.projected.expand(len(codes), *at.projected.shape)

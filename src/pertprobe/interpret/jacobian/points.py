@@ -2,12 +2,12 @@
 
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError
 from pertprobe.models.base import Model
+from pertprobe.shapes import Array, Float, Integer, Num
 
 Derivative = Literal["total", "diagonal"]
 """total: (1/S) sum_s sum_s' dY_s/dX_s'; diagonal: (1/S) sum_s dY_s/dX_s, other cells held fixed
@@ -30,12 +30,14 @@ class Point(NamedTuple):
     """Weight of each cell in the mean output [n_sets, cells], sum 1; None = the same for all."""
 
 
-def cells_point(values: np.ndarray, batch: Tensor | None, like: Tensor) -> Point:
+def cells_point(values: Num[Array, "set cell gene"], batch: Integer[Tensor, "set cell"] | None, like: Tensor) -> Point:
     """Return the point "cells": each cell of the sets [n_sets, S, G] as it is."""
     return Point(torch.as_tensor(values).to(like), batch, None)
 
 
-def mean_cell_point(values: np.ndarray, batch: int | None, like: Tensor, derivative: Derivative = "total") -> Point:
+def mean_cell_point(
+    values: Num[Array, "set cell gene"], batch: int | None, like: Tensor, derivative: Derivative = "total"
+) -> Point:
     """Return the point "mean_cell": the mean of each set [n_sets, S, G], standing for S cells of one batch.
 
     For the diagonal derivative it stands twice: once as one cell, whose output alone is asked for, and once for the
@@ -50,21 +52,23 @@ def mean_cell_point(values: np.ndarray, batch: int | None, like: Tensor, derivat
     return Point(X, label, multiplicity, first)
 
 
-def cell_weights(point: Point) -> Tensor:
+def cell_weights(point: Point) -> Float[Tensor, "set cell"]:
     """Return the weight of each cell in the mean output [n_sets, cells]; they sum to 1."""
     if point.weight is not None:
         return point.weight
     return point.X.new_full(point.X.shape[:-1], 1.0 / point.X.shape[-2])
 
 
-def respond(model: Model, code: Tensor, point: Point, X: Tensor | None = None) -> Tensor:
+def respond(
+    model: Model, code: Float[Tensor, " code"], point: Point, X: Float[Tensor, "set cell gene"] | None = None
+) -> Float[Tensor, "set cell output"]:
     """Return the output [n_sets, cells, G_out] under the perturbation code [H]; `X` replaces the point's cells."""
     X = point.X if X is None else X
     encoded = model.encode_cells(X, point.batch, point.multiplicity)
     return model.decode(model.mix(code.expand(*X.shape[:-2], -1), encoded), encoded, X)
 
 
-def check_multiplicity(model: Model, code: Tensor, point: Point) -> None:
+def check_multiplicity(model: Model, code: Float[Tensor, " code"], point: Point) -> None:
     """Raise PertprobeError where the mean cell with its multiplicity is not what the model predicts for its copies."""
     copies = int(point.multiplicity[0].sum())
     repeated = point.X[..., :1, :].expand(*point.X.shape[:-2], copies, -1)

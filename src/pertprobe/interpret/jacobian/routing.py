@@ -12,15 +12,16 @@ from pertprobe.interpret.jacobian.linear_ends import factorised
 from pertprobe.interpret.jacobian.passes import jvp_code
 from pertprobe.interpret.jacobian.points import Point
 from pertprobe.models.base import Model
+from pertprobe.shapes import Float
 
 
 def routing_jacobian(
     model: Model,
-    codes: Tensor,
+    codes: Float[Tensor, "perturbation code"],
     point: Point,
     targets: Sequence[int] | None = None,
     memory_gb: float = MEMORY_GB,
-) -> Tensor:
+) -> Float[Tensor, "perturbation set output code"]:
     """Return d mean_s Y_s / d code [P, n_sets, G_out, H] under codes [P, H]; `targets`: of these outputs alone.
 
     The code is that of the whole set, shared by its cells. Forward mode: H is smaller than G_out. The sets give the
@@ -37,7 +38,7 @@ def routing_jacobian(
     return in_batches(codes, sizes.perturbations, work)[0]
 
 
-def feature_jacobian(model: Model, names: Sequence[str]) -> Tensor:
+def feature_jacobian(model: Model, names: Sequence[str]) -> Float[Tensor, "perturbation code feature"]:
     """Return d code / d features of perturbations [P, H, F], features one-hot or not: W of an encoder of one Linear.
 
     J_features = J_code times this (`factors.Factors(J_code, this)` never multiplies it out).

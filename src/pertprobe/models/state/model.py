@@ -16,6 +16,7 @@ from pertprobe.models.state.backbone import final_norm, run_backbone
 from pertprobe.models.state.frozen import StateMap, freeze
 from pertprobe.models.state.initialise import initial_parameters
 from pertprobe.models.state.layers import ORDINARY, OrdinaryNonlinearities, layer_norm, linear
+from pertprobe.shapes import Float, Integer, Num
 
 STAGES = {
     "encode_perturbations": ("pert_encoder.",),
@@ -90,7 +91,7 @@ class StateModel:
 
     def predict(
         self, values: np.ndarray | Tensor, perturbation: str, batches: np.ndarray | Tensor | Sequence | None = None
-    ) -> Tensor:
+    ) -> Float[Tensor, "*sets cell output"]:
         """Return State's `preds` [..., S, G_out] for cells [..., S, G].
 
         `batches` are labels or indices [..., S]; None = the first label.
@@ -104,7 +105,7 @@ class StateModel:
 
     def predict_genes(
         self, values: np.ndarray | Tensor, perturbation: str, batches: np.ndarray | Tensor | Sequence | None = None
-    ) -> Tensor:
+    ) -> Float[Tensor, "*sets cell output_gene"]:
         """Return the response of `output_genes` [..., S, G_out]: by the trained gene decoder, or `predict` itself.
 
         Raises:
@@ -115,11 +116,11 @@ class StateModel:
         response = self.predict(values, perturbation, batches)
         return self.decode_genes(response) if self.decodes_genes else response
 
-    def encode_perturbations(self, names: Sequence[str]) -> Tensor:
+    def encode_perturbations(self, names: Sequence[str]) -> Float[Tensor, "perturbation code"]:
         """Return the codes [P, H] of the perturbations called `names`; PertprobeError for unknown ones."""
         return self.encode_features(self.features_of(names))
 
-    def features_of(self, names: Sequence[str]) -> Tensor:
+    def features_of(self, names: Sequence[str]) -> Float[Tensor, "perturbation feature"]:
         """Return the vectors [P, pert_dim] that perturbations are encoded from; PertprobeError for unknown ones."""
         known = {name: row for row, name in enumerate(self.perturbations)}
         for name in names:
@@ -128,15 +129,22 @@ class StateModel:
         rows = torch.tensor([known[name] for name in names], dtype=torch.long, device=self.device)
         return self.perturbation_features[rows]
 
-    def encode_features(self, features: Tensor) -> Tensor:
+    def encode_features(
+        self, features: Float[Tensor, "*perturbations feature"]
+    ) -> Float[Tensor, "*perturbations code"]:
         """Return the codes [..., H] of perturbation vectors [..., pert_dim], one-hot or not."""
         return self._mlp("pert_encoder", features, self.architecture.n_encoder_layers)
 
-    def encode_cells(self, X: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None) -> Encoded:
+    def encode_cells(
+        self,
+        X: Float[Tensor, "*sets cell gene"],
+        batch: Integer[Tensor, "*sets cell"] | None = None,
+        multiplicity: Num[Tensor, "*sets cell"] | None = None,
+    ) -> Encoded:
         """Encode cells [..., S, G]; `batch` holds indices [..., S], None = the first label."""
         return self.encode_projected(self.project_in(X), batch, multiplicity)
 
-    def project_in(self, X: Tensor) -> Tensor:
+    def project_in(self, X: Float[Tensor, "*sets cell gene"]) -> Float[Tensor, "*sets cell hidden"]:
         """Apply the first Linear of the cell encoder: [..., S, G] -> [..., S, H]."""
         return linear(self.parameters, self._first_projection, X)
 
@@ -146,7 +154,10 @@ class StateModel:
         return "basal_encoder" + ".0" * self.architecture.use_basal_projection
 
     def encode_projected(
-        self, projected: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None
+        self,
+        projected: Float[Tensor, "*sets cell hidden"],
+        batch: Integer[Tensor, "*sets cell"] | None = None,
+        multiplicity: Num[Tensor, "*sets cell"] | None = None,
     ) -> Encoded:
         """Finish `encode_cells` from the output of `project_in` [..., S, H]."""
         a, cells = self.architecture, projected
@@ -158,7 +169,7 @@ class StateModel:
         rows = self.parameters["batch_encoder.weight"]
         return Encoded(cells, cells + (rows[0] if batch is None else rows[batch]), multiplicity)
 
-    def mix(self, pert: Tensor, encoded: Encoded, edit: Edit | None = None) -> Mixed:
+    def mix(self, pert: Float[Tensor, "*codes code"], encoded: Encoded, edit: Edit | None = None) -> Mixed:
         """Add the code [..., H] to every cell, append the extra tokens and run the backbone.
 
         Raises:
@@ -180,7 +191,7 @@ class StateModel:
         final = final_norm(a, self.parameters, layers[-1], self.nonlinearities)
         return Mixed(final[..., self.cell_positions, :], layers)
 
-    def resume(self, layer: int, states: Tensor) -> Mixed:
+    def resume(self, layer: int, states: Float[Tensor, "*sets token hidden"]) -> Mixed:
         """Return what `mix` gives from the states [..., T, H] of a layer on; blocks below it are not run."""
         layers = run_backbone(
             self.architecture, self.parameters, states, start=layer, nonlinearities=self.nonlinearities
@@ -193,12 +204,14 @@ class StateModel:
         batch = [("batch_token", False)] if self.architecture.batch_token else []
         return batch + ([("confidence_token.confidence_token", True)] if self.architecture.confidence_token else [])
 
-    def decode(self, mixed: Mixed, encoded: Encoded, X: Tensor) -> Tensor:
+    def decode(
+        self, mixed: Mixed, encoded: Encoded, X: Float[Tensor, "*sets cell gene"]
+    ) -> Float[Tensor, "*all_sets cell output"]:
         """Return the output [..., S, G_out] from the mixed cells, residuals and output ReLU included."""
         output = self.project_out(self.decode_hidden(mixed, encoded), X)
         return self.nonlinearities.activation("output", "relu", output) if self.architecture.output_relu else output
 
-    def decode_hidden(self, mixed: Mixed, encoded: Encoded) -> Tensor:
+    def decode_hidden(self, mixed: Mixed, encoded: Encoded) -> Float[Tensor, "*sets cell hidden"]:
         """Return the input of the decoder's last Linear [..., S, H], the residual in hidden space included."""
         a, h = self.architecture, mixed.h
         if a.predict_residual and a.output_space != "all":
@@ -208,7 +221,9 @@ class StateModel:
             h = self.nonlinearities.activation(f"project_out.{3 * layer + 1}", a.activation, h)
         return h
 
-    def project_out(self, hidden: Tensor, X: Tensor) -> Tensor:
+    def project_out(
+        self, hidden: Float[Tensor, "*all_sets cell hidden"], X: Float[Tensor, "*sets cell gene"]
+    ) -> Float[Tensor, "*all_sets cell output"]:
         """Return the output before its ReLU [..., S, G_out]; with output space "all" X is the raw residual."""
         output = linear(self.parameters, self._last_projection, hidden)
         if not self._adds_cells:
@@ -265,7 +280,7 @@ class StateModel:
         output = F.linear(hidden, self.parameters[f"{last}.weight"][chosen], self.parameters[f"{last}.bias"][chosen])
         return self.nonlinearities.activation("output", "relu", output) if self.architecture.output_relu else output
 
-    def decode_genes(self, response: Tensor) -> Tensor:
+    def decode_genes(self, response: Float[Tensor, "*cells output"]) -> Float[Tensor, "*cells output_gene"]:
         """Apply the checkpoint's gene decoder to outputs [..., G_out], trained or not."""
         decoder = self.architecture.gene_decoder
         if decoder is None:
@@ -281,7 +296,7 @@ class StateModel:
         output = linear(self.parameters, f"gene_decoder.{last}", current)
         return self.nonlinearities.activation("gene_decoder", "relu", output)
 
-    def confidence(self, mixed: Mixed) -> Tensor:
+    def confidence(self, mixed: Mixed) -> Float[Tensor, "*sets 1"]:
         """Return the predicted loss [..., 1] of each set, from the confidence token."""
         if not self.architecture.confidence_token:
             raise PertprobeError("model: the checkpoint has no confidence token")
@@ -291,7 +306,7 @@ class StateModel:
             x = F.gelu(layer_norm(self.parameters, f"{name}.{i + 1}", linear(self.parameters, f"{name}.{i}", x)))
         return F.relu(linear(self.parameters, f"{name}.8", x))
 
-    def tensor(self, values: np.ndarray | Tensor) -> Tensor:
+    def tensor(self, values: np.ndarray | Tensor) -> Float[Tensor, "*sets cell gene"]:
         """Return cells [..., S, G] as a tensor of the model's type, on its device; PertprobeError for another shape."""
         X = torch.as_tensor(values).to(self.device, self.dtype)
         if X.ndim < 2 or X.shape[-1] != self.architecture.input_dim:
@@ -299,7 +314,7 @@ class StateModel:
             raise PertprobeError(f"model: cells must be {wanted}, not {tuple(X.shape)}")
         return X
 
-    def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> Tensor | None:
+    def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> Integer[Tensor, "*sets cell"] | None:
         """Return the indices of labels or indices [..., S]; None where none are given or the model uses none.
 
         Raises:
@@ -352,7 +367,11 @@ class StateModel:
         )
 
     def freeze(
-        self, X: Tensor, perturbation: str, batch: Tensor | None = None, multiplicity: Tensor | None = None
+        self,
+        X: Float[Tensor, "*sets cell gene"],
+        perturbation: str,
+        batch: Integer[Tensor, "*sets cell"] | None = None,
+        multiplicity: Num[Tensor, "*sets cell"] | None = None,
     ) -> StateMap:
         """Return the affine map that the model is at cells [..., S, G] under a perturbation, in float64."""
         return freeze(self, X, perturbation, batch, multiplicity)
