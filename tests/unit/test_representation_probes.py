@@ -245,7 +245,8 @@ def observed(push, correlated=(), seed=3):
 
 def references(probe, data, never=(), **more):
     mine = subject(measured(probe, codes()), never=never)
-    inputs = to_test(probe, Subject(mine.measurement, mine.strength, mine.seen, data), PROGRAMS, permutations=999)
+    given = {"permutations": 999, "settings": {"neighbours": 3}}
+    inputs = to_test(probe, Subject(mine.measurement, mine.strength, mine.seen, data), PROGRAMS, **given)
     table = evidence.frame(ask(probe, inputs))
     return table[table.role != "subject"].set_index(["role", "program"])
 
@@ -278,7 +279,8 @@ def test_references_are_of_the_perturbations_the_model_has_trained(probe):
 
 def test_references_without_observations_or_co_expression_are_fewer(probe):
     mine = subject(measured(probe, codes()))
-    assert {row["role"] for row in ask(probe, to_test(probe, mine, PROGRAMS))} == {"subject"}
+    unobserved = to_test(probe, mine, PROGRAMS, settings={"neighbours": 3})
+    assert {row["role"] for row in ask(probe, unobserved)} == {"subject"}
     alone = references(probe, observed(2.0).drop_vars("correlation"))
     assert set(alone.index.get_level_values("role")) == {"observed"}
 

@@ -20,7 +20,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.knockout_questions import coexpression_profiles
 from pertprobe.probes.questions import ONE_SET, Each, Question, Refused, Whole, per_set
-from pertprobe.probes.similarity_questions import trained_profiles
+from pertprobe.probes.similarity_questions import in_order_of, trained_profiles
 from pertprobe.probes.worlds import profiled_subject, unit_names
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics import null_worlds
@@ -124,8 +124,7 @@ def sides_of(ours: Subject, theirs: Subject, variable: str) -> Sides:
     names = sorted(set(profiles[0].perturbation.values) & set(profiles[1].perturbation.values))
     strengths = [each.strength.reindex(names).to_numpy() for each in (ours, theirs)]
     mine, other = (each.sel(perturbation=names).transpose("set", "perturbation", ...) for each in profiles)
-    other = other.sel({mine.dims[-1]: mine[mine.dims[-1]].values})  # a feature is known by its name, not by its place
-    return Sides(mine, other, np.sqrt(strengths[0] * strengths[1]))
+    return Sides(mine, in_order_of(mine, other), np.sqrt(strengths[0] * strengths[1]))
 
 
 def _of_reading(inputs: TestInputs, sides: Sides, end: str) -> Iterator[Question]:

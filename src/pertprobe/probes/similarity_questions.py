@@ -22,6 +22,13 @@ def trained_profiles(subject: Subject, profiles: xr.DataArray) -> xr.DataArray:
     return profiles.sel(perturbation=~np.isin(profiles.perturbation.values, never))
 
 
+def in_order_of(ours: xr.DataArray, theirs: xr.DataArray) -> xr.DataArray:
+    """Return profiles whose features, known by name, stand as those of another model; as they are if it has others."""
+    axis = ours.dims[-1]
+    names, others = (each[axis].values for each in (ours, theirs))
+    return theirs.sel({axis: names}) if set(names) == set(others) else theirs
+
+
 def coherences(
     inputs: TestInputs,
     profiles: xr.DataArray,
@@ -58,7 +65,8 @@ def consistency(
     give a noise ceiling. With `strength` of the perturbations it is held (`statistics.mantel`).
     """
     names = sorted(set(ours.perturbation.values) & set(theirs.perturbation.values))
-    sides = [each.sel(perturbation=names) for each in (ours, theirs)]
+    mine, other = (each.sel(perturbation=names) for each in (ours, theirs))
+    sides = [mine, in_order_of(mine, other)]
     means = [each.mean("set") if "set" in each.dims else each for each in sides]
     held = None if strength is None else strength.reindex(names).to_numpy()
     return Whole(
