@@ -16,7 +16,6 @@ from pertprobe.probes import load_probe
 from pertprobe.probes.base import Drawing, TestInputs, World
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Question, Wanted
-from pertprobe.probes.worlds import default_settings
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import by_strength, uniform
 
@@ -75,7 +74,7 @@ def p_values(
 ) -> dict[str, float]:
     """Return program -> the p that verdicts use, of the primary question; `change` is done to what a world gives."""
     given = change(dict(world.given(programs)))
-    settings = default_settings(probe) | given.pop("settings", {})
+    settings = declared(probe).default_settings | given.pop("settings", {})
     reference = "other" if given.get("reference") else ""
     identity = {"probe": probe, "model": "drawn", "reference": reference, "context": "here", "regime": "fewshot"}
     defaults = {"identity": identity, "reference": None, "panels": {}, "cells": cells("here")}

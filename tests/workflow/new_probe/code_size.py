@@ -7,9 +7,10 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Question, Score
 from pertprobe.probes.similarity_questions import trained_profiles
-from pertprobe.probes.worlds import default_settings, drawn_subject, unit_names
+from pertprobe.probes.worlds import drawn_subject, unit_names
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -41,7 +42,7 @@ def null_world(draw: Drawing) -> World:
     inside = np.isin(np.arange(draw.units), draw.members)
     sizes[inside] += draw.d * sizes[~inside].std(ddof=1)
     measurement = xr.Dataset({"size": ("perturbation", np.exp(sizes))}, {"perturbation": names})
-    given = {"subject": drawn_subject(measurement, strength), "settings": default_settings("code_size")}
+    given = {"subject": drawn_subject(measurement, strength), "settings": declared("code_size").default_settings}
     return World(strength, lambda _: given)
 
 
