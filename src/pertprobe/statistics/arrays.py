@@ -1,6 +1,7 @@
 """What arrays of numbers are called here."""
 
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +10,11 @@ from pertprobe.shapes import Integer, Like, Num, Shaped
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
-Members = Integer[Like, " member"] | Sequence[int]
+Members = Integer[Like, " member"] | Sequence[SupportsIndex]
 """Positions of units."""
 PerUnit = Num[Like, " unit"] | Sequence[float]
 """A number of each unit: a score, or its effect strength."""
-Labels = Shaped[Like, " unit"] | Sequence[int]
+Labels = Shaped[Like, " unit"] | Sequence[SupportsIndex]
 """A cluster, a decile, or another group of each unit."""
 Pairwise = Num[Like, "unit unit"]
 """A number of each pair of units: a similarity."""
