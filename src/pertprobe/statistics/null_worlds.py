@@ -5,12 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
+from pertprobe.statistics.arrays import Floats, Integers, Members
 from pertprobe.statistics.similarity import centred, cosine_similarity
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.intp]
 
 UNITS = 200
 """Perturbations of a drawn representation."""
@@ -155,7 +152,7 @@ class Knockouts(NamedTuple):
     """Expression decile of each gene [genes]."""
 
 
-def knockouts(rng: Generator, genes: int = KNOCKED, members: Sequence[int] = (), d: float = 0.0) -> Knockouts:
+def knockouts(rng: Generator, genes: int = KNOCKED, members: Members = (), d: float = 0.0) -> Knockouts:
     """Draw profiles that are one shared profile, the more so the higher a gene is expressed, and noise of their own.
 
     Members, positions of genes, have part of their noise in both contexts, which makes them agree with themselves by d

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pertprobe.shapes import Array, Bool, Float, Like, Num
+from pertprobe.shapes import Array, Float, Like, Num, Shaped
 from pertprobe.statistics.arrays import Floats
 
 
@@ -31,7 +31,7 @@ def average_ranks(values: Num[Like, "*shape"], axis: int = 0) -> Float[Array, "*
     return (pd.Series(values) if values.ndim == 1 else pd.DataFrame(values)).rank(axis=axis).to_numpy()
 
 
-def mid_ranks(values: Num[Like, "unit pair"], left_out: Bool[Like, "unit pair"]) -> Float[Array, "unit pair"]:
+def mid_ranks(values: Num[Like, "unit pair"], left_out: Shaped[Like, "unit pair"]) -> Float[Array, "unit pair"]:
     """Rank each column of `values` [P, K]: (mid-rank - 1/2) / number ranked, in (0, 1) with mean 1/2, ties shared.
 
     Entries marked in `left_out` [P, K] or nan take no part and are nan in the result.

@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pertprobe.shapes import Array, Bool, Float, Integer, Like, Num
-from pertprobe.statistics.arrays import Floats, Members
+from pertprobe.statistics.arrays import Floats, Members, Profiles
 from pertprobe.statistics.ranks import average_ranks
 
 
-def centred(profiles: Num[Like, "unit feature"]) -> Float[Array, "unit feature"]:
+def centred(profiles: Profiles) -> Float[Array, "unit feature"]:
     """Remove the shared effect: the mean over perturbations of `profiles` [P, F]."""
     profiles = np.asarray(profiles, dtype=np.float64)
     return profiles - profiles.mean(axis=0)
 
 
-def without_shared(profiles: Num[Like, "unit feature"]) -> Float[Array, "unit feature"]:
+def without_shared(profiles: Profiles) -> Float[Array, "unit feature"]:
     """Remove the shared effect of any size: of each of `profiles` [P, F] its part along their mean, then the mean.
 
     Where perturbations differ in how much they have of what all share, their centred profiles resemble each other by
@@ -29,7 +29,7 @@ def without_shared(profiles: Num[Like, "unit feature"]) -> Float[Array, "unit fe
     return centred(profiles - along)
 
 
-def cosine_similarity(profiles: Num[Like, "unit feature"]) -> Float[Array, "unit unit"]:
+def cosine_similarity(profiles: Profiles) -> Float[Array, "unit unit"]:
     """Return cosines [P, P] between the rows of `profiles` [P, F].
 
     A zero row (a perturbation that does nothing) resembles nothing: its similarities, also to itself, are 0.
@@ -104,7 +104,7 @@ def _marks(outputs: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return outputs[:, None] == np.arange(shape[1])
 
 
-def contrast(changes: Num[Like, "unit feature"], named: Bool[Like, " unit"]) -> Float[Array, " feature"]:
+def contrast(changes: Profiles, named: Bool[Like, " unit"]) -> Float[Array, " feature"]:
     """Return the mean change of the named perturbations less that of all others: changes [P, F], named [P] -> [F].
 
     All others include the program's remaining members: perturbations that are not named are treated alike. Where none
