@@ -60,8 +60,8 @@ def cell_weights(point: Point) -> Float[Tensor, "set cell"]:
 
 
 def respond(
-    model: Model, code: Float[Tensor, " code"], point: Point, X: Float[Tensor, "set cell gene"] | None = None
-) -> Float[Tensor, "set cell output"]:
+    model: Model, code: Float[Tensor, " code"], point: Point, X: Float[Tensor, "... cell gene"] | None = None
+) -> Float[Tensor, "... cell output"]:
     """Return the output [n_sets, cells, G_out] under the perturbation code [H]; `X` replaces the point's cells."""
     X = point.X if X is None else X
     encoded = model.encode_cells(X, point.batch, point.multiplicity)
