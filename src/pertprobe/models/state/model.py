@@ -1,7 +1,7 @@
 """State Transition models, run natively: stages that are pure functions of tensors."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class StateModel:
         *,
         genes: Sequence[str],
         output_genes: Sequence[str],
-        perturbations: Sequence[str],
+        perturbations: Collection[str],
         perturbation_features: Tensor,
         control: str,
         batches: Sequence[str] = (),
@@ -138,7 +138,7 @@ class StateModel:
     def encode_cells(
         self,
         X: Float[Tensor, "*sets cell gene"],
-        batch: Integer[Tensor, "*sets cell"] | None = None,
+        batch: Integer[Tensor, "... cell"] | None = None,
         multiplicity: Num[Tensor, "*sets cell"] | None = None,
     ) -> Encoded:
         """Encode cells [..., S, G]; `batch` holds indices [..., S], None = the first label."""
@@ -156,7 +156,7 @@ class StateModel:
     def encode_projected(
         self,
         projected: Float[Tensor, "*sets cell hidden"],
-        batch: Integer[Tensor, "*sets cell"] | None = None,
+        batch: Integer[Tensor, "... cell"] | None = None,
         multiplicity: Num[Tensor, "*sets cell"] | None = None,
     ) -> Encoded:
         """Finish `encode_cells` from the output of `project_in` [..., S, H]."""
@@ -370,7 +370,7 @@ class StateModel:
         self,
         X: Float[Tensor, "*sets cell gene"],
         perturbation: str,
-        batch: Integer[Tensor, "*sets cell"] | None = None,
+        batch: Integer[Tensor, "... cell"] | None = None,
         multiplicity: Num[Tensor, "*sets cell"] | None = None,
     ) -> StateMap:
         """Return the affine map that the model is at cells [..., S, G] under a perturbation, in float64."""
