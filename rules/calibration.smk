@@ -1,6 +1,4 @@
 # Is the instrument right? A target of its own, which needs no run: `snakemake calibration`.
-from pertprobe.calibration import parts
-
 SIZES = config["calibration"]
 ANSWERS = "results/calibration"
 
@@ -29,7 +27,7 @@ rule calibrate:
         sizes=lambda wildcards: parts.sizes_of(wildcards.part, SIZES),
         declared=lambda wildcards: parts.declared_of(wildcards.part),
         seed=SIZES["seed"],
-        code=lambda wildcards: code(*parts.targets(wildcards.part), "calibration.table:write"),
+        code=lambda wildcards: calibrating_code(wildcards.part),
     script:
         "../scripts/calibrate.py"
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from pertprobe.calibration import parts
+from pertprobe.errors import Faults, PertprobeError, raise_together
+from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 from pertprobe.workflow.checks import check_inputs, check_references, control_faults, given_paths
 from pertprobe.workflow.config import expanded, fill_in, schema_faults, whole_schema
 from pertprobe.workflow.digest import code, functions
-from pertprobe.errors import Faults, PertprobeError
-from pertprobe.errors import raise_together
-from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 
 SCHEMA = whole_schema(Path(workflow.current_basedir) / "../config/schema.yaml")
 
@@ -74,6 +74,12 @@ wildcard_constraints:
     space="[a-z0-9_]+",
     shard=r"\d+",
     shards=r"\d+",
+
+
+def calibrating_code(part):
+    """Return the digest of all code that a part of the calibration runs, that of its probes with it."""
+    called = [target for module, names in parts.called(part) for target in functions(module, *names)]
+    return code(parts.target(part), *dict.fromkeys(called), "calibration.table:write")
 
 
 def growing(amount):

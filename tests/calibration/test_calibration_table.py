@@ -9,7 +9,7 @@ from scipy.stats import binom
 from pertprobe.calibration import nulls, parts, table
 from pertprobe.calibration.table import at_least, at_most, binomial_bound, entry, gathered, nominal, share
 from pertprobe.probes.declaration import declared, probe_names
-from pertprobe.workflow.digest import code
+from pertprobe.workflow.digest import code, functions
 
 WRITTEN = ROOT / "results" / "calibration" / "calibration.tsv"
 
@@ -87,18 +87,22 @@ def test_what_a_probe_declares_is_in_the_params_of_its_parts_alone():
     assert parts.declared_of("speed") == {}
 
 
+def called(name):
+    """Return the functions of probes that a part calls, as targets of `code`."""
+    return [target for module, names in parts.called(name) for target in functions(module, *names)]
+
+
 def test_the_functions_of_a_probe_are_what_its_parts_depend_on():
-    assert parts.targets("nulls_sae_features") == [
-        "calibration.nulls:nulls",
-        *(f"probes.sae_features:{name}" for name in ("units", "measure", "questions", "null_world")),
-    ]
-    assert "probes.delta_y:plant" in parts.targets("planted_output_clustering-03")
-    assert "probes.jacobian_divergence:plant_first" in parts.targets("planted_jacobian_divergence-00")
+    assert parts.target("nulls_sae_features") == "calibration.nulls:nulls"
+    wanted = ("units", "measure", "questions", "null_world")
+    assert called("nulls_sae_features") == [f"probes.sae_features:{name}" for name in wanted]
+    assert "probes.delta_y:plant" in called("planted_output_clustering-03")
+    assert "probes.jacobian_divergence:plant_first" in called("planted_jacobian_divergence-00")
 
 
 @pytest.mark.parametrize("name", parts.parts())
 def test_the_code_of_every_part_is_found(name):
-    assert len(code(*parts.targets(name))) == 16
+    assert len(code(parts.target(name), *called(name))) == 16
 
 
 @pytest.mark.parametrize("name", probe_names())

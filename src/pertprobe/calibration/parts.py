@@ -3,12 +3,11 @@
 Nothing heavy is imported here: the workflow reads the names when it is parsed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pertprobe.probes.declaration import Declaration, all_declared, declared
-from pertprobe.workflow.digest import functions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,15 +77,18 @@ def _probes(name: str) -> list[Declaration]:
     return [each for each in all_declared().values() if part.section == "trained" and each.calibration["trained"]]
 
 
-def targets(name: str) -> list[str]:
-    """Return what a job runs as `digest.code` names it: a function of this package, and those of its probes."""
+def target(name: str) -> str:
+    """Return the function of this package that a job runs, as `digest.code` names it."""
     part, _ = _of(name)
-    found = [f"calibration.{part.module}:{part.section}"]
+    return f"calibration.{part.module}:{part.section}"
+
+
+def called(name: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield modules of probes and those of their functions, where they have them, that a job calls."""
     for probe in _probes(name):
         planted = probe.calibration.get("planted", {}).get("by", "plant")
         for module in dict.fromkeys((probe.name, probe.measurement)):
-            found += functions(f"probes.{module}", *FUNCTIONS, planted)
-    return list(dict.fromkeys(found))
+            yield f"probes.{module}", (*FUNCTIONS, planted)
 
 
 def sizes_of(name: str, sizes: Sizes) -> dict[str, Any]:

@@ -6,10 +6,14 @@ Source: methods.md, The derivative engine.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pertprobe.batching import MEMORY_GB
+
+Positions = Sequence[int] | np.ndarray
+"""Places of genes among a model's inputs or outputs."""
 
 
 class Singular(NamedTuple):
@@ -34,16 +38,16 @@ class Factors(NamedTuple):
     right: Tensor | None = None
     """[K, G], the same for all; or [..., K, G]; None = the identity."""
 
-    def outputs(self, targets: Sequence[int]) -> "Factors":
+    def outputs(self, targets: Positions) -> "Factors":
         """Return the Jacobians of some outputs alone."""
         return Factors(self.left[..., list(targets), :], self.right)
 
-    def rows(self, targets: Sequence[int]) -> Tensor:
+    def rows(self, targets: Positions) -> Tensor:
         """Return whole rows [..., targets, G]."""
         left = self.outputs(targets).left
         return left if self.right is None else left @ self.right
 
-    def entries(self, targets: Sequence[int], regulators: Sequence[int]) -> Tensor:
+    def entries(self, targets: Positions, regulators: Positions) -> Tensor:
         """Return some entries [..., targets, regulators]."""
         left, chosen = self.outputs(targets).left, list(regulators)
         return left[..., chosen] if self.right is None else left @ self.right[..., chosen]
@@ -105,7 +109,7 @@ class Core(NamedTuple):
         """Return the Jacobians as two factors; the left one is [..., G_out, K]."""
         return Factors(self.open[..., None] * (self.output_weight @ self.core), self.input_weight)
 
-    def entries(self, targets: Sequence[int], regulators: Sequence[int]) -> Tensor:
+    def entries(self, targets: Positions, regulators: Positions) -> Tensor:
         """Return some entries [..., targets, regulators], multiplied out from the side that takes fewer products."""
         targets, regulators, (D, K) = list(targets), list(regulators), self.core.shape[-2:]
         rows, columns = self.output_weight[targets], self.input_weight[:, regulators]
@@ -113,7 +117,7 @@ class Core(NamedTuple):
         found = (rows @ self.core) @ columns if by_rows <= by_columns else rows @ (self.core @ columns)
         return self.open[..., targets, None] * found
 
-    def outputs(self, targets: Sequence[int]) -> Factors:
+    def outputs(self, targets: Positions) -> Factors:
         """Return the Jacobians of some outputs alone, as two factors."""
         chosen = list(targets)
         return self._replace(open=self.open[..., chosen], output_weight=self.output_weight[chosen]).factors()
