@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test test-workflow test-others calibration calibration-short cluster cluster-test install lint lock contracts benchmarks benchmark-demo clean
+.PHONY: demo test test-workflow test-others calibration calibration-short faults cluster cluster-test install lint lock contracts benchmarks benchmark-demo clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
@@ -22,6 +22,9 @@ test-others: install
 
 calibration: install  ## false positives, power, planted and untrained models: is the instrument right? results/calibration
 	$(BIN)/snakemake --cores $(CORES) -- calibration
+
+faults: install  ## three faults injected into every probe: does its calibration show them?
+	PERTPROBE_ALL_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/calibration/test_faults.py -rs
 
 calibration-short: install  ## the same with the sizes of CI
 	$(BIN)/snakemake --cores $(CORES) --configfile config/calibration_short.yaml -- calibration

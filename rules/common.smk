@@ -206,17 +206,18 @@ def declared_of_measuring(probe):
     return {"needs": sorted(declaration.needs), "keep": declaration.keep, "reads": declaration.reads}
 
 
-def read_by(probe):
+def read_by(wildcards):
     """Return what a measurement reads beside the model, its cells and what it has seen."""
-    sae = config["probes"].get(probe, {}).get("sae")
+    sae = config["probes"].get(wildcards.probe, {}).get("sae")
+    folder = f"{RESULTS}/sae/{sae}"
     files = {
         "contexts": every("inputs/cells/{context}.h5ad", context=config["cells"]),
         "programs": program_files(),
-        "responses": every("measurements/delta_y/{{model}}.nc"),
-        "sae": every("sae/{sae}/{part}", sae=sae, part=["cfg.json", "sae_weights.safetensors"]) if sae else [],
-        "pca": every("sae/{sae}/pca.safetensors", sae=sae) if sae else [],
+        "responses": f"{RESULTS}/measurements/delta_y/{wildcards.model}.nc",
+        "sae": [f"{folder}/cfg.json", f"{folder}/sae_weights.safetensors"] if sae else [],
+        "pca": f"{folder}/pca.safetensors" if sae else [],
     }
-    return {what: files[what] for what in declared(probe).reads}
+    return {what: files[what] for what in declared(wildcards.probe).reads}
 
 
 def derived_of(which):

@@ -3,7 +3,7 @@
 
 rule measure:
     input:
-        unpack(lambda wildcards: read_by(wildcards.probe)),
+        unpack(read_by),
         model=model_directory,
         seen="<results>/models/{model}/perturbations.tsv",
         cells=cells_of,
