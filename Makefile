@@ -5,20 +5,23 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test test-workflow test-others calibration calibration-short faults cluster cluster-test install lint lock contracts benchmarks benchmark-demo clean
+.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults cluster cluster-test install lint lock contracts benchmarks benchmark-demo clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
 
 # The workflow's tests wait for its jobs most of the time: the others run beside them.
 test: install  ## run every test
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-workflow test-others
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-workflow test-others test-laws
 
 test-workflow: install  ## those that run Snakemake
 	$(BIN)/python -m pytest tests/workflow
 
 test-others: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/workflow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/workflow --ignore tests/laws --ignore tests/calibration
+
+test-laws: install  ## every probe held to the laws of all, and calibrated with the sizes of CI
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/laws tests/calibration
 
 calibration: install  ## false positives, power, planted and untrained models: is the instrument right? results/calibration
 	$(BIN)/snakemake --cores $(CORES) -- calibration
