@@ -1,6 +1,6 @@
 """Worlds without pathway signal, and programs drawn from them (methods.md, Calibration): no test may find anything."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -100,7 +100,7 @@ def routes(rng: Generator, units: int = UNITS) -> Routes:
 
 def pushed(
     codes: Floats,
-    members: Sequence[int],
+    members: Members,
     d: float,
     rng: Generator,
     read: Callable[[Floats], Floats] = lambda codes: codes,
