@@ -440,6 +440,8 @@ class Refused(Question):
 def ask(probe: str, inputs: TestInputs) -> Iterator[Row]:
     """Yield the evidence of a probe on whoever `inputs` are about."""
     declaration = declared(probe)
+    if inputs.reference is not None and inputs.comparison not in ("", *declaration.pairs):
+        return iter(())  # a pair of a kind that it has no question about
     return answers(inputs, declaration, load_probe(probe).questions(inputs.limited_to(declaration)))
 
 

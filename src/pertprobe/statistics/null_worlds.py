@@ -124,7 +124,7 @@ def pushed(
     return values
 
 
-def _shift(similarity: Floats, inside: Members) -> float:
+def _shift(similarity: Floats, inside: np.ndarray) -> float:
     """Return how far members' mean cosine with each other lies above all others' with them, in their sd."""
     n = inside.sum()
     own = (similarity[np.ix_(inside, inside)].sum() - n) / (n * (n - 1))
