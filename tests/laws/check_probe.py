@@ -328,6 +328,7 @@ UNSEEN = {
     "confounder": {
         "activation_patching": "half of a program names its direction: the five that score are too few to show it",
         "concept_alignment": "labels that can be told as well hold strength too: it shows too little at this size",
+        "sae_features": "features above a threshold hold little of strength: calibration shows it with more worlds",
     }
 }
 """Law of null worlds -> probes that it does not hold for, with the reason."""
