@@ -10,7 +10,7 @@ import torch
 
 from pertprobe import evidence
 from pertprobe.probes import load_probe
-from pertprobe.probes.questions import Question
+from pertprobe.probes.questions import Question, ask
 from pertprobe.workflow import digest
 
 PROBE, OF_WORLDS = "pert_embedding", "input_sensitivity"
@@ -108,6 +108,11 @@ def turned(own: Callable) -> Callable:
     return lambda inputs: (replace(each, scores=-each.scores) for each in own(inputs))
 
 
+def asked_of_any_pair(patch):
+    """Leave out what keeps pairs of other kinds from a probe."""
+    patch.setattr(laws, "ask", lambda probe, inputs: ask(probe, replace(inputs, reference=None, comparison="")))
+
+
 BROKEN: dict[str, tuple[str, Breaking]] = {
     "order": (PROBE, with_measurement(lambda found: found.isel(perturbation=slice(1, None)))),
     "labels": (PROBE, with_measurement(lambda found: found.map(lambda each: each * (1.0 + np.arange(each.shape[-1]))))),
@@ -125,7 +130,7 @@ BROKEN: dict[str, tuple[str, Breaking]] = {
     "shards": (PROBE, measures(lambda found, names: found * len(names))),
     "axes": (PROBE, measures(lambda found, _: found.drop_vars("feature"))),
     "read": (PROBE, reads_more),
-    "unasked": (OF_WORLDS, asks(lambda inputs: replace(inputs, reference=None), OF_WORLDS)),
+    "unasked": (OF_WORLDS, asked_of_any_pair),
     "null": (OF_WORLDS, change("questions", too_sure, OF_WORLDS)),
     "confounder": (OF_WORLDS, change("null_world", unconfounded, OF_WORLDS)),
     "planted": (OF_WORLDS, change("questions", turned, OF_WORLDS)),
