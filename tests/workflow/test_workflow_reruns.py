@@ -155,13 +155,13 @@ def test_a_changed_gene_set_file_trains_and_measures_no_model_again(finished):
 
 
 def test_a_changed_constant_tests_again_only_the_probes_that_use_it(finished):
-    path = finished.folder / "src/pertprobe/statistics/reliability.py"
+    path = finished.folder / "src/pertprobe/probes/similarity_questions.py"
     text = path.read_text()
-    assert "\nTOO_FEW = " in text
-    path.write_text(text.replace("\nTOO_FEW = ", "\nTOO_FEW = 1 + "))
+    assert "\nRESAMPLES = " in text
+    path.write_text(text.replace("\nRESAMPLES = ", "\nRESAMPLES = 1 + "))
     plan = finished.plan(tiny())
-    assert plan.jobs == TESTED + times(3, TESTING) + COMPARING
-    assert of_probes(plan, "evidence") == {"sae_features", "pert_embedding", "knockout"}
+    assert of_probes(plan, "measurements") == set()
+    assert of_probes(plan, "evidence") == {"sae_features", "pert_embedding"}
 
 
 def test_a_changed_jacobian_measures_only_the_jacobian_again(finished):
