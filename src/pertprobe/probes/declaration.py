@@ -86,6 +86,11 @@ class Declaration:
         return tuple(name for name, each in self.statistics.items() if each["scale"] == "common")
 
     @property
+    def published_of_controls(self) -> bool:
+        """Whether controls are asked the published statistic too: where the default thresholds read it."""
+        return any(column.endswith("_published") for column, *_ in self.thresholds)
+
+    @property
     def measurement(self) -> str:
         """The probe whose measurement it tests."""
         return self.measured_by or self.name
@@ -93,7 +98,7 @@ class Declaration:
     @property
     def judged_by(self) -> dict[str, Any]:
         """What evidence and verdicts depend on of it, for the params of rules."""
-        names = ("statistics", "first_order", "level", "unit")
+        names = ("statistics", "first_order", "level", "unit", "pairs", "published_of_controls")
         return {name: getattr(self, name) for name in names}
 
     def referring(self, to: str) -> Iterator[str]:

@@ -452,13 +452,12 @@ def answers(inputs: TestInputs, declaration: Declaration, questions: Iterable[Qu
     published statistic where the default thresholds read it.
     """
     role = inputs.identity.get("role", SUBJECT)
-    published = any(column.endswith("_published") for column, *_ in declaration.thresholds)
     for question in questions:
         if role == SUBJECT:
             asked = inputs if question.role == SUBJECT else inputs.as_role(question.role)
             yield from question.rows(asked, Wanted(True, True, question.role == SUBJECT))
         elif question.role == SUBJECT and _of_controls(question, declaration):
-            yield from question.rows(inputs, Wanted(False, published, False))
+            yield from question.rows(inputs, Wanted(False, declaration.published_of_controls, False))
 
 
 def _of_controls(question: Question, declaration: Declaration) -> bool:
