@@ -5,6 +5,7 @@ are. `--quick` runs a demo of toy size to try this script; it prints the table a
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -119,6 +120,7 @@ def measure(quick: bool) -> dict[str, object]:
         configs = [ROOT / "config" / "config.yaml", *([size] if quick else [])]
         dry = [snakemake(folder, configs, "--dry-run").seconds for _ in range(DRY_RUNS)]
         demo = snakemake(folder, configs)
+        said = answers(folder / "results")
         rerun = snakemake(folder, [*configs, changed])
     return {
         "demo_seconds": round(demo.seconds, 1),
@@ -127,7 +129,16 @@ def measure(quick: bool) -> dict[str, object]:
         "dry_run_seconds": round(statistics.median(dry), 2),
         "demo_jobs": len(demo.rules),
         "rerun_rules": list(rerun.rules),
+        "answers": said,
     }
+
+
+def answers(results: Path) -> dict[str, str]:
+    """Return table -> sha256 of the evidence, verdicts and readings of a run: a change of the code that changes no
+    answer leaves them as they are, on one machine."""
+    tables = [*sorted(results.glob("*/evidence/*.tsv")), *sorted(results.glob("*/verdicts.tsv"))]
+    tables += sorted(results.glob("*/readings.tsv"))
+    return {str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in tables}
 
 
 def machine() -> dict[str, object]:

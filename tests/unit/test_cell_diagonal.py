@@ -145,7 +145,7 @@ def test_scores_that_are_those_of_the_draws_are_not_evaluable():
     assert (known.estimate, known.p, known.evaluable) == (0.5, 1.0, True)
     assert "reliability of scores 1.00" in known.reason
     row = rows_of(rows_for(found), statistic="rank_score", program="P").iloc[0]
-    assert cell_diagonal.reliability(found, ASKED) < cell_diagonal.RELIABLE
+    assert cell_diagonal.reliability(cell_diagonal.halves_of(found), ASKED) < cell_diagonal.RELIABLE
     assert not row.evaluable
     assert row.reason.startswith("scores of the two halves of the draws do not agree: reliability 0.")
     assert "Set probes.cell_diagonal.error lower, or 0" in row.reason
@@ -161,12 +161,12 @@ def test_reliability_is_that_of_the_mean_of_two_halves():
                           coords={"perturbation": names, "gene": ["g08"]})  # fmt: skip
     found = xr.Dataset({"jacobian": halves.mean("half"), "halves": halves, "open": opened})
     true = np.corrcoef(signal, signal + noise.mean(0))[0, 1] ** 2
-    assert cell_diagonal.reliability(found, ASKED) == pytest.approx(true, abs=0.03)
+    assert cell_diagonal.reliability(cell_diagonal.halves_of(found), ASKED) == pytest.approx(true, abs=0.03)
     same = found.assign(halves=xr.concat([halves[0], halves[0]], "half"))
-    assert cell_diagonal.reliability(same, ASKED) == 1.0
-    assert cell_diagonal.reliability(found.assign(halves=0 * halves + 1), ASKED) == 1.0
+    assert cell_diagonal.reliability(cell_diagonal.halves_of(same), ASKED) == 1.0
+    assert cell_diagonal.reliability(cell_diagonal.halves_of(found.assign(halves=0 * halves + 1)), ASKED) == 1.0
     alike = found.assign(halves=xr.concat([halves[0], 0 * halves[1] + 1], "half"))
-    assert cell_diagonal.reliability(alike, ASKED) == 0.0
+    assert cell_diagonal.reliability(cell_diagonal.halves_of(alike), ASKED) == 0.0
 
 
 def test_copies_and_planted_models_are_measured_in_few_sets_and_compared():

@@ -46,7 +46,7 @@ def test_it_is_judged_by_its_own_thresholds_drawn_and_reported(with_probe):
 
 def test_it_is_held_to_every_law_and_has_its_parts_of_the_calibration(with_probe):
     environment = {**os.environ, "PYTHONPATH": str(with_probe.folder / "src"), "OMP_NUM_THREADS": "1"}
-    laws = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / "tests/laws"), "-k", PROBE]
+    laws = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(ROOT / "tests/laws"), "-k", PROBE]
     run = subprocess.run(laws, cwd=with_probe.folder, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
     assert "passed" in run.stdout

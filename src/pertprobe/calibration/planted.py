@@ -102,12 +102,17 @@ def _rows(
 
 
 def _passed(case: Case, inputs: Sequence[TestInputs], asked: Mapping[str, Any]) -> np.ndarray:
-    """Return which programs pass, of all that are one family those that are asked for."""
+    """Return which programs pass, of all that are one family those that are asked for.
+
+    Of those in which nothing must be found the ones that could be asked.
+    """
     table = family([_compared(case.probe, each) for each in inputs], case.probe.compared_in)
     more = [(column, "==", True) for column in asked["exceeding"]]
     passed = passing(table, [*of_planted(case.probe.thresholds), *more])
     first = (table.program == next(iter(case.made.programs))).to_numpy()
-    return {"first": passed[first], "others": passed[~first]}.get(asked["programs"], passed)
+    about = {"first": first, "others": ~first}.get(asked["programs"], np.ones_like(first))
+    # What could not be asked is not found; but nor is it shown that nothing is found there.
+    return passed[about & table.evaluable.to_numpy(dtype=bool)] if asked["must"] == "not find" else passed[about]
 
 
 def _compared(probe: Declaration, inputs: TestInputs) -> pd.DataFrame:
@@ -140,13 +145,14 @@ def _exchanged(subject: Subject, seed: int) -> Subject:
 
 def _questions(model: Planted, other: Subject | None, which: str) -> Iterator[TestInputs]:
     """Yield what a model is asked: of all its programs, or of each by itself under the member that acts most."""
-    case, strongest = model.case, model.case.probe.calibration["planted"]["under"]
-    programs = _programs(case, which)
+    case, section = model.case, model.case.probe.calibration["planted"]
+    programs, strongest, common = _programs(case, which), section["under"], float(section["common"])
     for some in [{name: programs[name]} for name in programs] if strongest else [programs]:
         members = case.made.programs[next(iter(some))] if strongest else ()
         mine = model.under(max(members, key=model.subject.strength.__getitem__)) if strongest else model
         panels = {name: panel for name, panel in case.made.panels.items() if panel["program"] in some}
-        yield case.question(mine.inputs, [mine.subject, *([other] if other else [])], Programs(some), panels)
+        sides = [mine.subject, *([other] if other else [])]
+        yield case.question(mine.inputs, sides, Programs(some), panels, shared_initialisation=common)
 
 
 def _programs(case: Case, which: str) -> Programs:

@@ -86,7 +86,8 @@ def pooled(rows: pd.DataFrame) -> pd.DataFrame:
         known = group[group.n > 0]
         n, sense, level = int(known.n.sum()), group.sense.iloc[0], float(group.level.iloc[0])
         value = float((known.value * known.n).sum() / n) if n else nan
-        bound = {"at most": at_most, "at least": at_least}[sense](n, level) if sense else nan
+        # Without a row that could be asked there is no value, and none keeps no bound.
+        bound = {"at most": at_most, "at least": at_least}[sense](n or 1, level) if sense else nan
         words = "; ".join(dict.fromkeys(note for note in group.note if note))
         note = f"{group.seed.nunique()} seeds" + (f"; {words}" if words else "")
         found.append(entry(figure, probe, setting, value, n, sense=sense, bound=bound, level=level, note=note))

@@ -103,7 +103,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
         yield from panels.questions(inputs)
         return
     estimated = _estimated(inputs.subject.measurement)
-    yield from panels.questions(inputs, partial(_doubt, inputs.subject.measurement), estimated)
+    yield from panels.questions(inputs, partial(_doubt, halves_of(inputs.subject.measurement)), estimated)
     for panel in inputs.panels.values() if inputs.reference is None else ():
         who = {"statistic": CROSSING, "panel": panel.name, "program": panel.program}
         yield Described(**who, number=partial(_crossing, inputs.subject.measurement, panel, estimated))
@@ -119,13 +119,19 @@ def _estimated(measurement: xr.Dataset) -> str:
     return f"derivatives by random signs over cells, standard error {size}; {exact} of {draws.size} perturbations exact"
 
 
-def _doubt(measurement: xr.Dataset, panel: Panel, statistic: str) -> panels.Doubted:
+def halves_of(measurement: xr.Dataset) -> list[panels.Means]:
+    """Return the measurement as either half of the draws has it."""
+    halves = measurement["halves"].transpose("half", ...)
+    return [panels.means_of(measurement.assign(jacobian=half)) for half in halves]
+
+
+def _doubt(halves: Sequence[panels.Means], panel: Panel, statistic: str) -> panels.Doubted:
     """Refuse scores that are those of the draws: what signs leave over is no chance between perturbations.
 
     A perturbation that opens outputs lets other cells' remainders in, so that even a derivative which knows no
     perturbation would rank those of one pathway alike.
     """
-    agreement = reliability(measurement, panel, statistic)
+    agreement = reliability(halves, panel, statistic)
     if agreement >= RELIABLE:
         return panels.Doubted(f"reliability of scores {agreement:.2f}")
     reason = (
@@ -135,15 +141,12 @@ def _doubt(measurement: xr.Dataset, panel: Panel, statistic: str) -> panels.Doub
     return panels.Doubted(withheld=reason)
 
 
-def reliability(measurement: xr.Dataset, panel: Panel, statistic: str = panels.PRIMARY) -> float:
+def reliability(halves: Sequence[panels.Means], panel: Panel, statistic: str = panels.PRIMARY) -> float:
     """Return that of the scores of all draws, from their correlation between the halves (Spearman 1910, Brown 1910).
 
     1 where both halves have the same scores, as exact derivatives have, also where they are all the same.
     """
-    each = [
-        panels.scored(panels.means_of(measurement.assign(jacobian=half)), panel, statistic).values
-        for half in measurement["halves"].transpose("half", ...)
-    ]
+    each = [panels.scored(half, panel, statistic).values for half in halves]
     ours, theirs = (scores[each[0].index.intersection(each[1].index)].to_numpy() for scores in each)
     if np.array_equal(ours, theirs):
         return 1.0
