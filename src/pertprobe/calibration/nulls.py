@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.random import Generator
 from scipy.stats import kstest
 
-from pertprobe.calibration.table import FALSE_POSITIVES, POWER, PUBLISHED, at_least, at_most, entry, frame, nominal
+from pertprobe.calibration.table import FALSE_POSITIVES, POWER, PUBLISHED, at_least, at_most, entry, frame
 from pertprobe.calibration.world import Row, answers_of
 from pertprobe.data.programs import Programs
 from pertprobe.probes import load_probe
@@ -142,7 +142,7 @@ def _cell(probe: str, setting: str, draws: Sequence[Draw], *, exact: bool, publi
     """
     used, spread, said = (values[~np.isnan(values)] for values in np.array(draws).reshape(-1, 3).T)
     n = used.size
-    value, bound = _share(used < ALPHA), nominal(n or len(draws) or 1)
+    value, bound = _share(used < ALPHA), at_most(n or 1, ALPHA)
     yield entry(FALSE_POSITIVES, probe, setting, value, n, sense="at most", bound=bound, level=ALPHA)
     if said.size and published:
         yield _published_entry(probe, setting, said, published)

@@ -20,8 +20,6 @@ CONFIDENCE = 0.999
 """Of the one-sided binomial bounds: one in a thousand true rates is taken for a larger one."""
 LARGE = 100
 """From this number of rows on a share that must be found is compared with its level itself."""
-BARS = {10_000: 0.058, 1_000: 0.072}
-"""Draws -> largest share of false positives at 0.05 (methods.md, Calibration)."""
 FALSE_POSITIVES, PUBLISHED = "false positives at p < 0.05", "false positives of the published test"
 POWER = "power at p < 0.05"
 """Figures that are drawn."""
@@ -41,12 +39,6 @@ def at_most(n: int, rate: float) -> float:
 def at_least(n: int, rate: float, large: int = LARGE) -> float:
     """Return the smallest share that will do: `rate` itself, or of fewer rows than `large` what it gives by chance."""
     return rate if n >= large or not n else float(binom.ppf(1 - CONFIDENCE, n, rate)) / n
-
-
-def nominal(n: int) -> float:
-    """Return the largest share of false positives at 0.05 among `n` draws; with few, the binomial bound."""
-    reached = [draws for draws in BARS if n >= draws]
-    return BARS[max(reached)] if reached else at_most(n, 0.05)
 
 
 def entry(
