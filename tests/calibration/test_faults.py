@@ -149,9 +149,10 @@ FAULTS: dict[str, list[Fault]] = {
 }
 UNSEEN = {("concept_alignment", "labels_half_permuted")}
 """Faults that the calibration does not show."""
-TRIED = slice(None) if os.environ.get("PERTPROBE_ALL_FAULTS") == "1" else slice(1)
-"""`make faults` tries all of them, every other run the first of each probe."""
-CASES = [(probe, fault) for probe, faults in FAULTS.items() for fault in faults[TRIED]]
+ALL = os.environ.get("PERTPROBE_ALL_FAULTS") == "1"
+"""`make faults` tries all of them, every other run the first of one probe for each kind of question."""
+TRIED = FAULTS if ALL else {probe: FAULTS[probe][:1] for probe in ("pert_embedding", "jacobian_divergence", "knockout")}
+CASES = [(probe, fault) for probe, faults in TRIED.items() for fault in faults]
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +185,7 @@ def outside(probe):
     return broken
 
 
-@pytest.mark.parametrize("probe", FAULTS)
+@pytest.mark.parametrize("probe", TRIED)
 def test_without_a_fault_every_bound_is_kept(probe):
     broken = outside(probe)
     assert broken.empty, broken.to_string()

@@ -323,7 +323,7 @@ def what_is_planted_is_found(probe: str, folder: Path) -> None:
         assert found_planted(probe, kind, 40, folder) >= 0.7
 
 
-WORLDS = 60
+WORLDS = 40
 UNSEEN = {
     "confounder": {
         "activation_patching": "half of a program names its direction: the five that score are too few to show it",
