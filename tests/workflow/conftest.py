@@ -1,7 +1,10 @@
 """The tiny demo, run once; tests that change anything work on copies of it."""
 
+import shutil
+from pathlib import Path
+
 import pytest
-from workflow_project import RESHARDED, Project, killed_at_last, tiny
+from workflow_project import FURTHER, NEW, RESHARDED, Project, killed_at_last, tiny
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +46,15 @@ def resharded(started):
 def finished(demo, tmp_path):
     """Return a copy of the finished demo that a test may change."""
     return demo.copy(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def every(demo, tmp_path_factory):
+    """Return a copy of the demo in which every probe has run, and one that nobody has seen: two files were put in."""
+    project = demo.copy(tmp_path_factory.mktemp("every") / "project")
+    for path in (Path(__file__).parent / "new_probe").glob(f"{NEW}.*"):
+        shutil.copy(path, project.folder / "src/pertprobe/probes")
+    config = tiny()
+    probes = config["probes"] | FURTHER | {NEW: {}}
+    project.finish("--cores", "2", "--", "all", NEW, config=config | {"probes": probes})
+    return project

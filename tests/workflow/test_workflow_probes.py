@@ -2,38 +2,10 @@
 
 import pandas as pd
 import pytest
-from workflow_project import tiny
+from workflow_project import FURTHER
 
-FURTHER = {
-    "output_clustering": {"umap": False},
-    "conserved_features": {},
-    "concept_alignment": {"refits": 39, "outcome_refits": 19},
-    "routing_coherence": {},
-    "activation_patching": {"sae": "joint", "random": 1},
-    "detached_jacobian": {},
-    "cell_diagonal": {"error": 0.3},
-    "knockout_linearity": {"genes": 10},
-    "regulon_recovery": {"genes": 10, "regulons": {"simulated": "<results>/simulated/regulons.tsv"}},
-    "regime_agreement": {},
-    "jacobian_divergence": {},
-    "input_sensitivity": {"draws": 2},
-}
 DESCRIBED = {"input_sensitivity"}
 """Probes that are not judged."""
-
-
-def more():
-    """Return the tiny config with every probe, and the thresholds of the schema for those that are new."""
-    config = tiny()
-    return config | {"probes": config["probes"] | FURTHER}
-
-
-@pytest.fixture(scope="module")
-def every(demo, tmp_path_factory):
-    """Return a copy of the finished tiny demo in which every probe has run."""
-    project = demo.copy(tmp_path_factory.mktemp("every") / "project")
-    project.finish("--cores", "2", config=more())
-    return project
 
 
 @pytest.mark.parametrize("probe", FURTHER)

@@ -27,6 +27,23 @@ RESHARDED = {
     "knockout": "a_fewshot",
 }
 """Probe -> the model measured again in five shards: every probe and every model, at a third of the price."""
+FURTHER = {
+    "output_clustering": {"umap": False},
+    "conserved_features": {},
+    "concept_alignment": {"refits": 39, "outcome_refits": 19},
+    "routing_coherence": {},
+    "activation_patching": {"sae": "joint", "random": 1},
+    "detached_jacobian": {},
+    "cell_diagonal": {"error": 0.3},
+    "knockout_linearity": {"genes": 10},
+    "regulon_recovery": {"genes": 10, "regulons": {"simulated": "<results>/simulated/regulons.tsv"}},
+    "regime_agreement": {},
+    "jacobian_divergence": {},
+    "input_sensitivity": {"draws": 2},
+}
+"""Settings of the probes that the tiny demo does not run."""
+NEW = "code_size"
+"""A probe that the library does not have: its two files lie in new_probe/."""
 TABLE = re.compile(r"^Job stats:\njob .*\n-.*\n((?:\w+ +\d+\n)+)", re.MULTILINE)
 JOB = re.compile(r"^(?:local)?rule \w+:\n(?:    .*\n)*?    output: (.*)$", re.MULTILINE)
 
