@@ -36,7 +36,7 @@ rule measure_atlas:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        asked=ATLAS_PARAMS,
+        atlas=ATLAS_PARAMS,
         loading=lambda wildcards: loading(wildcards.model),
         code=code(*WRITING_ATLAS),
     script:
@@ -56,7 +56,7 @@ rule join_atlas:
         "../envs/pertprobe.yaml"
     params:
         # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
-        asked=ATLAS_PARAMS,
+        atlas=ATLAS_PARAMS,
         loading=lambda wildcards: loading(wildcards.model),
         written=code(*WRITING_ATLAS),
         code=code("interpret.atlas.writing:join_atlases"),

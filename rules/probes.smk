@@ -20,7 +20,7 @@ rule measure:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        asked=lambda wildcards: measurement_params(wildcards.probe),
+        measurement=lambda wildcards: measurement_params(wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         copies=lambda wildcards: copies_for(wildcards.probe),
         loading=lambda wildcards: loading(wildcards.model),
@@ -42,7 +42,7 @@ rule gather:
         "../envs/pertprobe.yaml"
     params:
         # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
-        asked=lambda wildcards: measurement_params(wildcards.probe),
+        measurement=lambda wildcards: measurement_params(wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         copies=lambda wildcards: copies_for(wildcards.probe),
         loading=lambda wildcards: loading(wildcards.model),
@@ -72,7 +72,7 @@ rule measure_derived:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        asked=lambda wildcards: measurement_params(wildcards.probe),
+        measurement=lambda wildcards: measurement_params(wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         programs=program_settings(),
         # A panel belongs to its Jacobian: in other probes the same programs are planted where they happen to fall.
@@ -102,7 +102,7 @@ rule export_space:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        probe=lambda wildcards: SPACES[wildcards.space],
+        space=lambda wildcards: declared(SPACES[wildcards.space]).space,
         code=code("stages.measuring:write_space"),
     script:
         "../scripts/export_space.py"

@@ -10,4 +10,4 @@ with job(snakemake):
     given, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     model = load_model(given.model, **params.loading, device=device(snakemake.resources))
     part = {"shard": int(wildcards.shard), "shards": int(wildcards.shards), "memory_gb": snakemake.config["memory_gb"]}
-    write_atlas(model, cells_for(model, given.cells), snakemake.output[0], **params.asked, **part)
+    write_atlas(model, cells_for(model, given.cells), snakemake.output[0], **params.atlas, **part)

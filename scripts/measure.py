@@ -17,9 +17,9 @@ with job(snakemake):
     sae = read_saelens(Path(given.sae[0]).parent).to(hardware) if given.get("sae") else None
     pca = read_components(given.pca).to(hardware) if given.get("pca") else None
     contexts = tuple(CellSets.load(path) for path in given.get("contexts", []))
-    asked = measure_inputs(params.asked, given, model_names(model)) | {"sae": sae, "pca": pca, "contexts": contexts}
-    asked["memory_gb"] = snakemake.config["memory_gb"]
-    inputs = MeasureInputs(model, cells_for(model, given.cells), **asked)
+    fields = measure_inputs(params.measurement, given, model_names(model))
+    fields |= {"sae": sae, "pca": pca, "contexts": contexts, "memory_gb": snakemake.config["memory_gb"]}
+    inputs = MeasureInputs(model, cells_for(model, given.cells), **fields)
     wanted = snakemake.wildcards
     found = measure_shard(wanted.probe, inputs, int(wanted.shard), int(wanted.shards), **params.copies)
     write_measurement(found, snakemake.output[0])

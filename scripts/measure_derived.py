@@ -11,14 +11,13 @@ with job(snakemake):
 
     given, params = snakemake.input, snakemake.params
     contexts = tuple(CellSets.load(path) for path in given.contexts)
-    asked = {name: params[name] for name in ("programs", "panels", "controls", "seed")}
-    memory = snakemake.config["memory_gb"]
+    planting = {name: params[name] for name in ("programs", "panels", "controls", "seed")}
+    beside = {"contexts": contexts, "memory_gb": snakemake.config["memory_gb"]}
     own = {name: given[name] for name in ("names", "seen", "observed", "cells", "responses") if given[name]}
     for i, output in enumerate(snakemake.output):
         files = {name: paths[i] for name, paths in own.items()} | {"programs": given.programs}
         card = read_card(files["names"])
         cells = CellSets.load(files["cells"]).for_genes(card["genes"])
-        models = derived_models(card, cells, given.programs, files["observed"], contexts, **asked)
-        given_too = measure_inputs(params.asked, files, card) | {"contexts": contexts, "memory_gb": memory}
-        inputs = MeasureInputs(None, cells, **given_too)
+        models = derived_models(card, cells, given.programs, files["observed"], contexts, **planting)
+        inputs = MeasureInputs(None, cells, **measure_inputs(params.measurement, files, card), **beside)
         write_measurement(measure_derived(snakemake.wildcards.probe, inputs, models), output)
