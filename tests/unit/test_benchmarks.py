@@ -93,3 +93,15 @@ def test_the_page_on_scaling_shows_what_the_measured_rates_say():
     page = (ROOT / "docs/scaling.md").read_text()
     assert len(said.splitlines()) > 5
     assert [line for line in said.splitlines() if line not in page] == []
+
+
+def test_the_size_of_the_house_counts_code_alone_and_functions_stay_short():
+    spec = importlib.util.spec_from_file_location("house", FOLDER / "house.py")
+    house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(house)
+    head = '"""Module."""\nimport os\n\nX = 1  # why\n\n\n'
+    text = head + '@cache\ndef f(\n    a,\n):\n    """Docstring."""\n    # why\n    return a\n'
+    assert (house.code_lines(text), house.function_lengths(text)) == (2, [6])
+    lengths = [n for path in house.LIBRARY.rglob("*.py") for n in house.function_lengths(path.read_text())]
+    assert max(lengths) <= 60
+    assert sorted(lengths)[len(lengths) // 2] <= 7
