@@ -10,16 +10,12 @@ if TYPE_CHECKING:
     from pertprobe.models import load_model
 
 __all__ = ["load_model", "open_atlas", "read_cells", "read_programs"]
-_HOMES = {
-    "load_model": "pertprobe.models",
-    "open_atlas": "pertprobe.interpret.atlas",
-    "read_cells": "pertprobe.data.cells",
-    "read_programs": "pertprobe.data.programs",
-}
+_HOMES = {"load_model": "models", "open_atlas": "interpret.atlas", "read_cells": "data.cells"}
+_HOMES |= {"read_programs": "data.programs"}
 
 
 def __getattr__(name: str) -> object:
     """Import the public functions when they are first used, so that `import pertprobe` stays fast (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'pertprobe' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

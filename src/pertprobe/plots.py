@@ -24,21 +24,14 @@ SUBJECT, NULL = "#25557f", "#9aa5b1"
 NOTHING_TESTED = "Nothing could be tested: the evidence table says why, row by row."
 UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 """What keeps the date out of a file, by its suffix: the same figure has the same bytes."""
-STYLE = {
-    "font.size": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 9,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "text.parse_math": False,  # a name with a dollar sign is no formula
-    "svg.fonttype": "none",
-    "svg.hashsalt": "pertprobe",
-    "figure.dpi": 100,
-    "savefig.dpi": 200,
-}
-plt.rcParams.update(STYLE)
+plt.rc("font", size=8)
+plt.rc("axes", titlesize=9, titleweight="bold", titlelocation="left")
+plt.rc("axes.spines", top=False, right=False)
+plt.rc("legend", frameon=False)
+plt.rc("text", parse_math=False)  # a name with a dollar sign is no formula
+plt.rc("svg", fonttype="none", hashsalt="pertprobe")
+plt.rc("figure", dpi=100)
+plt.rc("savefig", dpi=200)
 
 
 @dataclass(frozen=True)
@@ -62,8 +55,7 @@ def write_figure(figure: Figure, paths: Iterable[str | Path]) -> None:
     figure.set_layout_engine("none")
     for path in paths:
         with atomic(path) as temporary:
-            metadata = UNDATED.get(temporary.suffix)
-            figure.savefig(temporary, bbox_inches="tight", metadata=metadata)
+            figure.savefig(temporary, bbox_inches="tight", metadata=UNDATED.get(temporary.suffix))
     plt.close(figure)
 
 
@@ -72,14 +64,8 @@ def panels(n: int, width: float, height: float | Sequence[float], columns: int =
     columns = min(columns, max(n, 1))
     rows = -(-max(n, 1) // columns)
     heights = [height] * rows if isinstance(height, int | float) else list(height)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(width * columns, sum(heights)),
-        squeeze=False,
-        layout="constrained",
-        height_ratios=heights,
-    )
+    size = (width * columns, sum(heights))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", height_ratios=heights)
     flat = list(axes.ravel())
     for spare in flat[n:]:
         spare.axis("off")

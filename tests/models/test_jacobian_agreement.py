@@ -8,16 +8,14 @@ import torch
 
 from pertprobe.interpret.jacobian import (
     Factors,
-    cell_jacobians,
     cells_point,
-    explicit_jacobian,
     feature_jacobian,
     jacobian_cores,
-    jacobian_factors,
     mean_cell_point,
     panel_jacobian,
     routing_jacobian,
 )
+from pertprobe.interpret.sensitivity import shift_factors
 from pertprobe.models.state.load import load_state
 
 TOLD = {"st_gpt2_fewshot_A": "causal", "st_legacy0914_tf4524": "bidirectional"}
@@ -68,19 +66,24 @@ def test_by_the_cells(case):
 
 @pytest.mark.parametrize("name", ["st_conf_fewshot_A", "st_all_fewshot_A", "papalexi_fewshot_rep_1"])
 def test_factors_of_a_trained_model(shared_path, name):
-    """Entries, rows and the diagonal of trained models, by factors and by panels."""
+    """Entries, rows and the diagonal of trained models, by factors, by cores and by panels."""
     model, want = given(shared_path("state", name))
     codes = model.encode_perturbations(list(want["J_perts"][:1]))
     X, batch = want["X"][None, :5], torch.as_tensor(want["batch_index"])[None, :5]
     targets, genes = want["dX_targets"].tolist(), [0, 3, 7]
+    point = cells_point(X, batch, codes)
+    close(
+        shift_factors(model, codes[0], point).entries(targets, genes),
+        panel_jacobian(model, codes, point, targets, genes).values[0],
+    )
     for derivative in ("total", "diagonal"):
-        for point in (cells_point(X, batch, codes), mean_cell_point(X, 1, codes, derivative)):
-            block = panel_jacobian(model, codes, point, targets, genes, derivative).values
-            close(jacobian_factors(model, codes, point, derivative).entries(targets, genes), block)
-        cores = jacobian_cores(model, codes, point, derivative)
+        mean = mean_cell_point(X, 1, codes, derivative)
+        block = panel_jacobian(model, codes, mean, targets, genes, derivative).values
+        cores = jacobian_cores(model, codes, mean, derivative)
         close(cores.outputs(targets).rows(range(len(targets)))[..., genes], block)
-    cells = cell_jacobians(model, codes, cells_point(X, batch, codes), targets, genes)
-    close(cells.mean(2), panel_jacobian(model, codes, cells_point(X, batch, codes), targets, genes, "diagonal").values)
+    alone = [point._replace(weight=weight[None]) for weight in torch.eye(X.shape[1]).double()]
+    cells = [panel_jacobian(model, codes, each, targets, genes, "diagonal").values for each in alone]
+    close(torch.stack(cells).mean(0), panel_jacobian(model, codes, point, targets, genes, "diagonal").values)
 
 
 def test_by_the_one_hot_of_a_trained_model(shared_path):
@@ -104,5 +107,6 @@ def test_whole_jacobians_of_a_trained_model_by_rows(shared_path):
     model, want = given(shared_path("state", "st_emb_fewshot_A"))
     codes = model.encode_perturbations(list(want["J_perts"][:1]))
     point = cells_point(want["X"][None], torch.as_tensor(want["batch_index"])[None], codes)
-    whole = explicit_jacobian(model, codes, point)
+    outputs, genes = (range(n) for n in (len(model.output_features), len(model.genes)))
+    whole = panel_jacobian(model, codes, point, outputs, genes).values
     close(whole[:, 0, want["dX_targets"].tolist()], torch.as_tensor(want["dX"][:1]).sum(2))

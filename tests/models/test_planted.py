@@ -180,22 +180,22 @@ def dense(model, X, code):
 def test_the_exact_jacobian_is_the_engines(model, name):
     cells, code = cell_sets(), model.encode_perturbations([name])[0]
     every = list(range(len(GENES)))
-    points = {"cells": cells_point(cells.values, None, code), "mean_cell": mean_cell_point(cells.values, None, code)}
-    for at, point in points.items():
-        found = panel_jacobian(model, code[None], point, every, every)
-        close(model.jacobian(cells.values, name, at=at, derivative="total"), found.values[0])
     X = model.tensor(cells.values)
+    copies_of_the_mean = X.mean(1, keepdim=True).expand_as(X)
+    points = cells_point(cells.values, None, code), mean_cell_point(cells.values, None, code)
+    for values, point in zip((X, copies_of_the_mean), points, strict=True):
+        found = panel_jacobian(model, code[None], point, every, every)
+        close(model.jacobian(values, name, derivative="total"), found.values[0])
     blocks = torch.stack([dense(model, each, code) for each in X])
     diagonal = blocks.diagonal(dim1=1, dim2=2).mean(-1)
-    close(model.jacobian(cells.values, name, at="cells", derivative="diagonal"), diagonal)
-    close(model.jacobian(cells.values, name, at="cells", derivative="total"), blocks.sum(2).mean(1))
-    copies_of_the_mean = X.mean(1, keepdim=True).expand_as(X)
+    close(model.jacobian(cells.values, name, derivative="diagonal"), diagonal)
+    close(model.jacobian(cells.values, name, derivative="total"), blocks.sum(2).mean(1))
     blocks = torch.stack([dense(model, each, code) for each in copies_of_the_mean])
     for derivative, expected in (
         ("diagonal", blocks.diagonal(dim1=1, dim2=2).mean(-1)),
         ("total", blocks.sum(2).mean(1)),
     ):
-        close(model.jacobian(cells.values, name, at="mean_cell", derivative=derivative), expected)
+        close(model.jacobian(copies_of_the_mean, name, derivative=derivative), expected)
 
 
 def test_the_exact_jacobian_is_that_of_central_differences(model):
@@ -224,18 +224,6 @@ def test_what_crosses_cells_has_the_size_of_the_set_term(kind):
     close(once, 2 * model.parts.between_cells)
     alone = cells.values[:, :1]
     close(model.jacobian(alone, "g00", derivative="diagonal"), model.jacobian(alone, "g00", derivative="total"), 0.0)
-
-
-@pytest.mark.parametrize("value", ["zero", "mean"])
-@pytest.mark.parametrize("perturbation", ["ctrl", "g03"])
-def test_the_exact_knockout_is_the_difference_of_predictions(model, value, perturbation):
-    values = cell_sets().values.astype(np.float64)
-    before = model.predict(values, perturbation).mean(1)
-    for gene in ("g00", "g10", "g12"):
-        edited = knocked_out(values, GENES.index(gene), value)
-        expected = model.predict(edited, perturbation).mean(1) - before
-        close(model.knockout(values, gene, perturbation, value), expected)
-        assert value == "mean" or expected.abs().max() > 1e-2
 
 
 def test_derivatives_of_a_panel_rise_with_the_gate_and_with_nothing_else():
@@ -332,12 +320,6 @@ def test_what_two_contexts_share():
     ]
     close(entries[0], entries[1], 0.0)
     close(entries[0], entries[2], 0.0)
-    own = [build(cell_sets(context=name), context_effect=0.5)["planted"].parts.linear for name in ("here", "there")]
-    identity = torch.eye(len(GENES), dtype=torch.float64)
-    shared = here["planted"].parts.linear - identity
-    parts = [(each - identity - shared).norm() / shared.norm() for each in own]
-    assert parts == pytest.approx([0.5, 0.5], rel=0.15)
-    assert not torch.allclose(*own)
 
 
 def test_a_graph_adds_to_a_gene_about_half_its_natural_variation():
@@ -351,7 +333,7 @@ def test_numbers_go_with_names_and_not_with_positions(what):
     cells = cell_sets()
     genes = GENES[::-1] if what == "genes" else GENES
     changes = {
-        "genes": {"genes": genes, "output_genes": GENES},
+        "genes": {"genes": genes},
         "perturbations": {"perturbations": PERTURBATIONS[::-1]},
         "programs": {"programs": dict(reversed(PROGRAMS.items()))},
         "cells": {"cells": cells.for_genes(GENES[::-1])},
@@ -359,7 +341,8 @@ def test_numbers_go_with_names_and_not_with_positions(what):
     plain, turned = build(cells, set_term=0.4), build(**{"cells": cells, "set_term": 0.4, **changes})
     values = cells.for_genes(genes).values
     for kind in KINDS:
-        close(turned[kind].predict(values, "g03"), plain[kind].predict(cells.values, "g03"))
+        found = turned[kind].predict(values, "g03")
+        close(found.flip(-1) if what == "genes" else found, plain[kind].predict(cells.values, "g03"))
         similarity = [cosine_similarity(each[kind].encode_perturbations(PERTURBATIONS)) for each in (plain, turned)]
         np.testing.assert_allclose(*similarity, atol=1e-12)
 
@@ -368,17 +351,6 @@ def test_seeds_give_other_models():
     one, same, other = (build(seed=seed)["planted"].predict(cell_sets().values, "g00") for seed in (1, 1, 2))
     close(one, same, 0.0)
     assert not torch.allclose(one, other)
-
-
-def test_outputs_may_be_other_genes_than_inputs():
-    wider = build(output_genes=(*GENES, "y1", "y2"))["planted"]
-    assert "gene_space" in wider.capabilities
-    assert wider.predict(cell_sets().values, "g00").shape[-1] == 32
-    assert (wider.parts.linear[:, -1] != 0).any()
-    narrow = build(output_genes=GENES[10:20])["lookup"]
-    assert "gene_space" not in narrow.capabilities
-    close(narrow.parts.linear[10:20].diagonal(), torch.ones(10).double(), 0.0)
-    assert narrow.jacobian(cell_sets().values, "g00").shape == (2, 10, 30)
 
 
 def test_what_no_perturbation_changes_is_computed_once(monkeypatch):
@@ -406,7 +378,7 @@ def test_faults_are_said_in_words():
     model = build()["lookup"]
     with pytest.raises(PertprobeError, match=r"lookup: perturbation 'g0' is unknown \(of 13; near matches: g0"):
         model.predict(cell_sets().values, "g0")
-    with pytest.raises(PertprobeError, match=r"cells must be \[\.\.\., cells, 30\], not \(2, 6, 29\)"):
+    with pytest.raises(PertprobeError, match=r"lookup: cells must be \[\.\.\., cells, 30\].*not \(2, 6, 29\)"):
         model.predict(cell_sets().values[..., 1:], "g00")
     with pytest.raises(PertprobeError, match="panels of programs that are not defined: P"):
         build(programs={"Q": PROGRAMS["Q"]})
@@ -553,12 +525,6 @@ def test_knockouts_agree_a_little_where_contexts_share_their_covariation(worlds)
     found = [knockout_agreement(world, "covariation") for world in worlds]
     assert all(each.test.p <= 0.05 for each in found)
     assert all(0.0 < each.test.estimate < 0.2 for each in found)
-
-
-def test_a_context_of_its_own_lowers_the_agreement_of_the_mechanism():
-    own = knockout_agreement(World(0, context_effect=1.0), "planted")
-    assert 0.2 < own.matched < 0.8
-    assert own.test.p <= 0.01
 
 
 def test_background_programs_have_no_members():

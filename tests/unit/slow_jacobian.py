@@ -3,7 +3,8 @@
 import torch
 from tiny import cell_sets
 
-from pertprobe.interpret.jacobian import Point, cells_point, mean_cell_point, respond
+from pertprobe.interpret.jacobian import Factors, Point, cells_point, mean_cell_point, panel_jacobian, respond
+from pertprobe.interpret.sensitivity import shift_factors
 from pertprobe.models.state.architecture import GeneDecoder
 
 STATES = {
@@ -53,6 +54,26 @@ def diagonal(pairs):
 
 
 SLOW = {"total": total, "diagonal": diagonal}
+
+
+def explicit_jacobian(model, codes, point, derivative="total", memory_gb=1.0):
+    """Return whole Jacobians [P, n_sets, G_out, G] by the engine's panels: every output by every gene."""
+    outputs, genes = (range(n) for n in (respond(model, codes[0], point).shape[-1], point.X.shape[-1]))
+    return panel_jacobian(model, codes, point, outputs, genes, derivative, memory_gb).values
+
+
+def cell_jacobians(model, codes, point, targets, regulators):
+    """Return each cell's own derivative by the engine [P, n_sets, S, targets, regulators]: it alone counts."""
+    alone = torch.eye(point.X.shape[1]).to(point.X)[:, None].expand(-1, len(point.X), -1)
+    points = [point._replace(weight=weight) for weight in alone]
+    found = [panel_jacobian(model, codes, each, targets, regulators, "diagonal").values for each in points]
+    return torch.stack(found, dim=2)
+
+
+def factors_at_cells(model, codes, point):
+    """Return the factors of whole total derivatives, left sides [P, n_sets, G_out, K]."""
+    each = [shift_factors(model, code, point) for code in codes]
+    return Factors(torch.stack([one.left for one in each]), each[0].right)
 
 
 def label_of(model):

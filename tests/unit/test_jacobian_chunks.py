@@ -2,15 +2,13 @@
 
 import pytest
 import torch
-from slow_jacobian import at_cells, close, codes_of
+from slow_jacobian import at_cells, close, codes_of, explicit_jacobian
 from tiny import MeanShift, cell_sets, random_state
 
 from pertprobe.batching import BLOCK, WIDEST, assigned, batch_block, block_of, power_of_2, units_of_shard
 from pertprobe.interpret.jacobian import (
     cells_point,
-    explicit_jacobian,
     hutchinson_diagonal,
-    jacobian_factors,
     panel_jacobian,
     routing_jacobian,
 )
@@ -23,7 +21,6 @@ ASKED = {
     "diagonal": lambda m, c, p, gb: panel_jacobian(m, c, p, [1, 5], [0, 5, 7], "diagonal", gb).values,
     "signs": lambda m, c, p, gb: hutchinson_diagonal(m, c, p, [1], [0, 5], error=0.02, seed=0, memory_gb=gb).values,
     "routing": lambda m, c, p, gb: routing_jacobian(m, c, p, memory_gb=gb),
-    "factors": lambda m, c, p, gb: jacobian_factors(m, c, p, memory_gb=gb).left,
     "whole": lambda m, c, p, gb: explicit_jacobian(m, c, p, memory_gb=gb),
 }
 
@@ -122,16 +119,16 @@ def test_the_footprint_counts_what_is_made_and_no_views():
 
     cells = cell_sets(n_sets=2, set_size=5)
     at = factorised(Widening(), cells_point(cells.values, None, torch.zeros(1).double()))
-    size = footprint(at, codes_of(Widening())[0])
+    largest, everything = footprint(at, codes_of(Widening())[0])
     number = 2 * 5 * 12 * 8  # sets, cells, genes, bytes
-    assert size.largest == 4 * number
-    assert size.all == (1 + 4 + 4) * number
+    assert largest == 4 * number
+    assert everything == (1 + 4 + 4) * number
 
 
 def test_chunks_follow_the_budget_and_the_sizes_alone():
     model = random_state()
     at, code = factorised(model, at_cells(model)), codes_of(model)[0]
-    one = footprint(at, code).largest
+    one, _ = footprint(at, code)
     assert chunks(at, code, 20, 1.0, reverse=False) == Chunks(8, 20)
     assert chunks(at, code, 20, 1e-9, reverse=False) == Chunks(1, 1)
     assert chunks(at, code, 20, 8 * 5 * one / 1e9, reverse=False) == Chunks(1, 5)

@@ -9,10 +9,13 @@ from slow_jacobian import (
     STATES,
     at_cells,
     at_mean,
+    cell_jacobians,
     close,
     codes_of,
     copies_of_the_mean,
     diagonal,
+    explicit_jacobian,
+    factors_at_cells,
     own,
     total,
     whole,
@@ -22,12 +25,9 @@ from tiny import GENES, cell_sets, random_state
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret.jacobian import (
     Point,
-    cell_jacobians,
     cells_point,
     check_multiplicity,
-    explicit_jacobian,
     jacobian_cores,
-    jacobian_factors,
     mean_cell_point,
     panel_jacobian,
     respond,
@@ -85,19 +85,21 @@ def test_each_cells_own_derivative(model, pairs, mode):
 
 
 @pytest.mark.parametrize("derivative", DERIVATIVES)
-def test_whole_jacobians_and_their_factors_at_the_cells(model, pairs, derivative):
-    codes, point = codes_of(model), at_cells(model)
-    factors = jacobian_factors(model, codes, point, derivative)
-    close(explicit_jacobian(model, codes, point, derivative), SLOW[derivative](pairs))
-    close(factors.left @ factors.right, SLOW[derivative](pairs))
+def test_whole_jacobians_at_the_cells(model, pairs, derivative):
+    close(explicit_jacobian(model, codes_of(model), at_cells(model), derivative), SLOW[derivative](pairs))
+
+
+def test_factors_at_the_cells(model, pairs):
+    factors = factors_at_cells(model, codes_of(model), at_cells(model))
+    close(factors.left @ factors.right, total(pairs))
 
 
 @pytest.mark.parametrize("derivative", DERIVATIVES)
-def test_whole_jacobians_factors_and_cores_at_the_mean_cell(model, mean_pairs, derivative):
+def test_whole_jacobians_and_cores_at_the_mean_cell(model, mean_pairs, derivative):
     codes, point = codes_of(model), at_mean(model, derivative)
-    factors, cores = (build(model, codes, point, derivative) for build in (jacobian_factors, jacobian_cores))
-    for found in (factors, cores.factors()):
-        close(found.left @ found.right, SLOW[derivative](mean_pairs))
+    cores = jacobian_cores(model, codes, point, derivative)
+    found = cores.factors()
+    close(found.left @ found.right, SLOW[derivative](mean_pairs))
     close(explicit_jacobian(model, codes, point, derivative), SLOW[derivative](mean_pairs))
     assert cores.open.dtype == torch.bool
     assert bool(cores.open.all()) or model.architecture.output_relu
@@ -121,19 +123,17 @@ def test_the_diagonal_holds_the_other_cells_fixed_by_central_differences(model):
 
 
 def test_products_from_either_side_are_the_models_own(model):
-    """J v by forward mode, u J by reverse mode, and u (J v) = (u J) v."""
+    """J v by forward mode, and u (J v) = (u J) v with u J by reverse mode."""
     codes, point = codes_of(model), at_cells(model)
     generator = torch.Generator().manual_seed(0)
     v, u = (torch.randn(n, generator=generator, dtype=torch.float64) for n in (len(GENES), len(GENES)))
-    factors = jacobian_factors(model, codes, point)
-    forward, backward = factors.times(v), factors.transposed_times(u)
+    forward = factors_at_cells(model, codes, point).times(v)
     for i, code in enumerate(codes):
         mean = lambda X, code=code: respond(model, code, point, X).mean(-2)  # noqa: E731
         moved = torch.func.jvp(mean, (point.X,), (v.expand_as(point.X),))[1]
         outputs, pull = torch.func.vjp(mean, point.X)
         close(forward[i], moved)
-        close(backward[i], pull(u.expand_as(outputs))[0].sum(-2))
-    close((forward * u).sum(-1), (backward * v).sum(-1))
+        close((forward[i] * u).sum(-1), (pull(u.expand_as(outputs))[0].sum(-2) * v).sum(-1))
 
 
 @pytest.mark.parametrize("derivative", DERIVATIVES)
@@ -144,9 +144,10 @@ def test_a_gene_that_no_cell_shows_the_model_has_no_derivative(derivative):
         weights[name][:, 7] = 0.0
     deaf = model.with_parameters(weights)
     for point in (at_cells(deaf), at_mean(deaf, derivative)):
-        factors = jacobian_factors(deaf, codes_of(deaf), point, derivative)
-        assert (factors.entries(range(12), [7]) == 0).all()
         assert (explicit_jacobian(deaf, codes_of(deaf), point, derivative)[..., 7] == 0).all()
+    cores = jacobian_cores(deaf, codes_of(deaf), at_mean(deaf, derivative), derivative)
+    for factors in (cores, factors_at_cells(deaf, codes_of(deaf), at_cells(deaf))):
+        assert (factors.entries(range(12), [7]) == 0).all()
         assert (factors.entries(range(12), [0]) != 0).any()
 
 
@@ -174,7 +175,8 @@ def test_planted_models_have_the_jacobians_they_were_given(kind, relu, at, deriv
     )[kind]  # fmt: skip
     codes, values = codes_of(model), cells.values - 0.3
     point = cells_point(values, None, codes) if at == "cells" else mean_cell_point(values, None, codes, derivative)
-    wanted = torch.stack([model.jacobian(values, name, at=at, derivative=derivative) for name in NAMES])
+    same = values if at == "cells" else np.broadcast_to(values.mean(-2, keepdims=True), values.shape)
+    wanted = torch.stack([model.jacobian(same, name, derivative=derivative) for name in NAMES])
     close(explicit_jacobian(model, codes, point, derivative), wanted)
     close(
         panel_jacobian(model, codes, point, [2, 3, 5], [1, 4], derivative).values, wanted[:, :, [2, 3, 5]][..., [1, 4]]

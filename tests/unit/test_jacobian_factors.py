@@ -2,20 +2,11 @@
 
 import pytest
 import torch
-from slow_jacobian import at_cells, at_mean, close, codes_of
+from slow_jacobian import at_cells, at_mean, close, codes_of, explicit_jacobian, factors_at_cells
 from tiny import GENES, MeanShift, cell_sets, random_state
 
 from pertprobe.errors import PertprobeError
-from pertprobe.interpret.jacobian import (
-    Factors,
-    cells_point,
-    cosines,
-    explicit_jacobian,
-    gram,
-    jacobian_cores,
-    jacobian_factors,
-    panel_jacobian,
-)
+from pertprobe.interpret.jacobian import Factors, cells_point, cosines, gram, jacobian_cores, panel_jacobian
 
 FORMS = ("factors", "cores", "identity", "own right sides")
 TARGETS, REGULATORS = [8, 1, 11], [0, 7]
@@ -30,7 +21,7 @@ def formed(request):
         cores = jacobian_cores(model, codes, at_mean(model))
         cores = cores._replace(core=cores.core[:, 1], open=cores.open[:, 1])
         return cores, explicit_jacobian(model, codes, at_mean(model))[:, 1]
-    factors = jacobian_factors(model, codes, at_cells(model))
+    factors = factors_at_cells(model, codes, at_cells(model))
     whole = explicit_jacobian(model, codes, at_cells(model)).mean(1)
     if request.param == "identity":
         return Factors(whole), whole
@@ -85,7 +76,7 @@ def test_a_jacobian_of_zeros_is_like_no_other():
 def test_factors_of_an_output_space_all_are_as_thin_as_the_encoder_and_its_own_narrow_layer():
     model = random_state(output_space="all")
     codes = codes_of(model)
-    factors, cores = jacobian_factors(model, codes, at_cells(model)), jacobian_cores(model, codes, at_mean(model))
+    factors, cores = factors_at_cells(model, codes, at_cells(model)), jacobian_cores(model, codes, at_mean(model))
     assert factors.right.shape == (16 + len(GENES) // 8, len(GENES))
     assert cores.core.shape == (3, 2, len(GENES) // 8, 16 + len(GENES) // 8)
 
@@ -99,8 +90,8 @@ def test_a_mean_over_cells_has_no_core():
 def test_a_model_without_factors_is_told_what_it_can_be_asked():
     model = MeanShift()
     point = cells_point(cell_sets().values, None, codes_of(model))
-    with pytest.raises(PertprobeError, match=r"takes `linear_ends\(\)`.*explicit_jacobian"):
-        jacobian_factors(model, codes_of(model), point)
+    with pytest.raises(PertprobeError, match=r"takes `linear_ends\(\)`.*panel_jacobian"):
+        jacobian_cores(model, codes_of(model), point)
     close(explicit_jacobian(model, codes_of(model), point), torch.eye(len(GENES)).double().expand(3, 2, -1, -1))
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from slow_jacobian import STATES
+from slow_jacobian import STATES, explicit_jacobian
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
 from pertprobe.batching import BLOCK
 from pertprobe.data.programs import Programs
-from pertprobe.interpret.jacobian import cells_point, explicit_jacobian
+from pertprobe.interpret.jacobian import cells_point
 from pertprobe.interpret.knockouts import knocked_out, knockout_predictions, knockout_shifts
 from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.probes import knockout_linearity

@@ -7,7 +7,7 @@ import torch
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe.errors import PertprobeError
-from pertprobe.interpret.sketches import regrouped
+from pertprobe.interpret.jacobian.points import regrouped
 from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.models.planted.gated import gated_models
 from pertprobe.probes import delta_y

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from slow_jacobian import explicit_jacobian
 from tiny import cell_sets, random_state
 
-from pertprobe.interpret.jacobian import Point, explicit_jacobian
+from pertprobe.interpret.jacobian import Point
 from pertprobe.interpret.sensitivity import shifted_mean
 from pertprobe.interpret.spectrum import decomposed, effective_rank, lanczos, layer_jacobian, overlap, shift_operator
 

@@ -6,6 +6,7 @@ Source: methods.md, Concept alignment.
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
@@ -119,9 +120,8 @@ def accuracy(states: ArrayLike, labels: NDArray[np.bool_], rng: Generator) -> Fl
         coefficients, intercepts = logistic(scores, labels, (~held).astype(float))
         said = coefficients @ scores.T + intercepts[:, None] > 0
         right |= held & (said == labels)
-    return (
-        (right & labels).sum(axis=1) / labels.sum(axis=1) + (right & ~labels).sum(axis=1) / (~labels).sum(axis=1)
-    ) / 2
+    members, others = ((right & side).sum(axis=1) / side.sum(axis=1) for side in (labels, ~labels))
+    return (members + others) / 2
 
 
 def _stratified(labels: NDArray[np.bool_], folds: int, rng: Generator) -> NDArray[np.intp]:
@@ -179,7 +179,4 @@ def chance(k: int, width: int) -> float:
 
 def padded(values: Sequence[ArrayLike], n: int) -> Floats:
     """Return rows of different length as one table [rows, n], nan behind them."""
-    table = np.full((len(values), n), np.nan)
-    for row, each in zip(table, values, strict=True):
-        row[: np.size(each)] = each
-    return table
+    return pd.DataFrame([np.atleast_1d(each) for each in values]).reindex(columns=range(n)).to_numpy(np.float64)

@@ -20,15 +20,6 @@ class Baseline(NamedTuple):
     contributions: Contributions
 
 
-class Response(NamedTuple):
-    """A response, and as much of it as comes through the cells."""
-
-    delta_y: Tensor
-    """Mean over cells of Y(perturbation) - Y(control) [..., G_out]."""
-    via_cells: Tensor
-    """The change of what the cells add, where outputs are open under both, mean over cells [..., G_out]."""
-
-
 class Attributions(NamedTuple):
     """The whole split of a response."""
 
@@ -49,11 +40,15 @@ def baseline(frozen: AffineMap) -> Baseline:
     return Baseline(frozen, contributions(frozen))
 
 
-def response(control: Baseline, frozen: AffineMap) -> Response:
-    """Return the response of a model frozen under a perturbation, and what of it comes through the cells."""
+def response(control: Baseline, frozen: AffineMap) -> tuple[Tensor, Tensor]:
+    """Return the response of a model frozen under a perturbation, and what of it comes through the cells [..., G_out].
+
+    The first is the mean over cells of Y(perturbation) - Y(control); the second the change of what the cells add, where
+    outputs are open under both, mean over cells.
+    """
     both = _open_under_both(control.map, frozen)
     moved = both * (frozen.from_cells(frozen.X) - control.contributions.cells)
-    return Response((frozen.output - control.map.output).mean(-2), moved.mean(-2))
+    return (frozen.output - control.map.output).mean(-2), moved.mean(-2)
 
 
 def attributions(control: Baseline, frozen: AffineMap) -> Attributions:
@@ -68,14 +63,9 @@ def attributions(control: Baseline, frozen: AffineMap) -> Attributions:
     changes = torch.stack([each.mean(-2) for each in (*moved, (1 - both) * change)], dim=-2)
     delta_y = change.mean(-2)
     size = delta_y.square().sum(-1, keepdim=True)
-    along = delta_y * torch.where(size > 0, 1 / size, 0.0)
-    return Attributions(
-        delta_y,
-        changes,
-        (changes * along[..., None, :]).sum(-1),
-        both * along[..., None, :] / both.shape[-2],
-        sum(perturbed),
-    )
+    along = (delta_y * torch.where(size > 0, 1 / size, 0.0))[..., None, :]
+    shares, weights = (changes * along).sum(-1), both * along / both.shape[-2]
+    return Attributions(delta_y, changes, shares, weights, sum(perturbed))
 
 
 def _open_under_both(control: AffineMap, frozen: AffineMap) -> Tensor:

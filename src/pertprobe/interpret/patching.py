@@ -82,9 +82,7 @@ class Runs:
             return self.model.mix(code.expand(*encoded.tokens.shape[:-2], -1), encoded)
         many = states.shape[:-2]
         wide = Encoded(*(each.expand(*many, *each.shape[-2:]) for each in encoded[:2]))
-        return self.model.mix(
-            code.expand(*many, -1), wide, lambda number, given: states if number == self.layer else given
-        )
+        return self.model.mix(code.expand(*many, -1), wide, lambda at, given: states if at == self.layer else given)
 
     def patched(self, corrupted: Tensor, clean: Tensor, part: Part, perturbation: str) -> Tensor:
         """Return the mean output [K, n_sets, G] of a run whose states of the cells are patched from another.

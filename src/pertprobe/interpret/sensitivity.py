@@ -20,33 +20,6 @@ CHUNK = 64
 """Directions that are pushed through a model at once."""
 
 
-class Gain(NamedTuple):
-    """The largest gain of a map, by power iteration."""
-
-    norm: Tensor
-    """Spectral norm of each set's map from all its cells' inputs to all their outputs [n_sets]."""
-    change: Tensor
-    """Relative change of the norm in the last step [n_sets]: how far it had converged."""
-
-
-class Layers(NamedTuple):
-    """Sizes of states and gradients, layer by layer; 0 = the input of the backbone."""
-
-    activation: Tensor
-    """Root mean square of the cells' hidden states [n_sets, layers]."""
-    gradient: Tensor
-    """Frobenius norm of d mean_s Y_s / d a shift of all cells' states [n_sets, layers], by random signs."""
-
-
-class NoiseResponse(NamedTuple):
-    """What shifts of all cells do to the mean output."""
-
-    response: Tensor
-    """Norm of the change of the mean output [n_sets, shifts]."""
-    error: Tensor
-    """Norm of what the derivative misses of it, over that norm [n_sets, shifts]; 0 where there is no change."""
-
-
 class Draws(NamedTuple):
     """Random numbers that a measurement takes."""
 
@@ -68,21 +41,21 @@ class Sensitivity(NamedTuple):
     output_response: Tensor
     """Norms of the rows of J, each input gene times its sd [n_sets, G_out]."""
     spectral_norm: Tensor
-    """Of the whole map, see `Gain` [n_sets]."""
+    """Of each set's map from all its cells' inputs to all their outputs, see `spectral_norm` [n_sets]."""
     converged: Tensor
-    """[n_sets]."""
+    """Relative change of that norm in the last step of its iteration [n_sets]: how far it had converged."""
     shift_norm: Tensor
     """Largest singular value of J [n_sets]."""
     activation: Tensor
-    """See `Layers` [n_sets, layers]."""
+    """Root mean square of the cells' hidden states [n_sets, layers]; layer 0 = the input of the backbone."""
     gradient: Tensor
-    """[n_sets, layers]."""
+    """Frobenius norm of d mean_s Y_s / d a shift of all cells' states [n_sets, layers], by random signs."""
     closed: Tensor
     """Share of cells whose output is exactly 0, which a closed ReLU leaves [n_sets, G_out]."""
     noise_response: Tensor
-    """See `NoiseResponse` [n_sets, noise, draws]."""
+    """Norm of the change of the mean output under a shift of all cells [n_sets, noise, draws]."""
     noise_error: Tensor
-    """[n_sets, noise, draws]."""
+    """Norm of what the derivative misses of it, over that norm [n_sets, noise, draws]; 0 where there is no change."""
     set_difference: Tensor
     """Norm of the difference of the mean outputs of two sets, mean over pairs; nan with one set."""
 
@@ -103,8 +76,7 @@ def sensitivity(model: Model, code: Tensor, point: Point, sd: Tensor, draws: Dra
         torch.linalg.matrix_norm(matrix, ord=2),
         *layers,
         (output == 0).to(code).mean(-2),
-        answers.response.reshape(by_size),
-        answers.error.reshape(by_size),
+        *(each.reshape(by_size) for each in answers),
         _difference(output.mean(-2)),
     )
 
@@ -119,22 +91,21 @@ def _difference(means: Tensor) -> Tensor:
 def shift_factors(model: Model, code: Tensor, point: Point) -> Factors:
     """Return d mean_s Y_s / d a shift of all cells under a code [H], left side [n_sets, G_out, K].
 
-    What `jacobian_factors` gives; for one perturbation alone, which that would put in a batch of its fixed size.
+    For one perturbation alone, and not in batches of a fixed size.
     """
     at = factorised(model, point)
     along = torch.eye(at.projected.shape[-1]).to(at.projected)
-    left = jvp_columns(
-        at, code[None], total(point), along, lambda hidden: at.ends.decode_linear(hidden, None), CHUNK
-    ).derivative
+    left = jvp_columns(at, code[None], total(point), along, lambda h: at.ends.decode_linear(h, None), CHUNK).derivative
     return Factors(left[0], at.ends.input_weight)
 
 
 def spectral_norm(
     model: Model, code: Tensor, point: Point, start: Tensor, steps: int = STEPS, tolerance: float = TOLERANCE
-) -> Gain:
-    """Return the largest gain of each set's whole map, by power iteration on J'J from `start` [n_sets, cells, G].
+) -> tuple[Tensor, Tensor]:
+    """Return the largest gain of each set's whole map, and the relative change in the last step [n_sets].
 
-    It ends when no set's norm changes by more than `tolerance` of itself, or after `steps`.
+    By power iteration on J'J from `start` [n_sets, cells, G]. It ends when no set's norm changes by more than
+    `tolerance` of itself, or after `steps`.
     """
 
     def run(X: Tensor) -> Tensor:
@@ -150,7 +121,7 @@ def spectral_norm(
         change = (norm - before).abs() / norm.clamp_min(torch.finfo(norm.dtype).tiny)
         if (change <= tolerance).all():
             break
-    return Gain(norm, change)
+    return norm, change
 
 
 def _unit(direction: Tensor) -> Tensor:
@@ -158,10 +129,11 @@ def _unit(direction: Tensor) -> Tensor:
     return direction / torch.where(sizes > 0, sizes, 1.0)
 
 
-def layer_sizes(model: Model, code: Tensor, point: Point, signs: Tensor) -> Layers:
-    """Return sizes of states and gradients by layer; `signs` [draws, n_sets, G_out] are random, +1 or -1.
+def layer_sizes(model: Model, code: Tensor, point: Point, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return sizes of states and gradients by layer [n_sets, layers]: `activation` and `gradient` of `Sensitivity`.
 
-    One pull-back per draw serves all layers: E |J' r|^2 is the squared Frobenius norm of J.
+    `signs` [draws, n_sets, G_out] are random, +1 or -1. One pull-back per draw serves all layers: E |J' r|^2 is the
+    squared Frobenius norm of J.
     """
     encoded = model.encode_cells(point.X, point.batch, point.multiplicity)
     states = model.mix(code, encoded).layers
@@ -170,7 +142,7 @@ def layer_sizes(model: Model, code: Tensor, point: Point, signs: Tensor) -> Laye
     _, pull_back = vjp(lambda *shifts: shifted_mean(model, code, point, shifts), *nothing)
     gradients = vmap(pull_back)(signs)
     norms = torch.stack([each.square().sum(-1).mean(0) for each in gradients], dim=-1)
-    return Layers(cells.square().mean((-2, -1)).sqrt(), norms.sqrt())
+    return cells.square().mean((-2, -1)).sqrt(), norms.sqrt()
 
 
 def shifted_mean(model: Model, code: Tensor, point: Point, shifts: Sequence[Tensor | None]) -> Tensor:
@@ -191,11 +163,13 @@ def shifted_mean(model: Model, code: Tensor, point: Point, shifts: Sequence[Tens
     return model.decode(model.mix(code, encoded, edit), encoded, point.X).mean(-2)
 
 
-def noise_response(model: Model, code: Tensor, point: Point, jacobian: Factors, shifts: Tensor) -> NoiseResponse:
-    """Return what shifts [n, G] of all cells do, beside what `shift_factors` predict."""
+def noise_response(
+    model: Model, code: Tensor, point: Point, jacobian: Factors, shifts: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return what shifts [n, G] of all cells do, and the share that `shift_factors` miss of it [n_sets, n]."""
     before = respond(model, code, point).mean(-2)
     change = torch.stack([respond(model, code, point, point.X + shift).mean(-2) - before for shift in shifts], dim=1)
     predicted = torch.stack([jacobian.times(shift.expand(len(before), -1)) for shift in shifts], dim=1)
     size = change.norm(dim=-1)
     missed = (change - predicted).norm(dim=-1)
-    return NoiseResponse(size, torch.where(size > 0, missed / size, 0.0))
+    return size, torch.where(size > 0, missed / size, 0.0)

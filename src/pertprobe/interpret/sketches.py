@@ -8,33 +8,25 @@ most, in standard deviations, and a squared norm by sqrt(2 / m) of itself.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pertprobe.batching import BLOCK, chunked, counted
-from pertprobe.data.cell_sets import CellSets
-from pertprobe.errors import PertprobeError
 from pertprobe.interpret.jacobian import (
+    Place,
     Point,
-    cells_point,
-    check_multiplicity,
     feature_jacobian,
     jacobian_cores,
-    mean_cell_point,
     panel_jacobian,
     respond,
     routing_jacobian,
 )
 from pertprobe.interpret.jacobian.points import cell_weights
 from pertprobe.models.base import Model, encode_each
-from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 
 
@@ -74,67 +66,6 @@ ENTRIES = 4_000_000
 """Entries of whole Jacobians held at once, where they are made from their factors."""
 
 
-class Place(NamedTuple):
-    """Where derivatives are taken."""
-
-    point: Point
-    batch: str
-    """The batch label of the mean cell; empty where each cell has its own."""
-
-
-def place(model: Model, cells: CellSets, settings: Mapping[str, Any], role: str) -> Place:
-    """Return the point that a probe's settings ask for: `at`, and `cells` of a set.
-
-    Untrained copies have all the sets of the model: with fewer, their similarities would hold more noise than its own.
-    """
-    control = model.encode_perturbations([model.control])[0]
-    cells = regrouped(cells, settings.get("cells"))
-    values, batches = cells.values, cells.batches
-    if settings.get("at", "mean_cell") == "cells":
-        return Place(cells_point(values, model.batch_indices(batches), control), "")
-    label = commonest(cells.batches)
-    indices = model.batch_indices(np.array([label])) if label else None
-    point = mean_cell_point(values, None if indices is None else int(indices[0]), control)
-    if role == SUBJECT:
-        check_multiplicity(model, control, point)
-    return Place(point, label)
-
-
-def regrouped(cells: CellSets, size: int | None) -> CellSets:
-    """Return the cells in sets of another size: sets are joined, or cut, in their order; cells left over are not used.
-
-    Raises:
-        PertprobeError: there are fewer cells in all.
-    """
-    n_sets, current = cells.values.shape[:2]
-    if size is None or size == current:
-        return cells
-    if size > n_sets * current:
-        raise PertprobeError(
-            f"cells: {size} cells a set are asked for, there are {n_sets} sets of {current} in {cells.context}. Raise "
-            "cells.<context>.n_sets or set_size, or ask for fewer"
-        )
-    number = n_sets * current // size
-
-    def cut(values: np.ndarray | None) -> np.ndarray | None:
-        """Return what belongs to cells, in sets of the size asked for."""
-        if values is None:
-            return None
-        flat = values.reshape(n_sets * current, *values.shape[2:])[: number * size]
-        return flat.reshape(number, size, *values.shape[2:])
-
-    parts = {name: cut(getattr(cells, name)) for name in ("values", "batches", "cell_ids")}
-    return replace(cells, **parts, hash="")
-
-
-def commonest(batches: np.ndarray | None) -> str:
-    """Return the most frequent batch label, the first in order of names among equals; empty without labels."""
-    if batches is None:
-        return ""
-    counts = Counter(batches.ravel().tolist())
-    return min(counts, key=lambda label: (-counts[label], label))
-
-
 class Sketching(NamedTuple):
     """How derivatives are made and sketched."""
 
@@ -162,9 +93,8 @@ def routing_sketches(
         sketch = sample_sketch(J[0, 0].numel(), how.size, how.seed, "routing")
         found = {"routing": sketch.of(J.flatten(2)), "delta_y": _mean_response(model, at.point, codes) - quiet}
         if by_features:
-            found["onehot"] = torch.stack(
-                [_by_features(model, name, each, how) for name, each in zip(block, J.mean(1), strict=True)]
-            )
+            means = zip(block, J.mean(1), strict=True)
+            found["onehot"] = torch.stack([_by_features(model, name, each, how) for name, each in means])
         yield found
 
 

@@ -46,6 +46,7 @@ def decomposed(frozen: StateMap, name: str, batch: Tensor | None, k: int, rng: n
     jacobians = [shift_factors(model, code, point) for model in models]
     whole = [each.svd(min(each.left.shape[-2:])) for each in jacobians]
     detached, ordinary = (Singular(*(part[0] for part in each)) for each in whole)
+    spans = ((detached.inputs, ordinary.inputs), (detached.outputs.mT, ordinary.outputs.mT))
     layers = range(frozen.exact.n_layers + 1)
     ranks = [[svdvals(layer_jacobian(model, code, point, layer)[0]) for layer in layers] for model in models]
     product = jacobians[0].inner_products(jacobians[1])
@@ -58,12 +59,7 @@ def decomposed(frozen: StateMap, name: str, batch: Tensor | None, k: int, rng: n
         torch.stack([effective_rank(each.values) for each in (detached, ordinary)]),
         torch.stack([torch.stack([effective_rank(values) for values in each]) for each in ranks]),
         _over(product, size.sqrt())[0],
-        torch.stack(
-            [
-                overlap(detached.inputs[:k], ordinary.inputs[:k]),
-                overlap(detached.outputs.mT[:k], ordinary.outputs.mT[:k]),
-            ]
-        ),
+        torch.stack([overlap(one[:k], other[:k]) for one, other in spans]),
         _over((detached.values[:k] - found.to(detached.values)).abs().max(), detached.values[0]),
     )
 

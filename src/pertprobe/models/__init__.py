@@ -41,7 +41,9 @@ def load_model(
         PertprobeError: the kind is unknown, or the model cannot be read.
     """
     if str(device).startswith("cuda"):
-        _allow_tf32(tf32)
+        import torch
+
+        torch.backends.cuda.matmul.allow_tf32 = tf32
     given = {"attention": attention, "dtype": _dtype(dtype), "device": device, "checkpoint": checkpoint}
     options = {name: value for name, value in given.items() if value is not None}
     if kind == "state":
@@ -52,12 +54,6 @@ def load_model(
     if kind not in found:
         raise PertprobeError(f"model: kind '{kind}' is unknown (available: {', '.join(['state', *sorted(found)])})")
     return found[kind].load()(path, **options)
-
-
-def _allow_tf32(allow: bool) -> None:
-    import torch
-
-    torch.backends.cuda.matmul.allow_tf32 = allow
 
 
 def _dtype(dtype: "torch.dtype | str | None") -> "torch.dtype":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError, unknown_name
-from pertprobe.models.base import Capability
+from pertprobe.models.base import Capability, checked_cells
 
 
 class AdditiveModel:
@@ -63,11 +63,8 @@ class AdditiveModel:
     predict_genes = predict
 
     def tensor(self, values: np.ndarray | Tensor) -> Tensor:
-        """Return cells [..., S, G] as a tensor of the model's type; PertprobeError for another number of genes."""
-        X = torch.as_tensor(values).to(self.dtype)
-        if X.shape[-1] != len(self.genes):
-            raise PertprobeError(f"additive: cells have {X.shape[-1]} genes, the model {len(self.genes)}")
-        return X
+        """Return cells [..., S, G] as a tensor of the model's type; PertprobeError for another shape."""
+        return checked_cells(torch.as_tensor(values).to(self.dtype), len(self.genes), "additive")
 
     def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> None:
         """Return None: the mean shift uses no batch labels."""

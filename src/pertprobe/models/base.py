@@ -7,28 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Capability = Literal[
-    "predict",
-    "gradient",
-    "stages",
-    "set_function",
-    "gene_space",
-    "affine_map",
-    "linear_ends",
-    "resume",
-    "code_features",
-    "redraw",
-    "parameters",
-]
-"""What a model says it can do; it is never asked in another way.
+from pertprobe.errors import PertprobeError
 
-What probes may need: `set_function` = cells in any order, `gene_space` = inputs and outputs are genes, `affine_map` =
-`freeze` gives the affine map that the model is at one input (`pertprobe.models.contributions`).
-
-What makes more of a model known, or the same sooner: `linear_ends` = it gives itself apart at its outermost Linears
+Asked = Literal["predict", "gradient", "stages", "set_function", "gene_space", "affine_map"]
+"""What probes may need of a model: `set_function` = cells in any order, `gene_space` = inputs and outputs are genes,
+`affine_map` = `freeze` gives the affine map that the model is at one input (`pertprobe.models.contributions`)."""
+Offered = Literal["linear_ends", "resume", "code_features", "redraw", "parameters"]
+"""What makes more of a model known, or the same sooner: `linear_ends` = it gives itself apart at its outermost Linears
 (`LinearEnds`), `resume` = a run goes on from the states of a layer, `code_features` = codes are `encode_features` of
 `perturbation_features` [P, F], `redraw` = the same architecture with fresh weights, `parameters` = its weights by name,
 with `with_parameters(parameters, card)` and `parameters_of(stages) -> names`."""
+Capability = Literal[Asked, Offered]
+"""What a model says it can do; it is never asked in another way."""
 
 Edit = Callable[[int, Tensor], Tensor]
 """Given the layer's number and its hidden states [..., T, H], returns the states that replace them."""
@@ -97,55 +87,43 @@ class Model(Protocol):
 
     def predict(self, values: Any, perturbation: str, batches: np.ndarray | Tensor | None = None) -> Tensor:
         """Return the response [..., S, G_out] of cells [..., S, G] to one perturbation, in the model's own space."""
-        ...
 
     def predict_genes(self, values: Any, perturbation: str, batches: np.ndarray | Tensor | None = None) -> Tensor:
         """Return the response in gene space [..., S, G_out]; `predict` itself where outputs are genes."""
-        ...
 
     def tensor(self, values: Any) -> Tensor:
         """Return cells [..., S, G] as a tensor of the model's type, on its device."""
-        ...
 
     def batch_indices(self, batches: np.ndarray | Tensor | None) -> Tensor | None:
         """Return the indices of batch labels [..., S]; None where none are given or the model uses none."""
-        ...
 
     @property
     def cell_positions(self) -> slice:
         """Where the cells stand among the tokens of a layer."""
-        ...
 
     def encode_perturbations(self, names: Sequence[str]) -> Tensor:
         """Return the codes [P, H] of the perturbations called `names`."""
-        ...
 
     def encode_cells(self, X: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None) -> Encoded:
         """Encode cells [..., S, G]; batch None = the first label."""
-        ...
 
     def mix(self, pert: Tensor, encoded: Encoded, edit: Edit | None = None) -> Mixed:
         """Add the perturbation code [..., H] to every cell of the set and run the backbone."""
-        ...
 
     def decode(self, mixed: Mixed, encoded: Encoded, X: Tensor) -> Tensor:
         """Return the output [..., S, G_out] from the mixed cells, residuals included."""
-        ...
 
     def linear_ends(self) -> LinearEnds:
         """Return the model apart at its outermost Linears; of models with the capability `linear_ends`."""
-        ...
 
     def resume(self, layer: int, states: Tensor) -> Mixed:
         """Return what `mix` gives from the states [..., T, H] of a layer on; of models with the capability `resume`."""
-        ...
 
     def redraw(self, seed: int, keep: Sequence[str] = ()) -> "Model":
         """Return the same architecture with freshly initialised weights, the stages named in `keep` untouched.
 
         Of models with the capability `redraw`; the others may say in their card why they have none (`no_redraw`).
         """
-        ...
 
 
 class StraightBlocks:
@@ -164,6 +142,14 @@ class StraightBlocks:
     def resume(self, layer: int, states: Tensor) -> Mixed:
         """Return what `mix` gives from the states [..., S, H] of a layer on."""
         return Mixed(states, (states,) * (self.n_layers + 1 - layer))
+
+
+def checked_cells(X: Tensor, n_genes: int, what: str) -> Tensor:
+    """Return cells [..., S, G] as they are; raises PertprobeError, naming `what` they are for, for another shape."""
+    if X.ndim < 2 or X.shape[-1] != n_genes:
+        wanted = f"[..., cells, {n_genes}] in the order of model.genes"
+        raise PertprobeError(f"{what}: cells must be {wanted}, not {tuple(X.shape)}")
+    return X
 
 
 def encode_each(model: Model, names: Sequence[str]) -> Tensor:

@@ -23,15 +23,12 @@ class AffineMap(Protocol):
 
     def from_cells(self, X: Tensor) -> Tensor:
         """Return what cells [..., S, G] add to the output [..., S, G_out]; linear."""
-        ...
 
     def from_perturbation(self, vector: Tensor) -> Tensor:
         """Return what a perturbation vector [D] adds to the output [..., S, G_out]; linear."""
-        ...
 
     def constants(self) -> Mapping[str, Tensor]:
         """Return what the batch embedding, the extra tokens and the biases add [..., S, G_out]; absent ones are 0."""
-        ...
 
 
 class Contributions(NamedTuple):

@@ -3,13 +3,13 @@
 Source: methods.md, Untrained copies: the architecture null.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from pertprobe.models.base import Model
-from pertprobe.roles import CASCADE, REDRAWN
+from pertprobe.roles import CASCADE
 from pertprobe.seeding import generator, seed_of
 
 STAGES_FROM_OUTPUT = ("decode", "mix", "encode_cells", "encode_perturbations")
@@ -22,7 +22,6 @@ def randomised_controls(
     keep: Sequence[str] = (),
     seed: int = 0,
     *,
-    kinds: Collection[str] = REDRAWN,
     cascade: bool = False,
 ) -> Iterator[tuple[str, Model]]:
     """Yield (variant, copy), one in memory at a time: those the model can give, see the two functions `*_obstacle`.
@@ -39,9 +38,8 @@ def randomised_controls(
         return
     weights_known = not permutation_obstacle(model)
     for number in range(1, n + 1):
-        if "redrawn" in kinds:
-            yield f"redrawn_{number}", model.redraw(_seed(seed, number), keep=tuple(keep))
-        if "shuffled" in kinds and weights_known:
+        yield f"redrawn_{number}", model.redraw(_seed(seed, number), keep=tuple(keep))
+        if weights_known:
             yield f"shuffled_{number}", permuted_weights(model, seed, number, keep)
     if cascade and weights_known:
         for depth, stage in enumerate(STAGES_FROM_OUTPUT, start=1):

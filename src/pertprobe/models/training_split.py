@@ -1,7 +1,7 @@
 """Which perturbations a model was trained with, and in which context."""
 
 import tomllib
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -51,17 +51,12 @@ def _from_toml(content: Mapping[str, Mapping], path: Path) -> Split:
     training = content.get("training", {})
     zeroshot, fewshot = content.get("zeroshot", {}), content.get("fewshot", {})
     faults = [] if training else ["[training] names no dataset"]
-    faults += [
-        f"[training] {name} = '{use}': only 'train' is known" for name, use in training.items() if use != "train"
-    ]
+    faults += [f"[training] {key} = '{use}': only 'train' is known" for key, use in training.items() if use != "train"]
     for key in (*zeroshot, *fewshot):
         if key.partition(".")[0] not in training or not key.partition(".")[2]:
             faults.append(f"'{key}' is not \"dataset.context\" with a dataset of [training] ({listed(training)})")
-    faults += [
-        f"[zeroshot] '{key}' = '{use}': 'val' or 'test' is expected"
-        for key, use in zeroshot.items()
-        if use not in ("val", "test")
-    ]
+    unheld = {key: use for key, use in zeroshot.items() if use not in ("val", "test")}
+    faults += [f"[zeroshot] '{key}' = '{use}': 'val' or 'test' is expected" for key, use in unheld.items()]
     for key, parts in fewshot.items():
         if not isinstance(parts, Mapping) or not set(parts) <= {"val", "test"}:
             faults.append(f"[fewshot.\"{key}\"] may hold lists 'val' and 'test', found {listed(parts)}")
@@ -97,7 +92,6 @@ def seen_status(
     all_contexts: Iterable[str],
     *,
     control: str | None = None,
-    measured: Mapping[str, Set[str]] | None = None,
 ) -> pd.Series:
     """Return for each perturbation whether it was trained "here", only "elsewhere", "never", or "unknown".
 
@@ -107,21 +101,13 @@ def seen_status(
         context: the context of the model entry ("here").
         all_contexts: every context of the training data.
         control: the label of unperturbed cells.
-        measured: context -> perturbations with cells there. A perturbation without cells was not trained; contexts not
-            listed are taken to hold every perturbation.
     """
     names = [name for name in perturbations if name != control]
     elsewhere = [other for other in all_contexts if other != context]
 
-    def trained(name: str, where: str) -> bool | None:
-        """Say whether a perturbation was trained in a context; None where that is not known."""
-        if split is None or name in (measured or {}).get(where, (name,)):
-            return split.trained(name, where) if split else None
-        return False
-
     def status(name: str) -> Seen:
         """Say where a perturbation was seen."""
-        here, others = trained(name, context), [trained(name, other) for other in elsewhere]
+        here, *others = [split and split.trained(name, where) for where in (context, *elsewhere)]
         if here is None:
             return "unknown"
         if here:

@@ -71,7 +71,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     Between the genes that the model reads and writes and every context of the run measures. Of the model itself also
     causal_by_set [set, perturbation, feature]. The attribute `basis` tells lists of genes apart.
     """
-    from pertprobe.interpret.sketches import Sketching, basis, causal_sketches, place  # torch, which tests do without
+    from pertprobe.interpret.jacobian import place  # torch, which tests do without
+    from pertprobe.interpret.sketches import Sketching, basis, causal_sketches
 
     genes = shared_genes(inputs)
     if not genes:

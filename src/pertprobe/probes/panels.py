@@ -6,7 +6,6 @@ genes that stand in for those of each panel, `batch` the label of the mean cell.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -137,14 +136,6 @@ def dataset(values: np.ndarray, opened: np.ndarray, names: Sequence[str], genes:
     return xr.Dataset(
         {"jacobian": jacobian, "open": share}, attrs={"batch": label, "control_pairs": json.dumps(genes.controls)}
     )
-
-
-def commonest(batches: np.ndarray | None) -> str:
-    """Return the most frequent batch label, the first in order of names among equals; empty without labels."""
-    if batches is None:
-        return ""
-    counts = Counter(batches.ravel().tolist())
-    return min(counts, key=lambda label: (-counts[label], label))
 
 
 def questions(inputs: TestInputs, doubt: Doubt | None = None, *notes: str) -> Iterator[Question]:

@@ -81,8 +81,7 @@ def _jacobian(inputs: MeasureInputs, names: Sequence[str]) -> np.ndarray:
     """Return the derivative of every output by each gene [n_sets, genes, G_out], in blocks that no shard changes."""
     import torch  # tests do without it
 
-    from pertprobe.interpret.jacobian import panel_jacobian
-    from pertprobe.interpret.sketches import place
+    from pertprobe.interpret.jacobian import panel_jacobian, place
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
     code = model.encode_perturbations([silenced_genes.perturbation_of(inputs)])

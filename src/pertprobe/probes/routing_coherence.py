@@ -95,7 +95,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     routing [perturbation, feature] and delta_y [perturbation, gene]: means over cell sets. Of the model itself also
     routing_by_set, delta_y_by_set [set, ...] and, where its codes are made of features, onehot [perturbation, entry].
     """
-    from pertprobe.interpret.sketches import Sketching, place, routing_sketches  # torch, which tests do without
+    from pertprobe.interpret.jacobian import place  # torch, which tests do without
+    from pertprobe.interpret.sketches import Sketching, routing_sketches
 
     if inputs.settings["at"] == "mean_cell" and "set_function" not in inputs.model.capabilities:
         return xr.Dataset(

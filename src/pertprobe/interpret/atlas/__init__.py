@@ -2,5 +2,3 @@
 
 from pertprobe.interpret.atlas.reading import Atlas, open_atlas
 from pertprobe.interpret.atlas.writing import join_atlases, write_atlas
-
-__all__ = ["Atlas", "join_atlases", "open_atlas", "write_atlas"]

@@ -50,11 +50,11 @@ def create(path: Path, names: Names, weights: Mapping[str, np.ndarray], attribut
     for name, labels in zip(AXES, names, strict=True):
         array = store.create_array(name, shape=(len(labels),), dtype=str, dimension_names=(name,))
         array[:] = np.array(labels, dtype=object)
-    kinds = {"core": weights["output_weight"].dtype, "open": np.dtype(bool)}
     for name, dimensions in DIMENSIONS.items():
         shape = tuple(sizes[each] for each in dimensions)
         chunks = tuple(BLOCK if each == "perturbation" else max(1, sizes[each]) for each in dimensions)
-        given = {"dtype": kinds.get(name, kinds["core"]), "compressors": BloscCodec(**COMPRESSION)}
+        dtype = np.dtype(bool) if name == "open" else weights["output_weight"].dtype
+        given = {"dtype": dtype, "compressors": BloscCodec(**COMPRESSION)}
         store.create_array(name, shape=shape, chunks=chunks, dimension_names=dimensions, **given)
     for name, values in weights.items():
         store[name][:] = values
@@ -83,7 +83,6 @@ def places(wanted: Iterable[str] | None, known: Sequence[str], what: str) -> np.
     position = {name: i for i, name in enumerate(known)}
     wanted = [wanted] if isinstance(wanted, str) else list(wanted)
     unknown = [name for name in wanted if name not in position]
-    raise_together(
-        [f"'{name}' is no {what} of it ({listed(known, 5)}).{meant(name, known)}" for name in unknown], "atlas: "
-    )
+    faults = [f"'{name}' is no {what} of it ({listed(known, 5)}).{meant(name, known)}" for name in unknown]
+    raise_together(faults, "atlas: ")
     return np.array([position[name] for name in wanted], dtype=int)

@@ -14,7 +14,7 @@ from torch import Tensor
 from pertprobe.batching import MEMORY_GB
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret import jacobian
-from pertprobe.interpret.atlas.layout import AXES, OWN, opened, places
+from pertprobe.interpret.atlas.layout import AXES, OWN, SHARED, opened, places
 from pertprobe.interpret.jacobian import Core, Factors
 
 Wanted = Iterable[str] | str | None
@@ -41,10 +41,9 @@ class Atlas:
 
     def __repr__(self) -> str:
         """Say what is in it."""
+        context, derivative = (self.attributes[name] for name in ("context", "derivative"))
         sizes = f"{len(self.perturbations)} perturbations x {len(self.targets)} targets x {len(self.regulators)}"
-        return (
-            f"<Atlas of {self.attributes['context']}: {sizes} regulators, {self.attributes['derivative']} derivative>"
-        )
+        return f"<Atlas of {context}: {sizes} regulators, {derivative} derivative>"
 
     def entries(
         self,
@@ -70,7 +69,7 @@ class Atlas:
         rows, columns = self._genes(targets, regulators)
         chosen = self._perturbations(perturbations)
         left = sum(core.outputs(rows).left.sum(0) for _, core in self._cores(chosen)) / len(chosen)
-        found = Factors(left, self._input_weight).entries(range(len(rows)), columns)
+        found = Factors(left, self._shared[1]).entries(range(len(rows)), columns)
         return self._labelled(found.numpy(), target=rows, regulator=columns)
 
     def norms(self, perturbations: Wanted = None) -> xr.DataArray:
@@ -88,9 +87,8 @@ class Atlas:
         PertprobeError where the cores are larger than `memory_gb`.
         """
         chosen = self._perturbations(perturbations)
-        self._refuse_above(
-            memory_gb, len(chosen), int(np.prod(self._store["core"].shape[1:])), "numbers of its factors"
-        )
+        numbers = int(np.prod(self._store["core"].shape[1:]))
+        self._refuse_above(memory_gb, len(chosen), numbers, "numbers of its factors")
         found = jacobian.cosines(self._together(chosen), memory_gb).numpy()
         names = [self.perturbations[place] for place in chosen]
         return xr.DataArray(found, {"perturbation": names, "other": names}, ("perturbation", "other"), name="cosine")
@@ -100,12 +98,9 @@ class Atlas:
         return self._store["core"].dtype
 
     @cached_property
-    def _output_weight(self) -> Tensor:
-        return torch.from_numpy(self._store["output_weight"][:])
-
-    @cached_property
-    def _input_weight(self) -> Tensor:
-        return torch.from_numpy(self._store["input_weight"][:])
+    def _shared(self) -> tuple[Tensor, ...]:
+        """The weights that all Jacobians have in common, in the order of SHARED."""
+        return tuple(torch.from_numpy(self._store[name][:]) for name in SHARED)
 
     def _perturbations(self, wanted: Wanted) -> np.ndarray:
         found = places(wanted, self.perturbations, "perturbation")
@@ -123,7 +118,7 @@ class Atlas:
             which = np.flatnonzero(chosen // size == chunk)
             rows, own = slice(chunk * size, (chunk + 1) * size), chosen[which] % size
             parts = (torch.from_numpy(self._store[name][rows][own]) for name in OWN)
-            yield which, Core(*parts, self._output_weight, self._input_weight)
+            yield which, Core(*parts, *self._shared)
 
     def _together(self, chosen: np.ndarray) -> Core:
         """Return the Jacobians of all that are chosen, in their order."""
@@ -131,7 +126,7 @@ class Atlas:
         for which, part in self._cores(chosen):
             for name, values in held.items():
                 values[which] = getattr(part, name).numpy()
-        return Core(*map(torch.from_numpy, held.values()), self._output_weight, self._input_weight)
+        return Core(*map(torch.from_numpy, held.values()), *self._shared)
 
     def _refuse_above(self, memory_gb: float, perturbations: int, each: int, what: str) -> None:
         """Raise PertprobeError where so many numbers of each perturbation do not fit the budget."""
@@ -146,6 +141,6 @@ class Atlas:
         )
 
     def _labelled(self, values: np.ndarray, **chosen: np.ndarray) -> xr.DataArray:
-        names = {"perturbation": self.perturbations, "target": self.targets, "regulator": self.regulators}
+        names = dict(zip(AXES, (self.perturbations, self.targets, self.regulators), strict=True))
         coords = {axis: [names[axis][place] for place in where] for axis, where in chosen.items()}
         return xr.DataArray(values, coords, tuple(chosen), name="jacobian", attrs=self.attributes)

@@ -1,6 +1,6 @@
 """Writing an atlas: blocks of perturbations one after the other, whole or not at all; and joining its shards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +12,7 @@ from pertprobe.data.cell_sets import CellSets
 from pertprobe.errors import PertprobeError
 from pertprobe.files import atomic
 from pertprobe.interpret.atlas.layout import AXES, OWN, SHARED, Names, create, opened, places
-from pertprobe.interpret.jacobian import Derivative, Point, check_multiplicity, jacobian_cores, mean_cell_point
-from pertprobe.interpret.sketches import commonest
+from pertprobe.interpret.jacobian import Derivative, jacobian_cores, mean_place
 from pertprobe.models.base import LinearEnds, Model, encode_each
 
 NEEDS = frozenset({"stages", "gradient", "gene_space", "set_function"})
@@ -54,10 +53,12 @@ def write_atlas(
         PertprobeError: the model lacks what an atlas needs, is no set function, or does not know a perturbation.
     """
     ends, asked = _linear_ends(model), _asked(model, perturbations)
-    point, label = _mean_point(model, cells, derivative)
+    mean = cells.values.mean(0, keepdims=True, dtype=np.float64)
+    point, label = mean_place(model, mean, cells.batches, derivative)
     names = Names(units_of_shard(asked, shard, shards), model.output_genes, model.genes)
     weights = {name: getattr(ends, name).detach().cpu().numpy().astype(dtype) for name in SHARED}
-    about = {"control": model.control, "derivative": derivative, "batch": label, **_of_cells(cells)}
+    about = {"control": model.control, "derivative": derivative, "batch": label}
+    about |= {"context": cells.context, "cells": cells.hash, "n_sets": cells.n_sets, "set_size": cells.set_size}
     size = _block(ends, memory_gb)
     with atomic(path) as temporary, torch.no_grad():
         store = create(temporary, names, weights, about)
@@ -80,7 +81,8 @@ def join_atlases(parts: Sequence[str | Path], path: str | Path) -> None:
         weights = {name: stores[0][name][:] for name in SHARED}
         whole = create(temporary, names, weights, dict(stores[0].attrs))
         for store, (own, *_) in zip(stores, labels, strict=True):
-            for start, at in _blocks(own, names.perturbations):
+            for start in range(0, len(own), BLOCK):
+                at = names.perturbations.index(own[start])
                 for name in OWN:
                     block = store[name][start : start + BLOCK]
                     whole[name][at : at + len(block)] = block
@@ -88,8 +90,7 @@ def join_atlases(parts: Sequence[str | Path], path: str | Path) -> None:
 
 def _linear_ends(model: Model) -> LinearEnds:
     """Return the model between its outermost Linears; raises PertprobeError where it has no atlas."""
-    lacking = sorted(NEEDS - model.capabilities)
-    if lacking:
+    if lacking := sorted(NEEDS - model.capabilities):
         raise PertprobeError(
             f"atlas: the model has no {' and no '.join(lacking)}. An atlas pairs genes with genes at the mean cell of "
             "a set function: leave this model out of atlas.models"
@@ -111,32 +112,10 @@ def _asked(model: Model, perturbations: Sequence[str] | None) -> list[str]:
     return names
 
 
-def _mean_point(model: Model, cells: CellSets, derivative: Derivative) -> tuple[Point, str]:
-    """Return the mean cell of all sets, of the commonest batch, and that batch's label (empty: no batches)."""
-    code = model.encode_perturbations([model.control])[0]
-    label = commonest(cells.batches)
-    indices = model.batch_indices(np.array([label])) if label else None
-    mean = cells.values.mean(0, keepdims=True, dtype=np.float64)
-    point = mean_cell_point(mean, None if indices is None else int(indices[0]), code, derivative)
-    check_multiplicity(model, code, point)
-    return point, label
-
-
-def _of_cells(cells: CellSets) -> dict[str, Any]:
-    """Return what tells these cells from others."""
-    return {"context": cells.context, "cells": cells.hash, "n_sets": cells.n_sets, "set_size": cells.set_size}
-
-
 def _block(ends: LinearEnds, memory_gb: float) -> int:
     """Return how many perturbations' cores fit the budget, in whole blocks of the shards, at least one."""
     one = ends.output_weight.shape[1] * ends.input_weight.shape[0] * ends.output_weight.element_size()
     return max(1, int(memory_gb * 1e9 / (COPIES * one)) // BLOCK) * BLOCK
-
-
-def _blocks(own: Sequence[str], names: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield where each block of a shard begins, in the shard and in the whole."""
-    for start in range(0, len(own), BLOCK):
-        yield start, names.index(own[start])
 
 
 def _said(stores: Sequence[Any]) -> str:

@@ -26,15 +26,6 @@ class Chunks(NamedTuple):
     directions: int
 
 
-class Footprint(NamedTuple):
-    """What one perturbation takes in one pass over all sets of a point, in bytes."""
-
-    largest: int
-    """The largest tensor made."""
-    all: int
-    """All tensors made: what a reverse pass keeps."""
-
-
 class _Made(TorchFunctionMode):
     """Adds up the tensors that operations make, views of others apart."""
 
@@ -54,11 +45,14 @@ def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def footprint(at: FactorisedModel, code: Tensor) -> Footprint:
-    """Measure one forward pass under a code [H]; it is the same for every code."""
+def footprint(at: FactorisedModel, code: Tensor) -> tuple[int, int]:
+    """Return the bytes of the largest tensor that one forward pass under a code [H] makes, and of all that it makes.
+
+    A reverse pass keeps them all. One perturbation over all sets of a point; it is the same for every code.
+    """
     with torch.no_grad(), _Made() as made:
         at.ends.decode_linear(hidden(at, code[None]), None)
-    return Footprint(max(made.sizes), sum(made.sizes))
+    return max(made.sizes), sum(made.sizes)
 
 
 def chunks(
@@ -69,11 +63,11 @@ def chunks(
     They depend on sizes, budget and device alone. `reverse`: what a reverse pass keeps counts for each perturbation;
     `result`: numbers that are returned for each.
     """
-    size, budget = footprint(at, code), memory_gb * 1e9
-    kept = (size.all if reverse else 0) + result * code.element_size()
-    fast = int(CACHED // size.largest) if code.device.type == "cpu" else wanted * batch_limit(code)
-    together = max(1, min(wanted, fast, int((budget - kept) // (LIVE * size.largest))))
-    held = int(budget // (kept + together * LIVE * size.largest))
+    (largest, everything), budget = footprint(at, code), memory_gb * 1e9
+    kept = (everything if reverse else 0) + result * code.element_size()
+    fast = int(CACHED // largest) if code.device.type == "cpu" else wanted * batch_limit(code)
+    together = max(1, min(wanted, fast, int((budget - kept) // (LIVE * largest))))
+    held = int(budget // (kept + together * LIVE * largest))
     # A batch of a power of 2 lies within one block.
     return Chunks(power_of_2(min(batch_limit(code), fast // together, held)), together)
 

@@ -3,14 +3,14 @@
 Source: methods.md, The derivative engine.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pertprobe.batching import MEMORY_GB
+from pertprobe.batching import MEMORY_GB, chunked
 
 Positions = Sequence[int] | np.ndarray
 """Places of genes among a model's inputs or outputs."""
@@ -56,11 +56,6 @@ class Factors(NamedTuple):
         """Return J v [..., G_out] for v [..., G]."""
         moved = inputs if self.right is None else (self.right @ inputs[..., None])[..., 0]
         return (self.left @ moved[..., None])[..., 0]
-
-    def transposed_times(self, outputs: Tensor) -> Tensor:
-        """Return u J [..., G] for u [..., G_out]."""
-        pulled = outputs[..., None, :] @ self.left
-        return (pulled if self.right is None else pulled @ self.right)[..., 0, :]
 
     def inner_products(self, other: "Factors") -> Tensor:
         """Return the Frobenius inner product with each counterpart [...]; right sides may differ."""
@@ -128,12 +123,11 @@ def gram(jacobians: Factors | Core, memory_gb: float = MEMORY_GB) -> Tensor:
 
     Output genes are taken in blocks that fit the budget, so that of a `Core` no left side is ever held whole.
     """
-    P, n_outputs = (
-        (len(jacobians.left), jacobians.left.shape[-2]) if isinstance(jacobians, Factors) else (jacobians.open.shape)
-    )
+    P, n_outputs = jacobians.open.shape if isinstance(jacobians, Core) else jacobians.left.shape[:2]
     like = jacobians[0]
     found = like.new_zeros(P, P)
-    for rows in _blocks(n_outputs, int(memory_gb * 1e9 / (3 * P * _width(jacobians) * like.element_size()))):
+    fit = int(memory_gb * 1e9 / (3 * P * _width(jacobians) * like.element_size()))
+    for rows in chunked(range(n_outputs), max(1, fit)):
         block = jacobians.outputs(rows).reduced().flatten(1)
         found += block @ block.T
     return found
@@ -155,8 +149,3 @@ def _width(jacobians: Factors | Core) -> int:
     """Return the numbers that a block holds for each perturbation and output gene."""
     right = jacobians.right if isinstance(jacobians, Factors) else None
     return jacobians[0].shape[-1] if right is None or right.ndim == 2 else right.shape[-1]
-
-
-def _blocks(n: int, size: int) -> Iterator[range]:
-    for start in range(0, n, max(1, size)):
-        yield range(start, min(n, start + max(1, size)))

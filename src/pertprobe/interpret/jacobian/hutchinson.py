@@ -100,12 +100,7 @@ def _batch(asked: Block, codes: Tensor, whole: Tensor, error: float, seed: int) 
     if error <= 0 or cells == 1:
         return _exact(asked, codes)
     if math.isinf(error):
-        drawn = _drawing(asked, codes, whole, seed, half=0)(0)
-        return (
-            torch.stack([drawn, drawn], dim=1),
-            drawn.new_full((len(codes),), math.nan),
-            drawn.new_ones(len(codes)).long(),
-        )
+        return _in_both_halves(_drawing(asked, codes, whole, seed, half=0)(0), math.nan, 1)
     pilots = [_pilot(asked, codes, whole, seed, half) for half in range(2)]
     wanted = torch.stack([_needed(other, error) for other in reversed(pilots)])
     exact = wanted.sum(0) > cells
@@ -120,9 +115,13 @@ def _batch(asked: Block, codes: Tensor, whole: Tensor, error: float, seed: int) 
 
 
 def _exact(asked: Block, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    values = added(asked, codes, each_cell(asked.at.point)).derivative
-    none = values.new_zeros(len(codes))
-    return torch.stack([values, values], dim=1), none, none.long()
+    return _in_both_halves(added(asked, codes, each_cell(asked.at.point)).derivative, 0.0, 0)
+
+
+def _in_both_halves(values: Tensor, error: float, draws: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values [B, n_sets, T, R] as both halves, with the error and the draws of each perturbation."""
+    n = len(values)
+    return torch.stack([values, values], dim=1), values.new_full((n,), error), torch.full((n,), draws).to(values.device)
 
 
 def probing_vectors(point: Point, seed: int, half: int, number: int) -> Float[Tensor, "set cell"]:
@@ -183,24 +182,19 @@ def _error(halves: Sequence[_Half], wanted: Tensor) -> Tensor:
     return (spread / squared.clamp_min(torch.finfo(squared.dtype).tiny)).sqrt()
 
 
-class BlockNorms(NamedTuple):
-    """Squared Frobenius norms of a block; the between-cell share is off_diagonal / (diagonal + off_diagonal)."""
-
-    diagonal: Tensor
-    """Of the diagonal, one cell's output by its own input [P, n_sets]."""
-    off_diagonal: Tensor
-    """Of the total less the diagonal, by the other cells' inputs [P, n_sets]."""
-
-
 def block_norms(
     halves: Float[Tensor, "perturbation 2 set target regulator"],
     total: Float[Tensor, "perturbation set target regulator"],
-) -> BlockNorms:
-    """Return both norms from two independent estimates of the diagonal [P, 2, n_sets, T, R], and the total.
+) -> tuple[Float[Tensor, "perturbation set"], Float[Tensor, "perturbation set"]]:
+    """Return squared Frobenius norms of a block within cells and across them [P, n_sets].
+
+    Within: of the diagonal, one cell's output by its own input. Across: of the total less the diagonal, by the other
+    cells' inputs; its share of the sum of both is the between-cell share. They come from two independent estimates of
+    the diagonal [P, 2, n_sets, T, R], and the total.
 
     The inner product of two independent unbiased estimates has the squared norm as its mean, where the squared norm of
     their average is too large by its variance (methods.md, The derivative engine). A norm that is nearly 0 may come out
     below 0.
     """
     first, second = halves[:, 0], halves[:, 1]
-    return BlockNorms((first * second).sum((-2, -1)), ((total - first) * (total - second)).sum((-2, -1)))
+    return (first * second).sum((-2, -1)), ((total - first) * (total - second)).sum((-2, -1))

@@ -69,9 +69,8 @@ def encode(at: FactorisedModel, projected: Tensor, perturbations: int) -> Encode
 
     `projected` is [n_sets, cells, K], encoded once for all perturbations, or [P, n_sets, cells, K].
     """
-    batch, multiplicity = (
-        None if each is None else each.expand(projected.shape[:-1]) for each in (at.point.batch, at.point.multiplicity)
-    )
+    given = (at.point.batch, at.point.multiplicity)
+    batch, multiplicity = (None if each is None else each.expand(projected.shape[:-1]) for each in given)
     encoded = at.ends.encode(projected, batch, multiplicity)
     if projected.ndim == 4:
         return encoded

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from pertprobe.batching import MEMORY_GB
 from pertprobe.interpret.jacobian.chunks import Chunks, chunks, in_batches
 from pertprobe.interpret.jacobian.linear_ends import FactorisedModel, directions, factorised
-from pertprobe.interpret.jacobian.passes import CellWeights, Passed, each_cell, jvp_columns, total, vjp_rows
+from pertprobe.interpret.jacobian.passes import CellWeights, Passed, jvp_columns, vjp_rows, weightings
 from pertprobe.interpret.jacobian.points import Derivative, Point, cell_weights
 from pertprobe.models.base import Model
 from pertprobe.shapes import Float
@@ -57,46 +56,11 @@ def panel_jacobian(
     Perturbations run in batches of one shape, see `chunks.in_batches`: their numbers are the same for any number of
     shards.
     """
-    return _block_jacobian(block(factorised(model, point), codes[0], targets, regulators, memory_gb), codes, derivative)
-
-
-def cell_jacobians(
-    model: Model,
-    codes: Float[Tensor, "perturbation code"],
-    point: Point,
-    targets: Sequence[int],
-    regulators: Sequence[int],
-    memory_gb: float = MEMORY_GB,
-) -> Float[Tensor, "perturbation set cell target regulator"]:
-    """Return each cell's own derivative dY_s[target] / dX_s[regulator], other cells held fixed [P, n_sets, S, T, R]."""
     asked = block(factorised(model, point), codes[0], targets, regulators, memory_gb)
 
-    def work(codes: Tensor) -> tuple[Tensor]:
-        """Return the derivatives of a batch, cell by cell."""
-        whole = [CellWeights(weights.input_weights, weights.input_weights) for weights in each_cell(point)]
-        return (torch.stack([one(asked, codes, weights).derivative for weights in whole], dim=2),)
-
-    return in_batches(codes, asked.chunks.perturbations, work)[0]
-
-
-def explicit_jacobian(
-    model: Model,
-    codes: Float[Tensor, "perturbation code"],
-    point: Point,
-    derivative: Derivative = "total",
-    memory_gb: float = MEMORY_GB,
-) -> Float[Tensor, "perturbation set output gene"]:
-    """Return whole Jacobians [P, n_sets, G_out, G] under codes [P, H]: for models without factors, and for tests."""
-    at = factorised(model, point)
-    asked = block(at, codes[0], range(at.outputs), range(point.X.shape[-1]), memory_gb)
-    return _block_jacobian(asked, codes, derivative).values
-
-
-def _block_jacobian(asked: Block, codes: Tensor, derivative: Derivative) -> PanelJacobian:
     def work(codes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the derivatives of a batch, and what is open."""
-        weightings = [total(asked.at.point)] if derivative == "total" else each_cell(asked.at.point)
-        found = added(asked, codes, weightings)
+        found = added(asked, codes, weightings(point, derivative))
         return found.derivative, share_open(asked.at, found.value)
 
     return PanelJacobian(*in_batches(codes, asked.chunks.perturbations, work))

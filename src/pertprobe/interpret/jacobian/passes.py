@@ -5,7 +5,7 @@ Ones and the cells' weights in the mean output give the total derivative, one ce
 signs an estimate of the diagonal (`hutchinson.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from torch.func import vjp, vmap
 
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret.jacobian.linear_ends import FactorisedModel, encode, hidden, read
-from pertprobe.interpret.jacobian.points import Point, cell_weights
+from pertprobe.interpret.jacobian.points import Derivative, Point, cell_weights
 from pertprobe.models.forward_mode import jvp
 from pertprobe.shapes import Float
 
@@ -49,6 +49,11 @@ def each_cell(point: Point) -> Iterator[CellWeights]:
             alone = torch.zeros_like(weight)
             alone[:, cell] = 1.0
             yield CellWeights(alone, alone * weight)
+
+
+def weightings(point: Point, derivative: Derivative) -> Iterable[CellWeights]:
+    """Return the weights of the passes whose sum is a derivative."""
+    return [total(point)] if derivative == "total" else each_cell(point)
 
 
 def check_single(point: Point) -> None:

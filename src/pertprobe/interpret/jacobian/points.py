@@ -1,13 +1,19 @@
 """Where a derivative is taken: at every cell of the sets, or at their mean cell."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
+from pertprobe.data.cell_sets import CellSets
 from pertprobe.errors import PertprobeError
 from pertprobe.models.base import Model
-from pertprobe.shapes import Array, Float, Integer, Num
+from pertprobe.roles import SUBJECT
+from pertprobe.shapes import Array, Float, Integer, Num, Shaped
 
 Derivative = Literal["total", "diagonal"]
 """total: (1/S) sum_s sum_s' dY_s/dX_s'; diagonal: (1/S) sum_s dY_s/dX_s, other cells held fixed
@@ -82,3 +88,75 @@ def check_multiplicity(model: Model, code: Float[Tensor, " code"], point: Point)
             f"The mean cell with multiplicity {copies} gives another output than {copies} copies of it (relative error "
             f"{error:.2g}): the model is no set function. Set at: cells for the probe."
         )
+
+
+class Place(NamedTuple):
+    """A point, and what was asked to get there."""
+
+    point: Point
+    batch: str
+    """The batch label of the mean cell; empty where each cell has its own."""
+
+
+def place(model: Model, cells: CellSets, settings: Mapping[str, Any], role: str) -> Place:
+    """Return the point that a probe's settings ask for: `at`, `derivative`, and `cells` of a set.
+
+    Untrained copies have all the sets of the model: with fewer, their similarities would hold more noise than its own.
+    That the mean cell stands for its copies is checked of the model alone: its copies have the same architecture, and
+    planted models are set functions.
+    """
+    cells = regrouped(cells, settings.get("cells"))
+    if settings.get("at", "mean_cell") == "cells":
+        control = model.encode_perturbations([model.control])
+        return Place(cells_point(cells.values, model.batch_indices(cells.batches), control), "")
+    derivative = settings.get("derivative", "total")
+    return mean_place(model, cells.values, cells.batches, derivative, check=role == SUBJECT)
+
+
+def mean_place(
+    model: Model,
+    values: Num[Array, "set cell gene"],
+    batches: Shaped[Array, "..."] | None,
+    derivative: Derivative = "total",
+    *,
+    check: bool = True,
+) -> Place:
+    """Return the mean cell of each set, in the commonest batch of all cells.
+
+    Raises PertprobeError, if asked to `check`, where it is not what the model predicts for as many copies of it.
+    """
+    control, label = model.encode_perturbations([model.control])[0], commonest(batches)
+    indices = model.batch_indices(np.array([label])) if label else None
+    point = mean_cell_point(values, None if indices is None else int(indices[0]), control, derivative)
+    if check:
+        check_multiplicity(model, control, point)
+    return Place(point, label)
+
+
+def regrouped(cells: CellSets, size: int | None) -> CellSets:
+    """Return the cells in sets of another size: sets are joined, or cut, in their order; cells left over are not used.
+
+    Raises:
+        PertprobeError: there are fewer cells in all.
+    """
+    n_sets, current = cells.values.shape[:2]
+    if size is None or size == current:
+        return cells
+    number = n_sets * current // size
+    if not number:
+        raise PertprobeError(
+            f"cells: {size} cells a set are asked for, there are {n_sets} sets of {current} in {cells.context}. Raise "
+            "cells.<context>.n_sets or set_size, or ask for fewer"
+        )
+    parts = {name: getattr(cells, name) for name in ("values", "batches", "cell_ids")}
+    cut = {
+        name: part.reshape(-1, *part.shape[2:])[: number * size].reshape(number, size, *part.shape[2:])
+        for name, part in parts.items()
+        if part is not None
+    }
+    return replace(cells, **cut, hash="")
+
+
+def commonest(batches: Shaped[Array, "..."] | None) -> str:
+    """Return the most frequent batch label, the first in order of names among equals; empty without labels."""
+    return "" if batches is None else str(pd.Series(batches.ravel()).mode()[0])

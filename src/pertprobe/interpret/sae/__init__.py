@@ -5,19 +5,3 @@ from pertprobe.interpret.sae.files import read_sae, read_saelens, sae_arguments,
 from pertprobe.interpret.sae.pca import PrincipalComponents, principal_components, read_components, write_components
 from pertprobe.interpret.sae.quality import quality, with_rival
 from pertprobe.interpret.sae.training import train_sae, training_settings
-
-__all__ = [
-    "PrincipalComponents",
-    "SparseAutoencoder",
-    "principal_components",
-    "quality",
-    "read_components",
-    "read_sae",
-    "read_saelens",
-    "sae_arguments",
-    "train_sae",
-    "training_settings",
-    "with_rival",
-    "write_components",
-    "write_saelens",
-]

@@ -5,6 +5,7 @@ W_dec + b_dec; what has no such form is refused by name.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError
-from pertprobe.files import atomic
+from pertprobe.files import atomic, write_json
 from pertprobe.interpret.sae.autoencoder import SparseAutoencoder
 from pertprobe.models.state.files import load_torch
 
@@ -37,7 +38,7 @@ NAMES = {
     "b_dec": (("b_dec", False), ("pre_bias", False), ("bias", False), ("decoder.bias", False)),
 }
 """Tensor -> names it has in state dicts, and whether it is stored as nn.Linear stores it, [out, in]."""
-WRAPPERS = ("module.", "model.", "sae.", "autoencoder.")
+WRAPPERS = r"^((module|model|sae|autoencoder)\.)+"
 """What may stand before the names of a state dict."""
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 KINDS = {"topk": "the k largest", "relu_l1": "all above 0"}
@@ -65,8 +66,7 @@ def write_saelens(sae: SparseAutoencoder, directory: str | Path, metadata: Mappi
     }
     with atomic(Path(directory) / WEIGHTS) as file:
         save_file(tensors, file)
-    with atomic(Path(directory) / CONFIG) as file:
-        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    write_json(config, Path(directory) / CONFIG)
 
 
 def read_sae(
@@ -113,20 +113,11 @@ def read_saelens(directory: str | Path) -> SparseAutoencoder:
             tensors are not those of the config.
     """
     directory = Path(directory)
-    config = _read_config(directory / CONFIG)
-    tensors = _read_tensors(directory / WEIGHTS)
-    n_inputs, n_features = config["d_in"], config["d_sae"]
-    expected = {
-        "W_enc": (n_inputs, n_features),
-        "b_enc": (n_features,),
-        "W_dec": (n_features, n_inputs),
-        "b_dec": (n_inputs,),
-    }
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    config, weights = _read_config(directory / CONFIG), directory / WEIGHTS
+    tensors = read_tensors(weights, "sae")
+    found, expected = _shapes(tensors), _shapes_of(config["d_in"], config["d_sae"])
     if found != expected:
-        raise PertprobeError(
-            f"sae: {directory / WEIGHTS} does not fit its {CONFIG}: tensors {found}, expected {expected}."
-        )
+        raise PertprobeError(f"sae: {weights} does not fit its {CONFIG}: tensors {found}, expected {expected}.")
     if config.get("rescale_acts_by_decoder_norm", False):
         tensors = _unit_decoder(tensors)
     return _with_input_bias(tensors, config["k"], applied=config.get("apply_b_dec_to_input", True))
@@ -177,7 +168,7 @@ def read_state_dict(
             features are.
     """
     file = Path(file)
-    tensors = {_bare(name): tensor for name, tensor in _read_tensors(file).items()}
+    tensors = {re.sub(WRAPPERS, "", name): tensor for name, tensor in read_tensors(file, "sae").items()}
     if kind not in KINDS:
         said = "; ".join(f"{name}: {words}" for name, words in KINDS.items())
         raise PertprobeError(f"sae: {file}: a state dict does not say which features are active. Set kind ({said})")
@@ -192,26 +183,24 @@ def read_state_dict(
     return _with_input_bias(found, own if kind == "topk" else None, applied=applied)
 
 
-def _read_tensors(file: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name; those of a checkpoint may lie one level down."""
+def read_tensors(file: Path, what: str) -> dict[str, Tensor]:
+    """Return the tensors of a file by name; those of a checkpoint may lie one level down.
+
+    Raises:
+        PertprobeError: the file cannot be read, or holds no tensors; `what` should be in it.
+    """
     if file.suffix == ".safetensors":
         try:
             return load_file(file)
         except (FileNotFoundError, SafetensorError) as error:
-            raise PertprobeError(f"sae: {file} cannot be read ({error}).") from None
-    found = load_torch(file, f"sae: {file}")
+            raise PertprobeError(f"{what}: {file} cannot be read ({error}).") from None
+    found = load_torch(file, f"{what}: {file}")
     for level in ("state_dict", "model", "sae", "model_state_dict"):
         if isinstance(found, Mapping) and isinstance(found.get(level), Mapping):
             found = found[level]
     if not isinstance(found, Mapping) or not any(isinstance(each, Tensor) for each in found.values()):
-        raise PertprobeError(f"sae: {file} holds no tensors by name.")
+        raise PertprobeError(f"{what}: {file} holds no tensors by name.")
     return {str(name): each for name, each in found.items() if isinstance(each, Tensor)}
-
-
-def _bare(name: str) -> str:
-    """Return the name of a tensor without what wraps it."""
-    wrapper = next((each for each in WRAPPERS if name.startswith(each)), "")
-    return _bare(name.removeprefix(wrapper)) if wrapper else name
 
 
 def _named(tensors: Mapping[str, Tensor], choices: tuple, file: Path, what: str) -> tuple[str, bool]:
@@ -225,11 +214,20 @@ def _named(tensors: Mapping[str, Tensor], choices: tuple, file: Path, what: str)
 
 def _check_shapes(found: Mapping[str, Tensor], file: Path) -> None:
     """Raise PertprobeError where the four tensors are not of one autoencoder."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    shapes = _shapes(found)
     F, H = shapes["W_dec"] if len(shapes["W_dec"]) == 2 else (None, None)
-    expected = {"W_enc": (H, F), "b_enc": (F,), "W_dec": (F, H), "b_dec": (H,)}
+    expected = _shapes_of(H, F)
     if shapes != expected:
         raise PertprobeError(f"sae: {file}: tensors {shapes} are not of one autoencoder, {expected} expected.")
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _shapes_of(H: int | None, F: int | None) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes of an autoencoder of F features for activations that are H wide."""
+    return {"W_enc": (H, F), "b_enc": (F,), "W_dec": (F, H), "b_dec": (H,)}
 
 
 def _unit_decoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError
 from pertprobe.files import atomic
+from pertprobe.interpret.sae.files import read_tensors
 from pertprobe.interpret.sae.training import checked_rows
 
 CHUNK = 8192
@@ -63,10 +63,7 @@ def read_components(file: str | Path) -> PrincipalComponents:
     Raises:
         PertprobeError: the file is missing, unreadable, or holds something else.
     """
-    try:
-        tensors = load_file(file)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise PertprobeError(f"pca: {file} cannot be read ({error}).") from None
+    tensors = read_tensors(Path(file), "pca")
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if set(shapes) != {"mean", "components"} or shapes["components"][1:] != shapes["mean"]:
         raise PertprobeError(f"pca: {file} holds {shapes}, expected mean [H] and components [n, H].")

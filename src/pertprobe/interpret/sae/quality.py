@@ -1,7 +1,6 @@
 """How well a sparse autoencoder describes the activations of each model, and its rival beside it."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import pandas as pd
 import torch
@@ -12,18 +11,6 @@ from pertprobe.interpret.sae.pca import PrincipalComponents
 
 CHUNK = 8192
 """Rows encoded at a time."""
-
-
-class Coder(Protocol):
-    """What writes activations as numbers and rebuilds them from these."""
-
-    def encode(self, activations: Tensor) -> Tensor:
-        """Return codes [..., F] of activations [..., H]."""
-        ...
-
-    def decode(self, codes: Tensor, /) -> Tensor:
-        """Return activations [..., H] of codes [..., F]."""
-        ...
 
 
 def quality(sae: SparseAutoencoder, activations: Mapping[str, Tensor]) -> pd.DataFrame:
@@ -50,7 +37,7 @@ def with_rival(table: pd.DataFrame, pca: PrincipalComponents, activations: Mappi
 
 
 @torch.no_grad()
-def fraction_unexplained(coder: Coder, x: Tensor) -> float:
+def fraction_unexplained(coder: SparseAutoencoder | PrincipalComponents, x: Tensor) -> float:
     """Return the squared error of rebuilt rows [n, H] over their squared distance from their mean; nan if constant."""
     mean, left, total = x.double().mean(dim=0), 0.0, 0.0
     for part in x.split(CHUNK):

@@ -139,12 +139,9 @@ def stability_tables(
         `Stability.features`, other, and stable: they follow the same perturbations (q < STABLE), and their directions
         are closer than 95 % of those matched before training.
     """
-    rows, features = [], []
+    both, rows, features = {True: trained, False: untrained}, [], []
     for number in range(1, len(trained)):
-        pairs = {
-            kind: stability(saes[0], saes[number], random(number), m)
-            for kind, saes in ((True, trained), (False, untrained))
-        }
+        pairs = {kind: stability(saes[0], saes[number], random(number), m) for kind, saes in both.items()}
         bound = pairs[False].features.decoder_cosine.quantile(1 - STABLE)
         for kind, found in pairs.items():
             table = found.features.assign(other=number)

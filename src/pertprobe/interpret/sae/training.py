@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from pertprobe.batching import counted, one_thread
 from pertprobe.errors import PertprobeError
@@ -102,20 +103,17 @@ def _optimise(
     sae = _initial(rows[0].shape[1], n_features, k, generator, rows[0].device)
     parameters = [sae.W_enc, sae.b_enc, sae.W_dec, sae.b_dec]
     optimiser = torch.optim.Adam([p.requires_grad_() for p in parameters], lr=learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1.0, (steps - step) / (DECAY * max(steps, 1)))
-    )
-    draws = [_batches(len(x), max(1, batch // len(rows)), generator) for x in rows]
+    schedule = LambdaLR(optimiser, lambda step: min(1.0, (steps - step) / (DECAY * max(steps, 1))))
+    each = max(1, batch // len(rows))
+    draws = [_batches(len(x), each, generator) for x in rows]
     # a feature is dead once a whole pass over the largest model has not used it
     silent, patience = torch.zeros(n_features, device=rows[0].device), max(len(x) for x in rows) * len(rows) / batch
     variances = [max(float((x - x.mean(dim=0)).square().sum(dim=1).mean()), 1e-12) for x in rows]
+    weights = torch.tensor([1 / variance for variance in variances]).repeat_interleave(each).to(rows[0])
     for step in counted(range(steps), "sae, steps"):
-        parts = [x[next(draw)] for x, draw in zip(rows, draws, strict=True)]
-        weights = torch.cat(
-            [part.new_full((len(part),), 1 / variance) for part, variance in zip(parts, variances, strict=True)]
-        )
+        drawn = torch.cat([x[next(draw)] for x, draw in zip(rows, draws, strict=True)])
         penalty = l1 * min(1.0, step / (WARM_UP * steps))
-        loss, used = _loss(sae, torch.cat(parts), weights, silent > patience, penalty)
+        loss, used = _loss(sae, drawn, weights, silent > patience, penalty)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

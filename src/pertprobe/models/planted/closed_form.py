@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.errors import PertprobeError, unknown_name
-from pertprobe.models.base import Capability, Encoded, Mixed, StraightBlocks
+from pertprobe.models.base import Capability, Encoded, Mixed, StraightBlocks, checked_cells
 from pertprobe.models.planted import materials
 
 Kind = Literal["planted", "lookup", "covariation"]
@@ -60,6 +60,9 @@ class PlantedModel(StraightBlocks):
     n_layers = 2
     cell_positions = slice(None)
     batches: tuple[str, ...] = ()
+    capabilities: frozenset[Capability] = frozenset(
+        {"predict", "gradient", "stages", "set_function", "affine_map", "resume", "gene_space"}
+    )
 
     def __init__(
         self,
@@ -67,7 +70,6 @@ class PlantedModel(StraightBlocks):
         parts: Parts,
         *,
         genes: Sequence[str],
-        output_genes: Sequence[str],
         perturbations: Sequence[str],
         control: str,
         relu: bool = False,
@@ -77,8 +79,7 @@ class PlantedModel(StraightBlocks):
     ) -> None:
         """Take the numbers and the names of their axes; `control` is among `perturbations`."""
         self.kind, self.relu, self.set_size, self.dtype = kind, relu, set_size, dtype
-        self.genes, self.output_genes = tuple(genes), tuple(output_genes)
-        self.output_features = self.output_genes
+        self.genes = self.output_genes = self.output_features = tuple(genes)
         self.perturbations, self.control = tuple(perturbations), control
         self.parts = Parts(*(torch.as_tensor(part, dtype=dtype) for part in parts))
         self.crosses = bool(parts.between_cells.any())
@@ -87,12 +88,6 @@ class PlantedModel(StraightBlocks):
         self._known = {name: row for row, name in enumerate(self.perturbations)}
         self._closed = self._opening(self.parts.codes[self._known[control]])
         self._last: tuple[np.ndarray, Encoded] | None = None
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """What probes may ask for."""
-        found: set[Capability] = {"predict", "gradient", "stages", "set_function", "affine_map", "resume"}
-        return frozenset(found | ({"gene_space"} if set(self.genes) <= set(self.output_genes) else set()))
 
     def predict(
         self, values: np.ndarray | Tensor, perturbation: str, batches: np.ndarray | Tensor | Sequence | None = None
@@ -116,11 +111,8 @@ class PlantedModel(StraightBlocks):
         return self._last[1]
 
     def tensor(self, values: np.ndarray | Tensor) -> Tensor:
-        """Return cells [..., S, G] as a tensor of the model's type; PertprobeError for another number of genes."""
-        X = torch.as_tensor(values).to(self.dtype)
-        if X.ndim < 2 or X.shape[-1] != len(self.genes):
-            raise PertprobeError(f"{self.kind}: cells must be [..., cells, {len(self.genes)}], not {tuple(X.shape)}")
-        return X
+        """Return cells [..., S, G] as a tensor of the model's type; PertprobeError for another shape."""
+        return checked_cells(torch.as_tensor(values).to(self.dtype), len(self.genes), self.kind)
 
     def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> None:
         """Return None: planted models use no batch labels."""
@@ -150,12 +142,11 @@ class PlantedModel(StraightBlocks):
         values: np.ndarray | Tensor,
         perturbation: str,
         *,
-        at: Literal["cells", "mean_cell"] = "cells",
         derivative: Literal["diagonal", "total"] = "diagonal",
     ) -> Tensor:
         """Return the exact derivative [..., G_out, G] at cells [..., S, G].
 
-        `at` and `derivative` name it (methods.md, The derivative engine).
+        `derivative` names it (methods.md, The derivative engine); at the mean cell where all cells are that.
 
         Without ReLU: (linear + sum_P g u_P w_P)' for `planted`, linear' for the others; the set term takes
         `between_cells`' from the diagonal, and nothing from the total, to which the other cells give it back. A ReLU
@@ -165,27 +156,9 @@ class PlantedModel(StraightBlocks):
         matrix = self._matrix(perturbation)
         if derivative == "diagonal" and X.shape[-2] > 1:
             matrix = matrix - self.parts.between_cells
-        if at == "mean_cell":
-            X = X.mean(-2, keepdim=True).expand_as(X)
         output = self._affine(X, perturbation)
         share_open = (output > 0).to(X).mean(-2) if self.relu else torch.ones_like(output[..., 0, :])
         return share_open[..., None] * matrix.mT
-
-    def knockout(
-        self, values: np.ndarray | Tensor, gene: str, perturbation: str, value: Literal["zero", "mean"] = "zero"
-    ) -> Tensor:
-        """Return the exact shift of the mean output [..., G_out] when a gene is at zero, or at its mean, in all cells.
-
-        Cell s changes by the scalar d_s in that gene, its output before the ReLU by d_s times one row of the cell's own
-        matrix, and through the others by (mean of their d - d_s) times one row of `between_cells`.
-        """
-        X, number = self.tensor(values), self.genes.index(gene)
-        expression = X[..., number, None]
-        change = expression.mean(-2, keepdim=True) * (value == "mean") - expression
-        moved = change * self._matrix(perturbation)[number]
-        moved = moved + (_others(change, None) - change) * self.parts.between_cells[number]
-        before = self._affine(X, perturbation)
-        return (F.relu(before + moved) - F.relu(before) if self.relu else moved).mean(-2)
 
     def freeze(
         self, X: Tensor, perturbation: str, batch: None = None, multiplicity: Tensor | None = None
@@ -284,13 +257,11 @@ def planted_models(
     cells: CellSets,
     programs: Mapping[str, Collection[str]],
     panels: Mapping[str, Mapping[str, Any]] | None = None,
-    output_genes: Sequence[str] | None = None,
     expressed: Collection[str] | None = None,
     d: float = 2.0,
     seed: int = 0,
     set_term: float = 0.0,
     relu: bool = False,
-    context_effect: float = 0.0,
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, PlantedModel]:
     """Return the three models "planted", "lookup" and "covariation" with the user's own names, in one context.
@@ -299,21 +270,19 @@ def planted_models(
     contexts have the same A if they have the same genes. Memory: some matrices [G, G] in float64.
 
     Args:
-        genes: inputs; cells may have more.
+        genes: inputs and outputs; cells may have more.
         perturbations: all of the model, the control among them or not.
         control: its name; its gates are closed.
         cells: the very cells that are probed. Their mean gives c_P, their co-variation C, their context's name A'.
         programs: members; the perturbations among them are shifted by d in the representation and in the gate.
         panels: {program, regulators, targets, and if wanted perturbations (also "program") and signs}. Regulators and
             targets become those of the program, perturbations have their gate shifted as members have.
-        output_genes: outputs; None = genes.
         expressed: genes that regulators and targets are drawn from where a program has no panel; give models of two
             contexts the same. None = those that a quarter of the cells express.
         d: shift of members in sd of all others (methods.md, Planted models), in mean cosine with members and in gates.
         seed: of all draws, each by names; two contexts share everything but A' and C.
         set_term: beta, the size of what crosses cells.
         relu: end in a ReLU; equal delta_y is then lost.
-        context_effect: size of the context's own graph beside the shared one, 1 = as large.
         dtype: of weights and predictions.
 
     Raises:
@@ -321,18 +290,15 @@ def planted_models(
     """
     panels = panels or {}
     _check_programs(panels, programs)
-    outputs = tuple(genes if output_genes is None else output_genes)
     names = tuple(perturbations) if control in perturbations else (*perturbations, control)
     X = cells.for_genes(tuple(genes)).values.reshape(-1, len(genes)).astype(np.float64)
     expressed = materials.expressed_genes(X, genes) if expressed is None else expressed
-    wired = materials.wiring(
-        [*programs, *BACKGROUND], panels, genes=genes, output_genes=outputs, expressed=expressed, seed=seed
-    )
-    u, w = materials.weights(wired, genes, outputs, seed)
-    linear, between_cells = _linear(genes, outputs, (u, w), X, cells.context, seed, context_effect)
+    wired = materials.wiring([*programs, *BACKGROUND], panels, genes=genes, expressed=expressed, seed=seed)
+    u, w = materials.weights(wired, genes, seed)
+    linear, between_cells = _linear(genes, (u, w), X, cells.context, seed)
     codes = _codes(names, control, programs, panels, d, seed)
     parts = [codes, u, w, (X @ u).mean(axis=0), set_term * between_cells]
-    named = {"genes": genes, "output_genes": outputs, "perturbations": names, "control": control, "relu": relu}
+    named = {"genes": genes, "perturbations": names, "control": control, "relu": relu}
     card = {"d": d, "seed": seed, "set_term": set_term, "relu": relu, "context": cells.context}
     named |= {"set_size": cells.set_size, "dtype": dtype, "card": {**card, "perturbations": len(names)}}
     return {kind: PlantedModel(kind, Parts(parts[0], matrix, *parts[1:]), **named) for kind, matrix in linear.items()}
@@ -362,9 +328,8 @@ def _codes(
     background = BACKGROUND_SPREAD * materials.gates(names, BACKGROUND, nobody, d, seed)
     gates = np.concatenate([gates, background], axis=1)
     gates[names.index(control)] = CONTROL_GATE
-    return np.concatenate(
-        [np.zeros_like(gates), materials.noise_codes(names, seed), loaded, GATE_SCALE * gates], axis=1
-    )
+    noise = materials.noise_codes(names, seed)
+    return np.column_stack([np.zeros_like(gates), noise, loaded, GATE_SCALE * gates])
 
 
 def _acting(
@@ -380,31 +345,22 @@ def _acting(
 
 def _linear(
     genes: Sequence[str],
-    outputs: Sequence[str],
     weights: tuple[np.ndarray, np.ndarray],
     X: np.ndarray,
     context: str,
     seed: int,
-    context_effect: float,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return identity and graph [G, G_out] of each kind, and the set term's matrix of size 1."""
-    union = sorted({*genes, *outputs})
-    places = {name: i for i, name in enumerate(union)}
-    block = np.ix_([places[name] for name in genes], [places[name] for name in outputs])
+    """Return identity and graph [G, G] of each kind, and the set term's matrix of size 1."""
+    places = np.argsort(np.argsort(genes))  # graphs are drawn in the order of names
+    block = np.ix_(places, places)
     # What a program's regulators do to its targets is the program's alone: |J| there rises with its gate.
     free = (weights[0] != 0).astype(float) @ (weights[1] != 0) == 0
-    graph = materials.gene_graph(len(union), seed, "shared")
-    if context_effect:
-        graph += context_effect * materials.gene_graph(len(union), seed, "own", context)
-    masked = np.zeros_like(graph)
-    masked[block] = graph[block] * free
-    covariation = np.zeros_like(graph)
-    inputs = [places[name] for name in genes]
-    covariation[np.ix_(inputs, inputs)] = materials.ridge(X)
-    identity = np.eye(len(union))[block]
+    masked = np.zeros((len(genes), len(genes)))
+    masked[block] = materials.gene_graph(len(genes), seed, "shared")[block] * free
+    identity = np.eye(len(genes))
     linear = {
         "planted": identity + masked[block],
         "lookup": identity + materials.relabelled(masked, seed, context)[block],
-        "covariation": identity + covariation[block] * free,
+        "covariation": identity + materials.ridge(X) * free,
     }
-    return linear, materials.gene_graph(len(union), seed, "crossing")[block]
+    return linear, materials.gene_graph(len(genes), seed, "crossing")[block]

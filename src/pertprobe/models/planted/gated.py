@@ -5,7 +5,6 @@ the derivative by the code is as alike between two perturbations as their codes 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.models.base import Capability, Encoded, Mixed
-from pertprobe.models.planted.closed_form import PlantedModel
+from pertprobe.models.planted.closed_form import PlantedMap, PlantedModel
 from pertprobe.models.planted.linear_readout import LinearReadoutModel
 from pertprobe.models.planted.materials import orthonormal_readout
 
@@ -61,19 +60,10 @@ class GatedModel(LinearReadoutModel):
         return GatedMap(self, X, vector, self.predict(X, perturbation), gates)
 
 
-@dataclass(frozen=True)
-class GatedMap:
-    """Implements `pertprobe.models.contributions.AffineMap`; the perturbation vector is the one-hot [P].
-
-    What a mechanism reads of the cell passes through gates; a lookup's gates are rows of a table.
-    """
+class GatedMap(PlantedMap):
+    """The same of a gated model: what a mechanism reads of the cell passes through gates; a lookup's are a table."""
 
     exact: GatedModel
-    X: Tensor
-    vector: Tensor
-    output: Tensor
-    gates: Tensor
-    """The perturbation's own [D]."""
 
     def from_cells(self, X: Tensor) -> Tensor:
         """Return what cells [..., S, G] add to the output [..., S, G]."""
@@ -87,10 +77,6 @@ class GatedMap:
             return torch.zeros_like(self.X)
         table = torch.expm1(self.exact.encode_perturbations(self.exact.perturbations)) @ self.exact.readout
         return (vector @ table).expand_as(self.X)
-
-    def constants(self) -> dict[str, Tensor]:
-        """Return nothing: the model has neither batches nor tokens nor biases."""
-        return {}
 
 
 def gated_models(base: PlantedModel, cells: CellSets) -> dict[Literal["planted", "lookup"], GatedModel]:
@@ -108,6 +94,5 @@ def gated_models(base: PlantedModel, cells: CellSets) -> dict[Literal["planted",
     total = cells.for_genes(base.genes).values.mean((0, 1), dtype=np.float64).sum()
     u = np.full(len(base.genes), 1 / max(total, 1e-300))
     names: dict[str, Any] = {"genes": base.genes, "control": base.control, "set_size": base.set_size}
-    return {
-        kind: GatedModel(codes, readout, reads, **names) for kind, reads in (("planted", u), ("lookup", None))
-    }  # fmt: skip
+    reads: dict[Literal["planted", "lookup"], np.ndarray | None] = {"planted": u, "lookup": None}
+    return {kind: GatedModel(codes, readout, read, **names) for kind, read in reads.items()}

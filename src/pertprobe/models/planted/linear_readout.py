@@ -5,6 +5,7 @@ map of its code, so that a patch along a program's direction recovers a share th
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,27 +37,15 @@ class LinearReadoutModel(StraightBlocks, AdditiveModel):
     n_layers = 2
     capabilities: frozenset[Capability] = AdditiveModel.capabilities | {"stages", "resume"}
 
-    def __init__(
-        self,
-        codes: Mapping[str, np.ndarray],
-        readout: np.ndarray,
-        *,
-        genes: Sequence[str],
-        control: str,
-        set_size: int = 32,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        """Take the code r [D] of each perturbation, the control's zero unless given, and the readout R [D, G]."""
-        super().__init__(
-            {name: code @ readout for name, code in codes.items()},
-            genes=genes,
-            control=control,
-            set_size=set_size,
-            dtype=dtype,
-        )
-        self.readout = torch.as_tensor(readout, dtype=dtype)
-        given = {control: np.zeros(len(readout))} | dict(codes)
-        self.codes = {name: torch.as_tensor(code, dtype=dtype) for name, code in given.items()}
+    def __init__(self, codes: Mapping[str, np.ndarray], readout: np.ndarray, **names: Any) -> None:
+        """Take the code r [D] of each perturbation, the control's zero unless given, and the readout R [D, G].
+
+        `names`: genes, control and what else `AdditiveModel` takes.
+        """
+        super().__init__({name: code @ readout for name, code in codes.items()}, **names)
+        self.readout = torch.as_tensor(readout, dtype=self.dtype)
+        given = {self.control: np.zeros(len(readout))} | dict(codes)
+        self.codes = {name: torch.as_tensor(code, dtype=self.dtype) for name, code in given.items()}
         self.card |= {"kind": "routed"}
 
     def encode_perturbations(self, names: Sequence[str]) -> Tensor:
@@ -99,11 +88,10 @@ def linear_readout_model(
         set_size: cells a set.
     """
     inside, named = (membership(perturbations, {p: sets[p] for p in programs}) for sets in (programs, namers))
-    codes = solve_loadings(noise_codes(perturbations, seed), inside, named, d)
-    readout = orthonormal_readout(codes.shape[1], len(genes), seed)
-    return LinearReadoutModel(
-        dict(zip(perturbations, codes, strict=True)), readout, genes=genes, control=control, set_size=set_size
-    )
+    loaded = solve_loadings(noise_codes(perturbations, seed), inside, named, d)
+    readout = orthonormal_readout(loaded.shape[1], len(genes), seed)
+    codes = dict(zip(perturbations, loaded, strict=True))
+    return LinearReadoutModel(codes, readout, genes=genes, control=control, set_size=set_size)
 
 
 def solve_loadings(noise: Floats, inside: NDArray[np.bool_], named: NDArray[np.bool_], d: float) -> Floats:
@@ -121,8 +109,8 @@ def solve_loadings(noise: Floats, inside: NDArray[np.bool_], named: NDArray[np.b
             codes[:, column] = length * inside[:, k]
             return _shift(codes, inside[:, k], named[:, k]) - d
 
-        low, high = 0.0, LONGEST
-        codes[:, column] = inside[:, k] * (brentq(missing, low, high) if missing(low) < 0 < missing(high) else low)
+        found = brentq(missing, 0.0, LONGEST) if missing(0.0) < 0 < missing(LONGEST) else 0.0
+        codes[:, column] = found * inside[:, k]
     return codes
 
 
@@ -160,10 +148,9 @@ def concept_model(
         seed: of all draws, each by names.
         set_size: cells a set.
     """
-    codes = loaded_codes(perturbations, membership(perturbations, programs), d, seed)
+    loaded = loaded_codes(perturbations, membership(perturbations, programs), d, seed)
     drawn = generator(seed, "planted", "concept").normal(size=(NOISE, len(genes)))
     own = membership(genes, {program: outputs[program] for program in programs}).T.astype(float)
     readout = np.concatenate([EFFECT / 2 * drawn / np.sqrt(NOISE), EFFECT * own])
-    return LinearReadoutModel(
-        dict(zip(perturbations, codes, strict=True)), readout, genes=genes, control=control, set_size=set_size
-    )
+    codes = dict(zip(perturbations, loaded, strict=True))
+    return LinearReadoutModel(codes, readout, genes=genes, control=control, set_size=set_size)

@@ -156,7 +156,6 @@ def wiring(
     panels: Mapping[str, Mapping[str, object]],
     *,
     genes: Collection[str],
-    output_genes: Collection[str],
     expressed: Collection[str],
     seed: int,
 ) -> dict[str, Wiring]:
@@ -166,20 +165,20 @@ def wiring(
     program alone, so that two contexts differ only in genes that one of them does not express.
     """
     taken = {name for panel in panels.values() for part in ("regulators", "targets") for name in panel[part]}
-    both = sorted(set(genes) & set(output_genes))
-    pool = {name: 2 * (name in taken) + (name not in expressed) for name in both}
+    names = sorted(set(genes))
+    pool = {name: 2 * (name in taken) + (name not in expressed) for name in names}
     found = {}
     for program in programs:
-        given = _given([panel for panel in panels.values() if panel["program"] == program], genes, output_genes)
-        order = sorted(generator(seed, "planted", "wiring", program).permutation(both).tolist(), key=pool.__getitem__)
+        given = _given([panel for panel in panels.values() if panel["program"] == program], set(genes))
+        order = sorted(generator(seed, "planted", "wiring", program).permutation(names).tolist(), key=pool.__getitem__)
         found[program] = given if given.regulators and given.targets else _drawn(order)
     return found
 
 
-def _given(panels: Sequence[Mapping[str, object]], genes: Collection[str], output_genes: Collection[str]) -> Wiring:
+def _given(panels: Sequence[Mapping[str, object]], genes: set[str]) -> Wiring:
     """Join the panels of one program; a target's sign is that of most of its expected signs."""
-    regulators = {name for panel in panels for name in panel["regulators"]} & set(genes)
-    targets = {name for panel in panels for name in panel["targets"]} & set(output_genes)
+    regulators = {name for panel in panels for name in panel["regulators"]} & genes
+    targets = {name for panel in panels for name in panel["targets"]} & genes
     votes = dict.fromkeys(targets, 0)
     for panel in panels:
         for pair, sign in (panel.get("signs") or {}).items():
@@ -190,16 +189,14 @@ def _given(panels: Sequence[Mapping[str, object]], genes: Collection[str], outpu
 
 def _drawn(order: Sequence[str]) -> Wiring:
     """Take the first genes of an order: at most half of them, so that small gene lists are not used up."""
-    n_regulators = min(REGULATORS, max(1, len(order) // 4))
-    n_targets = min(TARGETS, max(1, len(order) // 4))
+    n_regulators, n_targets = (min(most, max(1, len(order) // 4)) for most in (REGULATORS, TARGETS))
     return Wiring(tuple(order[:n_regulators]), tuple(order[n_regulators : n_regulators + n_targets]), {})
 
 
-def weights(wired: Mapping[str, Wiring], genes: Sequence[str], output_genes: Sequence[str], seed: int) -> tuple:
-    """Return u [genes, programs], positive with sum about 1, and w [programs, output_genes], by program and gene."""
-    rows = {name: row for row, name in enumerate(genes)}
-    columns = {name: column for column, name in enumerate(output_genes)}
-    u, w = np.zeros((len(genes), len(wired))), np.zeros((len(wired), len(output_genes)))
+def weights(wired: Mapping[str, Wiring], genes: Sequence[str], seed: int) -> tuple[Floats, Floats]:
+    """Return u [genes, programs], positive with sum about 1, and w [programs, genes], by program and gene."""
+    places = {name: place for place, name in enumerate(genes)}
+    u, w = np.zeros((len(genes), len(wired))), np.zeros((len(wired), len(genes)))
 
     def drawn(*names: str) -> float:
         """Draw one weight by its names."""
@@ -207,7 +204,7 @@ def weights(wired: Mapping[str, Wiring], genes: Sequence[str], output_genes: Seq
 
     for k, (program, wire) in enumerate(wired.items()):
         for name in wire.regulators:
-            u[rows[name], k] = drawn(program, "regulator", name) / len(wire.regulators)
+            u[places[name], k] = drawn(program, "regulator", name) / len(wire.regulators)
         for name in wire.targets:
-            w[k, columns[name]] = EFFECT * wire.signs.get(name, 1) * drawn(program, "target", name)
+            w[k, places[name]] = EFFECT * wire.signs.get(name, 1) * drawn(program, "target", name)
     return u, w

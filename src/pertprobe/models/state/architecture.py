@@ -1,10 +1,10 @@
 """What a State checkpoint's hyper-parameters say about its forward pass; anything unknown is refused by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
-from pertprobe.errors import Faults, PertprobeError
+from pertprobe.errors import PertprobeError, raise_together
 
 Attention = Literal["bidirectional", "causal", "causal_rope", "self"]
 """Which cells a cell sees: all; itself and earlier ones; the same with rotary positions; itself alone."""
@@ -40,29 +40,23 @@ BACKBONE_HARMLESS = _names("""
     hidden_dropout layer_norm_eps tie_word_embeddings rotary_dim use_rotary_embeddings initializer_range pretraining_tp
     resid_pdrop embd_pdrop attn_pdrop reorder_and_upcast_attn torch_dtype dtype
     """)
+_EITHER = _names("hidden_size num_hidden_layers num_attention_heads bidirectional_attention")
 BACKBONE_USED = {
-    "llama": _names("""
-        hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim rms_norm_eps
-        rope_theta bidirectional_attention
-        """),
-    "GPT2": _names("""
-        hidden_size n_embd n_layer num_hidden_layers n_head num_attention_heads n_inner layer_norm_epsilon
-        bidirectional_attention
-        """),
+    "llama": _EITHER | _names("intermediate_size num_key_value_heads head_dim rms_norm_eps rope_theta"),
+    "GPT2": _EITHER | _names("n_embd n_layer n_head n_inner layer_norm_epsilon"),
 }
-_OTHER_MATH = "this reader only has the default"
+_DEFAULTS = {"hidden_act": "silu", "activation_function": "gelu_new", "rope_scaling": None, "scale_attn_weights": True}
+_OFF = ("attention_bias", "mlp_bias", "scale_attn_by_inverse_layer_idx", "add_cross_attention")
 BACKBONE_INERT = {
-    "hidden_act": ("silu", _OTHER_MATH),
-    "attention_bias": (False, _OTHER_MATH),
-    "mlp_bias": (False, _OTHER_MATH),
-    "rope_scaling": (None, _OTHER_MATH),
-    "activation_function": ("gelu_new", _OTHER_MATH),
-    "scale_attn_weights": (True, _OTHER_MATH),
-    "scale_attn_by_inverse_layer_idx": (False, _OTHER_MATH),
-    "add_cross_attention": (False, _OTHER_MATH),
+    name: (default, "this reader only has the default")
+    for name, default in (_DEFAULTS | dict.fromkeys(_OFF, False)).items()
 }
 LORA_KEYS = _names("enable r alpha dropout bias target adapt_mlp task_type merge_on_eval")
 DECODER_KEYS = _names("latent_dim gene_dim hidden_dims dropout residual_decoder")
+PLAIN = _names("""
+    cell_set_len output_space n_encoder_layers n_decoder_layers use_basal_projection predict_residual confidence_token
+    """)
+"""Options that are fields of `StateArchitecture`, of the same name and with the same default in State's own code."""
 ACTIVATIONS = ("relu", "leakyrelu", "elu", "selu", "gelu")
 LEGACY_KEYS = ("confidence_head", "freeze_pert", "nb_decoder")
 
@@ -149,30 +143,23 @@ class StateArchitecture:
 
     def check(self) -> None:
         """Raise PertprobeError, all faults together, where values cannot belong to a State model."""
-        raw_residual = self.predict_residual and self.output_space == "all"
-        tests = {
-            f"output_space '{self.output_space}' is none of gene, all, embedding": (
-                self.output_space in ("gene", "all", "embedding")
-            ),
-            f"activation '{self.activation}' is none of {', '.join(ACTIVATIONS)}": self.activation in ACTIVATIONS,
-            "n_encoder_layers and n_decoder_layers must be at least 1": (
-                min(self.n_encoder_layers, self.n_decoder_layers) > 0
-            ),
-            f"{self.n_heads} attention heads cannot share {self.n_kv_heads} key-value heads": (
-                self.n_kv_heads > 0 and self.n_heads % self.n_kv_heads == 0
-            ),
-            f"rotary attention needs an even head_dim, not {self.head_dim}": (
-                self.attention != "causal_rope" or self.head_dim % 2 == 0
-            ),
-            "GPT2 has no rotary positions: attention 'causal_rope' is for llama": (
-                self.backbone != "GPT2" or self.attention != "causal_rope"
-            ),
+        unknown_space = self.output_space not in ("gene", "all", "embedding")
+        fewest = min(self.n_encoder_layers, self.n_decoder_layers)
+        heads_are_shared = self.n_kv_heads > 0 and self.n_heads % self.n_kv_heads == 0
+        rotary = self.attention == "causal_rope"
+        added_to_others = self.predict_residual and self.output_space == "all" and self.input_dim != self.output_dim
+        faults = {
+            f"output_space '{self.output_space}' is none of gene, all, embedding": unknown_space,
+            f"activation '{self.activation}' is none of {', '.join(ACTIVATIONS)}": self.activation not in ACTIVATIONS,
+            "n_encoder_layers and n_decoder_layers must be at least 1": fewest < 1,
+            f"{self.n_heads} attention heads cannot share {self.n_kv_heads} key-value heads": not heads_are_shared,
+            f"rotary attention needs an even head_dim, not {self.head_dim}": rotary and self.head_dim % 2 == 1,
+            "GPT2 has no rotary positions: attention 'causal_rope' is for llama": rotary and self.backbone == "GPT2",
             f"output_space 'all' adds raw inputs ({self.input_dim}) to outputs ({self.output_dim}): sizes differ": (
-                not raw_residual or self.input_dim == self.output_dim
+                added_to_others
             ),
         }
-        if faults := [f"hyper-parameters: {message}" for message, holds in tests.items() if not holds]:
-            raise Faults(faults)
+        raise_together([message for message, found in faults.items() if found], "hyper-parameters: ")
 
     def hyper_parameters(self) -> dict[str, Any]:
         """Return hyper-parameters from which State and `from_options` read this architecture again (LoRA merged)."""
@@ -237,12 +224,10 @@ def _refuse_unknown(options: Mapping[str, Any]) -> None:
     kwargs = options.get("transformer_backbone_kwargs") or {}
     lora, decoder = options.get("lora") or {}, options.get("decoder_cfg") or {}
     faults = _faults("", options, USED | HARMLESS, INERT)
-    faults += _faults(
-        "transformer_backbone_kwargs.", kwargs, BACKBONE_USED[backbone] | BACKBONE_HARMLESS, BACKBONE_INERT
-    )
+    known = BACKBONE_USED[backbone] | BACKBONE_HARMLESS
+    faults += _faults("transformer_backbone_kwargs.", kwargs, known, BACKBONE_INERT)
     faults += _faults("lora.", lora, LORA_KEYS, {}) + _faults("decoder_cfg.", decoder, DECODER_KEYS, {})
-    if faults:
-        raise Faults(faults)
+    raise_together(faults)
 
 
 def _faults(prefix: str, options: Mapping[str, Any], known: frozenset[str], inert: Mapping[str, tuple]) -> list[str]:
@@ -264,20 +249,15 @@ def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
     batch_token = bool(options.get("use_batch_token", False)) and not batch_encoder
     batch_token = batch_token and options.get("basal_mapping_strategy", "random") != "random"
     lora = options.get("lora") or {}
+    plain = [field for field in fields(StateArchitecture) if field.name in PLAIN]
     return sizes | {
         **_backbone(options, sizes["hidden_dim"]),
+        **{field.name: field.type(options.get(field.name, field.default)) for field in plain},
         "batch_dim": batch_dim,
-        "cell_set_len": int(options.get("cell_set_len", 256)),
         "embed_key": options.get("embed_key"),
-        "output_space": str(options.get("output_space", "gene")),
         "activation": str(options.get("activation", "gelu")).lower(),
-        "n_encoder_layers": int(options.get("n_encoder_layers", 2)),
-        "n_decoder_layers": int(options.get("n_decoder_layers", 2)),
-        "use_basal_projection": bool(options.get("use_basal_projection", True)),
-        "predict_residual": bool(options.get("predict_residual", True)),
         "batch_encoder": batch_encoder,
         "batch_token": batch_token,
-        "confidence_token": bool(options.get("confidence_token", False)),
         "lora_scale": float(lora.get("alpha", 32)) / float(lora.get("r", 16)) if lora.get("enable") else None,
         "gene_decoder": _gene_decoder(options),
     }
@@ -326,16 +306,6 @@ def _backbone_kwargs(a: StateArchitecture) -> dict[str, Any]:
         sizes = {"n_embd": a.hidden_dim, "n_layer": a.n_layers, "n_head": a.n_heads, "n_inner": a.intermediate_dim}
         return common | sizes | {"layer_norm_epsilon": a.norm_eps}
     flag = {} if a.attention == "causal" else {"bidirectional_attention": a.attention != "causal_rope"}
-    return (
-        common
-        | flag
-        | {
-            "intermediate_size": a.intermediate_dim,
-            "num_hidden_layers": a.n_layers,
-            "num_attention_heads": a.n_heads,
-            "num_key_value_heads": a.n_kv_heads,
-            "head_dim": a.head_dim,
-            "rms_norm_eps": a.norm_eps,
-            "rope_theta": a.rope_theta,
-        }
-    )
+    sizes = {"intermediate_size": a.intermediate_dim, "num_hidden_layers": a.n_layers, "num_attention_heads": a.n_heads}
+    sizes |= {"num_key_value_heads": a.n_kv_heads, "head_dim": a.head_dim}
+    return common | flag | sizes | {"rms_norm_eps": a.norm_eps, "rope_theta": a.rope_theta}

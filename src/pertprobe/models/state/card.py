@@ -33,18 +33,13 @@ def describe(files: StateFiles, model: StateModel) -> dict[str, Any]:
         )
     told = _told(options)
     legacy = any(key in options for key in LEGACY_KEYS) or (a.backbone == "llama" and told is None)
-    return {
+    own = ("backbone", "attention", "attention_source", "predict_residual")
+    own += ("embed_key", "output_space", "output_relu")
+    return {name: getattr(a, name) for name in own} | {
         "kind": "state",
-        "backbone": a.backbone,
-        "attention": a.attention,
-        "attention_source": a.attention_source,
         "causal": not a.set_function,
         "generation": "before the attention flag (State 0.9.9-0.9.27)" if legacy else "State 0.9.32 or later",
         "sizes": {field.name: getattr(a, field.name) for field in fields(a) if field.type is int},
-        "embed_key": a.embed_key,
-        "output_space": a.output_space,
-        "output_relu": a.output_relu,
-        "predict_residual": a.predict_residual,
         "lora_merged": a.lora_scale is not None,
         "gene_decoder": _decoder_note(model),
         "cell_types": list(files.cell_types),
@@ -121,11 +116,9 @@ def _decoder_note(model: StateModel) -> str:
         return "none"
     if a.genes_in and a.output_space == "gene":
         return "never trained (State saves it for gene inputs all the same); outputs are genes already"
-    return (
-        "trained; gives predict_genes"
-        if model.decodes_genes
-        else "trained; unused, since outputs are all genes already"
-    )
+    if model.decodes_genes:
+        return "trained; gives predict_genes"
+    return "trained; unused, since outputs are all genes already"
 
 
 def _told(options: Mapping[str, Any]) -> Attention | None:
@@ -137,17 +130,13 @@ def _told(options: Mapping[str, Any]) -> Attention | None:
 
 
 def _warnings(a: StateArchitecture, told: Attention | None, masked: bool) -> list[str]:
-    found = []
-    if not a.set_function:
-        found.append(f"attention '{a.attention}': the order of cells matters, the first cell sees only itself")
-    if told is None:
-        found.append(f"attention '{a.attention}' was given by the user: the checkpoint does not tell the pattern")
-    elif told != a.attention:
-        found.append(f"attention '{a.attention}' contradicts the checkpoint's flag, which says '{told}'")
-    if told is None and masked:
-        found.append("mask_attn was an additive mask before the attention flag, which no pattern here reproduces")
-    if a.batch_encoder:
-        found.append("responses depend on the batch label as on the knock-down: report which labels were used")
-    if a.output_relu and not a.genes_in:
-        found.append("outputs are an embedding, yet State rectifies them (it has no gene decoder)")
-    return found
+    attention, given = f"attention '{a.attention}'", told is None
+    found = {
+        f"{attention}: the order of cells matters, the first cell sees only itself": not a.set_function,
+        f"{attention} was given by the user: the checkpoint does not tell the pattern": given,
+        f"{attention} contradicts the checkpoint's flag, which says '{told}'": not given and told != a.attention,
+        "mask_attn was an additive mask before the attention flag, which no pattern here reproduces": given and masked,
+        "responses depend on the batch label as on the knock-down: report which labels were used": a.batch_encoder,
+        "outputs are an embedding, yet State rectifies them (it has no gene decoder)": a.output_relu and not a.genes_in,
+    }
+    return [warning for warning, holds in found.items() if holds]

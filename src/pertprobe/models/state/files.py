@@ -7,20 +7,17 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
 import yaml
 from torch import Tensor
 
-from pertprobe.errors import Faults, PertprobeError
+from pertprobe.errors import PertprobeError, raise_together
 from pertprobe.files import sha256
 from pertprobe.models.state.architecture import USED, StateArchitecture
 from pertprobe.models.state.shapes import weight_shapes
-
-if TYPE_CHECKING:
-    pass
 
 _scalar = np._core.multiarray.scalar
 _DTYPES = [np.dtype, *(type(np.dtype(kind)) for kind in ("U", "?", "i4", "i8", "f4", "f8"))]
@@ -134,12 +131,14 @@ def read_state_directory(path: str | Path, checkpoint: str | None = None) -> Sta
         _labels(batch_file) if batch_file else (),
         tuple(sorted(map(str, _mapping(type_file)))) if type_file else (),
         tuple(str(name) for name in gene_names),
-        {
-            (file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name): sha256(file)
-            for file in files
-        },
+        {_place(file, root): sha256(file) for file in files},
         tuple(notes),
     )
+
+
+def _place(file: Path, root: Path) -> str:
+    """Return the name of a file in the directory; a checkpoint from elsewhere has its own."""
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
 
 
 def _first(root: Path, *names: str) -> Path | None:
@@ -153,10 +152,8 @@ def _checkpoint(root: Path, chosen: str | None) -> Path | None:
         there = ", ".join(sorted(file.name for file in root.glob("**/*.ckpt"))) or "none"
         raise PertprobeError(f"checkpoint: '{chosen}' is not in {root} (found: {there})")
     named = [f"{folder}{name}.ckpt" for folder in ("checkpoints/", "") for name in ("final", "last", "best")]
-    steps = sorted(
-        root.glob("checkpoints/*step=*.ckpt"), key=lambda file: int(re.findall(r"step=(\d+)", file.name)[-1])
-    )
-    return _first(root, *named) or (steps[-1] if steps else None)
+    steps = {int(re.findall(r"step=(\d+)", file.name)[-1]): file for file in root.glob("checkpoints/*step=*.ckpt")}
+    return _first(root, *named) or (steps[max(steps)] if steps else None)
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -212,21 +209,16 @@ def clean_state_dict(state_dict: Mapping[str, Tensor], architecture: StateArchit
     positions = tensors.pop(BACKBONE + "wpe.weight", None)
     _merge_lora(tensors, architecture)
     expected = weight_shapes(architecture)
-    faults = [f"checkpoint: '{key}' is missing" for key in expected if key not in tensors]
-    faults += [
-        f"checkpoint: '{key}' {tuple(tensors[key].shape)} is unexpected" for key in tensors if key not in expected
-    ]
+    faults = [f"'{key}' is missing" for key in expected if key not in tensors]
+    faults += [f"'{key}' {tuple(tensors[key].shape)} is unexpected" for key in tensors if key not in expected]
     for key in [key for key in expected if key in tensors]:
         if tuple(tensors[key].shape) != expected[key]:
-            faults.append(f"checkpoint: '{key}' is {tuple(tensors[key].shape)}, the options say {expected[key]}")
+            faults.append(f"'{key}' is {tuple(tensors[key].shape)}, the options say {expected[key]}")
         elif not torch.isfinite(tensors[key]).all():
-            faults.append(f"checkpoint: '{key}' has values that are not finite")
+            faults.append(f"'{key}' has values that are not finite")
     if positions is not None and positions.any():
-        faults.append(
-            "checkpoint: 'transformer_backbone.wpe.weight' is not zero; position embeddings are not supported"
-        )
-    if faults:
-        raise Faults(faults)
+        faults.append("'transformer_backbone.wpe.weight' is not zero; position embeddings are not supported")
+    raise_together(faults, "checkpoint: ")
     return {key: tensors[key] for key in expected}
 
 

@@ -3,15 +3,17 @@
 Source: methods.md, Detached Jacobian.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from pertprobe.models.base import Model
-from pertprobe.models.state.layers import DetachedNonlinearities, OrdinaryNonlinearities, RecordedNonlinearities
+from pertprobe.models.state.layers import DetachedNonlinearities, RecordedNonlinearities
+
+if TYPE_CHECKING:
+    from pertprobe.models.state.model import StateModel
 
 CONSTANTS: dict[str, Callable[[str], bool]] = {
     "batch": lambda name: name == "batch_encoder.weight",
@@ -21,37 +23,13 @@ CONSTANTS: dict[str, Callable[[str], bool]] = {
 """Part of a prediction that depends on neither cells nor perturbation -> which weights make it."""
 
 
-class Freezable(Model, Protocol):
-    """A model whose stages run with any weights, and in any way of doing what is not linear."""
-
-    dtype: torch.dtype
-    parameters: dict[str, Tensor]
-    nonlinearities: OrdinaryNonlinearities
-
-    def features_of(self, names: Sequence[str]) -> Tensor:
-        """Return the vectors [P, D] that perturbations are encoded from."""
-        ...
-
-    def encode_features(self, features: Tensor) -> Tensor:
-        """Return the codes [..., H] of perturbation vectors [..., D]."""
-        ...
-
-    def with_parameters(self, parameters: dict[str, Tensor]) -> Self:
-        """Return the model with other weights."""
-        ...
-
-    def with_nonlinearities(self, nonlinearities: OrdinaryNonlinearities) -> Self:
-        """Return the model with what is not linear run in another way."""
-        ...
-
-
 @dataclass(frozen=True)
 class StateMap:
     """Implements `pertprobe.models.contributions.AffineMap`."""
 
-    model: Freezable
+    model: "StateModel"
     """Runs with the recorded factors: affine in cells, perturbation vector, batch rows, tokens and biases together."""
-    exact: Freezable
+    exact: "StateModel"
     """The model itself in float64."""
     X: Tensor
     vector: Tensor
@@ -81,12 +59,12 @@ class StateMap:
         }
 
     @property
-    def _bare(self) -> Freezable:
+    def _bare(self) -> "StateModel":
         return without_constants(self.model)
 
 
 def freeze(
-    model: Freezable,
+    model: "StateModel",
     X: Tensor,
     perturbation: str,
     batch: Tensor | None = None,
@@ -101,47 +79,40 @@ def freeze(
     """
     exact = in_double(model)
     X, vector = X.to(torch.float64), exact.features_of([perturbation])[0]
-    run = recorded(exact, X, vector, batch, multiplicity)
-    frozen = exact.with_nonlinearities(DetachedNonlinearities(run.factors))
-    return StateMap(frozen, exact, X, vector, run.output, batch, multiplicity)
-
-
-class Run(NamedTuple):
-    """One run written as factors times what passes linearly."""
-
-    factors: dict[str, Tensor]
-    """By hook point."""
-    output: Tensor
-    """[..., S, G_out]."""
+    factors, output = recorded(exact, X, vector, batch, multiplicity)
+    frozen = exact.with_nonlinearities(DetachedNonlinearities(factors))
+    return StateMap(frozen, exact, X, vector, output, batch, multiplicity)
 
 
 def recorded(
-    model: Freezable, X: Tensor, vector: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None
-) -> Run:
-    """Return the factors of a run and its output; a pure function of its tensors."""
+    model: "StateModel", X: Tensor, vector: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the factors of a run, by hook point, and its output [..., S, G_out]; a pure function of its tensors."""
     recording = RecordedNonlinearities()
     output = _respond(model.with_nonlinearities(recording), X, vector, batch, multiplicity)
-    return Run(recording.factors, output)
+    return recording.factors, output
 
 
-def without_constants(model: Freezable, keep: str = "") -> Freezable:
+def without_constants(model: "StateModel", keep: str = "") -> "StateModel":
     """Return the model with batch rows, tokens and biases at zero, but for the part `keep` (a key of CONSTANTS)."""
     dropped = [belongs for part, belongs in CONSTANTS.items() if part != keep]
     weights = {
         name: torch.zeros_like(weight) if any(belongs(name) for belongs in dropped) else weight
         for name, weight in model.parameters.items()
     }
-    return model.with_parameters(weights).with_nonlinearities(model.nonlinearities)
+    return model.with_parameters(weights)
 
 
-def in_double(model: Freezable) -> Freezable:
+def in_double(model: "StateModel") -> "StateModel":
     """Return the model in float64; itself if it is."""
     if model.dtype == torch.float64:
         return model
     weights = {name: weight.double() for name, weight in model.parameters.items()}
-    return model.with_parameters(weights).with_nonlinearities(model.nonlinearities)
+    return model.with_parameters(weights)
 
 
-def _respond(model: Freezable, X: Tensor, vector: Tensor, batch: Tensor | None, multiplicity: Tensor | None) -> Tensor:
+def _respond(
+    model: "StateModel", X: Tensor, vector: Tensor, batch: Tensor | None, multiplicity: Tensor | None
+) -> Tensor:
     encoded = model.encode_cells(X, batch, multiplicity)
     return model.decode(model.mix(model.encode_features(vector), encoded), encoded, X)

@@ -10,6 +10,7 @@ activation; the scale of a norm (of a LayerNorm only the sd: centring is linear)
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,16 +18,34 @@ from torch import Tensor
 
 from pertprobe.models.state.architecture import Attention, StateArchitecture
 
-FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "leakyrelu": F.leaky_relu,
-    "elu": F.elu,
-    "selu": F.selu,
-    "gelu": F.gelu,
-    "gelu_tanh": partial(F.gelu, approximate="tanh"),
-}
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 """Klambauer et al. 2017, as torch has them."""
+
+
+def _exponential(x: Tensor) -> Tensor:
+    """Return (exp(x) - 1) / x below 0, 1 at 0."""
+    safe = torch.where(x < 0, x, -1.0)
+    return torch.where(x < 0, torch.expm1(safe) / safe, 1.0)
+
+
+class Activation(NamedTuple):
+    """An activation and its factor, both of the same x."""
+
+    value: Callable[[Tensor], Tensor]
+    """f(x)."""
+    ratio: Callable[[Tensor], Tensor]
+    """f(x) / x in closed form, at 0 its limit (of SELU: from below)."""
+
+
+_gelu_tanh = partial(F.gelu, approximate="tanh")
+FUNCTIONS = {
+    "relu": Activation(F.relu, lambda x: (x > 0).to(x)),
+    "leakyrelu": Activation(F.leaky_relu, lambda x: torch.where(x > 0, torch.ones_like(x), 0.01)),
+    "elu": Activation(F.elu, lambda x: torch.where(x > 0, 1.0, _exponential(x))),
+    "selu": Activation(F.selu, lambda x: SELU_SCALE * torch.where(x > 0, 1.0, SELU_ALPHA * _exponential(x))),
+    "gelu": Activation(F.gelu, lambda x: (1 + torch.erf(x / math.sqrt(2))) / 2),
+    "gelu_tanh": Activation(_gelu_tanh, lambda x: (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2),
+}
 
 
 class OrdinaryNonlinearities:
@@ -38,7 +57,7 @@ class OrdinaryNonlinearities:
 
     def activation(self, hook_point: str, kind: str, x: Tensor) -> Tensor:
         """Return the activation called `kind` (a key of FUNCTIONS) of x."""
-        return FUNCTIONS[kind](x)
+        return FUNCTIONS[kind].value(x)
 
     def layer_norm(self, hook_point: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         """Return x [..., H] centred, scaled, weighted and shifted."""
@@ -53,7 +72,7 @@ class FactorisedNonlinearities(OrdinaryNonlinearities):
 
     def activation(self, hook_point: str, kind: str, x: Tensor) -> Tensor:
         """Return f(x) / x times x."""
-        return self.factor(hook_point, lambda: ratio(kind, x)) * x
+        return self.factor(hook_point, lambda: FUNCTIONS[kind].ratio(x)) * x
 
     def layer_norm(self, hook_point: str, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         """Return the centred x times 1 / sd, weighted and shifted."""
@@ -85,27 +104,6 @@ class DetachedNonlinearities(FactorisedNonlinearities):
     def factor(self, hook_point: str, compute: Callable[[], Tensor]) -> Tensor:
         """Return the factor that was recorded; nothing is computed."""
         return self.factors[hook_point]
-
-
-def ratio(kind: str, x: Tensor) -> Tensor:
-    """Return f(x) / x of an activation (a key of FUNCTIONS), in closed form, at 0 its limit (of SELU: from below)."""
-    return _RATIOS[kind](x)
-
-
-def _exponential(x: Tensor) -> Tensor:
-    """Return (exp(x) - 1) / x below 0, 1 at 0."""
-    safe = torch.where(x < 0, x, -1.0)
-    return torch.where(x < 0, torch.expm1(safe) / safe, 1.0)
-
-
-_RATIOS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": lambda x: (x > 0).to(x),
-    "leakyrelu": lambda x: torch.where(x > 0, torch.ones_like(x), 0.01),
-    "elu": lambda x: torch.where(x > 0, 1.0, _exponential(x)),
-    "selu": lambda x: SELU_SCALE * torch.where(x > 0, 1.0, SELU_ALPHA * _exponential(x)),
-    "gelu": lambda x: (1 + torch.erf(x / math.sqrt(2))) / 2,
-    "gelu_tanh": lambda x: (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2,
-}
 
 
 Parameters = Mapping[str, Tensor]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from pertprobe.errors import Faults
+from pertprobe.errors import raise_together
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.card import describe
 from pertprobe.models.state.files import StateFiles, clean_state_dict, read_state_directory
@@ -58,11 +58,9 @@ def _check_names(files: StateFiles, a: StateArchitecture, control: str) -> None:
     if control not in files.perturbations:
         faults.append(f"pert_onehot_map: the control '{control}' is not among its {len(files.perturbations)} names")
     if a.batch_encoder and len(files.batches) != a.batch_dim:
-        faults.append(
-            f"batch_onehot_map: {len(files.batches)} labels, the checkpoint's batch encoder has {a.batch_dim}"
-        )
-    if faults:
-        raise Faults(faults)
+        count = len(files.batches)
+        faults.append(f"batch_onehot_map: {count} labels, the checkpoint's batch encoder has {a.batch_dim}")
+    raise_together(faults)
 
 
 def _gene_names(files: StateFiles, a: StateArchitecture) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError, unknown_name
-from pertprobe.models.base import Capability, Edit, Encoded, LinearEnds, Mixed
+from pertprobe.models.base import Capability, Edit, Encoded, LinearEnds, Mixed, checked_cells
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.backbone import final_norm, run_backbone
 from pertprobe.models.state.frozen import StateMap, freeze
@@ -47,16 +47,19 @@ class StateModel:
         card: dict[str, Any] | None = None,
     ) -> None:
         """Take the weights and the names that go with them; `perturbation_features` is [P, pert_dim]."""
-        self.architecture = architecture
-        self.parameters = parameters
+        self.architecture, self.perturbation_features = architecture, perturbation_features
+        self._hold(parameters)
         self.genes, self.output_genes = tuple(genes), tuple(output_genes)
         self.perturbations, self.batches, self.control = tuple(perturbations), tuple(batches), control
-        weight = parameters["pert_encoder.0.weight"]
-        self.dtype, self.device = weight.dtype, weight.device
-        self.perturbation_features = perturbation_features.to(self.device, self.dtype)
         self.set_size, self.n_layers = architecture.cell_set_len, architecture.n_layers
         self.card: dict[str, Any] = card if card is not None else {"causal": not architecture.set_function}
         self.nonlinearities: OrdinaryNonlinearities = ORDINARY
+
+    def _hold(self, parameters: dict[str, Tensor]) -> None:
+        """Take weights; what perturbations are encoded from comes to their type and device."""
+        weight = parameters["pert_encoder.0.weight"]
+        self.parameters, self.dtype, self.device = parameters, weight.dtype, weight.device
+        self.perturbation_features = self.perturbation_features.to(weight)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -133,7 +136,11 @@ class StateModel:
         self, features: Float[Tensor, "*perturbations feature"]
     ) -> Float[Tensor, "*perturbations code"]:
         """Return the codes [..., H] of perturbation vectors [..., pert_dim], one-hot or not."""
-        return self._mlp("pert_encoder", features, self.architecture.n_encoder_layers)
+        a, codes = self.architecture, linear(self.parameters, "pert_encoder.0", features)
+        for layer in range(1, a.n_encoder_layers):
+            codes = self.nonlinearities.activation(f"pert_encoder.{3 * layer - 2}", a.activation, codes)
+            codes = linear(self.parameters, f"pert_encoder.{3 * layer}", codes)
+        return codes
 
     def encode_cells(
         self,
@@ -187,16 +194,19 @@ class StateModel:
             if multiplicity is not None:
                 one = torch.ones_like(multiplicity[..., :1])
                 multiplicity = torch.cat((multiplicity, one) if last else (one, multiplicity), dim=-1)
-        layers = run_backbone(a, self.parameters, tokens, multiplicity, edit, nonlinearities=self.nonlinearities)
-        final = final_norm(a, self.parameters, layers[-1], self.nonlinearities)
-        return Mixed(final[..., self.cell_positions, :], layers)
+        return self._run(tokens, multiplicity, edit)
 
     def resume(self, layer: int, states: Float[Tensor, "*sets token hidden"]) -> Mixed:
         """Return what `mix` gives from the states [..., T, H] of a layer on; blocks below it are not run."""
-        layers = run_backbone(
-            self.architecture, self.parameters, states, start=layer, nonlinearities=self.nonlinearities
-        )
-        final = final_norm(self.architecture, self.parameters, layers[-1], self.nonlinearities)
+        return self._run(states, start=layer)
+
+    def _run(
+        self, tokens: Tensor, multiplicity: Tensor | None = None, edit: Edit | None = None, start: int = 0
+    ) -> Mixed:
+        """Run the backbone and its final norm on the tokens [..., T, H] of a layer."""
+        a, run = self.architecture, self.nonlinearities
+        layers = run_backbone(a, self.parameters, tokens, multiplicity, edit, start, run)
+        final = final_norm(a, self.parameters, layers[-1], run)
         return Mixed(final[..., self.cell_positions, :], layers)
 
     def _tokens(self) -> list[tuple[str, bool]]:
@@ -272,9 +282,8 @@ class StateModel:
 
     def _decode_linear(self, last: str, hidden: Tensor, rows: Sequence[int] | None) -> Tensor:
         """Apply the last Linear, or some of its rows, and the output ReLU."""
-        if (
-            rows is not None and self.nonlinearities is not ORDINARY
-        ):  # a ReLU that is held has a factor for every output
+        # A ReLU that is held has a factor for every output.
+        if rows is not None and self.nonlinearities is not ORDINARY:
             return self._decode_linear(last, hidden, None)[..., list(rows)]
         chosen = slice(None) if rows is None else torch.as_tensor(rows, device=self.device)
         output = F.linear(hidden, self.parameters[f"{last}.weight"][chosen], self.parameters[f"{last}.bias"][chosen])
@@ -309,10 +318,7 @@ class StateModel:
     def tensor(self, values: np.ndarray | Tensor) -> Float[Tensor, "*sets cell gene"]:
         """Return cells [..., S, G] as a tensor of the model's type, on its device; PertprobeError for another shape."""
         X = torch.as_tensor(values).to(self.device, self.dtype)
-        if X.ndim < 2 or X.shape[-1] != self.architecture.input_dim:
-            wanted = f"[..., cells, {self.architecture.input_dim}] in the order of model.genes"
-            raise PertprobeError(f"model: cells must be {wanted}, not {tuple(X.shape)}")
-        return X
+        return checked_cells(X, self.architecture.input_dim, "model")
 
     def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> Integer[Tensor, "*sets cell"] | None:
         """Return the indices of labels or indices [..., S]; None where none are given or the model uses none.
@@ -342,8 +348,7 @@ class StateModel:
             name: weight if name in kept else fresh[name].to(self.device, self.dtype)
             for name, weight in self.parameters.items()
         }
-        card = self.card | {"redrawn": {"seed": seed, "keep": list(keep)}}
-        return self.with_parameters(parameters, card)
+        return self.with_parameters(parameters, self.card | {"redrawn": {"seed": seed, "keep": list(keep)}})
 
     def parameters_of(self, stages: Sequence[str]) -> frozenset[str]:
         """Return the names of the weights of stages (keys of STAGES); PertprobeError for an unknown one."""
@@ -353,18 +358,11 @@ class StateModel:
         return frozenset(name for name in self.parameters if name.startswith(prefixes))
 
     def with_parameters(self, parameters: dict[str, Tensor], card: dict[str, Any] | None = None) -> "StateModel":
-        """Return the model with other weights and all names unchanged."""
-        return StateModel(
-            self.architecture,
-            parameters,
-            genes=self.genes,
-            output_genes=self.output_genes,
-            perturbations=self.perturbations,
-            perturbation_features=self.perturbation_features,
-            control=self.control,
-            batches=self.batches,
-            card=card if card is not None else dict(self.card),
-        )
+        """Return the model with other weights and all else unchanged."""
+        found = copy.copy(self)
+        found._hold(parameters)
+        found.card = card if card is not None else dict(self.card)
+        return found
 
     def freeze(
         self,
@@ -381,10 +379,3 @@ class StateModel:
         found = copy.copy(self)
         found.nonlinearities = nonlinearities
         return found
-
-    def _mlp(self, name: str, x: Tensor, n_layers: int) -> Tensor:
-        for layer in range(n_layers):
-            x = linear(self.parameters, f"{name}.{3 * layer}", x)
-            if layer < n_layers - 1:
-                x = self.nonlinearities.activation(f"{name}.{3 * layer + 1}", self.architecture.activation, x)
-        return x

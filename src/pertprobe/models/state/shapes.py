@@ -50,13 +50,12 @@ def _normed(name: str, widths: tuple[int, ...], indices: tuple[int, ...]) -> Sha
 
 def _gene_decoder(decoder: GeneDecoder, latent: int) -> Shapes:
     widths, n = (latent, *decoder.hidden_dims), len(decoder.hidden_dims)
-    if not decoder.residual:
-        shapes = _normed("gene_decoder.decoder", widths, tuple(range(0, 4 * n, 4)))
-        return shapes | _linear(f"gene_decoder.decoder.{4 * n}", widths[-1], decoder.gene_dim)
     shapes = {}
     for i in range(n):
-        shapes |= _normed(f"gene_decoder.blocks.{i}", widths[i : i + 2], (0,))
-    return shapes | _linear("gene_decoder.final_layer.0", widths[-1], decoder.gene_dim)
+        stem, first = (f"gene_decoder.blocks.{i}", 0) if decoder.residual else ("gene_decoder.decoder", 4 * i)
+        shapes |= _normed(stem, widths[i : i + 2], (first,))
+    last = "final_layer.0" if decoder.residual else f"decoder.{4 * n}"
+    return shapes | _linear(f"gene_decoder.{last}", widths[-1], decoder.gene_dim)
 
 
 def _llama(a: StateArchitecture) -> Shapes:

@@ -54,16 +54,6 @@ class Drawn(NamedTuple):
     """Rows of control cells [sets, S], each of the context and batch of its target (State's mapping by batch)."""
 
 
-class Training(NamedTuple):
-    """A trained model and how it came about."""
-
-    model: StateModel
-    heldout: tuple[str, ...]
-    """Perturbations of the context that were kept from the model, sorted."""
-    losses: tuple[float, ...]
-    """Mean energy distance of each step."""
-
-
 def train(
     cells_path: str | Path,
     *,
@@ -84,8 +74,8 @@ def train(
     sets: int = 16,
     steps: int = 2500,
     learning_rate: float = 3e-3,
-) -> Training:
-    """Train on the cells of all contexts, those held out in `context` excepted, and write a State directory.
+) -> StateModel:
+    """Train on the cells of all contexts, those held out in `context` excepted; write a State directory, and return it.
 
     Beside State's files it holds split.toml (cell-load's format: what the model has seen) and version_0/metrics.csv.
     The result depends on the arguments alone; torch runs in one thread meanwhile.
@@ -123,7 +113,7 @@ def train(
         (folder / "version_0").mkdir()
         metrics = pd.DataFrame({"step": range(len(losses)), "train_loss": losses})
         metrics.to_csv(folder / "version_0" / "metrics.csv", index=False)
-    return Training(trained, kept, losses)
+    return trained
 
 
 def read_training_cells(
@@ -268,8 +258,7 @@ def _fit(model: StateModel, cells: TrainingCells, draws: Iterable[Drawn], steps:
     weights = [weight.requires_grad_() for weight in model.parameters.values()]
     optimiser = torch.optim.Adam(weights, lr=rate, weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _relative_rate(step, steps))
-    indices = {label: row for row, label in enumerate(model.batches)}
-    batch = torch.tensor([indices[label] for label in cells.labels["batch"]])
+    batch = torch.as_tensor(pd.Index(model.batches).get_indexer(cells.labels["batch"]))
     losses = []
     for _, drawn in zip(counted(range(steps), "training, steps"), draws, strict=False):
         X = cells.values[drawn.controls]

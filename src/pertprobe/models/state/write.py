@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 def write_state_directory(model: "StateModel", path: str | Path) -> None:
     """Write `model` as a State model directory, whole or not at all; every file loads with weights_only."""
     architecture = model.architecture
-    options = architecture.hyper_parameters() | {
-        "control_pert": model.control,
-        "gene_names": list(model.output_genes),
-    }
+    options = architecture.hyper_parameters() | {"control_pert": model.control, "gene_names": list(model.output_genes)}
     pairs = zip(model.perturbations, model.perturbation_features.float().cpu(), strict=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.parameters.items()}
     data = {key: options[key] for key in DATA_OPTIONS}
