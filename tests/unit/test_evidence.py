@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pertprobe import evidence, roles
-from pertprobe.statistics import benjamini_hochberg
 from pertprobe.statistics.permutation import Test as PermutationTest
+from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.reliability import Ceiling
 
 CONTRACT = [
