@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import sparse
 
 from pertprobe.errors import PertprobeError
-from pertprobe.files import atomic
+from pertprobe.files import atomic, write_table
 from pertprobe.seeding import generator
 
 CONTROL = "non-targeting"
@@ -164,8 +164,7 @@ def write_simulation(simulation: Simulation, directory: str | Path) -> None:
     with atomic(directory / "programs.gmt") as path:
         path.write_text("\n".join(lines) + "\n")
     for name in ("truth", "panels", "regulons"):
-        with atomic(directory / f"{name}.tsv") as path:
-            getattr(simulation, name).to_csv(path, sep="\t", index=False)
+        write_table(getattr(simulation, name), directory / f"{name}.tsv")
 
 
 class _Genome(NamedTuple):
