@@ -64,11 +64,8 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "models": _models(files, params),
         "sae": {name: _table(each).to_dict("records") for name, each in zip(params.sae, files.sae, strict=True)},
         "stability": [row for each in getattr(files, "stability", []) for row in _stability(each)],
-        "thresholds": {
-            probe: "; ".join(" ".join(map(str, each)) for each in conditions)
-            for probe, conditions in params.thresholds.items()
-        },
-        "levels": {level: ", ".join(probes) or "no probe in this version" for level, probes in params.levels.items()},
+        "thresholds": params.thresholds,
+        "levels": params.levels,
         "interest": params.interest,
         "shared": SHARED,
     }
@@ -101,26 +98,15 @@ def _further(path: str | Path) -> list[dict[str, Any]]:
 
 def _stability(path: str | Path) -> list[dict[str, Any]]:
     """Return how alike autoencoders of two seeds are: trained, and before training."""
-    shown = [
-        "trained",
-        "seed",
-        "other",
-        "features",
-        "estimate",
-        "null_mean",
-        "p",
-        "share_alike",
-        "decoder_cosine",
-        "stable",
-    ]
-    return [{"sae": Path(path).parent.name, **row} for row in _table(path)[shown].to_dict("records")]
+    shown = ["trained", "seed", "other", "features", "estimate", "null_mean", "p"]
+    rows = _table(path)[[*shown, "share_alike", "decoder_cosine", "stable"]].to_dict("records")
+    return [{"sae": Path(path).parent.name, **row} for row in rows]
 
 
 def _shown(tables: pd.DataFrame, probe: str) -> list[dict[str, Any]]:
     """Return the rows with a q first, then the other tested ones; untested rows are on the page as sentences."""
     kept = (tables.probe == probe) & tables.evaluable & (tables.adjustment == "centred") & (tables.role == SUBJECT)
-    rows = tables[kept]
-    rows = rows.sort_values(["q", "statistic", "p"], kind="stable", na_position="last")
+    rows = tables[kept].sort_values(["q", "statistic", "p"], kind="stable", na_position="last")
     return rows[["statistic", *SHOWN]].to_dict("records")
 
 
@@ -132,27 +118,17 @@ def _unclear(readings: pd.Series) -> pd.Series:
 def _evaluability(path: str | Path) -> list[dict[str, Any]]:
     """Return how many programs each probe can ask about each model."""
     table = _table(path)
-    enough = table.enough.astype(str) == "True"
-    counts = table.assign(enough=enough).groupby(["probe", "model"], sort=False).enough.agg(["sum", "size"])
-    return counts.reset_index().rename(columns={"sum": "evaluable", "size": "programs"}).to_dict("records")
+    asked = table.assign(enough=table.enough.astype(str) == "True").groupby(["probe", "model"], sort=False).enough
+    return asked.agg(evaluable="sum", programs="size").reset_index().to_dict("records")
 
 
 def _models(files: Any, params: Any) -> list[dict[str, Any]]:
-    rows = []
-    for name, card, quality in zip(params.models, files.cards, files.quality, strict=True):
-        content = read_card(card)
-        rows.append({**content, "name": name, "quality": _quality(_table(quality)), "related": _related(content)})
-    return rows
+    sides = zip(params.models, files.cards, files.quality, strict=True)
+    return [{**read_card(card), "name": name, "quality": _quality(_table(quality))} for name, card, quality in sides]
 
 
 def _quality(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the median correlation of observed with predicted delta_y, by what the model has seen."""
-    table[["r", "r_mean_shift"]] = table[["r", "r_mean_shift"]].apply(pd.to_numeric, errors="coerce")
-    groups = [("all", table), *table.groupby("seen", sort=True)]
-    return [{"seen": seen, "n": len(rows), **rows[["r", "r_mean_shift"]].median()} for seen, rows in groups]
-
-
-def _related(card: Mapping[str, Any]) -> dict[str, float]:
-    """Return matched minus mismatched cosine of perturbation codes with the other models."""
-    pairs = card["shared_initialisation"].items()
-    return {other: each["difference"] for other, each in pairs if each.get("difference") is not None}
+    numbers = table[["r", "r_mean_shift"]].apply(pd.to_numeric, errors="coerce")
+    groups = [("all", numbers), *numbers.groupby(table.seen, sort=True)]
+    return [{"seen": seen, "n": len(rows), **rows.median()} for seen, rows in groups]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pertprobe.stages.verdict import FAIL, NOT_EVALUABLE, PASS
+from pertprobe.stages.verdict import CONTROL_WORDS, FAIL, NOT_EVALUABLE, PASS
 
 TOO_FEW = r"^(\d+) (.*)$"
 """Reasons that begin with a count."""
@@ -59,14 +59,17 @@ def _range(counts: pd.Series) -> str:
 
 def control_answers(verdicts: pd.DataFrame) -> list[dict[str, object]]:
     """Return, per probe, of how many questions the planted mechanism was found, and how often the others pass."""
-    rows = []
-    for probe, group in verdicts.groupby("probe", sort=False):
-        row: dict[str, object] = {"probe": probe}
-        for role, good in (("planted", "found"), ("lookup", "passes"), ("covariation", "passes")):
-            asked = group[group[f"{role}_control"] != "absent"]
-            row[role] = f"{(asked[f'{role}_control'] == good).sum()} of {len(asked)}"
-        rows.append(row)
-    return rows
+    return [
+        {
+            "probe": probe,
+            **{role: _share(group[f"{role}_control"], words[PASS]) for role, words in CONTROL_WORDS.items()},
+        }
+        for probe, group in verdicts.groupby("probe", sort=False)
+    ]
+
+
+def _share(answers: pd.Series, wanted: str) -> str:
+    return f"{(answers == wanted).sum()} of {(answers != 'absent').sum()}"
 
 
 def agreement_with_truth(verdicts: pd.DataFrame, representation: Sequence[str]) -> str:
