@@ -59,17 +59,13 @@ def _range(counts: pd.Series) -> str:
 
 def control_answers(verdicts: pd.DataFrame) -> list[dict[str, object]]:
     """Return, per probe, of how many questions the planted mechanism was found, and how often the others pass."""
-    return [
-        {
-            "probe": probe,
-            **{role: _share(group[f"{role}_control"], words[PASS]) for role, words in CONTROL_WORDS.items()},
-        }
-        for probe, group in verdicts.groupby("probe", sort=False)
-    ]
+    return [{"probe": probe, **_shares(group)} for probe, group in verdicts.groupby("probe", sort=False)]
 
 
-def _share(answers: pd.Series, wanted: str) -> str:
-    return f"{(answers == wanted).sum()} of {(answers != 'absent').sum()}"
+def _shares(verdicts: pd.DataFrame) -> dict[str, str]:
+    answers = {role: verdicts[f"{role}_control"] for role in CONTROL_WORDS}
+    passed = {role: (answers[role] == words[PASS]).sum() for role, words in CONTROL_WORDS.items()}
+    return {role: f"{passed[role]} of {(answers[role] != 'absent').sum()}" for role in CONTROL_WORDS}
 
 
 def agreement_with_truth(verdicts: pd.DataFrame, representation: Sequence[str]) -> str:
