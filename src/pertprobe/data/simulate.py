@@ -55,6 +55,10 @@ class Program(NamedTuple):
         """Do the members share an effect in this context?"""
         return self.kind == "shared" or (self.kind == "context_specific" and context == self.home)
 
+    def planted(self, context: int) -> str:
+        """Return what is planted in this context: the kind, or absent."""
+        return "absent" if self.kind == "context_specific" and context != self.home else self.kind
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -297,12 +301,11 @@ def _annotated(plan: Layout, counts: np.ndarray, obs: pd.DataFrame) -> anndata.A
 
 
 def _truth(plan: Layout, contexts: tuple[str, ...]) -> pd.DataFrame:
-    rows = []
-    for name, program in plan.programs.items():
-        for number, context in enumerate(contexts):
-            coherent = program.coherent(number)
-            planted = "absent" if program.kind == "context_specific" and not coherent else program.kind
-            rows.append((name, context, planted, coherent))
+    rows = [
+        (name, context, program.planted(number), program.coherent(number))
+        for name, program in plan.programs.items()
+        for number, context in enumerate(contexts)
+    ]
     return pd.DataFrame(rows, columns=["program", "context", "planted", "coherent"])
 
 
