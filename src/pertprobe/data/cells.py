@@ -262,14 +262,12 @@ def _labels(file: CellFile, source: CellSource) -> pd.DataFrame:
     wanted = {name: getattr(source, f"{name}_column") for name in ("context", "perturbation", "batch")}
     wanted = {name: column for name, column in wanted.items() if column is not None}
     known = file.columns("obs")
-    raise_together(
-        [
-            f"obs has no column '{column}' (found: {listed(known)}). Set {name}_column to one of them."
-            f"{meant(column, known)}"
-            for name, column in wanted.items()
-            if column not in known
-        ]
-    )
+    absent = {name: column for name, column in wanted.items() if column not in known}
+    faults = [
+        f"obs has no column '{each}' (found: {listed(known)}). Set {name}_column to one of them.{meant(each, known)}"
+        for name, each in absent.items()
+    ]
+    raise_together(faults)
     columns = {name: file.column("obs", column) for name, column in wanted.items()}
     return pd.DataFrame({"cell": file.index("obs"), **columns}, dtype=object)
 

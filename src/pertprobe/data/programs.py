@@ -187,14 +187,11 @@ def _panel(name: str, entry: Mapping[str, object], programs: Programs, known: li
     controls = _chosen(entry.get("controls", "others"), "others", outside)
     signs = entry.get("signs")
     pairs = {f"{regulator}>{target}" for regulator in entry["regulators"] for target in entry["targets"]}
+    misplaced = [pair for pair in signs or () if pair not in pairs]
     raise_together(
         [f"perturbation '{p}' is not in the model.{meant(p, known)}" for p in (*pathway, *controls) if p not in known]
         + [f"'{p}' is both a pathway perturbation and a control" for p in sorted(set(pathway) & set(controls))]
-        + [
-            f"sign of '{pair}' belongs to no pair 'regulator>target' of the panel"
-            for pair in signs or ()
-            if pair not in pairs
-        ]
+        + [f"sign of '{pair}' belongs to no pair 'regulator>target' of the panel" for pair in misplaced]
     )
     genes = [tuple(dict.fromkeys(entry[part])) for part in ("regulators", "targets")]
     notes = () if pathway else (f"no perturbation of the model is in program '{entry['program']}'",)

@@ -149,14 +149,10 @@ def simulate(
         mean_dose = np.full(perturbations, DOSE[0] / sum(DOSE))
         change = _response(genome, context, np.arange(perturbations), mean_dose)
         effects.append(pd.DataFrame(change, index=plan.perturbations, columns=plan.genes))
-    return Simulation(
-        cells=_annotated(plan, np.concatenate(counts), pd.concat(obs)),
-        programs=plan.programs,
-        truth=_truth(plan, contexts),
-        panels=_panels(plan),
-        regulons=_regulons(plan, genome, len(contexts)),
-        effects=pd.concat(effects, keys=contexts, names=["context", "perturbation"]),
-    )
+    cells = _annotated(plan, np.concatenate(counts), pd.concat(obs))
+    tables = _truth(plan, contexts), _panels(plan), _regulons(plan, genome, len(contexts))
+    changes = pd.concat(effects, keys=contexts, names=["context", "perturbation"])
+    return Simulation(cells, plan.programs, *tables, changes)
 
 
 def write_simulation(simulation: Simulation, directory: str | Path) -> None:
@@ -291,13 +287,9 @@ def _annotated(plan: Layout, counts: np.ndarray, obs: pd.DataFrame) -> anndata.A
     dispersion = counts.var(axis=0) / np.maximum(counts.mean(axis=0), 1e-9)
     rank = np.argsort(np.argsort(-np.where([gene in role for gene in plan.genes], np.inf, dispersion), kind="stable"))
     variable = rank < round(HIGHLY_VARIABLE * len(plan.genes))
-    return anndata.AnnData(
-        X,
-        obs=obs.astype("category"),
-        var=pd.DataFrame({"highly_variable": variable}, index=list(plan.genes)),
-        obsm={"X_hvg": X[:, variable]},
-        layers={"counts": sparse.csr_matrix(counts)},
-    )
+    var = pd.DataFrame({"highly_variable": variable}, index=list(plan.genes))
+    matrices = {"obsm": {"X_hvg": X[:, variable]}, "layers": {"counts": sparse.csr_matrix(counts)}}
+    return anndata.AnnData(X, obs=obs.astype("category"), var=var, **matrices)
 
 
 def _truth(plan: Layout, contexts: tuple[str, ...]) -> pd.DataFrame:

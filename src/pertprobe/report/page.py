@@ -17,11 +17,6 @@ from pertprobe.report import words
 from pertprobe.roles import SUBJECT
 from pertprobe.stages.verdict import MIXED, NOT_EVALUABLE
 
-SHOWN = ["model", "reference", "program", "panel", "n", "estimate", "null_mean", "effect", "p", "p_stratified", "q",
-         "p_published", "p_redrawn", "exceeds_redrawn", "exceeds_coexpression", "ceiling", "disattenuated",
-         "reason"]  # fmt: skip
-"""Evidence columns on the page; the TSV has them all."""
-
 
 def write_report(files: Any, params: Any, path: str | Path) -> None:
     """Write the report; `files` and `params` are those of the rule `report`."""
@@ -45,7 +40,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     figures = dict(zip(["verdict_matrix", *params.probes], map(inline_svg, files.figures), strict=True))
     further = dict(zip(getattr(params, "reported", []), map(_further, getattr(files, "tables", [])), strict=True))
     return {
-        "run": params.run,
+        "params": params,
         "matrix": figures.pop("verdict_matrix"),
         "controls": inline_svg(files.controls),
         "cascade": inline_svg(files.cascade),
@@ -60,13 +55,9 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
             name: {"figure": figures[name], "rows": _shown(tables, name), "further": further.get(name, [])}
             for name in params.probes
         },
-        "columns": SHOWN,
         "models": _models(files, params),
-        "sae": {name: _table(each).to_dict("records") for name, each in zip(params.sae, files.sae, strict=True)},
-        "stability": [row for each in getattr(files, "stability", []) for row in _stability(each)],
-        "thresholds": params.thresholds,
-        "levels": params.levels,
-        "interest": params.interest,
+        "sae": {name: _records(each) for name, each in zip(params.sae, files.sae, strict=True)},
+        "stability": {Path(each).parent.name: _records(each) for each in getattr(files, "stability", [])},
         "shared": SHARED,
     }
 
@@ -91,23 +82,20 @@ def _table(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", keep_default_na=False)
 
 
+def _records(path: str | Path) -> list[dict[str, Any]]:
+    return _table(path).to_dict("records")
+
+
 def _further(path: str | Path) -> list[dict[str, Any]]:
     """Return the rows of a table that a probe makes beside its evidence."""
     return pd.read_csv(path, sep="\t").to_dict("records")
-
-
-def _stability(path: str | Path) -> list[dict[str, Any]]:
-    """Return how alike autoencoders of two seeds are: trained, and before training."""
-    shown = ["trained", "seed", "other", "features", "estimate", "null_mean", "p"]
-    rows = _table(path)[[*shown, "share_alike", "decoder_cosine", "stable"]].to_dict("records")
-    return [{"sae": Path(path).parent.name, **row} for row in rows]
 
 
 def _shown(tables: pd.DataFrame, probe: str) -> list[dict[str, Any]]:
     """Return the rows with a q first, then the other tested ones; untested rows are on the page as sentences."""
     kept = (tables.probe == probe) & tables.evaluable & (tables.adjustment == "centred") & (tables.role == SUBJECT)
     rows = tables[kept].sort_values(["q", "statistic", "p"], kind="stable", na_position="last")
-    return rows[["statistic", *SHOWN]].to_dict("records")
+    return rows.to_dict("records")
 
 
 def _unclear(readings: pd.Series) -> pd.Series:

@@ -26,9 +26,8 @@ def verdict_matrix(verdicts: pd.DataFrame, models: Sequence[str], levels: Mappin
         return nothing_to_draw(NOTHING_TESTED)
     shown = shown.assign(name=shown.apply(name_of_pair, axis=1))
     bands = _bands(_columns(shown, models, levels))
-    programs = sorted(
-        shown.program.unique(), key=lambda name: (-(shown[shown.program == name].verdict == "pass").sum(), name)
-    )
+    passed = (shown.verdict == "pass").groupby(shown.program).sum()
+    programs = sorted(passed.index, key=lambda name: (-passed[name], name))
     widest, height = max(map(len, bands)), 1.5 + 0.26 * len(programs)
     size = 2.6 + 0.5 * widest, 0.4 + height * len(bands)
     figure, rows = plt.subplots(len(bands), figsize=size, layout="constrained", squeeze=False)

@@ -79,8 +79,6 @@ def agreement_with_truth(verdicts: pd.DataFrame, representation: Sequence[str]) 
         return ""
     kinds = {"with a planted effect here": ["shared", "context_specific"], "of decoys": ["decoy"],
              "planted in another context only": ["absent"]}  # fmt: skip
-    counts = []
-    for words, planted in kinds.items():
-        rows = answered[answered.planted.isin(planted)]
-        counts.append(f"{(rows.verdict == PASS).sum()} of {len(rows)} rows {words}")
+    rows = {words: answered[answered.planted.isin(planted)] for words, planted in kinds.items()}
+    counts = [f"{(each.verdict == PASS).sum()} of {len(each)} rows {words}" for words, each in rows.items()]
     return f"Truth is known here: at the representation level {', '.join(counts)} passed."

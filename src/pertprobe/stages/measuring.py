@@ -84,12 +84,8 @@ def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Join measurements of a model and its copies along `variant`; what only the first has stays without that axis."""
     first = next(iter(found.values()))
     common = [name for name in first.data_vars if all(name in each for each in found.values())]
-    joined = xr.concat(
-        [each[common] for each in found.values()],
-        pd.Index(list(found), name="variant"),
-        join="outer",  # copies may be measured on fewer cell sets
-        combine_attrs="override",
-    )
+    parts, labels = [each[common] for each in found.values()], pd.Index(list(found), name="variant")
+    joined = xr.concat(parts, labels, join="outer", combine_attrs="override")  # copies may have fewer cell sets
     return joined.assign({name: first[name] for name in first.data_vars if name not in common})
 
 
@@ -167,14 +163,10 @@ def write_space(measurement: xr.Dataset, space: Mapping[str, str], path: str | P
     table = pd.DataFrame()
     if NOT_EVALUABLE not in measurement.attrs:
         table = averaged(measurement, space["variable"]).to_pandas()
-    adata = ad.AnnData(
-        X=table.to_numpy(np.float32),
-        obs=pd.DataFrame(index=table.index.astype(str)),
-        var=pd.DataFrame(index=table.columns.astype(str)),
-        uns={"feature": space["feature"], "variant": SUBJECT, **measurement.attrs},
-    )
+    obs, var = (pd.DataFrame(index=names.astype(str)) for names in (table.index, table.columns))
+    uns = {"feature": space["feature"], "variant": SUBJECT, **measurement.attrs}
     with atomic(path) as temporary:
-        adata.write_h5ad(temporary)
+        ad.AnnData(table.to_numpy(np.float32), obs=obs, var=var, uns=uns).write_h5ad(temporary)
 
 
 def measure_inputs(asked: Mapping[str, Any], files: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:

@@ -320,8 +320,9 @@ def _check_programs(
 
 
 def _regulon_files(config: Config) -> dict[str, str]:
-    """Return key of the config -> table of signed edges that it names."""
-    return {f"{key}.{name}": path for key, found in _referred(config, "regulons") for name, path in found.items()}
+    """Return key of the config -> table of signed edges that it names and the run does not make itself."""
+    files = [(f"{key}.{name}", path) for key, named in _referred(config, "regulons") for name, path in named.items()]
+    return {key: path for key, path in files if not _made_by_run(config, path)}
 
 
 def _check_regulons(config: Config, faults: list[str]) -> dict[str, Any]:
@@ -330,8 +331,6 @@ def _check_regulons(config: Config, faults: list[str]) -> dict[str, Any]:
 
     found = {}
     for key, path in _regulon_files(config).items():
-        if _made_by_run(config, path):
-            continue
         name = key.rpartition(".")[2]
         with gathering(faults, f"{key}: "):
             edges = read_regulons(path, name)
