@@ -164,17 +164,12 @@ def test_too_few_draws_to_reach_a_verdict_leave_strength_unseparated():
     assert (test.p_min_stratified, test.p_used, test.note) == (1 / 20, "p", "strength not separable")
 
 
-def test_mean_score_by_hand_with_excluded_and_unscored_units():
-    scores = np.array([5.0, 4.0, 1.0, 0.0, 99.0, np.nan])
-    test = mean_score(scores, [0, 1, 5], None, 99, rng(), excluded=[4])
+def test_mean_score_by_hand_with_unscored_units():
+    scores = np.array([5.0, 4.0, 1.0, 0.0, np.nan])
+    test = mean_score(scores, [0, 1, 4], None, 99, rng())
     assert test.estimate == 4.5
-    assert test.p == pytest.approx(1 / comb(4, 2))  # 99 is the program's own, outside the panel: never a candidate
+    assert test.p == pytest.approx(1 / comb(4, 2))
     assert test.null_mean == pytest.approx(2.5)
-
-
-def test_excluding_a_member_does_not_remove_it_from_the_pool():
-    scores = np.arange(6.0)
-    assert mean_score(scores, [5], None, 99, rng(), excluded=[4, 5]).p == pytest.approx(1 / 5)
 
 
 def test_questions_that_cannot_be_put_are_refused():
@@ -212,8 +207,8 @@ def test_ties_by_hand():
 def test_unit_sd_is_that_of_scores_outside_the_program():
     scores, members = rng(1).normal(size=20), np.array([2, 5, 11])
     scores[[7, 8]] = np.nan
-    outside = [i for i in range(20) if i not in {2, 5, 7, 8, 11, 13}]
-    assert mean_score(scores, members, None, 99, rng(), excluded=[13]).unit_sd == np.std(scores[outside], ddof=1)
+    outside = [i for i in range(20) if i not in {2, 5, 7, 8, 11}]
+    assert mean_score(scores, members, None, 99, rng()).unit_sd == np.std(scores[outside], ddof=1)
     similarity = symmetric(20, 2)
     likeness = [np.mean([similarity[i, j] for j in members]) for i in range(20) if i not in members]
     assert coherence(similarity, members, None, 99, rng()).unit_sd == pytest.approx(np.std(likeness, ddof=1))

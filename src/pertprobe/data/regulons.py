@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pertprobe.errors import PertprobeError, gathering, listed, raise_together
+from pertprobe.errors import PertprobeError, listed, read_together
 
 NAMES = {
     "source": ("source", "regulator", "tf", "tf_name", "from"),
@@ -49,12 +49,7 @@ class Regulons(NamedTuple):
 
 def read_regulon_files(paths: Mapping[str, str | Path]) -> dict[str, Regulons]:
     """Read the regulons of a run, name -> file; raises Faults, all files together."""
-    found, faults = {}, []
-    for name, path in paths.items():
-        with gathering(faults, f"{name}: "):
-            found[name] = read_regulons(path, name)
-    raise_together(faults)
-    return found
+    return read_together(paths, lambda name, path: read_regulons(path, name))
 
 
 def read_regulons(path: str | Path, name: str = "") -> Regulons:

@@ -10,11 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from pertprobe.batching import chunked
 from pertprobe.evidence import comparable
 from pertprobe.plots import NOTHING_TESTED, NULL, SUBJECT, name_of_pair, nothing_to_draw, panels
 from pertprobe.probes.declaration import Declaration
 from pertprobe.stages.testing import stages_redrawn
 
+COLUMNS = 3
+"""Panels side by side."""
 MOST = 20
 """Programs shown in a panel: those with the largest effects."""
 MARKS = {
@@ -56,8 +59,9 @@ def controls_figure(tables: pd.DataFrame, probes: Mapping[str, Declaration], mod
     if not found:
         return nothing_to_draw(NOTHING_TESTED)
     longest = max(len(name) for column in found for name in column.rows.program)
-    heights = _row_heights([min(column.rows.program.nunique(), MOST) for column in found])
-    figure, axes = panels(len(found), 3.0 + 0.06 * longest, heights)
+    drawn = [min(column.rows.program.nunique(), MOST) for column in found]
+    heights = [1.0 + 0.19 * max(row) for row in chunked(drawn, COLUMNS)]
+    figure, axes = panels(len(found), 3.0 + 0.06 * longest, heights, COLUMNS)
     for each, column in zip(axes, found, strict=True):
         _beside_controls(each, column, _unit(probes[column.probe]))
     figure.legend(handles=[_handle(**mark) for mark in reversed(MARKS.values())], loc="outside lower center", ncols=4)
@@ -86,11 +90,6 @@ def _handle(
 def _unit(probe: Declaration) -> str:
     """Return the unit in which a probe is compared with its controls, in words."""
     return "effect (correlation)" if probe.compared_in in probe.common_scale else "effect in sd of its own null"
-
-
-def _row_heights(programs: Sequence[int], columns: int = 3) -> list[float]:
-    rows = [programs[start : start + columns] for start in range(0, len(programs), columns)]
-    return [1.0 + 0.19 * max(row) for row in rows]
 
 
 def _columns(tables: pd.DataFrame, probes: Mapping[str, Declaration], models: Sequence[str]) -> Iterator[Column]:

@@ -41,7 +41,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     further = dict(zip(getattr(params, "reported", []), map(_further, getattr(files, "tables", [])), strict=True))
     return {
         "params": params,
-        "matrix": figures.pop("verdict_matrix"),
+        "figures": figures,
         "controls": inline_svg(files.controls),
         "cascade": inline_svg(files.cascade),
         "control_answers": words.control_answers(verdicts),
@@ -51,10 +51,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "verdicts": verdicts.to_dict("records"),
         "readings": readings.sort_values("reading", key=_unclear, kind="stable").to_dict("records"),
         "evaluability": _evaluability(files.evaluability),
-        "probes": {
-            name: {"figure": figures[name], "rows": _shown(tables, name), "further": further.get(name, [])}
-            for name in params.probes
-        },
+        "probes": {name: {"rows": _shown(tables, name), "further": further.get(name, [])} for name in params.probes},
         "models": _models(files, params),
         "sae": {name: _records(each) for name, each in zip(params.sae, files.sae, strict=True)},
         "stability": {Path(each).parent.name: _records(each) for each in getattr(files, "stability", [])},

@@ -22,8 +22,7 @@ def listed(names: list[str]) -> str:
 def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
     """Yield a sentence per probe and model: which programs passed, how many failed; then the readings."""
     for (probe, model, reference), rows in verdicts.groupby(["probe", "model", "reference"], sort=False):
-        passed = list(rows[rows.verdict == PASS].program)
-        failed = list(rows[rows.verdict == FAIL].program)
+        passed, failed = (list(rows[rows.verdict == answer].program) for answer in (PASS, FAIL))
         who = f"{model} against {reference}" if reference else model
         if passed or failed:
             what = f"found {listed(passed)}" if passed else "found none"

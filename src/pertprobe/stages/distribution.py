@@ -204,8 +204,7 @@ def drift_table(
         return _table([{"context": here, "note": note}], DRIFT_COLUMNS)
     size = min(SAMPLE, _n_controls(path, entry, here) // 2)
     if size < 2:
-        note = f"fewer than 4 control cells of {here} in the file"
-        return _table([{"context": here, "note": note}], DRIFT_COLUMNS)
+        return _table([{"context": here, "note": f"fewer than 4 control cells of {here} in the file"}], DRIFT_COLUMNS)
     first, second = _controls(model, path, entry, here, (2, size), seed)
     points = np.concatenate(encoded(model, np.stack([first, second]))) if "stages" in model.capabilities else None
     cloud = None if points is None else Cloud.of(points)

@@ -60,9 +60,16 @@ def measure_shard(
             return found[SUBJECT]
         controls = randomised_controls(inputs.model, redrawn, declaration.keep, seed, cascade=cascade)
         for name, model in controls if redrawn else ():
-            asked = replace(inputs, model=model, role=role_of(name)[0], sae=None, pca=None)
-            found[name] = numbered(module.measure(asked, names))
+            found[name] = _control(module, inputs, model, role_of(name)[0], names)
     return variants(found).assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
+
+
+def _control(
+    module: Any, inputs: MeasureInputs, model: Any, role: str, names: Sequence[str] | None = None
+) -> xr.Dataset:
+    """Measure another model as if it were the subject, which alone has autoencoders and components; all its units."""
+    asked = replace(inputs, model=model, role=role, sae=None, pca=None)
+    return numbered(module.measure(asked, sorted(module.units(asked)) if names is None else names))
 
 
 def numbered(measured: xr.Dataset) -> xr.Dataset:
@@ -105,11 +112,8 @@ def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]
     able = {kind: model for kind, model in models.items() if not declaration.needs - model.capabilities}
     if not able:
         return xr.Dataset(attrs={NOT_EVALUABLE: "no planted model has what the probe needs"})
-    found = {}
     with torch.no_grad():
-        for kind, model in able.items():
-            asked = replace(inputs, model=model, role=kind, sae=None, pca=None)
-            found[kind] = numbered(module.measure(asked, sorted(module.units(asked))))
+        found = {kind: _control(module, inputs, model, kind) for kind, model in able.items()}
     refused = [each for each in found.values() if NOT_EVALUABLE in each.attrs]
     return refused[0] if refused else variants(found)
 

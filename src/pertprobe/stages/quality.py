@@ -154,9 +154,7 @@ def read_program_quality(path: str | Path) -> pd.DataFrame:
 
 def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return Pearson's r of matching rows; nan where one is constant (to rounding) or not finite."""
-    norms = []
-    for rows in (a, b):
-        spread = np.linalg.norm(rows - rows.mean(axis=1, keepdims=True), axis=1)
-        norms.append(np.where(spread > 1e-12 * np.linalg.norm(rows, axis=1), spread, np.nan))
-    product = ((a - a.mean(axis=1, keepdims=True)) * (b - b.mean(axis=1, keepdims=True))).sum(axis=1)
-    return np.clip(product / (norms[0] * norms[1]), -1, 1)
+    x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (a, b))
+    sizes = [(np.linalg.norm(centred, axis=1), np.linalg.norm(rows, axis=1)) for centred, rows in ((x, a), (y, b))]
+    norms = [np.where(spread > 1e-12 * size, spread, np.nan) for spread, size in sizes]
+    return np.clip((x * y).sum(axis=1) / (norms[0] * norms[1]), -1, 1)

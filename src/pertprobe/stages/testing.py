@@ -48,15 +48,14 @@ def _compared(
 ) -> dict[str, Any]:
     """Return what the copies and the co-expression row say of one subject row."""
     same = (table.program == row["program"]) & (table.panel == row["panel"]) & (table.adjustment == "centred")
-    statistic = controlled if row["statistic"] == primary else row["statistic"]
-    asked = same & (table.statistic == statistic)
+    alike = same & (table.statistic == row["statistic"])
+    asked = same & (table.statistic == controlled) if row["statistic"] == primary else alike
     own = z[asked & (table.role == SUBJECT)]
     copies = z[asked & table.role.isin(REDRAWN)].dropna()
     columns: dict[str, Any] = {}
     if len(own) == 1 and own.notna().all() and len(copies):
         columns = _against_copies(float(own.iloc[0]), copies.to_numpy())
-    rival = z[same & (table.role == COEXPRESSION) & (table.statistic == row["statistic"])].dropna()
-    itself = z[same & (table.role == SUBJECT) & (table.statistic == row["statistic"])].dropna()
+    rival, itself = (z[alike & (table.role == role)].dropna() for role in (COEXPRESSION, SUBJECT))
     if len(rival) == 1 and len(itself) == 1:
         columns["exceeds_coexpression"] = bool(itself.iloc[0] > rival.iloc[0])
     return columns
@@ -167,14 +166,14 @@ def _control_rows(probe: str, case: TestCase) -> Iterator[dict[str, Any]]:
 
 def _variants(ours: xr.Dataset | None, theirs: xr.Dataset | None, inputs: TestInputs) -> list[tuple[str, str]]:
     """Return the control variants of the model, each with that of the reference it is compared with."""
-    if ours is None or "variant" not in ours.dims:
-        return []
-    names = [name for name in ours.variant.values.tolist() if name != SUBJECT]
+    names = [name for name in _variant_names(ours) if name != SUBJECT]
     if inputs.reference is None:
         return [(name, "") for name in names]
-    if theirs is None or "variant" not in theirs.dims:
-        return []
-    return pairs_of_copies(names, theirs.variant.values.tolist(), common_seed=bool(inputs.sharing))
+    return pairs_of_copies(names, _variant_names(theirs), common_seed=bool(inputs.sharing))
+
+
+def _variant_names(measured: xr.Dataset | None) -> list[str]:
+    return measured.variant.values.tolist() if measured is not None and "variant" in measured.dims else []
 
 
 def _remarked(rows: Iterable[Mapping[str, Any]], case: TestCase, declaration: Declaration) -> Iterator[dict[str, Any]]:

@@ -92,9 +92,8 @@ def _partners(
 ) -> tuple[Integers, int]:
     """Return assignments [m or all, n], and how many there are."""
     sides = [(block, np.setdiff1d(candidates[block[0]], genes[block])) for block in blocks]
-    arrangements = prod(
-        perm(block.size) if among_all else _assignments(block.size, others.size) for block, others in sides
-    )
+    ways = [perm(block.size) if among_all else _assignments(block.size, others.size) for block, others in sides]
+    arrangements = prod(ways)
     if arrangements <= m:
         return np.array(list(_injective(candidates))), arrangements
     partners = np.empty((m, genes.size), dtype=np.intp)
@@ -167,16 +166,13 @@ def pearson_matrix(
     keep = np.setdiff1d(np.arange(np.shape(a)[1]), [] if left_out is None else left_out)
     a, b = (np.asarray(each, dtype=np.float64)[:, keep] for each in (a, b))
     a, b = (each - each.mean(axis=1, keepdims=True) for each in (a, b))  # small numbers lose fewer digits
-    own, other = (kept_positions(each, keep)[:, None] for each in (a_outputs, b_outputs))
-    other = other.T
+    own, other = kept_positions(a_outputs, keep)[:, None], kept_positions(b_outputs, keep)[None]
     repeated = np.where(other == own, -1, other)
     n = keep.size - (own >= 0).astype(int) - (repeated >= 0)
     left = [(_at(a, own, rows=True), _at(b, own)), (_at(a, repeated, rows=True), _at(b, repeated))]
     x, y = (-sum(pair[side] for pair in left) for side in (0, 1))
-    xx, yy = (
-        (each**2).sum(axis=1).reshape(shape) - sum(pair[side] ** 2 for pair in left)
-        for each, shape, side in ((a, (-1, 1), 0), (b, (1, -1), 1))
-    )
+    xx = (a**2).sum(axis=1)[:, None] - sum(first**2 for first, _ in left)
+    yy = (b**2).sum(axis=1)[None] - sum(second**2 for _, second in left)
     xy = a @ b.T - sum(pair[0] * pair[1] for pair in left)
     spread = [squares - sums**2 / np.maximum(n, 1) for squares, sums in ((xx, x), (yy, y))]
     scale = np.sqrt(np.clip(spread[0], 0, None) * np.clip(spread[1], 0, None))

@@ -137,15 +137,10 @@ def summary(estimate: float, null: Float[Array, " draw"], arrangements: float, m
     at_least, above = int((null >= estimate - tolerance).sum()), int((null > estimate + tolerance).sum())
     exact = arrangements <= m
     own = 0 if exact else 1  # draws do not hold the observed arrangement itself
-    return Test(
-        estimate=estimate,
-        null_mean=float(null.mean()),
-        null_sd=float(null.std()),
-        p=(at_least + own) / (null.size + own),
-        p_min=1 / (arrangements if exact else m + 1),
-        n_permutations=0 if exact else null.size,
-        p_tie=(at_least - above + own) / (null.size + own),
-    )
+    p, p_tie = ((reached + own) / (null.size + own) for reached in (at_least, at_least - above))
+    p_min, draws = (1 / arrangements, 0) if exact else (1 / (m + 1), null.size)
+    moments = {"null_mean": float(null.mean()), "null_sd": float(null.std())}
+    return Test(estimate, **moments, p=p, p_min=p_min, n_permutations=draws, p_tie=p_tie)
 
 
 def coherence(
@@ -198,13 +193,11 @@ def mean_score(
     strength: PerUnit | None,
     m: int,
     rng: Generator,
-    excluded: Members | None = None,
 ) -> Test:
     """Test whether members score higher: mean of `scores` [P] over members, against sets of the others and themselves.
 
-    Units whose score is nan are left out, as members and as candidates, and so are the units of `excluded` that are no
-    members (the program's perturbations that are not in the panel). Members stay in the pool: the observed labels are
-    one of the arrangements. In the strength-matched null, the score is adjusted for strength too
+    Units whose score is nan are left out, as members and as candidates. Members stay in the pool: the observed labels
+    are one of the arrangements. In the strength-matched null, the score is adjusted for strength too
     (`scores_without_strength`).
 
     Raises:
@@ -214,8 +207,7 @@ def mean_score(
     scored = np.unique(members[np.isfinite(scores[members])])
     if scored.size == 0:
         raise ValueError("mean_score needs a member that has a score")
-    left_out = np.setdiff1d([] if excluded is None else excluded, scored).astype(np.intp)
-    pool = np.setdiff1d(np.flatnonzero(np.isfinite(scores)), left_out)
+    pool = np.flatnonzero(np.isfinite(scores))
     scores, chosen = scores[pool], np.searchsorted(pool, scored)
     strength = None if strength is None else np.asarray(strength)[pool]
     adjusted = scores if strength is None else scores_without_strength(scores, strength)
