@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -135,10 +136,8 @@ class CellFile:
         keys = dict.fromkeys(("hvg_names", *(f"{name}_{end}" for name in (space, bare) for end in ("names", "genes"))))
         found = []
         for source in ("var", *(f"uns:{key}" for key in keys)):
-            try:
+            with suppress(PertprobeError):
                 found.append((source, *self._names_from(source, n, space)))
-            except PertprobeError:
-                continue
         if not found:
             names = np.array([f"{space}_{i}" for i in range(n)])
             return names, (f"obsm['{space}'] names no genes: its columns are called {names[0]} to {names[-1]}",)

@@ -119,9 +119,6 @@ def _joined(name: str, edges: pd.DataFrame) -> Regulons:
     once = edges[~own].groupby(["source", "target"], as_index=False).sign.agg(["min", "max"])
     disputed = once["min"] != once["max"]
     signs = once[["source", "target"]].assign(sign=once["min"].where(~disputed, 0))
-    notes = []
-    if own.any():
-        notes.append(f"{int(own.sum())} genes that act on themselves left out")
-    if disputed.any():
-        notes.append(f"{int(disputed.sum())} edges with signs that differ count as unsigned")
-    return Regulons(name, signs.sort_values(["source", "target"], ignore_index=True), tuple(notes))
+    done = (own, "genes that act on themselves left out"), (disputed, "edges with signs that differ count as unsigned")
+    notes = tuple(f"{int(rows.sum())} {what}" for rows, what in done if rows.any())
+    return Regulons(name, signs.sort_values(["source", "target"], ignore_index=True), notes)
