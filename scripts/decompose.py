@@ -7,6 +7,7 @@ with job(snakemake):
 
     from pertprobe import evidence
     from pertprobe.data.programs import run_programs
+    from pertprobe.files import write_table
     from pertprobe.stages.decomposition import decomposition, mean_r
 
     given, params = snakemake.input, snakemake.params
@@ -14,4 +15,4 @@ with job(snakemake):
     programs = run_programs(given.programs, params.programs, set(perturbations.perturbation))
     rows = evidence.read(given.evidence)
     table = decomposition(rows, mean_r(perturbations, programs), params.conditions, params.interest)
-    evidence.write(table, snakemake.output[0])
+    write_table(table, snakemake.output[0])

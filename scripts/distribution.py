@@ -4,7 +4,7 @@ from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.data.cell_sets import CellSets, cells_for
-    from pertprobe.evidence import write
+    from pertprobe.files import write_table
     from pertprobe.models import load_model
     from pertprobe.models.cards import own_split
     from pertprobe.models.training_split import read_split
@@ -13,8 +13,8 @@ with job(snakemake):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
     model = load_model(given.model, **params.loading)
     contexts = [CellSets.load(path) for path in given.contexts]
-    write(knockout_distances(model, cells_for(model, given.cells), contexts, params.knockout), output.knockouts)
+    write_table(knockout_distances(model, cells_for(model, given.cells), contexts, params.knockout), output.knockouts)
     path = given.get("split") or own_split(given.model)
-    write(
+    write_table(
         drift_table(model, given.file, params.entry, read_split(path) if path else None, seed=params.seed), output.drift
     )

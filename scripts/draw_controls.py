@@ -8,11 +8,10 @@ with job(snakemake):
     from pertprobe import evidence
     from pertprobe.plots import write_figure
     from pertprobe.probes.declaration import all_declared
-    from pertprobe.report.controls_figure import Compared, cascade_figure, controls_figure
+    from pertprobe.report.controls_figure import cascade_figure, controls_figure
 
     tables = pd.concat([evidence.read(path) for path in snakemake.input], ignore_index=True)
-    known = all_declared(tables.probe.unique())
-    probes = {name: Compared(each.primary, each.compared_in, each.common_scale) for name, each in known.items()}
+    probes = all_declared(tables.probe.unique())
     models, output = snakemake.params.models, snakemake.output
     write_figure(controls_figure(tables, probes, models), output.controls)
     write_figure(cascade_figure(tables, probes, models), output.cascade)

@@ -4,7 +4,7 @@ from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.data.programs import read_panels, run_programs
-    from pertprobe.files import atomic
+    from pertprobe.files import write_table
     from pertprobe.models.cards import known_gene_names, read_cards
     from pertprobe.probes.declaration import all_declared
     from pertprobe.stages.evaluability import evaluability_table
@@ -16,5 +16,4 @@ with job(snakemake):
     limits = params.programs["min_perturbations"], params.programs["min_genes"]
     panels = read_panels(params.panels, programs, names)
     table = evaluability_table(models, programs, panels, all_declared(params.probes), *limits)
-    with atomic(snakemake.output[0]) as temporary:
-        table.to_csv(temporary, sep="\t", index=False)
+    write_table(table, snakemake.output[0])

@@ -3,7 +3,7 @@
 from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.evidence import write
+    from pertprobe.files import write_table
     from pertprobe.models.cards import read_seen
     from pertprobe.probes.base import averaged
     from pertprobe.stages.measuring import read_measurement
@@ -12,4 +12,4 @@ with job(snakemake):
     given = snakemake.input
     predicted = averaged(read_measurement(given.measurement), "delta_y").to_pandas()
     table = quality_table(predicted, read_measurement(given.observed), seen=read_seen(given.seen))
-    write(table, snakemake.output[0])
+    write_table(table, snakemake.output[0])

@@ -3,8 +3,8 @@
 from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.evidence import write
+    from pertprobe.files import write_table
     from pertprobe.probes.panels import ranks
     from pertprobe.stages.measuring import read_measurement
 
-    write(ranks(read_measurement(snakemake.input[0]), snakemake.params.panels), snakemake.output[0])
+    write_table(ranks(read_measurement(snakemake.input[0]), snakemake.params.panels), snakemake.output[0])

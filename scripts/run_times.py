@@ -3,7 +3,7 @@
 from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.evidence import write
+    from pertprobe.files import write_table
     from pertprobe.workflow.provenance import run_times
 
-    write(run_times(snakemake.params.benchmarks), snakemake.output[0])
+    write_table(run_times(snakemake.params.benchmarks), snakemake.output[0])

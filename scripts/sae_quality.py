@@ -5,7 +5,7 @@ from pertprobe.workflow.job import job
 with job(snakemake):
     from pathlib import Path
 
-    from pertprobe.evidence import write
+    from pertprobe.files import write_table
     from pertprobe.interpret.sae import principal_components, quality, read_saelens, with_rival, write_components
     from pertprobe.interpret.sae.pool import pooled_activations, pooled_models
 
@@ -15,4 +15,4 @@ with job(snakemake):
     table = quality(read_saelens(Path(given.sae[0]).parent), activations)
     pca = principal_components(activations, unexplained=table.fvu.mean())
     write_components(pca, snakemake.output.pca)
-    write(with_rival(table, pca, activations), snakemake.output.quality)
+    write_table(with_rival(table, pca, activations), snakemake.output.quality)

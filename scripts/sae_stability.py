@@ -6,7 +6,7 @@ with job(snakemake):
     from functools import partial
     from pathlib import Path
 
-    from pertprobe.evidence import write
+    from pertprobe.files import write_table
     from pertprobe.interpret.sae import read_saelens, train_sae, training_settings
     from pertprobe.interpret.sae.pool import pooled_activations, pooled_dictionaries, pooled_models, sae_seed
     from pertprobe.interpret.sae.stability import stability_tables
@@ -21,5 +21,5 @@ with job(snakemake):
     untrained = [fresh(seed=sae_seed(params.seed, name, number)) for number in range(n)]
     found = pooled_dictionaries(pool(), layer, [*trained, *untrained])
     summary, features = stability_tables(found[:n], found[n:], partial(generator, params.seed, "stability", name))
-    write(summary, snakemake.output.stability)
-    write(features, snakemake.output.features)
+    write_table(summary, snakemake.output.stability)
+    write_table(features, snakemake.output.features)

@@ -3,13 +3,12 @@
 from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.files import atomic, write_json
+    from pertprobe.files import write_json, write_table
     from pertprobe.models import load_model
     from pertprobe.models.cards import model_names, own_split, perturbation_table
 
     model = load_model(snakemake.input.model, **snakemake.params.loading)
     split = snakemake.input.get("split") or own_split(snakemake.input.model)
     table = perturbation_table(model, split, snakemake.params.label)
-    with atomic(snakemake.output.table) as temporary:
-        table.to_csv(temporary, sep="\t")
+    write_table(table.reset_index(), snakemake.output.table)
     write_json(model_names(model), snakemake.output.names)

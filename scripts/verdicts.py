@@ -6,6 +6,7 @@ with job(snakemake):
     import pandas as pd
 
     from pertprobe import evidence
+    from pertprobe.files import write_table
     from pertprobe.probes.declaration import all_declared
     from pertprobe.stages.verdict import planted_truth, verdicts
 
@@ -16,4 +17,4 @@ with job(snakemake):
     controlled = {name: probe.compared_in for name, probe in probes.items()}
     truth = planted_truth(snakemake.input.get("truth"))
     table = verdicts(tables, thresholds, primary, truth, controlled=controlled, interest=snakemake.params.interest)
-    evidence.write(table, snakemake.output[0])
+    write_table(table, snakemake.output[0])

@@ -1,8 +1,12 @@
 """Errors that are a user's to mend: plain text, never a traceback; and the small parts of a good message."""
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
+
+G, R = TypeVar("G"), TypeVar("R")
+"""What is given, and what is read of it."""
 
 
 class PertprobeError(Exception):
@@ -51,6 +55,16 @@ def gathering(faults: list[str], prefix: str = "") -> Iterator[None]:
         yield
     except PertprobeError as error:
         faults.extend(prefix + message for message in getattr(error, "messages", (str(error),)))
+
+
+def read_together(given: Mapping[str, G], read: Callable[[str, G], R]) -> dict[str, R]:
+    """Return name -> what is read of each thing given; raises `Faults` of all that cannot be, behind their names."""
+    found, faults = {}, []
+    for name, each in given.items():
+        with gathering(faults, f"{name}: "):
+            found[name] = read(name, each)
+    raise_together(faults)
+    return found
 
 
 def raise_together(faults: list[str], prefix: str = "") -> None:

@@ -7,54 +7,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pertprobe.files import atomic
-from pertprobe.roles import CASCADE
+from pertprobe.files import write_table
+from pertprobe.roles import CASCADE, COEXPRESSION, OBSERVED, PLANTED, REDRAWN, SUBJECT
 from pertprobe.statistics.power import benjamini_hochberg
 
 COLUMNS: dict[str, Any] = {
     # Who and what: rows are sorted by the first eleven.
-    "probe": "",
-    "statistic": "",
+    **dict.fromkeys(("probe", "statistic"), ""),
     "adjustment": "centred",
-    "model": "",
-    "reference": "",
-    "context": "",
-    "regime": "",
-    "role": "subject",
-    "copy": 0,
-    "program": "",
-    "panel": "",
-    "unit": "perturbation",
-    "n": 0,
-    "n_background": 0,
+    **dict.fromkeys(("model", "reference", "context", "regime"), ""),
+    **{"role": SUBJECT, "copy": 0, "program": "", "panel": ""},
+    **{"unit": "perturbation", "n": 0, "n_background": 0},
     # The statistic and its permutation null.
-    "estimate": np.nan,
-    "null_mean": np.nan,
-    "null_sd": np.nan,
-    "unit_sd": np.nan,
-    "effect": np.nan,
-    "ci_low": np.nan,
-    "ci_high": np.nan,
-    "p": np.nan,
-    "p_min": np.nan,
-    "p_stratified": np.nan,
-    "p_min_stratified": np.nan,
-    "p_used": "",
-    "p_tail": np.nan,
-    "n_permutations": 0,
-    "q": np.nan,
-    "estimate_published": np.nan,
-    "p_published": np.nan,
-    "q_published": np.nan,
+    **dict.fromkeys(("estimate", "null_mean", "null_sd", "unit_sd", "effect", "ci_low", "ci_high"), np.nan),
+    **dict.fromkeys(("p", "p_min", "p_stratified", "p_min_stratified"), np.nan),
+    **{"p_used": "", "p_tail": np.nan, "n_permutations": 0},
+    **dict.fromkeys(("q", "estimate_published", "p_published", "q_published"), np.nan),
     # Controls.
-    "ceiling": np.nan,
-    "disattenuated": np.nan,
-    "redrawn_max": np.nan,
-    "p_redrawn": np.nan,
-    "exceeds_redrawn": None,
-    "exceeds_coexpression": None,
-    "evaluable": True,
-    "reason": "",
+    **dict.fromkeys(("ceiling", "disattenuated", "redrawn_max", "p_redrawn"), np.nan),
+    **dict.fromkeys(("exceeds_redrawn", "exceeds_coexpression")),
+    **{"evaluable": True, "reason": ""},
 }
 """Column -> value of a row that does not set it. The contract of each is in docs/contracts.md."""
 
@@ -63,23 +35,13 @@ UNWRITTEN = frozenset({"p_tie"})
 KEYS = list(COLUMNS)[:11]
 CATEGORIES = {
     "adjustment": {"centred", "raw"},
-    "role": {
-        "subject",
-        "redrawn",
-        "shuffled",
-        "planted",
-        "lookup",
-        "covariation",
-        "additive",
-        "observed",
-        "coexpression",
-    },
+    "role": {SUBJECT, OBSERVED, COEXPRESSION, *REDRAWN, *PLANTED},
     "unit": {"perturbation", "gene"},
     "p_used": {"", "p", "p_stratified"},
 }
 ROUNDING = 1e-12
 """An effect below this share of the numbers it is the difference of is none: its null's spread is rounding too."""
-CONTROLS = ("planted", "lookup", "covariation", "additive", "observed", "coexpression")
+CONTROLS = (*PLANTED, OBSERVED, COEXPRESSION)
 """Roles that are judged as if they were the model: each is a family of its own for q."""
 
 
@@ -157,11 +119,10 @@ def with_q(table: pd.DataFrame, primary: str, controlled: str) -> pd.DataFrame:
     asked = table.evaluable & (table.adjustment == "centred")
     used = used_p(table)
     q, published = (pd.Series(np.nan, index=table.index) for _ in range(2))
-    families = [("subject", {primary}), *((role, {primary, controlled}) for role in CONTROLS)]
-    for role, statistics in families:
+    for role, statistics in [(SUBJECT, {primary}), *((role, {primary, controlled}) for role in CONTROLS)]:
         family = asked & (table.role == role) & table.statistic.isin(statistics) & (table.p_used != "")
         q[family] = benjamini_hochberg(used[family].to_numpy())
-    subject = asked & (table.role == "subject") & (table.statistic == primary) & table.p_published.notna()
+    subject = asked & (table.role == SUBJECT) & (table.statistic == primary) & table.p_published.notna()
     for _, rows in table[subject].groupby(["model", "reference"]):
         published[rows.index] = benjamini_hochberg(rows.p_published.to_numpy())
     return table.assign(q=q, q_published=published)
@@ -173,9 +134,8 @@ def used_p(table: pd.DataFrame) -> pd.Series:
 
 
 def write(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as TSV, floats with ten digits, nothing left behind on failure."""
-    with atomic(path) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, float_format="%.10g")
+    """Write evidence as TSV; raises KeyError for a table that lacks a column of it."""
+    write_table(table[list(COLUMNS)], path)
 
 
 def read(path: str | Path) -> pd.DataFrame:
@@ -189,10 +149,9 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _column(values: pd.Series, default: Any) -> pd.Series:
-    if default is None:
-        return values.map({"True": True, "False": False, True: True, False: False}).astype("boolean")
-    if isinstance(default, bool):
-        return values.map({"True": True, "False": False, True: True, False: False}).astype(bool)
+    if default is None or isinstance(default, bool):
+        answers = values.map({"True": True, "False": False, True: True, False: False})
+        return answers.astype("boolean" if default is None else bool)
     if isinstance(default, str):
         return values.fillna("").astype(str)
     return pd.to_numeric(values).astype(type(default))  # empty text becomes nan

@@ -1,4 +1,4 @@
-"""Writing that leaves nothing half done, and hashes of what was read."""
+"""Writing that leaves nothing half done, tables among it, and hashes of what was read."""
 
 import hashlib
 import json
@@ -8,7 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -44,6 +47,12 @@ def write_json(value: Any, path: str | Path) -> None:
     """Write a value as JSON, keys sorted, all or nothing."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def write_table(table: "pd.DataFrame", path: str | Path, digits: int = 10) -> None:
+    """Write a table as TSV without its index, floats with so many digits, all or nothing."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, float_format=f"%.{digits}g")
 
 
 def sha256(path: str | Path) -> str:

@@ -38,7 +38,7 @@ def strength_not_held(patch):
     everywhere(patch, score, lambda each, members, strength, *more: score(each, members, None, *more))
     everywhere(patch, half, lambda x, y, members, strength, *more: half(x, y, members, None, *more))
     everywhere(patch, matched.strata, lambda strength: np.zeros(len(strength), dtype=int))
-    everywhere(patch, matched.without_strength, lambda r, *strengths: np.asarray(r))
+    patch.setattr(matched, "pairs_without_strength", lambda r, *strengths: np.asarray(r))
 
 
 def strength_of_others(patch):

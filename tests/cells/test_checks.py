@@ -139,12 +139,11 @@ def test_references_of_a_good_config_are_silent(config):
 
 def test_references_that_nothing_has_are_named_together(config):
     config = copy.deepcopy(config)
-    config["models"]["fewshot"] |= {"context": "rep1", "train": {}}
+    config["models"]["fewshot"] |= {"context": "rep1"}
     config["pairs"] = {"contexts": [["fewshot", "zeroshot"]]}
     config["probes"] = {"sae_features": {"sae": "separate"}, "targeted_jacobian": {"panels": ["none"]}}
     assert check_references(config) == [
         "models.fewshot.context: 'rep1' is not under cells (found: rep_1). Did you mean 'rep_1'?",
-        "models.fewshot: give either path or train, never both or neither",
         "pairs.contexts: 'zeroshot' is not under models (found: fewshot).",
         "probes.sae_features.sae: 'separate' is not under sae (found: joint).",
         "probes.targeted_jacobian.panels: 'none' is not under panels (found: ifn).",

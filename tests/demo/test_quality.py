@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from pertprobe.errors import PertprobeError
-from pertprobe.evidence import write
+from pertprobe.files import write_table
 from pertprobe.stages.quality import (
     gate,
     medians,
@@ -90,7 +90,7 @@ def test_the_table_says_what_was_seen_and_how_many_cells_there_were(observed):
 
 def test_the_table_comes_back_as_it_was_written(observed, tmp_path):
     table = quality_table(observed, measured(observed, [observed, -observed]), seen={"a": "never"})
-    write(table.assign(perturbation=["NA", "", "1", "b"]), tmp_path / "quality.tsv")
+    write_table(table.assign(perturbation=["NA", "", "1", "b"]), tmp_path / "quality.tsv")
     found = read_quality(tmp_path / "quality.tsv")
     assert found.perturbation.tolist() == ["NA", "", "1", "b"]
     there, here = (each.drop(columns="perturbation") for each in (found, table))
@@ -211,12 +211,12 @@ def test_the_gate_is_a_sentence_where_a_program_is_below_it():
 
 def test_program_quality_comes_back_as_it_was_written(tmp_path):
     found = program_quality(table_of(("a", "never", 0.16, 0.34)), {"NA": ["a"], "empty": []})
-    write(found, tmp_path / "program_quality.tsv")
+    write_table(found, tmp_path / "program_quality.tsv")
     again = read_program_quality(tmp_path / "program_quality.tsv")
     pd.testing.assert_frame_equal(again, found, check_dtype=False, rtol=1e-9)
     assert gate(again, "NA") == gate(found, "NA") != ""
 
 
 def test_a_run_without_programs_has_an_empty_table(tmp_path):
-    write(program_quality(table_of(("a", "here", 0.5, 0.1)), {}), tmp_path / "table.tsv")
+    write_table(program_quality(table_of(("a", "here", 0.5, 0.1)), {}), tmp_path / "table.tsv")
     assert read_program_quality(tmp_path / "table.tsv").empty

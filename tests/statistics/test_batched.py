@@ -6,9 +6,11 @@ import pytest
 from scipy.stats import ks_2samp
 
 from pertprobe.seeding import generator
-from pertprobe.statistics import coherence, coherence_tests, cosine_similarity, moments
+from pertprobe.statistics import moments
 from pertprobe.statistics.moments import pair_means, prefix_pair_means
+from pertprobe.statistics.permutation import coherence, coherence_tests
 from pertprobe.statistics.sets import random_orders
+from pertprobe.statistics.similarity import cosine_similarity
 
 
 def rng(seed=0):

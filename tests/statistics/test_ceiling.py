@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, rankdata
 
-from pertprobe.statistics import feature_weights, mean_noise_ceiling, noise_ceiling, pair_weights
+from pertprobe.statistics.reliability import feature_weights, mean_noise_ceiling, noise_ceiling, pair_weights
 
 
 def rng(seed=0):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from pertprobe.statistics.matched import crossed_test, pearson_matrix, strata, without_strength
+from pertprobe.statistics.matched import crossed_test, pearson_matrix, strata
 from pertprobe.statistics.permutation import randomised
+from pertprobe.statistics.sets import pairs_without_strength
 
 
 @pytest.mark.parametrize("left_out", [None, [0, 3, 7]])
@@ -32,7 +33,7 @@ def test_the_trend_is_fitted_by_pairs_of_different_units_alone():
     rng, n = np.random.default_rng(1), 30
     strengths = rng.lognormal(size=(2, n))
     r = 0.1 * rng.normal(size=(n, n)) + np.add.outer(*(np.argsort(np.argsort(each)) / n for each in strengths))
-    adjusted, matched = (without_strength(each, *strengths) for each in (r, r + 5 * np.eye(n)))
+    adjusted, matched = (pairs_without_strength(each, *strengths) for each in (r, r + 5 * np.eye(n)))
     np.testing.assert_allclose(matched - adjusted, 5 * np.eye(n), atol=1e-9)
     ranks = [(np.argsort(np.argsort(each)) + 0.5) / n for each in strengths]
     basis = [np.polynomial.legendre.legvander(2 * each - 1, 3) for each in ranks]

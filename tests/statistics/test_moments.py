@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm, skew
 
-from pertprobe.statistics import PairSums, coherence, cosine_similarity, mean_score, score_moments, tail, uniform_sets
-from pertprobe.statistics.moments import pair_means
+from pertprobe.statistics.moments import PairSums, pair_means, score_moments, tail
+from pertprobe.statistics.permutation import coherence, mean_score
+from pertprobe.statistics.sets import uniform_sets
+from pertprobe.statistics.similarity import cosine_similarity
 
 
 def rng(seed=0):

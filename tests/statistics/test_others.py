@@ -4,15 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, pearsonr, spearmanr
 
-from pertprobe.statistics import (
-    benjamini_hochberg,
-    bootstrap_coherence,
-    bootstrap_mean,
-    mantel,
-    random_sets_p,
-    rank_sum_pairs,
-    rank_sum_triples,
-)
+from pertprobe.statistics.mantel import mantel
+from pertprobe.statistics.power import benjamini_hochberg
+from pertprobe.statistics.published import random_sets_p, rank_sum_pairs, rank_sum_triples
+from pertprobe.statistics.reliability import bootstrap_coherence, bootstrap_mean
 
 
 def rng(seed=0):

@@ -3,8 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pertprobe.statistics import paired_profile_test
-from pertprobe.statistics.matched import _assignments, _borrowed, _injective
+from pertprobe.statistics.matched import _assignments, _borrowed, _injective, paired_profile_test
 
 
 def rng(seed=0):

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from pertprobe.statistics import coherence, cosine_similarity, mean_score, power, smallest_effect
+from pertprobe.statistics.permutation import coherence, mean_score
+from pertprobe.statistics.power import power, smallest_effect
+from pertprobe.statistics.similarity import cosine_similarity
 
 
 def rng(seed=0):

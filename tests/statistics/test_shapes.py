@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from pertprobe.statistics import centred, coherence, mantel
+from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.matched import crossed_test
+from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.reliability import fit
+from pertprobe.statistics.similarity import centred
 
 RNG = np.random.default_rng(0)
 SQUARE, WIDE, FIVE = np.eye(5), np.ones((5, 4)), np.arange(5.0)

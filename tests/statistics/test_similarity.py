@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from pertprobe.statistics import centred, cosine_similarity, mid_ranks, rank_scores, spearman_matrix
+from pertprobe.statistics.ranks import mid_ranks, rank_scores
+from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
 
 
 def rng(seed=0):

@@ -1,13 +1,18 @@
 """Figures of controls: every role beside the model, stages re-drawn one after the other, and what cannot be drawn."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from pertprobe import evidence
 from pertprobe.plots import NOTHING_TESTED, write_figure
-from pertprobe.report.controls_figure import CASCADE_WORDS, MARKS, MOST, Compared, cascade_figure, controls_figure
+from pertprobe.report.controls_figure import CASCADE_WORDS, MARKS, MOST, cascade_figure, controls_figure
 
-PROBES = {"one": Compared("coherence", "coherence_hidden"), "two": Compared("agreement", "agreement", ("agreement",))}
+PROBES = {
+    "one": SimpleNamespace(primary="coherence", compared_in="coherence_hidden", common_scale=()),
+    "two": SimpleNamespace(primary="agreement", compared_in="agreement", common_scale=("agreement",)),
+}
 STAGES = ["decode", "mix", "encode_cells", "encode_perturbations"]
 
 
@@ -15,7 +20,7 @@ def row(z, probe="one", role="subject", copy=0, program="P", model="m", statisti
     """Return a row whose effect is `z` standard deviations of its null, in the statistic that its controls have."""
     who = {"probe": probe, "model": model, "context": "c", "role": role, "copy": copy}
     numbers = {"estimate": 1.0 + 2.0 * z, "null_mean": 1.0, "null_sd": 2.0, "effect": 2.0 * z}
-    named = {"statistic": statistic or PROBES[probe].controlled, "program": program, "reference": ""}
+    named = {"statistic": statistic or PROBES[probe].compared_in, "program": program, "reference": ""}
     return evidence.row(who, **{**named, **numbers, **more})
 
 
@@ -29,7 +34,7 @@ def everything(probe="one"):
 
 
 def cascade(probe="one", program="P"):
-    start = PROBES[probe].controlled
+    start = PROBES[probe].compared_in
     return [row(3.0 - i, probe, "redrawn", program=program, statistic=f"{start}_cascade_{stage}")
             for i, stage in enumerate(STAGES)]  # fmt: skip
 

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from pertprobe import evidence, roles
-from pertprobe.statistics import benjamini_hochberg
+from pertprobe.files import write_table
 from pertprobe.statistics.permutation import Test as PermutationTest
+from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.reliability import Ceiling
 
 CONTRACT = [
@@ -124,9 +125,15 @@ def test_writing_that_fails_leaves_the_old_table_and_nothing_else(tmp_path):
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        evidence.write(Broken(), path)
+        write_table(Broken(), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_table_that_is_no_evidence_is_not_written_as_such(tmp_path):
+    with pytest.raises(KeyError, match="estimate"):
+        evidence.write(evidence.frame([]).drop(columns="estimate"), tmp_path / "e.tsv")
+    assert not list(tmp_path.iterdir())
 
 
 def test_q_is_benjamini_hochberg_over_the_family_alone():

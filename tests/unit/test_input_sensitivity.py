@@ -20,6 +20,7 @@ from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.probes.sensitivity_figure import sensitivity_figure, untrained
 from pertprobe.report import sensitivity_page as page
+from pertprobe.report.page import write_page
 from pertprobe.stages.measuring import measure_shard, write_measurement
 from pertprobe.stages.testing import TestCase, run_test
 
@@ -156,13 +157,21 @@ def told(**changes):
     return page.model_contents(xr.concat([mine, *copies], names), 2.0)
 
 
-def test_a_sound_model_is_called_sound():
+def text_of(folder, said):
+    """Return the page of one model of which this is said."""
+    shown = {"run": "mine", "models": [{"name": "m", **PARAMS.models["m<i>"], **said}], "figure": ""}
+    write_page("sensitivity.html.j2", shown, folder / "page.html")
+    return (folder / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_sound_model_is_called_sound(tmp_path):
     said = told()
-    assert said["answer"].startswith("Derivatives of this model mean something")
-    assert "10% of the outputs are exactly 0 in a control cell, and 0 of 4" in said["sentences"][0]
-    assert "misses 20% at 0.1, 20% at 1 times" in said["sentences"][1]
-    assert "The outputs of two cell sets lie 0.7 apart." in said["sentences"][2]
-    assert "in 2 untrained copies it lies between 1 and 2" in said["sentences"][3]
+    text = text_of(tmp_path, said)
+    assert "<strong>Derivatives of this model mean something" in text
+    assert "10% of the outputs are exactly 0 in a control cell, and 0 of 4" in text
+    assert "misses 20% at 0.1, 20% at 1 times" in text
+    assert "The outputs of two cell sets lie 0.7 apart." in text
+    assert "in 2 untrained copies it lies between 1 and 2" in text
     assert [row["input"] for row in said["genes"]] == ["d", "c", "b", "a"]
 
 
@@ -174,23 +183,22 @@ def test_a_sound_model_is_called_sound():
         ({"gradient": np.full((2, 3), 1.5)}, "their size is that of untrained weights"),
     ],
 )
-def test_what_stands_against_derivatives_is_said(changes, doubt):
-    answer = told(**changes)["answer"]
-    assert answer.startswith("Read derivatives of this model with care")
-    assert doubt in answer
+def test_what_stands_against_derivatives_is_said(changes, doubt, tmp_path):
+    answer = text_of(tmp_path, told(**changes)).partition("<strong>Read derivatives of this model with care: ")[2]
+    assert doubt in answer.partition(".")[0]
 
 
-def test_without_copies_the_page_says_that_it_cannot_compare():
-    alone = measured()
-    said = page.model_contents(alone, 1.0)
-    assert "no untrained copies stand beside them" in said["answer"]
+def test_without_copies_the_page_says_that_it_cannot_compare(tmp_path):
+    said = page.model_contents(measured(), 1.0)
+    assert "no untrained copies stand beside them" in said["doubts"]
+    assert "There are no untrained copies to compare gradients with." in text_of(tmp_path, said)
     assert np.isnan(said["numbers"][0]["low"])
 
 
-def test_a_model_without_stages_is_refused_and_the_page_says_why():
+def test_a_model_without_stages_is_refused_and_the_page_says_why(tmp_path):
     found = measured(AdditiveModel({"x1": np.zeros(12)}, genes=GENES, control="ctrl"))
     assert found.attrs[NOT_EVALUABLE] == "model has no stages"
-    assert page.model_contents(found, 1.0)["answer"] == "Not evaluable: model has no stages."
+    assert "Not evaluable: model has no stages." in text_of(tmp_path, page.model_contents(found, 1.0))
     rows = run_test("input_sensitivity", TestCase(asked(found)))
     assert not rows.evaluable.any()
     assert set(rows.program) == set(PROGRAMS)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_report import Checked
 
-from pertprobe.evidence import write
+from pertprobe.files import write_table
 from pertprobe.plots import write_figure
 from pertprobe.report.quality_figure import quality_figure
 from pertprobe.report.quality_page import contents, write_quality_page
@@ -38,7 +38,7 @@ def files(folder, knocked=None, quality=None):
     tables = {"quality": quality, "programs": program_quality(quality, PROGRAMS), "drift": drift}
     tables["distribution"] = knockouts() if knocked is None else knocked
     for name, each in tables.items():
-        write(each, folder / f"{name}.tsv")
+        write_table(each, folder / f"{name}.tsv")
     write_figure(quality_figure(quality), [folder / "m.svg"])
     return SimpleNamespace(**{name: [folder / f"{name}.tsv"] for name in tables}, figures=[folder / "m.svg"])
 

@@ -11,6 +11,7 @@ import pytest
 from tiny import MeanShift
 
 from pertprobe import evidence
+from pertprobe.files import write_table
 from pertprobe.plots import nothing_to_draw, write_figure
 from pertprobe.report import write_report
 from pertprobe.report.page import inline_svg, number
@@ -43,19 +44,19 @@ def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS):
     table, verdict = judged(*rows, truth=truth)
     reading = readings(verdict, levels, {})
     for name, each in (("verdicts", verdict), ("readings", reading)):
-        evidence.write(each, tmp_path / f"{name}.tsv")
+        write_table(each, tmp_path / f"{name}.tsv")
     evidence.write(table, tmp_path / "knockout.tsv")
     (tmp_path / "evaluability.tsv").write_text(
         "probe\tmodel\tprogram\tenough\nknockout\tm\tP\tTrue\nknockout\tm\tQ\tFalse\n"
     )
     quality = pd.DataFrame({"perturbation": ["x", "y"], "seen": "here", "r": [0.5, np.nan], "r_mean_shift": [0.1, 0.2]})
-    evidence.write(quality, tmp_path / "quality.tsv")
+    write_table(quality, tmp_path / "quality.tsv")
     known = {"kind": "state", "context": "line_a", "regime": "fewshot", "shared_initialisation": {}}
     full = {"attention": "bidirectional", "attention_source": "flag", "equivariance_error": 1e-7, "causal": False}
     related = {"shared_initialisation": {"twin": {"difference": 0.9}, "other": {"difference": None}}}
     card = card or {**known, **full, **related, "warnings": ["mind the <gap>"]}
     (tmp_path / "card.json").write_text(json.dumps({**known, **card}))
-    evidence.write(pd.DataFrame({"model": ["m"], "explained": [0.87654]}), tmp_path / "sae.tsv")
+    write_table(pd.DataFrame({"model": ["m"], "explained": [0.87654]}), tmp_path / "sae.tsv")
     write_figure(verdict_matrix(verdict, ["m"], levels), [tmp_path / "verdict_matrix.svg"])
     for name in ("knockout", "controls", "cascade"):
         write_figure(nothing_to_draw(f"the figure {name}"), [tmp_path / f"{name}.svg"])
@@ -69,7 +70,7 @@ def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS):
         interest={"d": 0.75, "power": 0.9},
     )  # fmt: skip
     if further is not None:
-        evidence.write(further, tmp_path / "further.tsv")
+        write_table(further, tmp_path / "further.tsv")
         files.tables, params.reported = [tmp_path / "further.tsv"], ["knockout"]
     write_report(files, params, tmp_path / "report.html")
     return (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 from tiny import cell_sets, profiles, random_state, subject, to_measure
 
-from pertprobe import evidence
 from pertprobe.data.programs import Programs
+from pertprobe.files import write_table
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import TableInputs, stacked
 from pertprobe.probes.declaration import all_declared, declared
@@ -51,7 +51,7 @@ def written(tmp_path):
     for number, model in enumerate("ab"):
         values = np.random.default_rng(number).normal(size=(9, 6))
         write_measurement(profiles("delta_y", values, names, genes, feature="gene"), tmp_path / f"{model}.nc")
-        evidence.write(pd.DataFrame({"perturbation": names, "seen": "here"}), tmp_path / f"{model}.tsv")
+        write_table(pd.DataFrame({"perturbation": names, "seen": "here"}), tmp_path / f"{model}.tsv")
     (tmp_path / "p.gmt").write_text("P\t\tp0\tp1\tp2\n")
     settings = {"min_perturbations": 3, "patterns": {}, "lists": {}, "min_genes": 3}
     measured, seen = ([tmp_path / f"{model}.{suffix}" for model in "ab"] for suffix in ("nc", "tsv"))

@@ -20,7 +20,7 @@ from pertprobe.probes.panels import means_of, panel_table, pathway_scores, ranks
 from pertprobe.probes.questions import ask
 from pertprobe.stages.measuring import gather, measure_shard
 from pertprobe.stages.testing import TestCase, run_test
-from pertprobe.statistics import rank_sum_triples
+from pertprobe.statistics.published import rank_sum_triples
 
 PATHWAY = [f"p{i}" for i in range(5)]
 OTHERS = [f"q{i:02d}" for i in range(30)]

@@ -13,8 +13,7 @@ from pertprobe import evidence, probes
 from pertprobe.probes.declaration import declared
 from pertprobe.stages import verdict
 from pertprobe.stages.verdict import CONTROL_WORDS, INTEREST, OWN, judge, planted_truth, readings, verdicts
-from pertprobe.statistics import benjamini_hochberg
-from pertprobe.statistics.power import power, smallest_effect
+from pertprobe.statistics.power import benjamini_hochberg, power, smallest_effect
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 WHO = {"probe": "one", "statistic": "s", "model": "m", "context": "c", "regime": "fewshot"}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from pertprobe.files import atomic
+from pertprobe.files import write_table
 
 COLUMNS = ["figure", "probe", "setting", "seed", "value", "sense", "level", "bound", "holds", "n", "note"]
 """What a figure is of: figure, probe, setting, seed (empty: all). `value` and what it must be: `sense` "at most" or "at
@@ -108,8 +108,7 @@ def frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 def write(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table as TSV, all or nothing."""
-    with atomic(path) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
+    write_table(table, path, digits=6)
 
 
 def read(path: str | Path) -> pd.DataFrame:

@@ -83,9 +83,8 @@ class CellSets:
         from anndata import AnnData
 
         sets, positions = np.indices(self.cell_ids.shape)
-        obs = pd.DataFrame(
-            {"set": sets.ravel(), "position": positions.ravel()}, index=self.cell_ids.ravel().astype(object)
-        )
+        places = {"set": sets.ravel(), "position": positions.ravel()}
+        obs = pd.DataFrame(places, index=self.cell_ids.ravel().astype(object))
         if self.batches is not None:
             obs["batch"] = self.batches.ravel().astype(object)
         uns = {"context": self.context, "hash": self.hash, "notes": np.array(self.notes, dtype=object)}

@@ -151,14 +151,11 @@ def describe_cells(path: str | Path, **source: str | None) -> ContextCells:
     return ContextCells(len(inside), len(controls), tuple(perturbations), tuple(batches), tuple(map(str, names)), notes)
 
 
-def _by_perturbation(
-    file: CellFile, where: CellSource, genes: Sequence[str] | None
-) -> tuple["_Plan", pd.DataFrame, np.ndarray, pd.Index]:
-    """Return where the wanted genes are, the labels of the context's cells, the code of each, and sorted names."""
+def _checked_plan(file: CellFile, where: CellSource, genes: Sequence[str] | None) -> "_Plan":
+    """Return where the context's controls and the wanted genes are; raises `Faults`."""
     plan, faults = _plan(file, where, genes, 1, 1)
     raise_together(faults, f"{file.path}: ")
-    inside = _perturbed(file, where)
-    return plan, inside, *pd.factorize(inside["perturbation"], sort=True)
+    return plan
 
 
 class HalvedSums(NamedTuple):
@@ -181,7 +178,9 @@ def halved_sums(path: str | Path, *, seed: int, genes: Sequence[str] | None = No
     """
     where = CellSource(**source)
     with CellFile(path) as file:
-        plan, inside, codes, names = _by_perturbation(file, where, genes)
+        plan, labels = _checked_plan(file, where, genes), _labels(file, where)
+        inside = labels[(labels["context"] == where.context) & (labels["perturbation"] != "")]
+        codes, names = pd.factorize(inside["perturbation"], sort=True)
         groups = _halves(inside, seed, where.context) * len(names) + codes
         sums = group_sums(plan.node, inside.index.to_numpy(), groups, plan.columns, 2 * len(names))
     counts = np.bincount(groups, minlength=2 * len(names)).reshape(2, len(names))
@@ -198,8 +197,7 @@ def control_correlation(
     """
     where = CellSource(**source)
     with CellFile(path) as file:
-        plan, faults = _plan(file, where, genes, 1, 1)
-        raise_together(faults, f"{path}: ")
+        plan = _checked_plan(file, where, genes)
         rows = np.sort(plan.controls.index.to_numpy())
         # Less the first cell, constant genes are exactly 0, and sums of squares lose no digits to a common level.
         first = take(plan.node, rows[:1], plan.columns).astype(np.float64)
@@ -216,12 +214,6 @@ def _correlation(products: np.ndarray) -> np.ndarray:
     scale = np.sqrt(products.diagonal().clip(min=0))
     scale = np.outer(scale, scale)
     return np.clip(np.divide(products, scale, out=np.zeros_like(products), where=scale > 0), -1, 1)
-
-
-def _perturbed(file: CellFile, source: CellSource) -> pd.DataFrame:
-    """Return the labels of the context's cells, those without a perturbation's name left out."""
-    labels = _labels(file, source)
-    return labels[(labels["context"] == source.context) & (labels["perturbation"] != "")]
 
 
 def _halves(cells: pd.DataFrame, seed: int, context: str) -> np.ndarray:
@@ -270,14 +262,12 @@ def _labels(file: CellFile, source: CellSource) -> pd.DataFrame:
     wanted = {name: getattr(source, f"{name}_column") for name in ("context", "perturbation", "batch")}
     wanted = {name: column for name, column in wanted.items() if column is not None}
     known = file.columns("obs")
-    raise_together(
-        [
-            f"obs has no column '{column}' (found: {listed(known)}). Set {name}_column to one of them."
-            f"{meant(column, known)}"
-            for name, column in wanted.items()
-            if column not in known
-        ]
-    )
+    absent = {name: column for name, column in wanted.items() if column not in known}
+    faults = [
+        f"obs has no column '{each}' (found: {listed(known)}). Set {name}_column to one of them.{meant(each, known)}"
+        for name, each in absent.items()
+    ]
+    raise_together(faults)
     columns = {name: file.column("obs", column) for name, column in wanted.items()}
     return pd.DataFrame({"cell": file.index("obs"), **columns}, dtype=object)
 

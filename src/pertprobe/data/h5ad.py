@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -115,23 +116,16 @@ class CellFile:
         """Return the n names that `source` gives and where exactly they were found."""
         from anndata.io import read_elem
 
-        kind, _, key = source.partition(":")
-        if kind == "uns" and key in self._file.get("uns", {}):
-            names, where = np.asarray(read_elem(self._file["uns"][key])).astype(str), f"uns['{key}']"
+        (kind, _, key), uns = source.partition(":"), self._file.get("uns", {})
+        if kind == "uns" and key in uns:
+            names, where = np.asarray(read_elem(uns[key])).astype(str), f"uns['{key}']"
         elif kind == "var" and (not key or key in self.columns("var")):
-            names, where = (
-                (self.column("var", key) if key else self.index("var")),
-                f"var['{key}']" if key else "var_names",
-            )
+            names, where = (self.column("var", key), f"var['{key}']") if key else (self.index("var"), "var_names")
             if len(names) != n and "highly_variable" in self.columns("var"):
                 mask = self.column("var", "highly_variable") == "True"
                 names, where = names[mask], f"{where}[var.highly_variable]"
         else:
-            known = [
-                "var",
-                *(f"var:{name}" for name in self.columns("var")),
-                *(f"uns:{k}" for k in self._file.get("uns", ())),
-            ]
+            known = ["var", *(f"var:{name}" for name in self.columns("var")), *(f"uns:{name}" for name in uns)]
             raise PertprobeError(f"gene names '{source}' are not in the file (found: {listed(known)})")
         if names.shape != (n,):
             raise PertprobeError(f"space '{space}' has {n} columns, but {where} holds {names.size} names")
@@ -142,10 +136,8 @@ class CellFile:
         keys = dict.fromkeys(("hvg_names", *(f"{name}_{end}" for name in (space, bare) for end in ("names", "genes"))))
         found = []
         for source in ("var", *(f"uns:{key}" for key in keys)):
-            try:
+            with suppress(PertprobeError):
                 found.append((source, *self._names_from(source, n, space)))
-            except PertprobeError:
-                continue
         if not found:
             names = np.array([f"{space}_{i}" for i in range(n)])
             return names, (f"obsm['{space}'] names no genes: its columns are called {names[0]} to {names[-1]}",)

@@ -65,14 +65,12 @@ def _shifts(found: HalvedSums, control: int) -> xr.Dataset:
     others = np.arange(len(found.perturbations)) != control
     coords = {"perturbation": np.array(found.perturbations)[others].tolist(), "gene": list(found.genes)}
     dims = ("perturbation", "gene")
-    return xr.Dataset(
-        {
-            "delta_y": (dims, (whole - whole[control])[others].astype(np.float32)),
-            "delta_y_half": (("half", *dims), (halves - halves[:, [control]])[:, others].astype(np.float32)),
-            "n_cells": (dims[:1], found.counts.sum(axis=0)[others]),
-        },
-        coords,
-    )
+    shifts = {
+        "delta_y": (dims, (whole - whole[control])[others].astype(np.float32)),
+        "delta_y_half": (("half", *dims), (halves - halves[:, [control]])[:, others].astype(np.float32)),
+        "n_cells": (dims[:1], found.counts.sum(axis=0)[others]),
+    }
+    return xr.Dataset(shifts, coords)
 
 
 def _correlation(path: str | Path, genes: Sequence[str], source: Mapping[str, Any]) -> xr.DataArray:

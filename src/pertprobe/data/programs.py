@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
+from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together, read_together
 
 MANY_FAULTS = 5
 """A file with more malformed lines than this is hardly a GMT; they are counted, not listed."""
@@ -171,30 +172,21 @@ def read_panels(
         Faults: unknown programs and perturbations, overlaps, misplaced signs, all together.
     """
     known = sorted(set(perturbations) - {control})
-    faults: list[str] = []
-    panels = {}
-    for name, entry in config_panels.items():
-        with gathering(faults, f"{name}: "):
-            panels[name] = _panel(name, entry, programs, known)
-    raise_together(faults)
-    return panels
+    return read_together(config_panels, partial(_panel, programs, known))
 
 
-def _panel(name: str, entry: Mapping[str, object], programs: Programs, known: list[str]) -> Panel:
+def _panel(programs: Programs, known: list[str], name: str, entry: Mapping[str, object]) -> Panel:
     members = programs[entry["program"]]
     pathway = _chosen(entry.get("perturbations", "program"), "program", [p for p in known if p in members])
     outside = [p for p in known if p not in members and p not in pathway]
     controls = _chosen(entry.get("controls", "others"), "others", outside)
     signs = entry.get("signs")
     pairs = {f"{regulator}>{target}" for regulator in entry["regulators"] for target in entry["targets"]}
+    misplaced = [pair for pair in signs or () if pair not in pairs]
     raise_together(
         [f"perturbation '{p}' is not in the model.{meant(p, known)}" for p in (*pathway, *controls) if p not in known]
         + [f"'{p}' is both a pathway perturbation and a control" for p in sorted(set(pathway) & set(controls))]
-        + [
-            f"sign of '{pair}' belongs to no pair 'regulator>target' of the panel"
-            for pair in signs or ()
-            if pair not in pairs
-        ]
+        + [f"sign of '{pair}' belongs to no pair 'regulator>target' of the panel" for pair in misplaced]
     )
     genes = [tuple(dict.fromkeys(entry[part])) for part in ("regulators", "targets")]
     notes = () if pathway else (f"no perturbation of the model is in program '{entry['program']}'",)

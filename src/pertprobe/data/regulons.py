@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pertprobe.errors import PertprobeError, gathering, listed, raise_together
+from pertprobe.errors import PertprobeError, listed, read_together
 
 NAMES = {
     "source": ("source", "regulator", "tf", "tf_name", "from"),
@@ -49,12 +49,7 @@ class Regulons(NamedTuple):
 
 def read_regulon_files(paths: Mapping[str, str | Path]) -> dict[str, Regulons]:
     """Read the regulons of a run, name -> file; raises Faults, all files together."""
-    found, faults = {}, []
-    for name, path in paths.items():
-        with gathering(faults, f"{name}: "):
-            found[name] = read_regulons(path, name)
-    raise_together(faults)
-    return found
+    return read_together(paths, lambda name, path: read_regulons(path, name))
 
 
 def read_regulons(path: str | Path, name: str = "") -> Regulons:
@@ -124,9 +119,6 @@ def _joined(name: str, edges: pd.DataFrame) -> Regulons:
     once = edges[~own].groupby(["source", "target"], as_index=False).sign.agg(["min", "max"])
     disputed = once["min"] != once["max"]
     signs = once[["source", "target"]].assign(sign=once["min"].where(~disputed, 0))
-    notes = []
-    if own.any():
-        notes.append(f"{int(own.sum())} genes that act on themselves left out")
-    if disputed.any():
-        notes.append(f"{int(disputed.sum())} edges with signs that differ count as unsigned")
-    return Regulons(name, signs.sort_values(["source", "target"], ignore_index=True), tuple(notes))
+    done = (own, "genes that act on themselves left out"), (disputed, "edges with signs that differ count as unsigned")
+    notes = tuple(f"{int(rows.sum())} {what}" for rows, what in done if rows.any())
+    return Regulons(name, signs.sort_values(["source", "target"], ignore_index=True), notes)

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import sparse
 
 from pertprobe.errors import PertprobeError
-from pertprobe.files import atomic
+from pertprobe.files import atomic, write_table
 from pertprobe.seeding import generator
 
 CONTROL = "non-targeting"
@@ -54,6 +54,10 @@ class Program(NamedTuple):
     def coherent(self, context: int) -> bool:
         """Do the members share an effect in this context?"""
         return self.kind == "shared" or (self.kind == "context_specific" and context == self.home)
+
+    def planted(self, context: int) -> str:
+        """Return what is planted in this context: the kind, or absent."""
+        return "absent" if self.kind == "context_specific" and context != self.home else self.kind
 
 
 @dataclass(frozen=True)
@@ -145,14 +149,10 @@ def simulate(
         mean_dose = np.full(perturbations, DOSE[0] / sum(DOSE))
         change = _response(genome, context, np.arange(perturbations), mean_dose)
         effects.append(pd.DataFrame(change, index=plan.perturbations, columns=plan.genes))
-    return Simulation(
-        cells=_annotated(plan, np.concatenate(counts), pd.concat(obs)),
-        programs=plan.programs,
-        truth=_truth(plan, contexts),
-        panels=_panels(plan),
-        regulons=_regulons(plan, genome, len(contexts)),
-        effects=pd.concat(effects, keys=contexts, names=["context", "perturbation"]),
-    )
+    cells = _annotated(plan, np.concatenate(counts), pd.concat(obs))
+    tables = _truth(plan, contexts), _panels(plan), _regulons(plan, genome, len(contexts))
+    changes = pd.concat(effects, keys=contexts, names=["context", "perturbation"])
+    return Simulation(cells, plan.programs, *tables, changes)
 
 
 def write_simulation(simulation: Simulation, directory: str | Path) -> None:
@@ -164,8 +164,7 @@ def write_simulation(simulation: Simulation, directory: str | Path) -> None:
     with atomic(directory / "programs.gmt") as path:
         path.write_text("\n".join(lines) + "\n")
     for name in ("truth", "panels", "regulons"):
-        with atomic(directory / f"{name}.tsv") as path:
-            getattr(simulation, name).to_csv(path, sep="\t", index=False)
+        write_table(getattr(simulation, name), directory / f"{name}.tsv")
 
 
 class _Genome(NamedTuple):
@@ -288,22 +287,17 @@ def _annotated(plan: Layout, counts: np.ndarray, obs: pd.DataFrame) -> anndata.A
     dispersion = counts.var(axis=0) / np.maximum(counts.mean(axis=0), 1e-9)
     rank = np.argsort(np.argsort(-np.where([gene in role for gene in plan.genes], np.inf, dispersion), kind="stable"))
     variable = rank < round(HIGHLY_VARIABLE * len(plan.genes))
-    return anndata.AnnData(
-        X,
-        obs=obs.astype("category"),
-        var=pd.DataFrame({"highly_variable": variable}, index=list(plan.genes)),
-        obsm={"X_hvg": X[:, variable]},
-        layers={"counts": sparse.csr_matrix(counts)},
-    )
+    var = pd.DataFrame({"highly_variable": variable}, index=list(plan.genes))
+    matrices = {"obsm": {"X_hvg": X[:, variable]}, "layers": {"counts": sparse.csr_matrix(counts)}}
+    return anndata.AnnData(X, obs=obs.astype("category"), var=var, **matrices)
 
 
 def _truth(plan: Layout, contexts: tuple[str, ...]) -> pd.DataFrame:
-    rows = []
-    for name, program in plan.programs.items():
-        for number, context in enumerate(contexts):
-            coherent = program.coherent(number)
-            planted = "absent" if program.kind == "context_specific" and not coherent else program.kind
-            rows.append((name, context, planted, coherent))
+    rows = [
+        (name, context, program.planted(number), program.coherent(number))
+        for name, program in plan.programs.items()
+        for number, context in enumerate(contexts)
+    ]
     return pd.DataFrame(rows, columns=["program", "context", "planted", "coherent"])
 
 

@@ -17,6 +17,7 @@ from pertprobe.errors import PertprobeError
 
 FOLDER = Path(__file__).parent
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""In C where it is there: declarations and schemas are read whenever the workflow is planned."""
 SPACE_OF_RESPONSES = "delta_y"
 """Measured in every run: it gives every probe the strength of perturbations, and asks nothing."""
 

@@ -17,6 +17,7 @@ from pertprobe import evidence
 from pertprobe.batching import BLOCK, chunked
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.regulons import Regulons, read_regulon_files
+from pertprobe.files import write_table
 from pertprobe.probes import silenced_genes
 from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
 from pertprobe.probes.knockout_questions import DECILES, against_partners, coexpression_profiles, expression_groups
@@ -304,7 +305,7 @@ def null_world(draw: Drawing) -> World:
     outputs = subject.measurement.gene.values
     table = {"source": drawn.expression.index[regulator], "target": outputs[target], "sign": signs[target]}
     path = draw.folder / "regulons.tsv"
-    pd.DataFrame(table).to_csv(path, sep="\t", index=False)
+    write_table(pd.DataFrame(table), path)
     given = {"subject": subject, "cells": drawn.cells, "settings": {"regulons": {"drawn": str(path)}}}
     return World(drawn.expression, lambda _: given)
 

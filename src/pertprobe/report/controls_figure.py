@@ -3,17 +3,21 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from pertprobe.batching import chunked
 from pertprobe.evidence import comparable
 from pertprobe.plots import NOTHING_TESTED, NULL, SUBJECT, name_of_pair, nothing_to_draw, panels
+from pertprobe.probes.declaration import Declaration
 from pertprobe.stages.testing import stages_redrawn
 
+COLUMNS = 3
+"""Panels side by side."""
 MOST = 20
 """Programs shown in a panel: those with the largest effects."""
 MARKS = {
@@ -49,87 +53,68 @@ class Column(NamedTuple):
     """Rows with numbers, their effect as it is compared as z."""
 
 
-class Compared(NamedTuple):
-    """What a probe's rows are compared by."""
-
-    primary: str
-    """The statistic that verdicts read."""
-    controlled: str
-    """The statistic that its controls have."""
-    correlations: tuple[str, ...] = ()
-    """Statistics compared as they are."""
-
-    @property
-    def label(self) -> str:
-        """The unit in words."""
-        return "effect (correlation)" if self.controlled in self.correlations else "effect in sd of its own null"
-
-
-def controls_figure(tables: pd.DataFrame, probes: Mapping[str, Compared], models: Sequence[str]) -> Figure:
+def controls_figure(tables: pd.DataFrame, probes: Mapping[str, Declaration], models: Sequence[str]) -> Figure:
     """Draw, program by program, the model's effect beside those of its controls."""
     found = list(_columns(tables, probes, models))
     if not found:
         return nothing_to_draw(NOTHING_TESTED)
     longest = max(len(name) for column in found for name in column.rows.program)
-    heights = _row_heights([min(column.rows.program.nunique(), MOST) for column in found])
-    figure, axes = panels(len(found), 3.0 + 0.06 * longest, heights)
+    drawn = [min(column.rows.program.nunique(), MOST) for column in found]
+    heights = [1.0 + 0.19 * max(row) for row in chunked(drawn, COLUMNS)]
+    figure, axes = panels(len(found), 3.0 + 0.06 * longest, heights, COLUMNS)
     for each, column in zip(axes, found, strict=True):
-        _beside_controls(each, column, probes[column.probe].label)
-    handles = [
-        plt.Line2D(
-            [],
-            [],
-            linestyle="",
-            marker=mark["marker"],
-            markeredgecolor=mark.get("edgecolor", mark.get("color")),
-            markerfacecolor=mark.get("facecolor", mark.get("color")),
-            label=mark["label"],
-        )
-        for mark in reversed(MARKS.values())
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        _beside_controls(each, column, _unit(probes[column.probe]))
+    figure.legend(handles=[_handle(**mark) for mark in reversed(MARKS.values())], loc="outside lower center", ncols=4)
     return figure
 
 
-def cascade_figure(tables: pd.DataFrame, probes: Mapping[str, Compared], models: Sequence[str]) -> Figure:
+def cascade_figure(tables: pd.DataFrame, probes: Mapping[str, Declaration], models: Sequence[str]) -> Figure:
     """Draw how each program's effect changes as stages are re-drawn from the output down."""
     found = [column for column in _cascades(tables, probes, models) if column.rows.stage.nunique() > 1]
     if not found:
         return nothing_to_draw("No stage was re-drawn by itself: controls.cascade is off, or models have no stages.")
     figure, axes = panels(len(found), 3.2, 2.4)
     for each, column in zip(axes, found, strict=True):
-        _curve(each, column, probes[column.probe].label)
+        _curve(each, column, _unit(probes[column.probe]))
     return figure
 
 
-def _row_heights(programs: Sequence[int], columns: int = 3) -> list[float]:
-    rows = [programs[start : start + columns] for start in range(0, len(programs), columns)]
-    return [1.0 + 0.19 * max(row) for row in rows]
+def _handle(
+    marker: str, label: str, color: str | None = None, facecolor: str | None = None, edgecolor: str | None = None
+) -> Line2D:
+    """Return the entry of a mark in the legend; a mark of one colour has no other for its face and edge."""
+    colours = {"markerfacecolor": facecolor or color, "markeredgecolor": edgecolor or color}
+    return Line2D([], [], linestyle="", marker=marker, label=label, **colours)
 
 
-def _columns(tables: pd.DataFrame, probes: Mapping[str, Compared], models: Sequence[str]) -> Iterator[Column]:
+def _unit(probe: Declaration) -> str:
+    """Return the unit in which a probe is compared with its controls, in words."""
+    return "effect (correlation)" if probe.compared_in in probe.common_scale else "effect in sd of its own null"
+
+
+def _columns(tables: pd.DataFrame, probes: Mapping[str, Declaration], models: Sequence[str]) -> Iterator[Column]:
     """Yield probes and models in the order of the config, each with the rows to draw."""
     for probe, mine in _measured(tables, probes):
-        compared = mine.statistic == probes[probe].controlled
+        compared = mine.statistic == probes[probe].compared_in
         compared |= mine.role.isin(["observed", "coexpression"]) & (mine.statistic == probes[probe].primary)
         yield from _by_model(probe, mine[compared & mine.role.isin(MARKS)], models)
 
 
-def _cascades(tables: pd.DataFrame, probes: Mapping[str, Compared], models: Sequence[str]) -> Iterator[Column]:
+def _cascades(tables: pd.DataFrame, probes: Mapping[str, Declaration], models: Sequence[str]) -> Iterator[Column]:
     for probe, mine in _measured(tables, probes):
-        start = probes[probe].controlled
+        start = probes[probe].compared_in
         stages = [stages_redrawn(name, start) for name in mine.statistic]
         trained = (mine.statistic == start) & (mine.role == "subject")
         kept = mine.assign(stage=np.where(trained, "trained", stages))
         yield from _by_model(probe, kept[kept.stage.isin(CASCADE_WORDS)], models)
 
 
-def _measured(tables: pd.DataFrame, probes: Mapping[str, Compared]) -> Iterator[tuple[str, pd.DataFrame]]:
+def _measured(tables: pd.DataFrame, probes: Mapping[str, Declaration]) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each probe with its rows that have numbers, whether or not the question could be answered."""
     table = tables[(tables.adjustment == "centred") & (tables.program != "")]
     for probe in dict.fromkeys(table.probe):
         mine = table[table.probe == probe]
-        mine = mine.assign(z=comparable(mine, probes[probe].correlations), name=mine.apply(name_of_pair, axis=1))
+        mine = mine.assign(z=comparable(mine, probes[probe].common_scale), name=mine.apply(name_of_pair, axis=1))
         yield probe, mine[np.isfinite(mine.z)]
 
 
@@ -149,19 +134,16 @@ def _beside_controls(axes: Axes, column: Column, label: str) -> None:
         mine = rows[rows.role == role]
         style = {key: value for key, value in mark.items() if key != "label"}
         if role == "subject":
-            style["color"] = np.where(mine.evaluable, SUBJECT, "white")
-            style["edgecolor"] = SUBJECT
+            style |= {"color": np.where(mine.evaluable, SUBJECT, "white"), "edgecolor": SUBJECT}
         heights = mine.program.map(places) + ASIDE.get(role, 0.0)
         size = 34 if role in ("subject", "planted") else 22
         axes.scatter(mine.z, heights, s=size, linewidth=0.9, zorder=2 + (role == "subject"), clip_on=False, **style)
     axes.axvline(0, color="black", linewidth=0.4)
     axes.set_yticks(range(len(order)), order)
-    axes.set_ylim(-0.7, len(order) - 0.3)
     axes.grid(axis="y", color="#eef1f4", linewidth=0.6, zorder=0)
     if rows.z.abs().max() > 2:  # correlations need no such scale
         _signed_axis(axes, rows.z)
-    axes.set_xlabel(label)
-    axes.set_title(f"{column.probe}\n{column.name}")
+    axes.set(ylim=(-0.7, len(order) - 0.3), xlabel=label, title=f"{column.probe}\n{column.name}")
 
 
 def _signed_axis(axes: Axes, z: pd.Series) -> None:
@@ -181,5 +163,4 @@ def _curve(axes: Axes, column: Column, label: str) -> None:
     axes.plot(range(len(stages)), wide.median(axis=1), color="black", linewidth=1.6)
     axes.axhline(0, color="black", linewidth=0.4)
     axes.set_xticks(range(len(stages)), [CASCADE_WORDS[stage] for stage in stages], rotation=30, ha="right")
-    axes.set_ylabel(label)
-    axes.set_title(f"{column.probe}\n{column.name}")
+    axes.set(ylabel=label, title=f"{column.probe}\n{column.name}")

@@ -17,11 +17,6 @@ from pertprobe.report import words
 from pertprobe.roles import SUBJECT
 from pertprobe.stages.verdict import MIXED, NOT_EVALUABLE
 
-SHOWN = ["model", "reference", "program", "panel", "n", "estimate", "null_mean", "effect", "p", "p_stratified", "q",
-         "p_published", "p_redrawn", "exceeds_redrawn", "exceeds_coexpression", "ceiling", "disattenuated",
-         "reason"]  # fmt: skip
-"""Evidence columns on the page; the TSV has them all."""
-
 
 def write_report(files: Any, params: Any, path: str | Path) -> None:
     """Write the report; `files` and `params` are those of the rule `report`."""
@@ -45,8 +40,8 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     figures = dict(zip(["verdict_matrix", *params.probes], map(inline_svg, files.figures), strict=True))
     further = dict(zip(getattr(params, "reported", []), map(_further, getattr(files, "tables", [])), strict=True))
     return {
-        "run": params.run,
-        "matrix": figures.pop("verdict_matrix"),
+        "params": params,
+        "figures": figures,
         "controls": inline_svg(files.controls),
         "cascade": inline_svg(files.cascade),
         "control_answers": words.control_answers(verdicts),
@@ -56,20 +51,10 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "verdicts": verdicts.to_dict("records"),
         "readings": readings.sort_values("reading", key=_unclear, kind="stable").to_dict("records"),
         "evaluability": _evaluability(files.evaluability),
-        "probes": {
-            name: {"figure": figures[name], "rows": _shown(tables, name), "further": further.get(name, [])}
-            for name in params.probes
-        },
-        "columns": SHOWN,
+        "probes": {name: {"rows": _shown(tables, name), "further": further.get(name, [])} for name in params.probes},
         "models": _models(files, params),
-        "sae": {name: _table(each).to_dict("records") for name, each in zip(params.sae, files.sae, strict=True)},
-        "stability": [row for each in getattr(files, "stability", []) for row in _stability(each)],
-        "thresholds": {
-            probe: "; ".join(" ".join(map(str, each)) for each in conditions)
-            for probe, conditions in params.thresholds.items()
-        },
-        "levels": {level: ", ".join(probes) or "no probe in this version" for level, probes in params.levels.items()},
-        "interest": params.interest,
+        "sae": {name: _records(each) for name, each in zip(params.sae, files.sae, strict=True)},
+        "stability": {Path(each).parent.name: _records(each) for each in getattr(files, "stability", [])},
         "shared": SHARED,
     }
 
@@ -94,34 +79,20 @@ def _table(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", keep_default_na=False)
 
 
+def _records(path: str | Path) -> list[dict[str, Any]]:
+    return _table(path).to_dict("records")
+
+
 def _further(path: str | Path) -> list[dict[str, Any]]:
     """Return the rows of a table that a probe makes beside its evidence."""
     return pd.read_csv(path, sep="\t").to_dict("records")
 
 
-def _stability(path: str | Path) -> list[dict[str, Any]]:
-    """Return how alike autoencoders of two seeds are: trained, and before training."""
-    shown = [
-        "trained",
-        "seed",
-        "other",
-        "features",
-        "estimate",
-        "null_mean",
-        "p",
-        "share_alike",
-        "decoder_cosine",
-        "stable",
-    ]
-    return [{"sae": Path(path).parent.name, **row} for row in _table(path)[shown].to_dict("records")]
-
-
 def _shown(tables: pd.DataFrame, probe: str) -> list[dict[str, Any]]:
     """Return the rows with a q first, then the other tested ones; untested rows are on the page as sentences."""
     kept = (tables.probe == probe) & tables.evaluable & (tables.adjustment == "centred") & (tables.role == SUBJECT)
-    rows = tables[kept]
-    rows = rows.sort_values(["q", "statistic", "p"], kind="stable", na_position="last")
-    return rows[["statistic", *SHOWN]].to_dict("records")
+    rows = tables[kept].sort_values(["q", "statistic", "p"], kind="stable", na_position="last")
+    return rows.to_dict("records")
 
 
 def _unclear(readings: pd.Series) -> pd.Series:
@@ -132,27 +103,17 @@ def _unclear(readings: pd.Series) -> pd.Series:
 def _evaluability(path: str | Path) -> list[dict[str, Any]]:
     """Return how many programs each probe can ask about each model."""
     table = _table(path)
-    enough = table.enough.astype(str) == "True"
-    counts = table.assign(enough=enough).groupby(["probe", "model"], sort=False).enough.agg(["sum", "size"])
-    return counts.reset_index().rename(columns={"sum": "evaluable", "size": "programs"}).to_dict("records")
+    asked = table.assign(enough=table.enough.astype(str) == "True").groupby(["probe", "model"], sort=False).enough
+    return asked.agg(evaluable="sum", programs="size").reset_index().to_dict("records")
 
 
 def _models(files: Any, params: Any) -> list[dict[str, Any]]:
-    rows = []
-    for name, card, quality in zip(params.models, files.cards, files.quality, strict=True):
-        content = read_card(card)
-        rows.append({**content, "name": name, "quality": _quality(_table(quality)), "related": _related(content)})
-    return rows
+    sides = zip(params.models, files.cards, files.quality, strict=True)
+    return [{**read_card(card), "name": name, "quality": _quality(_table(quality))} for name, card, quality in sides]
 
 
 def _quality(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the median correlation of observed with predicted delta_y, by what the model has seen."""
-    table[["r", "r_mean_shift"]] = table[["r", "r_mean_shift"]].apply(pd.to_numeric, errors="coerce")
-    groups = [("all", table), *table.groupby("seen", sort=True)]
-    return [{"seen": seen, "n": len(rows), **rows[["r", "r_mean_shift"]].median()} for seen, rows in groups]
-
-
-def _related(card: Mapping[str, Any]) -> dict[str, float]:
-    """Return matched minus mismatched cosine of perturbation codes with the other models."""
-    pairs = card["shared_initialisation"].items()
-    return {other: each["difference"] for other, each in pairs if each.get("difference") is not None}
+    numbers = table[["r", "r_mean_shift"]].apply(pd.to_numeric, errors="coerce")
+    groups = [("all", numbers), *numbers.groupby(table.seen, sort=True)]
+    return [{"seen": seen, "n": len(rows), **rows.median()} for seen, rows in groups]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pertprobe.report.page import inline_svg, write_page
 from pertprobe.report.quality_figure import GROUPS
-from pertprobe.stages.quality import medians, read_program_quality, read_quality
+from pertprobe.stages.quality import medians, read_numbers, read_program_quality, read_quality
 
 WORST = 10
 """Knock-outs shown per model."""
@@ -22,8 +22,9 @@ def write_quality_page(files: Any, params: Any, path: str | Path) -> None:
 def contents(files: Any, params: Any) -> dict[str, Any]:
     """Return everything the template shows."""
     lists = (files.quality, files.programs, files.distribution, files.drift, files.figures)
-    models = [{"name": name, **_model(*each)} for name, *each in zip(params.models, *lists, strict=True)]
-    return {"run": params.run, "models": [{**each, **params.models[each["name"]]} for each in models]}
+    sides = zip(params.models, *lists, strict=True)
+    models = [{"name": name, **_model(*each), **params.models[name]} for name, *each in sides]
+    return {"run": params.run, "models": models}
 
 
 def _model(quality: Path, programs: Path, distribution: Path, drift: Path, figure: Path) -> dict[str, Any]:
@@ -33,8 +34,8 @@ def _model(quality: Path, programs: Path, distribution: Path, drift: Path, figur
         "medians": _medians(table),
         "perturbations": table.to_dict("records"),
         **_gate(read_program_quality(programs)),
-        **_knockouts(_read(distribution)),
-        "drift": _read(drift).to_dict("records"),
+        **_knockouts(read_numbers(distribution, TEXTS)),
+        "drift": read_numbers(drift, TEXTS).to_dict("records"),
     }
 
 
@@ -68,8 +69,3 @@ def _knockouts(table: pd.DataFrame) -> dict[str, Any]:
     worst = placed.sort_values(["percentile", "ks", "gene"], ascending=[True, False, True], kind="stable")
     notes = [note for note in table.note.unique() if note]
     return {"knockouts": summary, "worst": worst.head(WORST).to_dict("records"), "notes": notes}
-
-
-def _read(path: str | Path) -> pd.DataFrame:
-    table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
-    return table.assign(**{name: pd.to_numeric(table[name]) for name in table.columns if name not in TEXTS})

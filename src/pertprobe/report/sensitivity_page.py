@@ -39,77 +39,44 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
 def model_contents(measurement: xr.Dataset, typical: float) -> dict[str, Any]:
     """Return what is said of one model; `typical` is its median strength, the size of a response to a perturbation."""
     if NOT_EVALUABLE in measurement.attrs:
-        return {
-            "answer": f"Not evaluable: {measurement.attrs[NOT_EVALUABLE]}.",
-            "sentences": [],
-            "numbers": [],
-            "genes": [],
-        }
-    mine = itself(measurement)
-    copies = measurement.sel(variant=untrained(measurement)) if "variant" in measurement.dims else None
-    said = [closed_outputs(mine), linear_range(mine), noise_size(mine, typical), against_copies(mine, copies)]
-    doubts = [doubt for _, doubt in said if doubt]
-    return {
-        "answer": answer(doubts),
-        "sentences": [sentence for sentence, _ in said],
-        "numbers": list(numbers(mine, copies)),
-        "genes": genes(mine),
-    }
+        return {"refused": measurement.attrs[NOT_EVALUABLE]}
+    mine, names = itself(measurement), untrained(measurement)
+    copies = measurement.sel(variant=names) if names else None
+    gradient = _number("gradient, layer 0", mine, copies, "gradient", {"layer": 0})
+    found = {"typical": typical, "gradient": gradient, "copies": len(names), **closed_outputs(mine), **noise(mine)}
+    tables = {"numbers": list(numbers(mine, copies)), "genes": genes(mine)}
+    return {"refused": "", "doubts": list(doubts(found)), **found, **tables}
 
 
-def answer(doubts: list[str]) -> str:
-    """Say whether derivatives of the model mean anything."""
-    if not doubts:
-        return (
-            "Derivatives of this model mean something: most outputs are open, small changes are predicted, and the "
-            "gradients are not those of untrained weights."
-        )
-    return f"Read derivatives of this model with care: {'; '.join(doubts)}."
-
-
-def closed_outputs(mine: xr.Dataset) -> tuple[str, str]:
-    """Say how many outputs are closed, and what of it stands against derivatives."""
+def closed_outputs(mine: xr.Dataset) -> dict[str, Any]:
+    """Return the share of outputs that are closed in a control cell, and how many are closed in every one."""
     shares = mine["closed"].mean("set")
-    share, dead = float(shares.mean()), int((shares == 1).sum())
-    sentence = (
-        f"{share:.0%} of the outputs are exactly 0 in a control cell, and {dead} of {shares.size} in every cell: the "
-        "derivative of a closed output is 0 and says nothing."
-    )
-    return sentence, f"{share:.0%} of the outputs are closed" if share > CLOSED else ""
+    return {"closed": float(shares.mean()), "dead": int((shares == 1).sum()), "outputs": shares.size}
 
 
-def linear_range(mine: xr.Dataset) -> tuple[str, str]:
-    """Say how far the derivative predicts shifts of the sizes that were asked for."""
-    missed = mine["noise_error"].median(("set", "draw")).to_series()
-    sizes = ", ".join(f"{error:.0%} at {size:g}" for size, error in missed.items())
-    sentence = f"Of what a shift of all cells changes, the derivative misses {sizes} times the sd between cell sets."
-    nearest = missed.iloc[int(np.abs(np.log(missed.index.to_numpy())).argmin())]
-    return sentence, "they miss most of a change as small as cell sets differ by" if nearest > MISSED else ""
+def noise(mine: xr.Dataset) -> dict[str, Any]:
+    """Return the share of a shift's effect that the derivative misses, by its size in sd between cell sets.
+
+    And, at the size nearest to 1: how far such a shift moves the mean output, and what is missed of it. `apart` is how
+    far the outputs of two cell sets lie apart.
+    """
+    missed, moved = (mine[f"noise_{what}"].median(("set", "draw")).to_series() for what in ("error", "response"))
+    nearest = int(np.abs(np.log(moved.index.to_numpy())).argmin())
+    sizes = {"size": float(moved.index[nearest]), "moved": moved.iloc[nearest], "missed_there": missed.iloc[nearest]}
+    return {"missed": missed.to_dict(), **sizes, "apart": float(mine["set_difference"])}
 
 
-def noise_size(mine: xr.Dataset, typical: float) -> tuple[str, str]:
-    """Say what noise alone does to the output, beside the response to a perturbation. It stands against nothing."""
-    sizes = mine["noise_response"].median(("set", "draw")).to_series()
-    size = float(sizes.index[int(np.abs(np.log(sizes.index.to_numpy())).argmin())])
-    sentence = (
-        f"A shift of {size:g} sd between cell sets moves the mean output by {sizes[size]:.3g}; the median response to "
-        f"a perturbation is {typical:.3g}."
-    )
-    apart = float(mine["set_difference"])
-    return sentence + (f" The outputs of two cell sets lie {apart:.3g} apart." if np.isfinite(apart) else ""), ""
-
-
-def against_copies(mine: xr.Dataset, copies: xr.Dataset | None) -> tuple[str, str]:
-    """Say whether the gradient through the backbone is told from that of untrained copies."""
-    if copies is None or not copies.sizes["variant"]:
-        return "There are no untrained copies to compare gradients with.", "no untrained copies stand beside them"
-    own, others = (float(mine["gradient"].mean("set")[0]), copies["gradient"].mean("set").isel(layer=0).values)
-    low, high = float(others.min()), float(others.max())
-    sentence = (
-        f"The gradient from the input of the backbone to the output is {own:.3g}; in {others.size} untrained copies it "
-        f"lies between {low:.3g} and {high:.3g}."
-    )
-    return sentence, "" if own < low or own > high else "their size is that of untrained weights"
+def doubts(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what stands against the derivatives of a model."""
+    if found["closed"] > CLOSED:
+        yield f"{found['closed']:.0%} of the outputs are closed"
+    if found["missed_there"] > MISSED:
+        yield "they miss most of a change as small as cell sets differ by"
+    own, low, high = (found["gradient"][side] for side in ("model", "low", "high"))
+    if not found["copies"]:
+        yield "no untrained copies stand beside them"
+    elif not (own < low or own > high):
+        yield "their size is that of untrained weights"
 
 
 def numbers(mine: xr.Dataset, copies: xr.Dataset | None) -> Iterator[dict[str, Any]]:
@@ -134,7 +101,7 @@ def _number(
     words: str, mine: xr.Dataset, copies: xr.Dataset | None, name: str, at: Mapping[str, int]
 ) -> dict[str, Any]:
     row = {"what": words, "model": float(mine[name].isel(at).mean()), "low": np.nan, "high": np.nan}
-    if copies is None or not copies.sizes["variant"]:
+    if copies is None:
         return row
     others = copies[name].isel(at)
     others = others.mean([dim for dim in others.dims if dim != "variant"])

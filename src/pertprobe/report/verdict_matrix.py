@@ -26,9 +26,8 @@ def verdict_matrix(verdicts: pd.DataFrame, models: Sequence[str], levels: Mappin
         return nothing_to_draw(NOTHING_TESTED)
     shown = shown.assign(name=shown.apply(name_of_pair, axis=1))
     bands = _bands(_columns(shown, models, levels))
-    programs = sorted(
-        shown.program.unique(), key=lambda name: (-(shown[shown.program == name].verdict == "pass").sum(), name)
-    )
+    passed = (shown.verdict == "pass").groupby(shown.program).sum()
+    programs = sorted(passed.index, key=lambda name: (-passed[name], name))
     widest, height = max(map(len, bands)), 1.5 + 0.26 * len(programs)
     size = 2.6 + 0.5 * widest, 0.4 + height * len(bands)
     figure, rows = plt.subplots(len(bands), figsize=size, layout="constrained", squeeze=False)
@@ -43,17 +42,14 @@ def verdict_matrix(verdicts: pd.DataFrame, models: Sequence[str], levels: Mappin
 
 def _columns(shown: pd.DataFrame, models: Sequence[str], levels: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     order = [probe for probes in levels.values() for probe in probes]
-    found = set(zip(shown.probe, shown.name, strict=True))
     rank = {model: position for position, model in enumerate(models)}
-    return sorted(
-        found,
-        key=lambda each: (
-            order.index(each[0]) if each[0] in order else len(order),
-            each[0],  # probes of no level one after the other
-            rank.get(each[1].split(" vs ")[0], 0),
-            each[1],
-        ),
-    )
+
+    def place(column: tuple[str, str]) -> tuple[int, str, int, str]:
+        """Return what columns are sorted by; probes of no level stand one after the other."""
+        probe, name = column
+        return order.index(probe) if probe in order else len(order), probe, rank.get(name.split(" vs ")[0], 0), name
+
+    return sorted(set(zip(shown.probe, shown.name, strict=True)), key=place)
 
 
 def _bands(columns: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
@@ -87,14 +83,12 @@ def _cell(axes: Axes, x: int, y: int, answers: list[str]) -> None:
 
 
 def _frame(axes: Axes, columns: list[tuple[str, str]], programs: list[str]) -> None:
-    axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(len(programs) - 0.5, -0.5)
     axes.set_yticks(range(len(programs)), programs)
     axes.set_xticks(range(len(columns)), [name for _, name in columns], rotation=40, ha="left")
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
     for probe in dict.fromkeys(probe for probe, _ in columns):
         places = [x for x, (each, _) in enumerate(columns) if each == probe]
         label = probe.replace("_", "\n")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pertprobe.stages.verdict import FAIL, NOT_EVALUABLE, PASS
+from pertprobe.stages.verdict import CONTROL_WORDS, FAIL, NOT_EVALUABLE, PASS
 
 TOO_FEW = r"^(\d+) (.*)$"
 """Reasons that begin with a count."""
@@ -22,8 +22,7 @@ def listed(names: list[str]) -> str:
 def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
     """Yield a sentence per probe and model: which programs passed, how many failed; then the readings."""
     for (probe, model, reference), rows in verdicts.groupby(["probe", "model", "reference"], sort=False):
-        passed = list(rows[rows.verdict == PASS].program)
-        failed = list(rows[rows.verdict == FAIL].program)
+        passed, failed = (list(rows[rows.verdict == answer].program) for answer in (PASS, FAIL))
         who = f"{model} against {reference}" if reference else model
         if passed or failed:
             what = f"found {listed(passed)}" if passed else "found none"
@@ -59,14 +58,13 @@ def _range(counts: pd.Series) -> str:
 
 def control_answers(verdicts: pd.DataFrame) -> list[dict[str, object]]:
     """Return, per probe, of how many questions the planted mechanism was found, and how often the others pass."""
-    rows = []
-    for probe, group in verdicts.groupby("probe", sort=False):
-        row: dict[str, object] = {"probe": probe}
-        for role, good in (("planted", "found"), ("lookup", "passes"), ("covariation", "passes")):
-            asked = group[group[f"{role}_control"] != "absent"]
-            row[role] = f"{(asked[f'{role}_control'] == good).sum()} of {len(asked)}"
-        rows.append(row)
-    return rows
+    return [{"probe": probe, **_shares(group)} for probe, group in verdicts.groupby("probe", sort=False)]
+
+
+def _shares(verdicts: pd.DataFrame) -> dict[str, str]:
+    answers = {role: verdicts[f"{role}_control"] for role in CONTROL_WORDS}
+    passed = {role: (answers[role] == words[PASS]).sum() for role, words in CONTROL_WORDS.items()}
+    return {role: f"{passed[role]} of {(answers[role] != 'absent').sum()}" for role in CONTROL_WORDS}
 
 
 def agreement_with_truth(verdicts: pd.DataFrame, representation: Sequence[str]) -> str:
@@ -80,8 +78,6 @@ def agreement_with_truth(verdicts: pd.DataFrame, representation: Sequence[str]) 
         return ""
     kinds = {"with a planted effect here": ["shared", "context_specific"], "of decoys": ["decoy"],
              "planted in another context only": ["absent"]}  # fmt: skip
-    counts = []
-    for words, planted in kinds.items():
-        rows = answered[answered.planted.isin(planted)]
-        counts.append(f"{(rows.verdict == PASS).sum()} of {len(rows)} rows {words}")
+    rows = {words: answered[answered.planted.isin(planted)] for words, planted in kinds.items()}
+    counts = [f"{(each.verdict == PASS).sum()} of {len(each)} rows {words}" for words, each in rows.items()]
     return f"Truth is known here: at the representation level {', '.join(counts)} passed."

@@ -82,7 +82,5 @@ def _row(row: Mapping[str, Any], r: float, answers: Mapping[str, Answer]) -> dic
 
 
 def _reading(verdict: Mapping[str, str]) -> str:
-    passed = [WORDS[column] for column, answer in verdict.items() if answer == PASS]
-    if passed:
-        return " and ".join(passed)
-    return "none" if set(verdict.values()) == {FAIL} else NOT_EVALUABLE
+    passed = " and ".join(WORDS[column] for column, answer in verdict.items() if answer == PASS)
+    return passed or ("none" if set(verdict.values()) == {FAIL} else NOT_EVALUABLE)

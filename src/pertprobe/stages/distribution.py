@@ -204,10 +204,10 @@ def drift_table(
         return _table([{"context": here, "note": note}], DRIFT_COLUMNS)
     size = min(SAMPLE, _n_controls(path, entry, here) // 2)
     if size < 2:
-        note = f"fewer than 4 control cells of {here} in the file"
-        return _table([{"context": here, "note": note}], DRIFT_COLUMNS)
+        return _table([{"context": here, "note": f"fewer than 4 control cells of {here} in the file"}], DRIFT_COLUMNS)
     first, second = _controls(model, path, entry, here, (2, size), seed)
-    cloud = Cloud.of(_flat(encoded(model, np.stack([first, second])))) if "stages" in model.capabilities else None
+    points = np.concatenate(encoded(model, np.stack([first, second]))) if "stages" in model.capabilities else None
+    cloud = None if points is None else Cloud.of(points)
     notes = _drift_notes(model, split, trained, here, cloud)
     rows = [{"context": here, "compared": here, "what": HALVES, "note": notes, **_drift(model, first, second, cloud)}]
     for other in (context for context in trained if context != here):
@@ -270,10 +270,6 @@ def _controls(
 def _source(entry: Mapping[str, Any], context: str) -> dict[str, Any]:
     """Return where control cells of a context are; what is compared comes before batches are added."""
     return {**context_source(entry), "context": context, "batch_column": None}
-
-
-def _flat(points: np.ndarray) -> np.ndarray:
-    return points.reshape(-1, points.shape[-1])
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: list[str]) -> pd.DataFrame:

@@ -72,12 +72,9 @@ def _row(
     status = {name: seen for name, seen in status.items() if name in model["perturbations"]}
     untrained = sum(seen == "never" for seen in status.values()) if probe.level == "representation" else 0
     counts = {f"seen_{word}": list(status.values()).count(word) for word in ("here", "elsewhere", "never", "unknown")}
-    counts |= {
-        "n_members": len(members),
-        "n_perturbations": len(status) - untrained,
-        "n_genes": len(model["genes"] & set(members)),
-        "n_pairs": len(measured_pairs(panel, model["genes"], model["output_genes"])[0]) if panel else 0,
-    }
+    pairs, _ = measured_pairs(panel, model["genes"], model["output_genes"]) if panel else ((), ())
+    counts |= {"n_members": len(members), "n_genes": len(model["genes"] & set(members))}
+    counts |= {"n_perturbations": len(status) - untrained, "n_pairs": len(pairs)}
     reasons = [f"not evaluable: model has no {need}" for need in sorted(probe.needs - model["capabilities"])]
     reasons += _shortages(counts, probe.unit, panel, min_perturbations, min_genes, untrained)
     return {"panel": panel.name if panel else "", **counts, "enough": not reasons, "reason": "; ".join(reasons)}

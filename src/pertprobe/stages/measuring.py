@@ -60,9 +60,16 @@ def measure_shard(
             return found[SUBJECT]
         controls = randomised_controls(inputs.model, redrawn, declaration.keep, seed, cascade=cascade)
         for name, model in controls if redrawn else ():
-            asked = replace(inputs, model=model, role=role_of(name)[0], sae=None, pca=None)
-            found[name] = numbered(module.measure(asked, names))
+            found[name] = _control(module, inputs, model, role_of(name)[0], names)
     return variants(found).assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
+
+
+def _control(
+    module: Any, inputs: MeasureInputs, model: Any, role: str, names: Sequence[str] | None = None
+) -> xr.Dataset:
+    """Measure another model as if it were the subject, which alone has autoencoders and components; all its units."""
+    asked = replace(inputs, model=model, role=role, sae=None, pca=None)
+    return numbered(module.measure(asked, sorted(module.units(asked)) if names is None else names))
 
 
 def numbered(measured: xr.Dataset) -> xr.Dataset:
@@ -84,12 +91,8 @@ def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Join measurements of a model and its copies along `variant`; what only the first has stays without that axis."""
     first = next(iter(found.values()))
     common = [name for name in first.data_vars if all(name in each for each in found.values())]
-    joined = xr.concat(
-        [each[common] for each in found.values()],
-        pd.Index(list(found), name="variant"),
-        join="outer",  # copies may be measured on fewer cell sets
-        combine_attrs="override",
-    )
+    parts, labels = [each[common] for each in found.values()], pd.Index(list(found), name="variant")
+    joined = xr.concat(parts, labels, join="outer", combine_attrs="override")  # copies may have fewer cell sets
     return joined.assign({name: first[name] for name in first.data_vars if name not in common})
 
 
@@ -109,11 +112,8 @@ def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]
     able = {kind: model for kind, model in models.items() if not declaration.needs - model.capabilities}
     if not able:
         return xr.Dataset(attrs={NOT_EVALUABLE: "no planted model has what the probe needs"})
-    found = {}
     with torch.no_grad():
-        for kind, model in able.items():
-            asked = replace(inputs, model=model, role=kind, sae=None, pca=None)
-            found[kind] = numbered(module.measure(asked, sorted(module.units(asked))))
+        found = {kind: _control(module, inputs, model, kind) for kind, model in able.items()}
     refused = [each for each in found.values() if NOT_EVALUABLE in each.attrs]
     return refused[0] if refused else variants(found)
 
@@ -167,14 +167,10 @@ def write_space(measurement: xr.Dataset, space: Mapping[str, str], path: str | P
     table = pd.DataFrame()
     if NOT_EVALUABLE not in measurement.attrs:
         table = averaged(measurement, space["variable"]).to_pandas()
-    adata = ad.AnnData(
-        X=table.to_numpy(np.float32),
-        obs=pd.DataFrame(index=table.index.astype(str)),
-        var=pd.DataFrame(index=table.columns.astype(str)),
-        uns={"feature": space["feature"], "variant": SUBJECT, **measurement.attrs},
-    )
+    obs, var = (pd.DataFrame(index=names.astype(str)) for names in (table.index, table.columns))
+    uns = {"feature": space["feature"], "variant": SUBJECT, **measurement.attrs}
     with atomic(path) as temporary:
-        adata.write_h5ad(temporary)
+        ad.AnnData(table.to_numpy(np.float32), obs=obs, var=var, uns=uns).write_h5ad(temporary)
 
 
 def measure_inputs(asked: Mapping[str, Any], files: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,10 +70,5 @@ def _mean_shift(card: Mapping[str, Any], observed: str | Path) -> "Model":
 
     table = read_measurement(observed)["delta_y"].to_pandas()[card["genes"]]
     shifts = table.reindex(card["perturbations"], fill_value=0.0)
-    return AdditiveModel(
-        dict(zip(shifts.index, shifts.to_numpy(), strict=True)),
-        genes=card["genes"],
-        control=card["control"],
-        batches=card["batches"],
-        set_size=card["set_size"],
-    )
+    names = {key: card[key] for key in ("genes", "control", "batches", "set_size")}
+    return AdditiveModel(dict(zip(shifts.index, shifts.to_numpy(), strict=True)), **names)

@@ -1,6 +1,6 @@
 """How well a model predicts: observed against predicted mean shifts, next to a baseline and the data's own ceiling."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,24 +135,26 @@ def gate(table: pd.DataFrame, program: str) -> str:
     return row.reason if pd.notna(row.beats) and not row.beats else ""
 
 
+def read_numbers(path: str | Path, texts: Collection[str]) -> pd.DataFrame:
+    """Read a table back: the columns of `texts` that it has as they are written, all others as numbers."""
+    table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in table.columns if name not in texts})
+
+
 def read_quality(path: str | Path) -> pd.DataFrame:
     """Read a `quality_table` back with its types."""
-    table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
-    return table.assign(**{name: pd.to_numeric(table[name]) for name in table.columns.drop(["perturbation", "seen"])})
+    return read_numbers(path, ("perturbation", "seen"))
 
 
 def read_program_quality(path: str | Path) -> pd.DataFrame:
     """Read a `program_quality` table back with its types."""
-    table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
-    beats = table.beats.map({"True": True, "False": False}).astype("boolean")
-    return table.assign(beats=beats, **{name: pd.to_numeric(table[name]) for name in ("n", "n_heldout", *MEDIANS)})
+    table = read_numbers(path, ("program", "which", "beats", "reason"))
+    return table.assign(beats=table.beats.map({"True": True, "False": False}).astype("boolean"))
 
 
 def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return Pearson's r of matching rows; nan where one is constant (to rounding) or not finite."""
-    norms = []
-    for rows in (a, b):
-        spread = np.linalg.norm(rows - rows.mean(axis=1, keepdims=True), axis=1)
-        norms.append(np.where(spread > 1e-12 * np.linalg.norm(rows, axis=1), spread, np.nan))
-    product = ((a - a.mean(axis=1, keepdims=True)) * (b - b.mean(axis=1, keepdims=True))).sum(axis=1)
-    return np.clip(product / (norms[0] * norms[1]), -1, 1)
+    x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (a, b))
+    sizes = [(np.linalg.norm(centred, axis=1), np.linalg.norm(rows, axis=1)) for centred, rows in ((x, a), (y, b))]
+    norms = [np.where(spread > 1e-12 * size, spread, np.nan) for spread, size in sizes]
+    return np.clip((x * y).sum(axis=1) / (norms[0] * norms[1]), -1, 1)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from pertprobe import evidence
 from pertprobe.data.programs import run_programs
+from pertprobe.files import write_table
 from pertprobe.models.cards import read_seen
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Subject, TableInputs
@@ -43,4 +43,4 @@ def write_tables(probe: str, inputs: TableInputs, paths: Sequence[str]) -> None:
     """Make a probe's further tables and write them, in order of their names."""
     tables = load_probe(probe).tables(inputs)
     for name, path in zip(sorted(tables), paths, strict=True):
-        evidence.write(tables[name], path)
+        write_table(tables[name], path)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -47,15 +48,14 @@ def _compared(
 ) -> dict[str, Any]:
     """Return what the copies and the co-expression row say of one subject row."""
     same = (table.program == row["program"]) & (table.panel == row["panel"]) & (table.adjustment == "centred")
-    statistic = controlled if row["statistic"] == primary else row["statistic"]
-    asked = same & (table.statistic == statistic)
+    alike = same & (table.statistic == row["statistic"])
+    asked = same & (table.statistic == controlled) if row["statistic"] == primary else alike
     own = z[asked & (table.role == SUBJECT)]
     copies = z[asked & table.role.isin(REDRAWN)].dropna()
     columns: dict[str, Any] = {}
     if len(own) == 1 and own.notna().all() and len(copies):
         columns = _against_copies(float(own.iloc[0]), copies.to_numpy())
-    rival = z[same & (table.role == COEXPRESSION) & (table.statistic == row["statistic"])].dropna()
-    itself = z[same & (table.role == SUBJECT) & (table.statistic == row["statistic"])].dropna()
+    rival, itself = (z[alike & (table.role == role)].dropna() for role in (COEXPRESSION, SUBJECT))
     if len(rival) == 1 and len(itself) == 1:
         columns["exceeds_coexpression"] = bool(itself.iloc[0] > rival.iloc[0])
     return columns
@@ -63,11 +63,7 @@ def _compared(
 
 def _against_copies(own: float, copies: np.ndarray) -> dict[str, Any]:
     largest, reached = float(copies.max()), int((copies >= own).sum())
-    return {
-        "redrawn_max": largest,
-        "p_redrawn": (reached + 1) / (len(copies) + 1),
-        "exceeds_redrawn": own > largest,
-    }
+    return {"redrawn_max": largest, "p_redrawn": (reached + 1) / (len(copies) + 1), "exceeds_redrawn": own > largest}
 
 
 def cascade_statistic(statistic: str, variant: str) -> str:
@@ -125,7 +121,7 @@ class TestCase:
 def run_test(probe: str, case: TestCase) -> pd.DataFrame:
     """Return the evidence of one probe on one model or pair, with its controls."""
     declaration, inputs = declared(probe), case.inputs
-    refused = _refusal(inputs)
+    refused = _said(inputs, NOT_EVALUABLE)
     if refused:
         return evidence.frame(_remarked(_refused_rows(declaration, inputs, refused), case, declaration))
     rows = [*ask(probe, inputs), *_control_rows(probe, case)]
@@ -133,11 +129,13 @@ def run_test(probe: str, case: TestCase) -> pd.DataFrame:
     return evidence.frame(_remarked(table.to_dict("records"), case, declaration))
 
 
-def _refusal(inputs: TestInputs) -> str:
-    """Return why a measurement could not be made, of the model or of its reference; empty where both were."""
-    subjects = [each for each in (inputs.subject, inputs.reference) if each is not None]
-    reasons = [each.measurement.attrs[NOT_EVALUABLE] for each in subjects if NOT_EVALUABLE in each.measurement.attrs]
-    return evidence.joined(*dict.fromkeys(reasons))
+def _said(inputs: TestInputs, attribute: str) -> str:
+    """Return what an attribute of the measurements of the model and of its reference says; empty where neither has it.
+
+    Why one could not be made, or why there is no architecture null, or only a part of it.
+    """
+    sides = [each for each in (inputs.subject, inputs.reference) if each is not None]
+    return evidence.joined(*dict.fromkeys(each.measurement.attrs.get(attribute, "") for each in sides))
 
 
 def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> Iterator[dict[str, Any]]:
@@ -168,19 +166,19 @@ def _control_rows(probe: str, case: TestCase) -> Iterator[dict[str, Any]]:
 
 def _variants(ours: xr.Dataset | None, theirs: xr.Dataset | None, inputs: TestInputs) -> list[tuple[str, str]]:
     """Return the control variants of the model, each with that of the reference it is compared with."""
-    if ours is None or "variant" not in ours.dims:
-        return []
-    names = [name for name in ours.variant.values.tolist() if name != SUBJECT]
+    names = [name for name in _variant_names(ours) if name != SUBJECT]
     if inputs.reference is None:
         return [(name, "") for name in names]
-    if theirs is None or "variant" not in theirs.dims:
-        return []
-    return pairs_of_copies(names, theirs.variant.values.tolist(), common_seed=bool(inputs.sharing))
+    return pairs_of_copies(names, _variant_names(theirs), common_seed=bool(inputs.sharing))
+
+
+def _variant_names(measured: xr.Dataset | None) -> list[str]:
+    return measured.variant.values.tolist() if measured is not None and "variant" in measured.dims else []
 
 
 def _remarked(rows: Iterable[Mapping[str, Any]], case: TestCase, declaration: Declaration) -> Iterator[dict[str, Any]]:
     """Say in each subject row what its reader must know, and refuse those whose answer would mislead."""
-    copies = _about_copies(case.inputs)
+    copies = _said(case.inputs, COPIES_NOTE)
     for row in rows:
         if row["role"] != SUBJECT:
             yield dict(row)
@@ -189,13 +187,6 @@ def _remarked(rows: Iterable[Mapping[str, Any]], case: TestCase, declaration: De
         notes = [copies if primary and row["evaluable"] else "", CAUSAL_NOTE if case.causal else ""]
         row = {**row, "reason": evidence.joined(row["reason"], *notes)}
         yield _gated(_seed_shown(row, case.inputs, declaration), case.quality.get(row["program"], ""), declaration)
-
-
-def _about_copies(inputs: TestInputs) -> str:
-    """Return why there is no architecture null, or only a part of it; empty where nothing is to be said."""
-    subjects = [each for each in (inputs.subject, inputs.reference) if each is not None]
-    reasons = [each.measurement.attrs.get(COPIES_NOTE, "") for each in subjects]
-    return evidence.joined(*dict.fromkeys(reasons))
 
 
 def _seed_shown(row: dict[str, Any], inputs: TestInputs, declaration: Declaration) -> dict[str, Any]:
@@ -227,7 +218,7 @@ def read_test_case(probe: str, model: str, reference: str, files: Any, question:
     other, other_card = _subject(files, "reference_") if reference else (None, {})
     programs = run_programs(files.programs, question["programs"], known_gene_names([card]))
     names = sorted(set(card["perturbations"]) - {card["control"]})
-    settings = question["programs"]
+    limits = {key: question["programs"][key] for key in ("min_perturbations", "min_genes")}
     inputs = TestInputs(
         identity={"probe": probe, "model": model, "reference": reference, **question["models"][model]},
         subject=subject,
@@ -235,23 +226,16 @@ def read_test_case(probe: str, model: str, reference: str, files: Any, question:
         programs=programs,
         panels=read_panels(question["panels"], programs, names),
         cells=CellSets.load(files.cells).for_genes(card["genes"]),
-        settings=question["settings"],
-        comparison=question["comparison"],
         shared_initialisation=_excess(card, reference),
-        min_perturbations=settings["min_perturbations"],
-        min_genes=settings["min_genes"],
-        seed=question["seed"],
+        **{key: question[key] for key in ("settings", "comparison", "seed")},
+        **limits,
         **question["statistics"],
     )
-    sides = ["", "reference_"] if reference else [""]
-    derived = [read_measurement(path) if (path := files.get(f"{side}derived")) else None for side in sides]
-    return TestCase(
-        inputs,
-        derived[0],
-        derived[1] if reference else None,
-        causal=bool(card.get("causal") or other_card.get("causal")),
-        quality=_gates({model: files.quality} | ({reference: files.reference_quality} if reference else {}), programs),
-    )
+    paths = [files.get(f"{side}derived") for side in (("", "reference_") if reference else ("",))]
+    derived = [read_measurement(path) if path else None for path in paths]
+    quality = {model: files.quality} | ({reference: files.reference_quality} if reference else {})
+    causal = bool(card.get("causal") or other_card.get("causal"))
+    return TestCase(inputs, *derived, causal=causal, quality=_gates(quality, programs))
 
 
 def _subject(files: Any, prefix: str) -> tuple[Subject, dict[str, Any]]:
@@ -264,13 +248,11 @@ def _subject(files: Any, prefix: str) -> tuple[Subject, dict[str, Any]]:
 def _gates(paths: Mapping[str, Any], programs: Iterable[str]) -> dict[str, str]:
     """Return program -> why a model concerned predicts it no better than the mean shift; `paths` by model."""
     tables = {model: read_program_quality(path) for model, path in paths.items()}
-    found = {
-        program: evidence.joined(
-            *(f"{sentence} ({model})" for model, table in tables.items() if (sentence := gate(table, program)))
-        )
-        for program in programs
-    }
-    return {program: sentence for program, sentence in found.items() if sentence}
+    found: dict[str, str] = {}
+    for program, (model, table) in product(programs, tables.items()):
+        if sentence := gate(table, program):
+            found[program] = evidence.joined(found.get(program, ""), f"{sentence} ({model})")
+    return found
 
 
 def _excess(card: Mapping[str, Any], reference: str) -> float:

@@ -19,33 +19,12 @@ from pertprobe.statistics.power import power, smallest_effect
 
 PASS, FAIL, NOT_EVALUABLE, MIXED = "pass", "fail", "not evaluable", "mixed"
 VERDICT_COLUMNS = [
-    "probe",
-    "statistic",
-    "model",
-    "reference",
-    "program",
-    "panel",
-    "verdict",
-    "reason",
-    "conditions",
-    "planted_control",
-    "lookup_control",
-    "covariation_control",
-    "power",
-    "smallest_effect",
-    "planted",
+    *("probe", "statistic", "model", "reference", "program", "panel", "verdict", "reason", "conditions"),
+    *("planted_control", "lookup_control", "covariation_control", "power", "smallest_effect", "planted"),
 ]
 READING_COLUMNS = [
-    "program",
-    "model",
-    "reference",
-    "comparison",
-    "probe",
-    "representation",
-    "routing",
-    "causal",
-    "reading",
-    "reason",
+    *("program", "model", "reference", "comparison", "probe"),
+    *("representation", "routing", "causal", "reading", "reason"),
 ]
 OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
 TESTED = ("p", "p_stratified", "q")
@@ -123,11 +102,9 @@ def verdicts(
             planted = _planted(row, mine[mine.statistic == controlled[probe]])
             controls = {role: _answer(role, planted.get(role), conditions) for role in CONTROL_WORDS}
             if controls["planted"] == "missed":
-                missed = planted["planted"]
-                found = smallest_effect(
-                    missed["unit_sd"], missed["null_sd"], strictest(conditions, alpha), interest["power"]
-                )
-                judged = _without_control(judged, found)
+                sizes = planted["planted"]["unit_sd"], planted["planted"]["null_sd"]
+                seen = smallest_effect(*sizes, strictest(conditions, alpha), interest["power"])
+                judged = _without_control(judged, seen)
             rows.append(_verdict(row, judged, conditions, controls, truth or {}))
     return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
 
@@ -225,12 +202,9 @@ def judge(
 
 def strictest(conditions: Sequence[Condition], alpha: Mapping[str, float] | None = None) -> float:
     """Return the smallest p that the conditions on p or q ask for; nan without such a condition."""
-    asked = [
-        (alpha or {}).get(column, value)
-        for column, sign, value in conditions
-        if column in TESTED and sign in ("<", "<=")
-    ]
-    return min(asked, default=nan)
+    alpha = alpha or {}
+    bounds = (each for each in conditions if each[0] in TESTED and each[1] in ("<", "<="))
+    return min((alpha.get(column, value) for column, _, value in bounds), default=nan)
 
 
 def _settled(row: Mapping[str, Any], found: float, interest: Mapping[str, float]) -> bool:
@@ -298,36 +272,30 @@ def readings(
     programs = sorted(verdict.program.unique())
     models = sorted(set(verdict.model) | set(verdict.reference) - {""})
     alone = {(program, model): _levels(verdict, program, model, levels) for program in programs for model in models}
-    rows = [_reading(program, model, answers) for (program, model), answers in alone.items()]
+    rows = [{"program": each[0], "model": each[1], **_reading(answers)} for each, answers in alone.items()]
     for comparison, listed in pairs.items():
         names = {key: (words or {}).get(name, name) for key, name in COMPARISONS[comparison].items()}
         for model, reference in listed:
-            for program in programs:
-                both = alone.get((program, model)), alone.get((program, reference))
-                if None not in both:
-                    rows.append(_pair_reading(program, model, reference, comparison, both, names))
-            rows += _probe_readings(verdict, model, reference, comparison, names)
-    return pd.DataFrame(rows, columns=READING_COLUMNS)
+            found = [
+                {"program": program, **_pair_reading(alone[program, model], alone[program, reference], names)}
+                for program in programs
+                if model in models and reference in models
+            ]
+            found += _probe_readings(verdict, model, reference, names)
+            pair = {"model": model, "reference": reference, "comparison": comparison}
+            rows += [pair | each for each in found]
+    return pd.DataFrame([dict.fromkeys(READING_COLUMNS, "") | row for row in rows], columns=READING_COLUMNS)
 
 
 def _probe_readings(
-    verdict: pd.DataFrame, model: str, reference: str, comparison: str, names: Mapping[tuple[bool, bool], str]
+    verdict: pd.DataFrame, model: str, reference: str, names: Mapping[tuple[bool, bool], str]
 ) -> list[dict[str, str]]:
     """Compare the verdicts of each probe by itself on the two models of a pair."""
     alone = verdict[verdict.reference == ""].groupby(["probe", "program", "model"]).verdict.agg(_agreed)
-    known = alone.index.droplevel("model").unique()
+    both = alone.unstack("model").reindex(columns=[model, reference]).dropna()
     return [
-        {
-            **dict.fromkeys(READING_COLUMNS, ""),
-            "program": program,
-            "model": model,
-            "reference": reference,
-            "comparison": comparison,
-            "probe": probe,
-            "reading": _compared(alone[probe, program, model], alone[probe, program, reference], names),
-        }
-        for probe, program in known
-        if (probe, program, model) in alone.index and (probe, program, reference) in alone.index
+        {"probe": probe, "program": program, "reading": _compared(first, second, names)}
+        for (probe, program), first, second in both.itertuples(name=None)
     ]
 
 
@@ -358,45 +326,26 @@ def join(verdict: pd.DataFrame) -> tuple[str, str]:
     return MIXED, f"passed: {', '.join(passed)}; failed: {', '.join(failed)}"
 
 
-def _reading(program: str, model: str, answers: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+def _reading(answers: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     of = {level: answer for level, (answer, _) in answers.items()}
     reasons = [f"{level} {answer} ({reason})" for level, (answer, reason) in answers.items() if reason]
     dual = (of.get("representation", NOT_EVALUABLE), of.get("causal", NOT_EVALUABLE))
-    first_unclear = next((each for each in (NOT_EVALUABLE, MIXED) if each in dual), "")
-    reading = READINGS.get(dual, first_unclear)
-    return {
-        "program": program,
-        "model": model,
-        "reference": "",
-        "comparison": "",
-        "probe": "",
-        **of,
-        "reading": reading,
-        "reason": "; ".join(reasons),
-    }
+    return {**of, "reading": READINGS.get(dual) or _unclear(*dual), "reason": "; ".join(reasons)}
 
 
 def _pair_reading(
-    program: str,
-    model: str,
-    reference: str,
-    comparison: str,
-    both: Sequence[Mapping],
+    first: Mapping[str, tuple[str, str]],
+    second: Mapping[str, tuple[str, str]],
     names: Mapping[tuple[bool, bool], str],
 ) -> dict[str, str]:
-    of = {level: _compared(both[0][level][0], both[1][level][0], names) for level in both[0]}
-    return {
-        "program": program,
-        "model": model,
-        "reference": reference,
-        "comparison": comparison,
-        "probe": "",
-        **of,
-        "reading": of.get("representation", NOT_EVALUABLE),
-        "reason": "",
-    }
+    of = {level: _compared(answer, second[level][0], names) for level, (answer, _) in first.items()}
+    return {**of, "reading": of.get("representation", NOT_EVALUABLE)}
 
 
 def _compared(first: str, second: str, names: Mapping[tuple[bool, bool], str]) -> str:
-    unclear = next((each for each in (NOT_EVALUABLE, MIXED) if each in (first, second)), None)
-    return unclear or names[first == PASS, second == PASS]
+    return _unclear(first, second) or names[first == PASS, second == PASS]
+
+
+def _unclear(*answers: str) -> str:
+    """Return what keeps two answers from being compared; empty where both are clear."""
+    return next((each for each in (NOT_EVALUABLE, MIXED) if each in answers), "")

@@ -12,7 +12,7 @@ from scipy.spatial.distance import squareform
 
 from pertprobe.shapes import Array, Float, Integer
 from pertprobe.statistics.arrays import Floats, Integers, Labels, Members, Pairwise, PerUnit
-from pertprobe.statistics.permutation import Test, summary, with_stratified_null
+from pertprobe.statistics.permutation import Test, summary, with_stratified
 from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.sets import orders_within, strength_blocks
 
@@ -129,7 +129,8 @@ def rand_test(
     blocks = [] if strength is None else strength_blocks(strength)
     if len(blocks) < 2:
         return test
-    return with_stratified_null(test, _adjusted_rand(first, second, orders_within(blocks, size, m, rng)))
+    null = _adjusted_rand(first, second, orders_within(blocks, size, m, rng))
+    return with_stratified(test, summary(test.estimate, null, inf, m))
 
 
 def _adjusted_rand(first: Integers, second: Integers, orders: Integers) -> Floats:

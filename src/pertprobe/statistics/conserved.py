@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pertprobe.shapes import Array, Float, Integer, Like, Num
 from pertprobe.statistics.arrays import Floats, Integers, Members, PerUnit
-from pertprobe.statistics.permutation import Test, permutation_test, summary, with_stratified_null
+from pertprobe.statistics.permutation import Test, permutation_test, summary, with_stratified
 from pertprobe.statistics.ranks import average_ranks
-from pertprobe.statistics.sets import orders_within, strength_basis, strength_blocks
+from pertprobe.statistics.sets import orders_within, scores_without_strength, strength_blocks
 
 BATCH = 4_000_000
 """Values (draws x perturbations x features) in memory at once."""
@@ -77,11 +77,11 @@ def conserved_features(
     test = summary(share, null, inf, m)
     blocks = [] if strength is None else strength_blocks(strength)
     if len(blocks) > 1:
-        rest = [_without_strength(side, strength) for side in (x, y)]
+        rest = [scores_without_strength(side, strength, linear=False) for side in (x, y)]
         explained = own - (rest[0] * rest[1]).sum(axis=0)
         orders = orders_within(blocks, len(x), m, rng)
         null, reached = _null(*rest, orders, own - explained, bound - explained)
-        test = with_stratified_null(test, null)
+        test = with_stratified(test, summary(test.estimate, null, inf, m))
     r, p = np.full((2, n_features), np.nan)
     r[kept], p[kept] = own, (reached + 1) / (m + 1)
     return Conserved(r, test, p)
@@ -160,17 +160,11 @@ def conservation(
     """
     x, y = (_directions(np.asarray(side, dtype=np.float64)) for side in (x, y))
     members = np.unique(np.asarray(members, dtype=np.intp))
-    adjusted = [each if strength is None else _without_strength(each, strength) for each in (x, y)]
+    adjusted = [each if strength is None else scores_without_strength(each, strength, linear=False) for each in (x, y)]
     rank = ranked(len(x), strength)
     scores = [partial(_half_cosines, Grams.of(*sides), rank) for sides in ((x, y), adjusted)]
     test = permutation_test(scores[0], members, len(x), strength, m, rng, scores[1])
     return test._replace(unit_sd=_rise(x, y, members, rank))
-
-
-def _without_strength(features: Floats, strength: ArrayLike) -> Floats:
-    """Return features [P, F] less what strength explains of each: least squares on polynomials in its rank."""
-    basis = strength_basis(strength)
-    return features - basis @ (basis.T @ features)
 
 
 def ranked(n_units: int, strength: PerUnit | None) -> Integers:

@@ -1,6 +1,5 @@
 """Second-order agreement of two models: do they find the same perturbations similar? (Mantel 1967)."""
 
-from collections.abc import Iterator
 from itertools import permutations
 from math import factorial, prod
 from typing import Literal
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from pertprobe.shapes import Like, Num
 from pertprobe.statistics.arrays import Floats, Integers, Pairwise, PerUnit
-from pertprobe.statistics.permutation import SEPARABLE, Test, summary
+from pertprobe.statistics.permutation import SEPARABLE, Test, summary, with_stratified
 from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import orders_within, pairs_without_strength, strength_blocks
 
@@ -46,7 +45,8 @@ def mantel(
             f"mantel needs two square matrices of at least 3 shared perturbations, got {a.shape}, {b.shape}"
         )
     arrangements = factorial(len(a))
-    orders = _orders(len(a), m, rng) if arrangements > m else map(np.array, permutations(range(len(a))))
+    drawn = (rng.permutation(len(a)) for _ in range(m))
+    orders = drawn if arrangements > m else map(np.array, permutations(range(len(a))))
     null = np.array([_product(a, b, order) for order in orders])
     test = summary(_product(a, b, np.arange(len(a))), null, arrangements, m)
     return test if strength is None else _stratified(test, a, b, strength, m, rng)
@@ -63,15 +63,8 @@ def _stratified(test: Test, a: Floats, b: Floats, strength: ArrayLike, m: int, r
     orders = (order for size in sizes for order in orders_within(blocks, len(a), size, rng))
     estimate = _product(a, b, np.arange(len(a)))
     within = summary(estimate, np.array([_product(a, b, order) for order in orders]), np.inf, m)
-    used = {name: getattr(within, name) for name in ("null_sd", "n_permutations", "p_tie")}
     null_mean = within.null_mean + test.estimate - estimate
-    return test._replace(
-        p_stratified=within.p, p_min_stratified=p_min, p_used="p_stratified", null_mean=null_mean, **used
-    )
-
-
-def _orders(size: int, m: int, rng: Generator) -> Iterator[Integers]:
-    return (rng.permutation(size) for _ in range(m))
+    return with_stratified(test, within._replace(p_min=p_min, null_mean=null_mean))
 
 
 def _standardised(similarity: Floats, correlation: str) -> Floats:

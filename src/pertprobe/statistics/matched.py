@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from pertprobe.shapes import Array, Bool, Float, Integer, Like, Num
 from pertprobe.statistics.arrays import Floats, Integers, Labels, Members, Pairwise, PerUnit
 from pertprobe.statistics.permutation import Test, summary
-from pertprobe.statistics.sets import strength_basis
+from pertprobe.statistics.sets import pairs_without_strength
+from pertprobe.statistics.similarity import kept_positions
 
 
 class PairedTest(NamedTuple):
@@ -69,14 +70,12 @@ def paired_profile_test(
     genes, candidates = present[kept], [candidates[k] for k in kept]
     counts = chosen.size - present.size, present.size - genes.size
     if not kept:
-        return PairedTest(_no_test(), nan, nan, genes, *counts)
+        return PairedTest(Test(note="no gene has a partner of its expression decile"), nan, nan, genes, *counts)
     blocks = [np.flatnonzero(deciles[genes] == decile) for decile in np.unique(deciles[genes])]
     partners, arrangements = _partners(genes, candidates, blocks, members is None, m, rng)
-    test = summary(
-        _contrast(r, genes, candidates, genes[None])[0], _contrast(r, genes, candidates, partners), arrangements, m
-    )
+    own, null = (_contrast(r, genes, candidates, each) for each in (genes[None], partners))
     outside = np.setdiff1d(np.flatnonzero(usable), chosen)
-    test = test._replace(unit_sd=_unit_sd(r, deciles, outside))
+    test = summary(own[0], null, arrangements, m)._replace(unit_sd=_unit_sd(r, deciles, outside))
     matched = float(r[genes, genes].mean())
     return PairedTest(test, matched, matched - test.estimate, genes, *counts)
 
@@ -92,17 +91,13 @@ def _partners(
     genes: Integers, candidates: Sequence[Integers], blocks: Sequence[Integers], among_all: bool, m: int, rng: Generator
 ) -> tuple[Integers, int]:
     """Return assignments [m or all, n], and how many there are."""
-    outside = [np.setdiff1d(candidates[block[0]], genes[block]) for block in blocks]
-    if among_all:
-        arrangements = prod(perm(block.size) for block in blocks)
-    else:
-        arrangements = prod(
-            _assignments(block.size, others.size) for block, others in zip(blocks, outside, strict=True)
-        )
+    sides = [(block, np.setdiff1d(candidates[block[0]], genes[block])) for block in blocks]
+    ways = [perm(block.size) if among_all else _assignments(block.size, others.size) for block, others in sides]
+    arrangements = prod(ways)
     if arrangements <= m:
         return np.array(list(_injective(candidates))), arrangements
     partners = np.empty((m, genes.size), dtype=np.intp)
-    for block, others in zip(blocks, outside, strict=True):
+    for block, others in sides:
         own = np.tile(genes[block], (m, 1))
         partners[:, block] = rng.permuted(own, axis=1) if among_all else _borrowed(own, others, rng)
     return partners, arrangements
@@ -132,12 +127,6 @@ def _injective(candidates: Sequence[Integers]) -> Iterator[tuple[int, ...]]:
         return
     for chosen in _injective(candidates[:-1]):
         yield from ((*chosen, int(choice)) for choice in candidates[-1] if choice not in chosen)
-
-
-def _no_test() -> Test:
-    numbers = {name: nan for name in Test._fields}
-    said = "no gene has a partner of its expression decile"
-    return Test(**numbers | {"p_used": "p", "n_permutations": 0, "note": said})
 
 
 def _unit_sd(r: Floats, deciles: NDArray[Any], outside: Integers) -> float:
@@ -177,16 +166,13 @@ def pearson_matrix(
     keep = np.setdiff1d(np.arange(np.shape(a)[1]), [] if left_out is None else left_out)
     a, b = (np.asarray(each, dtype=np.float64)[:, keep] for each in (a, b))
     a, b = (each - each.mean(axis=1, keepdims=True) for each in (a, b))  # small numbers lose fewer digits
-    own, other = (_positions(each, keep)[:, None] for each in (a_outputs, b_outputs))
-    other = other.T
+    own, other = kept_positions(a_outputs, keep)[:, None], kept_positions(b_outputs, keep)[None]
     repeated = np.where(other == own, -1, other)
     n = keep.size - (own >= 0).astype(int) - (repeated >= 0)
     left = [(_at(a, own, rows=True), _at(b, own)), (_at(a, repeated, rows=True), _at(b, repeated))]
     x, y = (-sum(pair[side] for pair in left) for side in (0, 1))
-    xx, yy = (
-        (each**2).sum(axis=1).reshape(shape) - sum(pair[side] ** 2 for pair in left)
-        for each, shape, side in ((a, (-1, 1), 0), (b, (1, -1), 1))
-    )
+    xx = (a**2).sum(axis=1)[:, None] - sum(first**2 for first, _ in left)
+    yy = (b**2).sum(axis=1)[None] - sum(second**2 for _, second in left)
     xy = a @ b.T - sum(pair[0] * pair[1] for pair in left)
     spread = [squares - sums**2 / np.maximum(n, 1) for squares, sums in ((xx, x), (yy, y))]
     scale = np.sqrt(np.clip(spread[0], 0, None) * np.clip(spread[1], 0, None))
@@ -194,30 +180,11 @@ def pearson_matrix(
     return np.divide(xy - x * y / np.maximum(n, 1), scale, out=np.full(xy.shape, np.nan), where=~flat & (scale > 0))
 
 
-def _positions(outputs: ArrayLike, keep: Integers) -> Integers:
-    """Number outputs among those kept; -1 for none."""
-    outputs = np.asarray(outputs, dtype=np.intp)
-    return np.where(np.isin(outputs, keep), np.searchsorted(keep, outputs), -1)
-
-
 def _at(profiles: Floats, outputs: Integers, rows: bool = False) -> Floats:
     """Return for each pair the value at an output, of the pair's first (`rows`) or second profile; 0 for none."""
     index = np.arange(len(profiles))
     values = profiles[index[:, None] if rows else index[None], np.maximum(outputs, 0)]
     return np.where(outputs >= 0, values, 0.0)
-
-
-def without_strength(r: Pairwise, strength_a: PerUnit, strength_b: PerUnit) -> Float[Array, "unit unit"]:
-    """Return r [n, n] less what the two strengths explain: a_i' C b_j, least squares over pairs i != j.
-
-    a_i and b_j are polynomials in the rank of the unit's strength in each model. The matched pairs have no say, so that
-    what they have beyond their strengths stays. Solved as in `sets.pairs_without_strength`.
-    """
-    r, a, b = np.asarray(r, dtype=np.float64), strength_basis(strength_a), strength_basis(strength_b)
-    own = np.einsum("ik,il->ikl", a, b).reshape(len(a), -1)
-    wanted = (a.T @ r @ b).ravel() - np.diagonal(r) @ own
-    coefficients, *_ = np.linalg.lstsq(np.eye(wanted.size) - own.T @ own, wanted, rcond=None)
-    return r - a @ coefficients.reshape(a.shape[1], b.shape[1]) @ b.T
 
 
 def strata(strength: PerUnit) -> Integer[Array, " unit"]:
@@ -240,8 +207,8 @@ def crossed_test(
     """Test r_ii against r_ij, j of like strength: `paired_profile_test`, stratified by strength.
 
     Profile j of the second model stands in for profile i, so partners are of its stratum there. Within a stratum
-    members may still be the stronger ones: the null is that of r `without_strength`, and what strength explains of the
-    estimate is added to every draw, as in `permutation.stratified`.
+    members may still be the stronger ones: the null is that of r less what the two strengths explain, and what they
+    explain of the estimate is added to every draw, as in `permutation.stratified`.
 
     Args:
         r: correlations [n, n]; units whose row or column is all nan are left out.
@@ -256,7 +223,7 @@ def crossed_test(
     adjusted = np.full(r.shape, np.nan)
     if known.size > 1:
         sides = (np.asarray(each)[known] for each in (strength_a, strength_b))
-        adjusted[np.ix_(known, known)] = without_strength(r[np.ix_(known, known)], *sides)
+        adjusted[np.ix_(known, known)] = pairs_without_strength(r[np.ix_(known, known)], *sides)
     plain = paired_profile_test(r, groups, 1, np.random.default_rng(0), members=members)
     found = paired_profile_test(adjusted, groups, m, rng, members=members)
     explained = plain.test.estimate - found.test.estimate

@@ -61,17 +61,10 @@ class PairSums(NamedTuple):
         a -= mean
         np.fill_diagonal(a, 0.0)
         r, squared = a.sum(axis=1), a * a
-        return cls(
-            n_units=len(a),
-            mean=float(mean),
-            squares=float(squared.sum()),
-            rows=float(r @ r),
-            cubes=float(np.vdot(squared, a)),
-            squares_rows=float(squared.sum(axis=1) @ r),
-            rows_cubed=float((r**3).sum()),
-            paths=float(r @ a @ r),
-            triangles=float(np.vdot(a @ a, a)),
-        )
+        squares, rows, cubes = squared.sum(), r @ r, np.vdot(squared, a)
+        squares_rows, rows_cubed, paths = squared.sum(axis=1) @ r, (r**3).sum(), r @ a @ r
+        sums = (mean, squares, rows, cubes, squares_rows, rows_cubed, paths, np.vdot(a @ a, a))
+        return cls(len(a), *map(float, sums))
 
     def moments(self, n: int) -> Moments:
         """Return the moments of the mean similarity over the pairs of a uniform set of n units.

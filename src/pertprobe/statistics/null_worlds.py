@@ -178,12 +178,3 @@ def by_strength(rng: Generator, n: int, strength: Floats) -> Integers:
     """Draw a program of strong perturbations."""
     weights = strength**BIAS
     return rng.choice(strength.size, n, replace=False, p=weights / weights.sum())
-
-
-def of_one_decile(rng: Generator, n: int, deciles: Integers) -> Integers:
-    """Draw a program of highly expressed genes: of the highest decile, of more where it is over half of one."""
-    size = int((deciles == deciles.max()).sum())
-    wanted = -(-2 * n // size)
-    pool = np.flatnonzero(deciles > deciles.max() - wanted)
-    chosen = [rng.permutation(pool[deciles[pool] == decile]) for decile in np.unique(deciles[pool])[::-1]]
-    return np.concatenate([each[: -(-n // wanted)] for each in chosen])[:n]

@@ -32,34 +32,34 @@ ScoreOfSets = Callable[[Integers], Floats]
 class Test(NamedTuple):
     """One-sided permutation test: is the statistic greater than under the null?"""
 
-    estimate: float
+    estimate: float = nan
     """The statistic of the program itself."""
-    null_mean: float
+    null_mean: float = nan
     """Mean of the permutation null that `p_used` names."""
-    null_sd: float
+    null_sd: float = nan
     """Standard deviation of the same null (divided by its number of draws)."""
-    p: float
+    p: float = nan
     """(b + 1) / (m + 1) over uniform sets, or the share of all sets where visited; b = sets at least as large."""
-    p_min: float
+    p_min: float = nan
     """Smallest `p` that can be reached: 1 / number of arrangements, or 1 / (m + 1) if sampled."""
-    p_stratified: float
+    p_stratified: float = nan
     """(b + 1) / (m + 1) over strength-matched sets; nan where they do not exist."""
-    p_min_stratified: float
+    p_min_stratified: float = nan
     """Smallest `p_stratified` that can be reached; nan where it does not exist."""
-    p_used: str
+    p_used: str = "p"
     """The field a verdict reads: "p" or "p_stratified"."""
-    n_permutations: int
+    n_permutations: int = 0
     """Draws of the null that `p_used` names; 0 = every arrangement was visited."""
-    p_tail: float
+    p_tail: float = nan
     """Pearson type III tail of the uniform null's exact moments, at least 1 / arrangements; nan = none was made."""
-    p_tie: float
+    p_tie: float = nan
     """Share of the null `p_used` names that equals the estimate, the observed arrangement itself included."""
-    unit_sd: float
+    unit_sd: float = nan
     """Standard deviation of the per-unit score over units outside the program; nan below two, or without such a score.
 
     The unit in which the strength d of planted programs and power are stated.
     """
-    note: str
+    note: str = ""
     """What a reader must know: "strength not separable" where strength was given and `p` had to be used."""
 
 
@@ -121,13 +121,11 @@ def stratified(
     explained = test.estimate - adjusted_score_of_sets(members[None])[0]
     drawn = (windows.draw(min(rows, m - start), rng) for start in range(0, m, rows))
     null = explained + np.concatenate([adjusted_score_of_sets(sets) for sets in drawn])
-    matched = summary(test.estimate, null, arrangements=np.inf, m=m)
     p_min = max(1 / windows.arrangements, 1 / (m + 1))
-    test = test._replace(p_stratified=matched.p, p_min_stratified=p_min)
+    matched = summary(test.estimate, null, inf, m)._replace(p_min=p_min)
     if p_min > SEPARABLE:
-        return test._replace(note="strength not separable")
-    used = ("null_mean", "null_sd", "n_permutations", "p_tie")
-    return test._replace(p_used="p_stratified", **{name: getattr(matched, name) for name in used})
+        return test._replace(p_stratified=matched.p, p_min_stratified=p_min, note="strength not separable")
+    return with_stratified(test, matched)
 
 
 def summary(estimate: float, null: Float[Array, " draw"], arrangements: float, m: int) -> Test:
@@ -138,22 +136,11 @@ def summary(estimate: float, null: Float[Array, " draw"], arrangements: float, m
     tolerance = 1e-10 * max(abs(estimate), float(np.abs(null).max()))
     at_least, above = int((null >= estimate - tolerance).sum()), int((null > estimate + tolerance).sum())
     exact = arrangements <= m
-    counted = (lambda b: b / null.size) if exact else (lambda b: (b + 1) / (null.size + 1))
-    return Test(
-        estimate=estimate,
-        null_mean=float(null.mean()),
-        null_sd=float(null.std()),
-        p=counted(at_least),
-        p_min=1 / (arrangements if exact else m + 1),
-        p_stratified=nan,
-        p_min_stratified=nan,
-        p_used="p",
-        n_permutations=0 if exact else null.size,
-        p_tail=nan,
-        p_tie=counted(at_least - above),
-        unit_sd=nan,
-        note="",
-    )
+    own = 0 if exact else 1  # draws do not hold the observed arrangement itself
+    p, p_tie = ((reached + own) / (null.size + own) for reached in (at_least, at_least - above))
+    p_min, draws = (1 / arrangements, 0) if exact else (1 / (m + 1), null.size)
+    moments = {"null_mean": float(null.mean()), "null_sd": float(null.std())}
+    return Test(estimate, **moments, p=p, p_min=p_min, n_permutations=draws, p_tie=p_tie)
 
 
 def coherence(
@@ -206,13 +193,11 @@ def mean_score(
     strength: PerUnit | None,
     m: int,
     rng: Generator,
-    excluded: Members | None = None,
 ) -> Test:
     """Test whether members score higher: mean of `scores` [P] over members, against sets of the others and themselves.
 
-    Units whose score is nan are left out, as members and as candidates, and so are the units of `excluded` that are no
-    members (the program's perturbations that are not in the panel). Members stay in the pool: the observed labels are
-    one of the arrangements. In the strength-matched null, the score is adjusted for strength too
+    Units whose score is nan are left out, as members and as candidates. Members stay in the pool: the observed labels
+    are one of the arrangements. In the strength-matched null, the score is adjusted for strength too
     (`scores_without_strength`).
 
     Raises:
@@ -222,8 +207,7 @@ def mean_score(
     scored = np.unique(members[np.isfinite(scores[members])])
     if scored.size == 0:
         raise ValueError("mean_score needs a member that has a score")
-    left_out = np.setdiff1d([] if excluded is None else excluded, scored).astype(np.intp)
-    pool = np.setdiff1d(np.flatnonzero(np.isfinite(scores)), left_out)
+    pool = np.flatnonzero(np.isfinite(scores))
     scores, chosen = scores[pool], np.searchsorted(pool, scored)
     strength = None if strength is None else np.asarray(strength)[pool]
     adjusted = scores if strength is None else scores_without_strength(scores, strength)
@@ -232,9 +216,8 @@ def mean_score(
     return described(test, score_moments(scores, chosen.size), pool.size, chosen, scores)
 
 
-def with_stratified_null(test: Test, null: Float[Array, " draw"]) -> Test:
-    """Add the p of a null [m] stratified by strength to a test of the same estimate, and let a verdict use it."""
-    matched = summary(test.estimate, null, inf, len(null))
+def with_stratified(test: Test, matched: Test) -> Test:
+    """Add the p of a test of the same estimate whose null is stratified by strength, and let a verdict use it."""
     used = {name: getattr(matched, name) for name in ("null_mean", "null_sd", "n_permutations", "p_tie")}
     return test._replace(p_stratified=matched.p, p_min_stratified=matched.p_min, p_used="p_stratified", **used)
 

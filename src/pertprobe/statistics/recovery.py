@@ -14,6 +14,7 @@ from scipy.stats import hypergeom
 
 from pertprobe.shapes import Array, Float, Integer, Like, Num, Shaped
 from pertprobe.statistics.arrays import Floats, Integers
+from pertprobe.statistics.similarity import marks
 
 Bools = NDArray[np.bool_]
 
@@ -94,7 +95,7 @@ def sign_agreement(
         own: place of each gene among the background genes [n], -1 where it is not one.
     """
     signs, predicted, own = np.sign(np.asarray(signs, dtype=float)), np.sign(predicted), np.asarray(own)
-    signs = signs * ~_marks(own, signs.shape[1])
+    signs = signs * ~marks(own, signs.shape[1])
     hits, asked = signs @ predicted.T, np.abs(signs).sum(axis=1, keepdims=True) * np.ones(len(own))
     inside = np.flatnonzero(own >= 0)
     hits[:, inside] -= signs[:, own[inside]] * predicted[inside, own[inside]]
@@ -112,7 +113,7 @@ def pooled_early_precision(
     expected. nan without known edges.
     """
     edges, scores = np.asarray(edges, dtype=bool), np.asarray(scores, dtype=np.float64)
-    asked = ~_marks(np.asarray(own), edges.shape[1])
+    asked = ~marks(np.asarray(own), edges.shape[1])
     known, values = edges[asked], scores[asked]
     k, n = int(known.sum()), known.size
     if not k:
@@ -126,7 +127,7 @@ def pooled_early_precision(
 def _each_profile(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Iterator[_Ranked]:
     """Yield, for each profile j, its candidates in order, those of every regulator."""
     edges, scores, own = np.asarray(edges, dtype=bool), np.asarray(scores, dtype=np.float64), np.asarray(own)
-    itself = _marks(own, edges.shape[1])
+    itself = marks(own, edges.shape[1])
     for j, profile in enumerate(scores):
         order = np.argsort(-profile, kind="stable")
         ordered = profile[order]
@@ -139,10 +140,6 @@ def _each_profile(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Iterat
 
 def _columns(columns: list[Floats]) -> Floats:
     return np.stack(columns, axis=1) if columns else np.zeros((0, 0))
-
-
-def _marks(places: ArrayLike, width: int) -> Bools:
-    return np.asarray(places)[:, None] == np.arange(width)
 
 
 def _ratio(above: ArrayLike, below: ArrayLike, empty: float = np.nan) -> Floats:

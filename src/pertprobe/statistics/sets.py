@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from pertprobe.shapes import Array, Float, Integer
+from pertprobe.shapes import Array, Float, Integer, Like, Num
 from pertprobe.statistics.arrays import Floats, Integers, Members, Pairwise, PerUnit
 from pertprobe.statistics.ranks import average_ranks
 
@@ -55,17 +55,6 @@ class Windows(NamedTuple):
         return self.order[sequences].T
 
 
-class MatchedSets(NamedTuple):
-    """Sets in which each member is replaced by a perturbation of like strength."""
-
-    sets: Integers
-    """Positions of perturbations [m, n], each row in order of strength rank."""
-    arrangements: float
-    """Exact number of distinct sets (infinite above 1e300)."""
-    window: int
-    """How many perturbations, itself included, a member may be replaced by."""
-
-
 def uniform_sets(n_members: int, n_units: int, m: int, rng: Generator) -> Integer[Array, "set {n_members}"]:
     """Return sets of distinct units [m, n_members], uniform; all C(n_units, n_members) of them where they are <= m.
 
@@ -93,14 +82,6 @@ def _redrawn(m: int, n: int, n_units: int, rng: Generator) -> Integers:
         sets[repeated] = rng.integers(n_units, size=(repeated.size, n))
         repeated = repeated[(np.diff(np.sort(sets[repeated], axis=1), axis=1) == 0).any(axis=1)]
     return sets
-
-
-def matched_sets(
-    members: Members, strength: PerUnit, m: int, rng: Generator, *, share: float = SHARE
-) -> MatchedSets | None:
-    """Return m sets of the members' own strength (`strength_windows`), or None where they do not exist."""
-    windows = strength_windows(members, strength, share=share)
-    return None if windows is None else MatchedSets(windows.draw(m, rng), windows.arrangements, windows.window)
 
 
 def strength_windows(members: Members, strength: PerUnit, *, share: float = SHARE) -> Windows | None:
@@ -176,23 +157,29 @@ def strength_basis(strength: PerUnit, linear: bool = False) -> Float[Array, "uni
     return left[:, sizes > 1e-8 * sizes[0]]  # equal strengths leave fewer directions
 
 
-def scores_without_strength(scores: PerUnit, strength: PerUnit) -> Float[Array, " unit"]:
-    """Return scores [n_units] less what strength explains: least squares on polynomials in its rank and on itself.
+def scores_without_strength(
+    scores: Num[Like, "unit ..."], strength: PerUnit, linear: bool = True
+) -> Float[Array, "unit ..."]:
+    """Return scores [n_units, ...] less what strength explains: least squares on polynomials in its rank.
 
-    Itself, because a score may grow with strength without bound, where a similarity levels off.
+    With `linear` on strength itself too, because a score may grow with it without bound, where a similarity levels off.
     """
-    scores, basis = np.asarray(scores, dtype=np.float64), strength_basis(strength, linear=True)
+    scores, basis = np.asarray(scores, dtype=np.float64), strength_basis(strength, linear)
     return scores - basis @ (basis.T @ scores)
 
 
-def pairs_without_strength(similarity: Pairwise, strength: PerUnit) -> Float[Array, "unit unit"]:
-    """Return a symmetric similarity [P, P] less what strength explains: b_i' C b_j, least squares over pairs i != j.
+def pairs_without_strength(
+    similarity: Pairwise, strength: PerUnit, strength_b: PerUnit | None = None
+) -> Float[Array, "unit unit"]:
+    """Return a similarity [P, P] less what strength explains: a_i' C b_j, least squares over pairs i != j.
 
-    b_i are the polynomials of unit i, C is symmetric. The diagonal S_ii has no say, which leaves the normal equations
-    C - sum_i b_i b_i' C b_i b_i' = B'SB - sum_i S_ii b_i b_i'.
+    a_i are the polynomials of unit i; b_j are the same, or those of `strength_b`, the strengths on the other side of
+    the similarity. The diagonal S_ii has no say, so that what matched pairs have beyond their strengths stays: that
+    leaves the normal equations C - sum_i a_i a_i' C b_i b_i' = A'SB - sum_i S_ii a_i b_i'.
     """
-    similarity, basis = np.asarray(similarity, dtype=np.float64), strength_basis(strength)
-    own = np.einsum("ik,il->ikl", basis, basis).reshape(len(basis), -1)
-    wanted = (basis.T @ similarity @ basis).ravel() - np.diagonal(similarity) @ own
+    similarity, a = np.asarray(similarity, dtype=np.float64), strength_basis(strength)
+    b = a if strength_b is None else strength_basis(strength_b)
+    own = np.einsum("ik,il->ikl", a, b).reshape(len(a), -1)
+    wanted = (a.T @ similarity @ b).ravel() - np.diagonal(similarity) @ own
     coefficients, *_ = np.linalg.lstsq(np.eye(wanted.size) - own.T @ own, wanted, rcond=None)
-    return similarity - basis @ coefficients.reshape(2 * basis.shape[1:]) @ basis.T
+    return similarity - a @ coefficients.reshape(a.shape[1], b.shape[1]) @ b.T

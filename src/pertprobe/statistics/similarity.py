@@ -66,13 +66,13 @@ def spearman_matrix(
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     keep = np.setdiff1d(np.arange(a.shape[1]), [] if left_out is None else left_out)
-    a_outputs, b_outputs = _positions(a_outputs, keep), _positions(b_outputs, keep)
+    a_outputs, b_outputs = kept_positions(a_outputs, keep), kept_positions(b_outputs, keep)
     a, b = a[:, keep], b[:, keep]
     b_ranks = _ranks_without(b, average_ranks(b, axis=1), b_outputs)
     return np.stack([_row(a[i], int(a_outputs[i]), b, b_ranks, b_outputs) for i in range(len(a))])
 
 
-def _positions(outputs: ArrayLike, keep: np.ndarray) -> np.ndarray:
+def kept_positions(outputs: ArrayLike, keep: np.ndarray) -> np.ndarray:
     """Number outputs among those kept; -1 for none."""
     outputs = np.asarray(outputs, dtype=np.intp)
     return np.where(np.isin(outputs, keep), np.searchsorted(keep, outputs), -1)
@@ -86,7 +86,7 @@ def _row(a: Floats, output: int, b: Floats, b_ranks: Floats, b_outputs: np.ndarr
     a_ranks = _ranks_without(tiled, average_ranks(a)[None], own)
     a_ranks = _ranks_without(tiled, a_ranks, repeated)
     b_ranks = _ranks_without(b, b_ranks, np.where(b_outputs == output, -1, own))
-    gone = _marks(own, b.shape) | _marks(b_outputs, b.shape)
+    gone = marks(own, b.shape[1]) | marks(b_outputs, b.shape[1])
     centre = (b.shape[1] - gone.sum(axis=1, keepdims=True) + 1) / 2
     x, y = np.where(gone, 0.0, a_ranks - centre), np.where(gone, 0.0, b_ranks - centre)
     scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
@@ -100,8 +100,9 @@ def _ranks_without(values: Floats, ranks: Floats, outputs: np.ndarray) -> Floats
     return ranks - 0.5 * ((values > removed).astype(np.float64) + (values >= removed))
 
 
-def _marks(outputs: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return outputs[:, None] == np.arange(shape[1])
+def marks(places: ArrayLike, width: int) -> np.ndarray:
+    """Return True at the place of each row [n], none where it is -1: [n, width]."""
+    return np.asarray(places)[:, None] == np.arange(width)
 
 
 def contrast(changes: Profiles, named: Bool[Like, " unit"]) -> Float[Array, " feature"]:

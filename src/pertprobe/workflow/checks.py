@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
+from pertprobe.files import sha256
 from pertprobe.probes.declaration import Declaration, declared, probe_names
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pertprobe.models.base import Model
 
 Config = Mapping[str, Any]
+_hash = cache(sha256)
 
 
 def check_references(config: Config) -> list[str]:
@@ -21,40 +23,39 @@ def check_references(config: Config) -> list[str]:
 
     Imports nothing heavy, so that a Snakefile may call it while it is parsed.
     """
-    models, contexts = config.get("models") or {}, config.get("cells") or {}
-    faults = [
-        f"models.{name}.context: '{entry.get('context')}' is not under cells (found: {listed(contexts)})."
-        f"{meant(entry.get('context'), contexts)}"
-        for name, entry in models.items()
-        if entry.get("context") not in contexts
-    ]
-    faults += [
-        f"models.{name}: give either path or train, never both or neither"
-        for name, entry in models.items()
-        if ("path" in entry) == ("train" in entry)
-    ]
+    models, contexts = _section(config, "models"), _section(config, "cells")
+    pairs = [(kind, pair) for kind, both in _section(config, "pairs").items() for pair in both]
     named = [
-        *(
-            (f"pairs.{kind}", pair, models, "models")
-            for kind, pairs in (config.get("pairs") or {}).items()
-            for pair in pairs
-        ),
-        *((f"sae.{name}.models", sae["models"], models, "models") for name, sae in (config.get("sae") or {}).items()),
+        *((f"models.{name}.context", [entry.get("context")], contexts, "cells") for name, entry in models.items()),
+        *((f"pairs.{kind}", pair, models, "models") for kind, pair in pairs),
+        *((f"sae.{name}.models", sae["models"], models, "models") for name, sae in _section(config, "sae").items()),
         ("atlas.models", _of_atlas(config, "models"), models, "models"),
         *_probe_references(config),
     ]
-    for key, names, known, section in named:
-        faults += [
-            f"{key}: '{name}' is not under {section} (found: {listed(known)}).{meant(name, known)}"
-            for name in names
-            if name not in known
-        ]
-    return [*faults, *_pair_faults(config), *_two_layers(config), *_uncompared(config)]
+    unknown = [
+        f"{key}: '{name}' is not under {section} (found: {listed(known)}).{meant(name, known)}"
+        for key, names, known, section in named
+        for name in names
+        if name not in known
+    ]
+    return [*unknown, *_pair_faults(config), *_two_layers(config), *_uncompared(config)]
+
+
+def _section(config: Config, name: str) -> Mapping[str, Any]:
+    """Return a part of a config in which defaults may not be filled in; empty where it is not there."""
+    return config.get(name) or {}
+
+
+def _given(config: Config, section: str, key: str = "path") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the entries of a section that name a file or folder which the run does not make itself."""
+    for name, entry in _section(config, section).items():
+        if entry.get(key) and not _made_by_run(config, entry[key]):
+            yield name, entry
 
 
 def _asked(config: Config) -> Iterator[tuple[Declaration, Mapping[str, Any]]]:
     """Yield the probes of the config that there are, each with its settings."""
-    for probe, settings in (config.get("probes") or {}).items():
+    for probe, settings in _section(config, "probes").items():
         if probe in probe_names():
             yield declared(probe), settings or {}
 
@@ -73,21 +74,21 @@ def _probe_references(config: Config) -> Iterator[tuple[str, list[str], Mapping,
     for section in ("sae", "panels"):
         for key, value in _referred(config, section):
             if value != "all":
-                yield key, value if isinstance(value, list) else [value], config.get(section) or {}, section
+                yield key, value if isinstance(value, list) else [value], _section(config, section), section
 
 
 def _uncompared(config: Config) -> Iterator[str]:
     """Yield the probes that compare the models of pairs where there is no such pair."""
     for probe, _ in _asked(config):
-        if probe.partners and not any((config.get("pairs") or {}).get(kind) for kind in probe.pairs):
+        if probe.partners and not any(_section(config, "pairs").get(kind) for kind in probe.pairs):
             kinds = " and ".join(f"pairs.{kind}" for kind in probe.pairs)
             yield f"probes.{probe.name}: {kinds} lists no two models to compare. Name two, or leave the probe out"
 
 
 def _two_layers(config: Config) -> Iterator[str]:
     """Yield the probes that ask for another layer than the sparse autoencoder they are given reads."""
-    for probe, settings in (config.get("probes") or {}).items():
-        sae = (config.get("sae") or {}).get((settings or {}).get("sae"))
+    for probe, settings in _section(config, "probes").items():
+        sae = _section(config, "sae").get((settings or {}).get("sae"))
         read = (sae or {}).get("layer", "middle")
         if sae and "layer" in settings and settings["layer"] != read:
             yield (
@@ -128,7 +129,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
 
 def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
     """Yield the sparse autoencoders and the probes whose layer a model does not have."""
-    asked = [(f"sae.{name}.layer", sae.get("layer"), sae["models"]) for name, sae in (config.get("sae") or {}).items()]
+    asked = [(f"sae.{name}.layer", sae.get("layer"), sae["models"]) for name, sae in _section(config, "sae").items()]
     asked += [(key, value, models) for key, value in _referred(config, "layers")]
     for key, value, names in asked:
         for layer, model in product(value if isinstance(value, list) else [value], names):
@@ -141,9 +142,7 @@ def _check_saes(config: Config, models: Mapping[str, "Model"], faults: list[str]
     from pertprobe.interpret.sae import read_sae, sae_arguments
     from pertprobe.interpret.sae.pool import check_width
 
-    for name, entry in (config.get("sae") or {}).items():
-        if "path" not in entry or _made_by_run(config, entry["path"]):
-            continue
+    for name, entry in _given(config, "sae"):
         sae = None
         with gathering(faults, f"sae.{name}.path: "):
             sae = read_sae(**sae_arguments(entry))
@@ -175,24 +174,24 @@ def _unknown_perturbations(config: Config, models: Mapping[str, "Model"]) -> Ite
 
 def _of_atlas(config: Config, key: str) -> list[str]:
     """Return the names that the atlas lists; none where it asks for all."""
-    found = (config.get("atlas") or {}).get(key, "all")
+    found = _section(config, "atlas").get(key, "all")
     return [] if found == "all" else found
 
 
 def control_faults(config: Config) -> Iterator[str]:
     """Yield the thresholds, defaults filled in, that ask for a control which the run does not have."""
-    if (config.get("controls") or {}).get("redrawn", 1):
+    if _section(config, "controls").get("redrawn", 1):
         return
-    for probe in config.get("probes") or {}:
-        for column, *_ in (config.get("thresholds") or {}).get(probe, []):
+    for probe in _section(config, "probes"):
+        for column, *_ in _section(config, "thresholds").get(probe, []):
             if column in ("exceeds_redrawn", "p_redrawn", "redrawn_max"):
                 yield f"thresholds.{probe}: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
 
 
 def _pair_faults(config: Config) -> Iterator[str]:
     """Yield the pairs that do not compare what their list compares."""
-    models = config.get("models") or {}
-    for kind, pairs in (config.get("pairs") or {}).items():
+    models = _section(config, "models")
+    for kind, pairs in _section(config, "pairs").items():
         for model, reference in (pair for pair in pairs if len(pair) == 2):
             if model not in models or reference not in models:
                 continue
@@ -204,9 +203,9 @@ def _pair_faults(config: Config) -> Iterator[str]:
 
 def given_paths(config: Config) -> list[str]:
     """Return the files and folders that the config names and the run does not make itself, each once."""
-    named = [entry["path"] for entry in config["cells"].values() if not _made_by_run(config, entry["path"])]
+    named = [entry["path"] for entry in config["cells"].values()]
     named += [entry[key] for entry in config["models"].values() for key in ("path", "split") if key in entry]
-    named += [entry["path"] for entry in (config.get("sae") or {}).values() if "path" in entry]
+    named += [entry["path"] for entry in _section(config, "sae").values() if "path" in entry]
     named += [*config["programs"].get("gmt", []), *_regulon_files(config).values()]
     return list(dict.fromkeys(path for path in named if not _made_by_run(config, path)))
 
@@ -221,22 +220,18 @@ def _check_models(config: Config, faults: list[str]) -> dict[str, "Model"]:
     from pertprobe.models import load_model
 
     found = {}
-    for name, entry in (config.get("models") or {}).items():
-        if "path" not in entry or _made_by_run(config, entry["path"]):
-            continue
-        options = {key: entry[key] for key in ("checkpoint",) if key in entry}
+    for name, entry in _given(config, "models"):
         attention = None if entry.get("attention", "flag") == "flag" else entry["attention"]
         with gathering(faults, f"models.{name}: "):
-            found[name] = load_model(entry["path"], kind=entry.get("kind", "state"), attention=attention, **options)
+            settings = {"kind": entry.get("kind", "state"), "checkpoint": entry.get("checkpoint")}
+            found[name] = load_model(entry["path"], attention=attention, **settings)
     return found
 
 
 def _check_cells(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> dict[str, "ContextCells"]:
     """Inspect each given context; return what was found in those that can be read."""
     found = {}
-    for name, entry in (config.get("cells") or {}).items():
-        if _made_by_run(config, entry["path"]):
-            continue
+    for name, entry in _given(config, "cells"):
         readers = [model for key, model in models.items() if config["models"][key].get("context") == name]
         description, fresh = _inspected(entry, {gene for model in readers for gene in model.genes})
         faults += [f"cells.{name}: {text}" for text in fresh]
@@ -293,11 +288,10 @@ def _check_splits(config: Config, faults: list[str]) -> dict[str, str]:
     from pertprobe.models.training_split import read_split
 
     hashes = {}
-    for name, entry in (config.get("models") or {}).items():
-        if entry.get("split") and not _made_by_run(config, entry["split"]):
-            with gathering(faults, f"models.{name}.split: "):
-                read_split(entry["split"])
-                hashes[name] = _hash(entry["split"])
+    for name, entry in _given(config, "models", "split"):
+        with gathering(faults, f"models.{name}.split: "):
+            read_split(entry["split"])
+            hashes[name] = _hash(entry["split"])
     return hashes
 
 
@@ -307,30 +301,28 @@ def _check_programs(
     """Read programs and panels; return hashes and sizes."""
     from pertprobe.data.programs import Programs, read_panels, read_programs
 
-    section = config.get("programs") or {}
+    section = _section(config, "programs")
     paths = [path for path in section.get("gmt", []) if not _made_by_run(config, path)]
     held = {name for found in cells.values() for name in (*found.perturbations, *found.genes)}
     perturbations = {name for model in models.values() for name in model.perturbations if name != model.control}
     programs = Programs({})
-    before = len(faults)
+    sets = {"patterns": section.get("patterns"), "lists": section.get("lists")}
+    before, complete = len(faults), len(paths) == len(section.get("gmt", []))
     with gathering(faults, "programs: "):
-        known_names = held | perturbations
-        programs = read_programs(
-            *paths, patterns=section.get("patterns"), lists=section.get("lists"), known_names=known_names
-        )
-    incomplete = len(faults) > before or len(paths) < len(section.get("gmt", [])) or not perturbations
-    if not incomplete:
+        programs = read_programs(*paths, **sets, known_names=held | perturbations)
+    if complete and perturbations and len(faults) == before:
         with gathering(faults, "panels."):
-            read_panels(config.get("panels") or {}, programs, perturbations)
-    if len(faults) == before and len(paths) == len(section.get("gmt", [])):
+            read_panels(_section(config, "panels"), programs, perturbations)
+    if complete and len(faults) == before:
         faults += _unknown_programs(config, programs)
     files = {path: _hash(path) for path in paths if Path(path).is_file()}
     return {"files": files, "sizes": {name: len(genes) for name, genes in programs.items()}}
 
 
 def _regulon_files(config: Config) -> dict[str, str]:
-    """Return key of the config -> table of signed edges that it names."""
-    return {f"{key}.{name}": path for key, found in _referred(config, "regulons") for name, path in found.items()}
+    """Return key of the config -> table of signed edges that it names and the run does not make itself."""
+    files = [(f"{key}.{name}", path) for key, named in _referred(config, "regulons") for name, path in named.items()]
+    return {key: path for key, path in files if not _made_by_run(config, path)}
 
 
 def _check_regulons(config: Config, faults: list[str]) -> dict[str, Any]:
@@ -339,8 +331,6 @@ def _check_regulons(config: Config, faults: list[str]) -> dict[str, Any]:
 
     found = {}
     for key, path in _regulon_files(config).items():
-        if _made_by_run(config, path):
-            continue
         name = key.rpartition(".")[2]
         with gathering(faults, f"{key}: "):
             edges = read_regulons(path, name)
@@ -355,13 +345,6 @@ def _unknown_programs(config: Config, programs: Mapping[str, Any]) -> Iterator[s
         for name in features:
             if name not in programs:
                 yield f"{key}: program '{name}' is not defined (found: {listed(programs)}).{meant(name, programs)}"
-
-
-@cache
-def _hash(path: str) -> str:
-    from pertprobe.files import sha256
-
-    return sha256(path)
 
 
 def _cells_summary(path: str, found: "ContextCells") -> dict[str, Any]:

@@ -11,10 +11,8 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from pertprobe.errors import PertprobeError, nearest
-from pertprobe.probes.declaration import SPACE_OF_RESPONSES, Declaration, all_declared
+from pertprobe.probes.declaration import LOADER, SPACE_OF_RESPONSES, Declaration, all_declared
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""In C where it is there: the schema is read whenever the workflow is planned."""
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 

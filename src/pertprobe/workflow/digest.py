@@ -72,11 +72,9 @@ def _definition(module: str, name: str) -> Definition:
     if not name:
         return Definition("", tuple((module, each) for each in (*parsed.definitions, *parsed.imports)))
     imported = (parsed.imports[name],) if name in parsed.imports else ()
-    if name in parsed.definitions:
-        found = parsed.definitions[name]
+    if name in parsed.definitions or imported:
+        found = parsed.definitions.get(name, Definition("", ()))
         return Definition(found.text, (*found.uses, *imported))
-    if imported:
-        return Definition("", imported)
     if _path(f"{module}.{name}"):
         return Definition("", ((f"{module}.{name}", ""),))
     raise KeyError(f"{module} defines no {name}")
