@@ -18,7 +18,7 @@ import xarray as xr
 
 from pertprobe.batching import counted
 from pertprobe.models.planted.materials import noise_codes
-from pertprobe.probes.base import NEVER, Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
+from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.patch_directions import naming_half
 from pertprobe.probes.questions import Described, Number, Pool, Question, Score
@@ -28,7 +28,6 @@ from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
 from pertprobe.statistics.similarity import contrast
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from pertprobe.interpret.patching import Runs
@@ -89,11 +88,11 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     it tell a lookup from a mechanism: both answer the code alike (methods.md, Routing coherence).
     """
     from pertprobe.models.planted.linear_readout import linear_readout_model
-    from pertprobe.probes.patch_directions import naming_halves, trained
+    from pertprobe.probes.patch_directions import naming_halves
 
     base = models["planted"]
     asked = replace(inputs, model=base)
-    namers, known = naming_halves(asked), set(trained(asked))
+    namers, known = naming_halves(asked), set(asked.trained)
     model = linear_readout_model(
         genes=base.genes,
         perturbations=asked.perturbations,
@@ -114,7 +113,7 @@ def _patches(
     from pertprobe.interpret.patching import along
     from pertprobe.probes import patch_directions as make
 
-    changes = make.layer_changes(runs, make.trained(inputs))
+    changes = make.layer_changes(runs, inputs.trained)
     outputs, programs = make.outside_program(inputs, list(namers), runs), {"program": list(namers)}
     found = {RECOVERED: make.Patch(along(make.directions(runs, changes, list(namers.values()))), outputs, programs)}
     named: Row = {"namers": namers, "panels": {name: panel["program"] for name, panel in inputs.panels.items()}}
@@ -160,8 +159,6 @@ def _labelled(values: Sequence[np.ndarray], names: Sequence[str], axes: Mapping[
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Do a program's held-out perturbations lose more of their response along its direction than others do?"""
-    if inputs.reference is not None:
-        return
     found, named = inputs.subject.measurement, _named(inputs)
     score = partial(_score, inputs, programs=list(named["namers"]), namers=named["namers"])
     yield replace(score(RECOVERED, partial(_read, found, RECOVERED)), few=True, programs=None)
@@ -192,7 +189,8 @@ def _score(
         asked, note = shares(program), (notes or {}).get(program, "")
         return _pool(inputs, program, asked, inputs.subject.strength, namers.get(program, []), note)
 
-    names = _trained(inputs, np.sort(inputs.subject.measurement.perturbation.values))
+    names = np.sort(inputs.subject.measurement.perturbation.values)
+    names = names[inputs.subject.trained(names)]
     return Score(statistic=statistic, names=names, pool=pool, few=False, programs=programs, panel=panel)
 
 
@@ -200,8 +198,7 @@ def _pool(
     inputs: TestInputs, program: str, shares: pd.Series, strength: pd.Series, named: Sequence[str], note: str = ""
 ) -> Pool:
     """Return those with a trained code and a response that did not name, and how much higher members lie."""
-    asked = _trained(inputs, shares.index.to_numpy())
-    pool = shares.loc[asked[~np.isin(asked, named)]]
+    pool = shares.loc[inputs.subject.trained(shares.index) & ~shares.index.isin(named)]
     silent, pool = list(pool.index[pool.isna()]), pool.dropna()
     words = f"{len(silent)} without a response left out: {', '.join(silent)}" if silent else ""
     return Pool(
@@ -227,7 +224,8 @@ def _of_observed(inputs: TestInputs, namers: Namers) -> Iterator[Score]:
     observed = inputs.subject.observed
     if observed is None:
         return
-    names = _trained(inputs, np.sort(observed.perturbation.values))
+    names = np.sort(observed.perturbation.values)
+    names = names[inputs.subject.trained(names)]
     kept = {program: [name for name in each if name in names] for program, each in namers.items()}
     shifts = cache(lambda: observed["delta_y"].sel(perturbation=names).astype(np.float64).to_pandas())
 
@@ -253,12 +251,6 @@ def _along(shifts: pd.DataFrame, namers: Sequence[str], program: Sequence[str]) 
 def _named(inputs: TestInputs) -> dict[str, Any]:
     """Return who named what; of what was not measured nothing."""
     return json.loads(inputs.subject.measurement.attrs["named"])
-
-
-def _trained(inputs: TestInputs, names: np.ndarray) -> np.ndarray:
-    """Return the names whose code was trained, as far as is known."""
-    never = inputs.subject.seen.index[inputs.subject.seen == NEVER]
-    return names[~np.isin(names, never)]
 
 
 def _measured(measurement: xr.Dataset, name: str, key: str, axis: str = "program") -> xr.DataArray:
@@ -359,33 +351,29 @@ def _recovered(codes: np.ndarray, response: np.ndarray, named: np.ndarray) -> np
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's recovered share beside its null, random directions and the reverse patch."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, marks_on_bars, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == RECOVERED].model)]
+    tested = rows[rows.statistic == RECOVERED]
+    models = [model for model in inputs.question["models"] if model in set(tested.model)]
     if not models:
-        return nothing_to_draw(NOTHING_TESTED)
-    shown = {model: rows[rows.model == model] for model in models}
-    main = {model: each[each.statistic == RECOVERED].nlargest(MOST, "effect") for model, each in shown.items()}
+        return nothing_to_draw()
+    main = {model: tested[tested.model == model].nlargest(MOST, "effect") for model in models}
     height = 1.3 + 0.24 * max(len(each) for each in main.values())
     figure, axes = panels(len(models), 4.6, height, columns=len(models))
-    for each, model in zip(axes, models, strict=True):
-        bars_with_null(each, main[model], "share of delta_y recovered, held-out members")
-        _beside(each, main[model], shown[model])
-        each.set_title(model)
+    for each, (model, mine) in zip(axes, main.items(), strict=True):
+        bars_with_null(each, mine, "share of delta_y recovered, held-out members", model)
+        for statistic, style in MARKS.items():
+            found = rows[(rows.model == model) & (rows.statistic == statistic)]
+            marks_on_bars(each, mine, found, s=18, alpha=0.8, **style)
     null_legend(figure)
     axes[0].legend(loc="lower right", fontsize=6)
     return figure
 
 
-def _beside(axes: "Axes", rows: pd.DataFrame, every: pd.DataFrame) -> None:
-    """Mark, on each program's line, random directions, the reverse patch and the feature."""
-    order = rows.sort_values("effect", kind="stable").program.tolist()
-    marks = {RANDOM: ("x", "#c8553d", "random directions"), INDUCED: (">", "#6a8d3a", "reverse patch (induced)"),
-             FEATURE: ("D", "#8a5fb0", "one SAE feature")}  # fmt: skip
-    for statistic, (marker, colour, label) in marks.items():
-        found = every[every.statistic == statistic].set_index("program").estimate.reindex(order)
-        if found.notna().any():
-            axes.scatter(
-                found, np.arange(len(order)), marker=marker, s=18, color=colour, label=label, zorder=4, alpha=0.8
-            )
+MARKS = {
+    RANDOM: {"marker": "x", "color": "#c8553d", "label": "random directions"},
+    INDUCED: {"marker": ">", "color": "#6a8d3a", "label": "reverse patch (induced)"},
+    FEATURE: {"marker": "D", "color": "#8a5fb0", "label": "one SAE feature"},
+}
+"""Statistic -> its mark beside the bars of the figure."""

@@ -27,6 +27,8 @@ NOT_EVALUABLE = "not_evaluable"
 """Attribute of a measurement that could not be made, with the reason."""
 NEVER = "never"
 """Status of a perturbation the model was never trained with, whose code is therefore untrained."""
+CONTROL = "control"
+"""Setting that stands for the model's own control perturbation, whatever its label."""
 
 SHARED = 0.2
 """Excess of matched over mismatched cosines above which two models count as sharing an initialisation
@@ -79,6 +81,15 @@ class MeasureInputs:
         """The model's perturbations without the control, sorted."""
         return sorted(set(self.model.perturbations) - {self.model.control})
 
+    @property
+    def trained(self) -> list[str]:
+        """The perturbations whose code was trained, as far as is known."""
+        return [name for name in self.perturbations if self.seen.get(name) != NEVER]
+
+    def perturbation(self, setting: str) -> str:
+        """Return the perturbation that a setting names."""
+        return self.model.control if setting == CONTROL else setting
+
 
 def first_sets(cells: CellSets, n: int) -> CellSets:
     """Return the first n cell sets, all that untrained copies need: they give a null's mean and spread and no p."""
@@ -99,15 +110,17 @@ class Subject:
     observed: xr.Dataset | None = None
     """Observed delta_y and gene-gene correlation of control cells (`data/observed.py`), for the reference rows."""
 
+    def trained(self, names: Sequence[str] | np.ndarray) -> np.ndarray:
+        """Return which perturbations have a code that was trained, as far as is known, bool [P]."""
+        return ~np.isin(names, self.seen.index[self.seen == NEVER])
+
     def held_out(self, names: Iterable[str]) -> str:
         """Say how many of the perturbations the model was trained with here and where not; empty if all were here."""
         counts = self.seen.reindex(list(names)).value_counts()
         if not set(counts.index) - {"here", "unknown"}:
             return ""
-        parts = [
-            f"{counts[status]} {status}" for status in ("here", "elsewhere", "never", "unknown") if status in counts
-        ]
-        return f"members trained: {', '.join(parts)}"
+        known = [status for status in ("here", "elsewhere", "never", "unknown") if status in counts]
+        return f"members trained: {', '.join(f'{counts[status]} {status}' for status in known)}"
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
         return
     estimated = _estimated(inputs.subject.measurement)
     yield from panels.questions(inputs, partial(_doubt, inputs.subject.measurement), estimated)
-    for panel in inputs.panels.values() if inputs.reference is None else ():
+    for panel in inputs.panels.values():
         who = {"statistic": CROSSING, "panel": panel.name, "program": panel.program}
         yield Described(**who, number=partial(_crossing, inputs.subject.measurement, panel, estimated))
 
@@ -217,7 +217,5 @@ def _shares(rows: Any, axes: "Axes") -> None:
     axes.hlines(places, rows.ci_low.clip(0, 1), rows.ci_high.clip(0, 1), color=SUBJECT, linewidth=1)
     axes.scatter(rows.estimate, places, s=18, color=SUBJECT, zorder=3)
     axes.set_yticks(places, [f"{row.panel}, {row.model}" for row in rows.itertuples()])
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-0.7, len(rows) - 0.3)
-    axes.set_xlabel("share of the derivative that crosses cells\n95 % interval over cell sets")
-    axes.set_title("Across cells")
+    label = "share of the derivative that crosses cells\n95 % interval over cell sets"
+    axes.set(xlim=(0, 1), ylim=(-0.7, len(rows) - 0.3), xlabel=label, title="Across cells")

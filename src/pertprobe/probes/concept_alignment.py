@@ -27,7 +27,7 @@ from pertprobe.interpret.concept_directions import (
     without_strength,
 )
 from pertprobe.models.planted.materials import NOISE, loaded_codes
-from pertprobe.probes.base import NEVER, Drawing, MeasureInputs, TestInputs, World, itself
+from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, first_sets, itself
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Each, Question
 from pertprobe.probes.worlds import drawn_subject, unit_names
@@ -84,7 +84,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     Of untrained copies and planted models the alignments alone. The attribute `asked` says (JSON) who the members and
     the negatives were and how many outputs are differentiated, `width` how wide the layers are.
     """
-    known = [name for name in inputs.perturbations if inputs.seen.get(name) != NEVER]
+    known = inputs.trained
     asked = _asked(inputs, known)
     if not asked:
         return xr.Dataset(
@@ -172,7 +172,7 @@ def _layer(inputs: MeasureInputs, known: Sequence[str], number: int) -> Layer:
     from pertprobe.interpret.patching import Runs
     from pertprobe.interpret.steering import layer_jacobian
 
-    runs = Runs(inputs.model, _first_sets(inputs.cells) if inputs.role in REDRAWN else inputs.cells, number)
+    runs = Runs(inputs.model, first_sets(inputs.cells, COPY_SETS) if inputs.role in REDRAWN else inputs.cells, number)
     cells = inputs.model.cell_positions
     changes, responses = [], []
     for name in counted(known, f"perturbations at layer {number}"):
@@ -181,14 +181,8 @@ def _layer(inputs: MeasureInputs, known: Sequence[str], number: int) -> Layer:
         responses.append(_array((runs.response(states, name) - runs.control_response).mean(0)))
     others = [Runs(inputs.model, each, number) for each in _other_contexts(inputs)]
     jacobians = [_array(layer_jacobian(each).mean(0)) for each in (runs, *others)]
-    pushed = Runs(inputs.model, _first_sets(inputs.cells), number)
+    pushed = Runs(inputs.model, first_sets(inputs.cells, COPY_SETS), number)
     return Layer(number, pushed, np.stack(changes), np.stack(responses), np.mean(jacobians, axis=0))
-
-
-def _first_sets(cells: "CellSets") -> "CellSets":
-    """Return the first COPY_SETS of the cell sets."""
-    parts = {name: getattr(cells, name) for name in ("values", "batches", "cell_ids")}
-    return replace(cells, **{name: part if part is None else part[:COPY_SETS] for name, part in parts.items()}, hash="")
 
 
 def _other_contexts(inputs: MeasureInputs) -> list["CellSets"]:
@@ -274,8 +268,6 @@ def _mlp(
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is the direction of a program's members nearer to what its outputs read than directions of permuted labels?"""
-    if inputs.reference is not None:
-        return
     own = itself(inputs.subject.measurement)
     first, asked = own.attrs["layer"], json.loads(own.attrs["asked"])
     told = partial(_told_draws, own)
@@ -304,8 +296,8 @@ def _refitted(inputs: TestInputs, statistic: str, asked: Mapping[str, Row], draw
         """Return how many members and negatives were compared."""
         return len(asked[program]["members"]), len(asked[program]["negatives"])
 
-    never = inputs.subject.seen.index[inputs.subject.seen == NEVER]
-    names = inputs.subject.strength.index[~inputs.subject.strength.index.isin(never)].to_numpy()
+    names = inputs.subject.strength.index
+    names = names[inputs.subject.trained(names)].to_numpy()
     return Each(statistic=statistic, names=names, test=test, counts=counts, few=False)
 
 
@@ -390,18 +382,17 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's alignment beside that of directions refitted on permuted labels."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
     models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == ALIGNMENT].model)]
     if not models:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     shown = {(m, s): rows[(rows.model == m) & (rows.statistic == s)] for s in SHOWN for m in models}
     height = 1.1 + 0.24 * max(len(each) for each in shown.values())
     figure, axes = panels(len(shown), 3.6, height, columns=len(models))
     for each, ((model, statistic), mine) in zip(axes, shown.items(), strict=True):
-        bars_with_null(each, mine.nlargest(20, "effect"), SHOWN[statistic])
-        each.set_title(model)
+        bars_with_null(each, mine.nlargest(20, "effect"), SHOWN[statistic], model)
     null_legend(figure)
     return figure
 

@@ -100,8 +100,6 @@ def _refusal(inputs: TestInputs) -> str | None:
     """Return why nothing can be asked, empty where another row answers; None where all can be asked."""
     if inputs.reference is None:
         return "" if inputs.settings["partners"] else NO_PARTNER
-    if inputs.comparison != "contexts":
-        return ""
     outside = [name for name in (inputs.identity["model"], inputs.identity["reference"])
                if name not in inputs.settings["pooled"]]  # fmt: skip
     return f"not trained on by the sparse autoencoder: {', '.join(outside)}" if outside else None
@@ -120,7 +118,7 @@ def _apart(inputs: TestInputs) -> str:
 
 def sides_of(ours: Subject, theirs: Subject, variable: str) -> Sides:
     """Return what one variable holds of the perturbations that both models have trained."""
-    profiles = [trained_profiles(each, by_set(each.measurement, variable)) for each in (ours, theirs)]
+    profiles = [trained_profiles(each, variable, by_set) for each in (ours, theirs)]
     names = sorted(set(profiles[0].perturbation.values) & set(profiles[1].perturbation.values))
     strengths = [each.strength.reindex(names).to_numpy() for each in (ours, theirs)]
     mine, other = (each.sel(perturbation=names).transpose("set", "perturbation", ...) for each in profiles)
@@ -340,38 +338,34 @@ def _named(loads: np.ndarray, program: str, naming: np.ndarray, scored: np.ndarr
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how many features two contexts share, and each program's conservation beside its null."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
 
-    table, rows = inputs.tables["features"], inputs.evidence
-    kept = (rows.statistic == "conservation") & (rows.adjustment == "centred") & rows.estimate.notna()
+    table, rows = inputs.tables["features"], inputs.evidence[inputs.evidence.estimate.notna()]
     pairs = {pair: group[group.r.notna()] for pair, group in table.groupby(PAIRED, sort=False)}
     if not pairs:
-        return nothing_to_draw(NOTHING_TESTED)
-    of = [kept & (rows.model == model) & (rows.reference == reference) for model, reference in pairs]
-    shown = [rows[each].nlargest(20, "effect") for each in of]
+        return nothing_to_draw()
+    of = {pair: rows[(rows.model == pair[0]) & (rows.reference == pair[1])] for pair in pairs}
+    shown = [each[(each.statistic == PRIMARY) & (each.adjustment == "centred")].nlargest(20, "effect")
+             for each in of.values()]  # fmt: skip
     figure, axes = panels(2 * len(pairs), 4.6, max(2.8, 1.1 + 0.22 * max(map(len, shown))), columns=2)
     for place, ((model, reference), features) in enumerate(pairs.items()):
-        said = rows[(rows.statistic == "conserved") & (rows.model == model) & (rows.reference == reference)]
-        _histogram(axes[2 * place], features, said, f"{model} vs {reference}", inputs.question["settings"]["conserved"])
+        said = of[model, reference].query("statistic == 'conserved'")
+        _histogram(axes[2 * place], features, said, inputs.question["settings"]["conserved"])
+        axes[2 * place].set_title(f"{model} vs {reference}")
         bars_with_null(axes[2 * place + 1], shown[place], "cosine of a program's halves across contexts (SAE)")
     null_legend(figure)
     return figure
 
 
-def _histogram(axes: "Axes", features: pd.DataFrame, said: pd.DataFrame, title: str, bound: float) -> None:
+def _histogram(axes: "Axes", features: pd.DataFrame, said: pd.DataFrame, bound: float) -> None:
     """Draw Spearman's r of all features and of the stable ones, and the share beyond the bound in words."""
-    from pertprobe.plots import NULL, SUBJECT
+    from pertprobe.plots import histograms
 
-    bins = np.linspace(-1, 1, 41)
-    axes.hist(features.r, bins, color=NULL, alpha=0.7, label=f"varying features ({len(features)})")
     stable = features[features.stable == 1]
-    axes.hist(stable.r, bins, color=SUBJECT, alpha=0.7, label=f"found again by other seeds ({len(stable)})")
+    labels = f"varying features ({len(features)})", f"found again by other seeds ({len(stable)})"
+    histograms(axes, dict(zip(labels, (features.r, stable.r), strict=True)), np.linspace(-1, 1, 41))
     axes.axvline(bound, color="black", linewidth=0.6, linestyle=":")
-    for row in said[said.estimate.notna()].itertuples():
+    for row in said.itertuples():
         words = f"r > {bound:g}: {row.estimate:.1%}\nby chance: {row.null_mean:.1%}"
         axes.text(0.98, 0.6, words, transform=axes.transAxes, ha="right", fontsize=7)
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend above the bars
-    axes.legend(loc="upper left", fontsize=6)
-    axes.set_xlabel("Spearman r of a feature between contexts")
-    axes.set_ylabel("features")
-    axes.set_title(title)
+    axes.set(xlabel="Spearman r of a feature between contexts", ylabel="features")

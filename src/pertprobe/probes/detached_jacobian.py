@@ -11,7 +11,7 @@ import xarray as xr
 from pertprobe.batching import counted
 from pertprobe.interpret.sources import SOURCES
 from pertprobe.models.planted.materials import loaded_codes
-from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, averaged, itself, stacked
+from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, itself, stacked
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Coherence, Question, Refused, Score
@@ -34,8 +34,6 @@ THROUGH_CELLS = "through_cells"
 """What of a response comes through the cells, and what that adds to the coherence of programs."""
 THROUGH = 0.3
 """Share of a response that comes through the cells where nothing is to be found."""
-CONTROL = "control"
-"""Setting that stands for the model's own control perturbation, whatever its label."""
 UNDECOMPOSED = "the model's Jacobian is not kept as factors (it has no linear ends): its map is not decomposed"
 MAPS = ("frozen", "ordinary")
 """The detached Jacobian, and the one that lets factors move."""
@@ -160,7 +158,7 @@ def spectrum(inputs: MeasureInputs) -> xr.Dataset:
     """
     if "linear_ends" not in inputs.model.capabilities:
         return xr.Dataset()
-    wanted = [inputs.model.control if name == CONTROL else name for name in inputs.settings["at"]]
+    wanted = [inputs.perturbation(name) for name in inputs.settings["at"]]
     found = [_spectrum(inputs, name) for name in counted(wanted, "maps decomposed")]
     joined = xr.concat(found, pd.Index(inputs.settings["at"], name="at"))
     return joined.assign_coords(feature=list(inputs.model.genes), gene=list(inputs.model.output_genes))
@@ -199,9 +197,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     Then: through the same input genes? More than in perturbations of like strength? And are the program's genes among
     those that the frozen map reads and writes most?
     """
-    if inputs.reference is not None:
-        return
-    whole = _trained(inputs, "delta_y")
+    whole = trained_profiles(inputs.subject, "delta_y")
     yield _coherence(inputs, whole, THROUGH_CELLS, partial(_shared, inputs, whole, THROUGH_CELLS))
     if "sources" in inputs.subject.measurement:  # of copies and planted models no more is measured
         yield from _of_model(inputs, whole)
@@ -210,12 +206,12 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
 def _of_model(inputs: TestInputs, whole: xr.DataArray) -> Iterator[Question]:
     """Yield what is asked of the model itself alone; `whole`: its delta_y [perturbation, gene]."""
     yield _coherence(inputs, whole, "direct", partial(_shared, inputs, whole, "sources", source="direct"))
-    routes = partial(_trained, inputs, "gene_routes")
+    routes = partial(trained_profiles, inputs.subject, "gene_routes")
     yield _coherence(inputs, whole, "gene_routes", lambda: cosine_similarity(centred(routes().values)))
     yield Score(
         statistic="cell_share",
         names=whole.perturbation.values,
-        scores=_trained(inputs, "shares").sel(source="cells").values,
+        scores=trained_profiles(inputs.subject, "shares").sel(source="cells").values,
         strength=_strength(inputs, whole),
     )
     for statistic, side in (("input_loading", "feature"), ("output_loading", "gene")):
@@ -225,14 +221,9 @@ def _of_model(inputs: TestInputs, whole: xr.DataArray) -> Iterator[Question]:
             yield Refused(statistic=statistic, unit="gene", reason=UNDECOMPOSED)
 
 
-def _trained(inputs: TestInputs, name: str) -> xr.DataArray:
-    """Return a variable, mean over cell sets, of the perturbations with a trained code."""
-    return trained_profiles(inputs.subject, averaged(inputs.subject.measurement, name))
-
-
 def _shared(inputs: TestInputs, whole: xr.DataArray, name: str, **at: str) -> np.ndarray:
     """Return what a measured part of responses adds to their cosines [P, P]."""
-    return shared_part(_trained(inputs, name).sel(at).values, whole.values)
+    return shared_part(trained_profiles(inputs.subject, name).sel(at).values, whole.values)
 
 
 def _strength(inputs: TestInputs, whole: xr.DataArray) -> np.ndarray:
@@ -315,11 +306,11 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw where responses come from, each program's coherence through the cells, and the leading singular vectors."""
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw
+    from pertprobe.plots import nothing_to_draw
     from pertprobe.probes.detached_figure import detached_figure
 
     rows = inputs.evidence[(inputs.evidence.statistic == THROUGH_CELLS) & inputs.evidence.evaluable]
     if rows.empty:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     tested = [model for model in inputs.question["models"] if model in set(rows.model)]
     return detached_figure({model: itself(inputs.measurements[model]) for model in tested}, rows)

@@ -21,20 +21,13 @@ if TYPE_CHECKING:
 
     from pertprobe.plots import DrawInputs
 
-CONTROL = "control"
-"""Setting that stands for the model's own control perturbation, whatever its label."""
 SIGNS = 16
 """Random draws behind the gradient of a layer."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
     """Return what is measured one by one: one perturbation, the control unless another is asked for."""
-    return [_perturbation(inputs)]
-
-
-def _perturbation(inputs: MeasureInputs) -> str:
-    wanted = inputs.settings["perturbation"]
-    return inputs.model.control if wanted == CONTROL else wanted
+    return [inputs.perturbation(inputs.settings["perturbation"])]
 
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
@@ -120,8 +113,6 @@ def _start(inputs: MeasureInputs) -> np.ndarray:
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Are the program's genes among those that the output answers to most, or among the outputs that answer most?"""
-    if inputs.reference is not None:
-        return
     for statistic, variable in (("input_rank", "input_gradient"), ("output_rank", "output_response")):
         yield gene_ranks(inputs, statistic, averaged(inputs.subject.measurement, variable).to_series())
 
@@ -149,8 +140,8 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw gradients by layer and the linear range beside untrained copies, and the inputs that count most."""
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw
+    from pertprobe.plots import nothing_to_draw
     from pertprobe.probes.sensitivity_figure import sensitivity_figure
 
     measured = {name: each for name, each in inputs.measurements.items() if "gradient" in each}
-    return sensitivity_figure(measured) if measured else nothing_to_draw(NOTHING_TESTED)
+    return sensitivity_figure(measured) if measured else nothing_to_draw()

@@ -15,7 +15,6 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.probes.base import (
-    NEVER,
     Drawing,
     MeasureInputs,
     Subject,
@@ -24,7 +23,6 @@ from pertprobe.probes.base import (
     World,
     averaged,
     by_set,
-    members,
     stacked,
 )
 from pertprobe.probes.questions import Coherence, Described, Number, Question, Refused, Score
@@ -58,7 +56,7 @@ differs under one perturbation alone."""
 
 def units(inputs: MeasureInputs) -> list[str]:
     """Return the perturbations: all with a trained code, or a number of them drawn by name, the same in every model."""
-    known = [name for name in inputs.perturbations if inputs.seen.get(name) != NEVER]
+    known = inputs.trained
     wanted = inputs.settings["perturbations"]
     if wanted == "all" or wanted >= len(known):
         return known
@@ -152,13 +150,13 @@ def differences(ours: xr.DataArray, theirs: xr.DataArray, sides: tuple[Subject, 
 
     Perturbations whose Jacobian is 0 in a model are left out.
     """
-    names = set(ours.perturbation.values) & set(theirs.perturbation.values)
-    names -= {name for side in sides for name in side.seen.index[side.seen == NEVER]}
-    a, b = (each.sel(perturbation=sorted(names)).values.astype(np.float64) for each in (ours, theirs))
+    names = np.intersect1d(ours.perturbation.values, theirs.perturbation.values)
+    names = names[sides[0].trained(names) & sides[1].trained(names)]
+    a, b = (each.sel(perturbation=names).values.astype(np.float64) for each in (ours, theirs))
     norms = [np.linalg.norm(each, axis=1) for each in (a, b)]
     kept = (norms[0] > 0) & (norms[1] > 0)
     scale = np.sqrt(norms[0] * norms[1])[kept, None]
-    chosen = np.array(sorted(names))[kept]
+    chosen = names[kept]
     strength = np.sqrt(np.prod([side.strength.reindex(chosen).to_numpy() for side in sides], axis=0))
     cosine = (a[kept] * b[kept]).sum(axis=1) / scale[:, 0] ** 2
     return Differences(chosen, (a[kept] - b[kept]) / scale, cosine, strength)
@@ -166,7 +164,7 @@ def differences(ours: xr.DataArray, theirs: xr.DataArray, sides: tuple[Subject, 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Do two contexts differ more under a program's perturbations than under others of the same strength?"""
-    if inputs.reference is None or inputs.comparison != "contexts":
+    if inputs.reference is None:
         return
     sides = inputs.subject, inputs.reference
     found = _of_models(sides)
@@ -317,18 +315,17 @@ def _beside_others(inputs: TableInputs, found: Differences) -> pd.DataFrame:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's own divergence beside its null, and every perturbation's against its strength."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, name_of_pair, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
 
     kept = inputs.evidence[(inputs.evidence.statistic == OWN) & inputs.evidence.evaluable]
     if kept.empty:
-        return nothing_to_draw(NOTHING_TESTED)
-    pairs = list(kept.groupby(["model", "reference"], sort=False))
+        return nothing_to_draw()
+    pairs, table = list(kept.groupby(["model", "reference"], sort=False)), inputs.tables["perturbations"]
     rows = min(MOST, max(len(each) for _, each in pairs))
     figure, axes = panels(2 * len(pairs), 4.2, (1.2 + 0.22 * rows, 2.6), columns=len(pairs))
     for place, ((model, reference), each) in enumerate(pairs):
-        bars_with_null(axes[place], each.nlargest(MOST, "effect"), "own divergence, in norms of the Jacobians")
-        axes[place].set_title(name_of_pair(each.iloc[0]))
-        table = inputs.tables["perturbations"]
+        label = "own divergence, in norms of the Jacobians"
+        bars_with_null(axes[place], each.nlargest(MOST, "effect"), label, f"{model} vs {reference}")
         mine = table[(table.model == model) & (table.reference == reference)]
         _scatter(axes[len(pairs) + place], mine, each, inputs.programs)
     null_legend(figure)
@@ -340,11 +337,9 @@ def _scatter(axes: "Axes", table: pd.DataFrame, rows: pd.DataFrame, programs: Ma
     from pertprobe.plots import NULL, SUBJECT
 
     best = rows.sort_values(["q", "program"]).program.iloc[0]
-    inside = np.zeros(len(table), dtype=bool)
-    inside[members(table.perturbation.to_numpy(), programs[best])] = True
+    inside = table.perturbation.isin(list(programs[best]))
     for chosen, colour, label in ((~inside, NULL, "others"), (inside, SUBJECT, best)):
         axes.scatter(table.strength[chosen], table.own_divergence[chosen], s=12, color=colour, label=label)
-    axes.set_xlabel("strength (norm of delta_y, geometric mean of both)")
-    axes.set_ylabel("own divergence")
-    axes.set_title("divergence goes by strength?")
+    label = "strength (norm of delta_y, geometric mean of both)"
+    axes.set(xlabel=label, ylabel="own divergence", title="divergence goes by strength?")
     axes.legend(fontsize=6)

@@ -22,7 +22,7 @@ from pertprobe.probes.base import (
 from pertprobe.probes.knockout_questions import KNOCKED_OUT, agreement, coexpression_profiles, own_outputs, shared
 from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import Described, Number, Paired, Pool, Question, Score
-from pertprobe.probes.silenced_genes import perturbation_of, units
+from pertprobe.probes.silenced_genes import units
 from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.reliability import bootstrap_mean, curvature, fit
@@ -53,7 +53,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
     values, batches = _cells(inputs)
-    codes = model.encode_perturbations([perturbation_of(inputs)])
+    codes = model.encode_perturbations([inputs.perturbation(inputs.settings["perturbation"])])
     asked = model, codes, cells_point(values, model.batch_indices(batches), codes), genes, inputs.settings["value"]
     memory = {"memory_gb": inputs.memory_gb}
     found = {"shift": knockout_shifts(*asked, **memory), "predicted": knockout_predictions(*asked, **memory)}
@@ -75,8 +75,6 @@ def _cells(inputs: MeasureInputs) -> tuple[np.ndarray, np.ndarray | None]:
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is a gene's knock-out what its own prediction says, more than what those of like genes say?"""
-    if inputs.reference is not None:
-        return
     measurement = inputs.subject.measurement
     shift, predicted = averaged(measurement, "shift"), averaged(measurement, "predicted")
     yield _agreement(inputs, shift, predicted)
@@ -181,12 +179,12 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how much of each gene's knock-out its prediction explains, by what the cells lose."""
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import nothing_to_draw, panels
 
     table = inputs.tables["genes"]
     models = [model for model in inputs.question["models"] if model in set(table.model)]
     if not models:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     figure, axes = panels(len(models), 3.4, 3.0)
     for each, model in zip(axes, models, strict=True):
         _scatter(each, table[table.model == model].groupby("gene")[["lost", *FITS]].mean(), inputs.measurements[model])
@@ -204,8 +202,7 @@ def _scatter(axes: "Axes", fits: pd.DataFrame, measurement: xr.Dataset) -> None:
     axes.scatter(fits.lost, fits.explained, s=8, color=plots.SUBJECT, label="the model")
     for gene, row in fits.nsmallest(3, "explained").iterrows():
         axes.annotate(gene, (row.lost, row.explained), (2, 2), textcoords="offset points", fontsize=6)
-    axes.set_xlabel("what a cell loses of the silenced gene, mean")
-    axes.set_ylabel("share of the shift explained")
+    axes.set(xlabel="what a cell loses of the silenced gene, mean", ylabel="share of the shift explained")
 
 
 def _copies_explained(measurement: xr.Dataset) -> pd.Series:

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from pertprobe.probes.base import (
     Drawing,
-    Subject,
     TableInputs,
     TestInputs,
     World,
-    averaged,
     by_set,
     members,
     stacked,
@@ -49,7 +46,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     if inputs.reference is not None:
         yield from _of_pair(inputs)
         return
-    profiles = _profiles(inputs.subject)
+    profiles = trained_profiles(inputs.subject, "delta_y")
     names, number = profiles.perturbation.values, inputs.settings["clusters"]
     as_published = cache(partial(clusters, profiles.values, number, raw=True))
 
@@ -90,7 +87,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     for model, subject in inputs.subjects.items():
         if "delta_y" not in subject.measurement:
             continue
-        profiles = _profiles(subject)
+        profiles = trained_profiles(subject, "delta_y")
         names = profiles.perturbation.values
         found = {name: clusters(profiles.values, inputs.settings["clusters"], raw=name in RAW) for name in CLUSTERS}
         seed = int(inputs.random("umap", model).integers(2**31))
@@ -138,13 +135,9 @@ def enrichment_table(
     return table.assign(q=benjamini_hochberg(table.p.astype(float)))
 
 
-def _profiles(subject: Subject) -> xr.DataArray:
-    return trained_profiles(subject, averaged(subject.measurement, "delta_y"))
-
-
 def _of_pair(inputs: TestInputs) -> Iterator[Question]:
     """Yield the second-order agreement of two models: of their similarities, and of their clusters."""
-    sides = [trained_profiles(each, by_set(each.measurement, "delta_y")) for each in (inputs.subject, inputs.reference)]
+    sides = [trained_profiles(each, "delta_y", by_set) for each in (inputs.subject, inputs.reference)]
     yield consistency(inputs, *sides)
     names = sorted(set(sides[0].perturbation.values) & set(sides[1].perturbation.values))
     values, number = [each.sel(perturbation=names).mean("set").values for each in sides], inputs.settings["clusters"]
@@ -184,11 +177,11 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's coherence beside its null, a map of the perturbations, and the programs of each cluster."""
-    from pertprobe.plots import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+    from pertprobe.plots import coherence_columns, nothing_to_draw, panels
 
     models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (delta_y, centred)")
     if not models:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     places, spread = inputs.tables["clusters"], inputs.tables["enrichment"]
     spread = spread[spread.adjustment == "centred"]
     shown = {model: _most_enriched(spread[spread.model == model]) for model in models}
@@ -218,26 +211,22 @@ def _map(axes: "Axes", places: pd.DataFrame, title: str) -> None:
     axes.scatter(places.umap_1, places.umap_2, s=9, color=colours, linewidth=0)
     for cluster, (x, y) in places.groupby("cluster")[["umap_1", "umap_2"]].median().iterrows():
         axes.text(x, y, str(cluster), ha="center", va="center", fontsize=7, fontweight="bold")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_xlabel("UMAP 1")
-    axes.set_ylabel("UMAP 2")
-    axes.set_title(title)
+    axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2", title=title)
 
 
 def _enrichment_map(axes: "Axes", spread: pd.DataFrame, title: str) -> None:
     """Draw program x cluster: how many members, coloured by p; those with q < 0.05 in bold."""
+    from pertprobe.plots import written_map
+
     spread = spread.sort_values(["best", "program"], kind="stable")
     order = list(dict.fromkeys(spread.program))
     p = spread.pivot(index="program", columns="cluster", values="p").loc[order]
-    axes.imshow(-np.log10(p.to_numpy(dtype=float).clip(1e-6)), aspect="auto", cmap="PuBu", vmin=0, vmax=6)
-    for row in spread[spread.members > 0].itertuples():
-        weight, colour = ("bold", "white") if row.q < 0.05 and row.p < 1e-4 else ("normal", "#333333")
-        weight = "bold" if row.q < 0.05 else weight
-        axes.text(row.cluster, order.index(row.program), row.members, ha="center", va="center", fontsize=6,
-                  weight=weight, color=colour)  # fmt: skip
-    axes.set_yticks(range(len(order)), order, fontsize=6)
+    texts = [
+        (row.cluster, order.index(row.program), row.members, row.q < 0.05,
+         "white" if row.q < 0.05 and row.p < 1e-4 else "#333333")
+        for row in spread[spread.members > 0].itertuples()
+    ]  # fmt: skip
+    written_map(axes, -np.log10(p.astype(float).clip(1e-6)), 6, texts, size=6)
     places = range(0, p.shape[1], 1 + p.shape[1] // 16)
     axes.set_xticks(places, places, fontsize=6)
-    axes.set_xlabel("cluster, the largest first; bold = enriched, q < 0.05")
-    axes.set_title(title)
+    axes.set(xlabel="cluster, the largest first; bold = enriched, q < 0.05", title=title)

@@ -153,8 +153,6 @@ def questions(inputs: TestInputs, doubt: Doubt | None = None, *notes: str) -> It
     Beside it the same of the other way to rank them, and of control pairs: a panel that is no better than these says
     nothing of itself. `notes`, and what `doubt` says of scores, stand in the rows of a panel.
     """
-    if inputs.reference is not None:
-        return
     means = means_of(inputs.subject.measurement)
     for panel in inputs.panels.values():
         yield from _of_panel(inputs, means, panel, doubt, notes)
@@ -418,11 +416,11 @@ def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -
 
     `beside` draws into one axes more, after the panels.
     """
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import nothing_to_draw, panels
 
     kept = inputs.evidence[(inputs.evidence.statistic == PRIMARY) & inputs.evidence.evaluable]
     if kept.empty:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     figure, axes = panels(len(kept) + (beside is not None), 3.4, 2.6)
     for each, row in zip(axes, kept.itertuples(), strict=False):
         measurement = inputs.measurements[row.model]
@@ -456,7 +454,6 @@ def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any, p_of_co
     axes.axvline(row.null_mean, color="black", linewidth=0.6, linestyle=":")
     axes.annotate("null mean", (row.null_mean, -0.48), (2, 0), textcoords="offset points", fontsize=5)
     axes.set_yticks([0, 1], [f"others ({(~mine).sum()})", f"pathway ({mine.sum()})"])
-    axes.set_ylim(-0.5, 1.5)
     beside = "".join(f"; control pairs p = {p:.2g}" for p in p_of_controls.dropna())
-    axes.set_xlabel(f"mean rank on the panel's pairs\nq = {row.q:.2g}{beside}")
-    axes.set_title(f"{row.panel}, {row.model}")
+    label = f"mean rank on the panel's pairs\nq = {row.q:.2g}{beside}"
+    axes.set(ylim=(-0.5, 1.5), xlabel=label, title=f"{row.panel}, {row.model}")

@@ -15,7 +15,7 @@ from pertprobe.batching import counted
 from pertprobe.errors import PertprobeError, listed
 from pertprobe.interpret.patching import Part, Runs, along, of_features, unit
 from pertprobe.interpret.sae import SparseAutoencoder
-from pertprobe.probes.base import NEVER, MeasureInputs
+from pertprobe.probes.base import MeasureInputs
 from pertprobe.seeding import generator
 from pertprobe.statistics.arrays import Floats
 from pertprobe.statistics.ranks import average_ranks
@@ -99,14 +99,9 @@ class Features(NamedTuple):
     """Share of cells in which each is active [F]."""
 
 
-def trained(inputs: MeasureInputs) -> list[str]:
-    """Return the perturbations whose code was trained, as far as is known."""
-    return [name for name in inputs.perturbations if inputs.seen.get(name) != NEVER]
-
-
 def naming_halves(inputs: MeasureInputs) -> dict[str, list[str]]:
     """Return program -> the half of its trained perturbations that names; programs with fewer than two are left out."""
-    names = set(trained(inputs))
+    names = set(inputs.trained)
     known = {program: sorted(names & set(listed)) for program, listed in inputs.programs.items()}
     return {program: naming_half(found, program, inputs.seed) for program, found in known.items() if len(found) >= 2}
 

@@ -54,7 +54,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     if inputs.reference is None:
         if not inputs.settings["partners"]:
             yield Refused(statistic=AGREEMENT, reason=NO_PARTNER)
-    elif inputs.comparison == "regimes":
+    else:
         sides = sides_of(inputs.subject, inputs.reference)
         yield from _of_pair(inputs, sides)
         if inputs.subject.observed is not None:
@@ -87,7 +87,7 @@ def _paired(sides: Sides, statistic: str, r: Callable[[], np.ndarray], **more: A
 
     common = {
         "names": sides.names,
-        "background": len(sides.names),
+        "background": lambda _: len(sides.names),
         "called": "shared perturbations",
         "fewest": "perturbations with a varying response and a partner",
         "constant": "constant responses",
@@ -115,7 +115,7 @@ def _observed(observed: xr.Dataset, names: np.ndarray) -> Paired:
 
 def sides_of(ours: Subject, theirs: Subject) -> Sides:
     """Return what two models share: perturbations that both have trained, genes that both predict."""
-    profiles = [trained_profiles(each, by_set(each.measurement, "delta_y")) for each in (ours, theirs)]
+    profiles = [trained_profiles(each, "delta_y", by_set) for each in (ours, theirs)]
     names, genes = (
         sorted(set(profiles[0][dim].values) & set(profiles[1][dim].values)) for dim in ("perturbation", "gene")
     )
@@ -246,12 +246,12 @@ def _perturbations(ours: Subject, theirs: Subject) -> pd.DataFrame:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how alike a perturbation's responses are in the two regimes, and each program's beside its ceiling."""
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import nothing_to_draw, panels
 
     table = inputs.tables["perturbations"]
     pairs = {pair: rows for pair, rows in table.groupby(PAIRED, sort=False) if rows.r.notna().any()}
     if not pairs:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     shown = [_programs_of(inputs, *pair, rows) for pair, rows in pairs.items()]
     figure, axes = panels(2 * len(pairs), 4.4, max(2.6, 1.1 + 0.22 * max(map(len, shown))), columns=2)
     for place, ((model, reference), rows) in enumerate(pairs.items()):
@@ -270,17 +270,12 @@ def _programs_of(inputs: "DrawInputs", model: str, reference: str, table: pd.Dat
 
 
 def _histogram(axes: "Axes", table: pd.DataFrame, title: str) -> None:
-    from pertprobe.plots import NULL, SUBJECT
+    from pertprobe.plots import histograms
 
-    bins = np.linspace(min(-0.5, table.r.min()), 1, 41)
-    for column, colour, words in (("r_partners", NULL, "others of its strength"), ("r", SUBJECT, "same perturbation")):
-        label = f"{words} (mean {table[column].mean():.2f})"
-        axes.hist(table[column].dropna(), bins, color=colour, alpha=0.7, label=label)
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend above the bars
-    axes.legend(loc="upper left", fontsize=6)
-    axes.set_xlabel("Pearson r of centred delta_y, few-shot with zero-shot")
-    axes.set_ylabel("perturbations")
-    axes.set_title(title)
+    words = {"r_partners": "others of its strength", "r": "same perturbation"}
+    values = {f"{each} (mean {table[column].mean():.2f})": table[column].dropna() for column, each in words.items()}
+    histograms(axes, values, np.linspace(min(-0.5, table.r.min()), 1, 41))
+    axes.set(xlabel="Pearson r of centred delta_y, few-shot with zero-shot", ylabel="perturbations", title=title)
 
 
 def _programs(axes: "Axes", parts: pd.DataFrame) -> None:

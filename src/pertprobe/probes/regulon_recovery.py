@@ -33,7 +33,6 @@ from pertprobe.statistics.recovery import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from pertprobe.models.base import Model
@@ -85,7 +84,7 @@ def _jacobian(inputs: MeasureInputs, names: Sequence[str]) -> np.ndarray:
     from pertprobe.interpret.sketches import place
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
-    code = model.encode_perturbations([silenced_genes.perturbation_of(inputs)])
+    code = model.encode_perturbations([inputs.perturbation(inputs.settings["perturbation"])])
     point, outputs = place(model, inputs.cells, inputs.settings, inputs.role).point, range(len(model.output_genes))
     memory = {"memory_gb": inputs.memory_gb}
     found = [panel_jacobian(model, code, point, outputs, block, **memory).values[0] for block in chunked(genes, BLOCK)]
@@ -123,8 +122,6 @@ class Edges:
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Do a program's regulators find their own targets better than genes of like expression find them?"""
-    if inputs.reference is not None:
-        return
     beside = _observed_edges(inputs) if inputs.identity.get("role", SUBJECT) == SUBJECT else ()
     sources = [*_measured_edges(inputs), *beside]
     for regulons in _regulon_sets(inputs):
@@ -321,29 +318,21 @@ def _drawn_regulons(draw: Drawing, drawn: DrawnKnockouts) -> tuple[np.ndarray, n
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how much better regulators find their targets than their partners do, knock-out and Jacobian edges."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, marks_on_bars, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    main = rows[rows.statistic == AUPRC]
-    asked = [(model, name) for name in sorted(set(main.panel)) for model in inputs.question["models"]
-             if len(main[(main.model == model) & (main.panel == name)])]  # fmt: skip
+    rows = rows.assign(program=rows.program.replace("", "all regulators"))
+    known = {key: each for key, each in rows.groupby(["model", "panel", "statistic"])}
+    asked = [(model, name) for name in sorted(set(rows.panel)) for model in inputs.question["models"]
+             if (model, name, AUPRC) in known]  # fmt: skip
     if not asked:
-        return nothing_to_draw(NOTHING_TESTED)
-    shown = [main[(main.model == model) & (main.panel == name)] for model, name in asked]
-    shown = [each.assign(program=each.program.replace("", "all regulators")) for each in shown]
-    figure, axes = panels(len(asked), 4.6, 1.5 + 0.26 * max(len(each) for each in shown))
-    for each, (model, name), mine in zip(axes, asked, shown, strict=True):
-        bars_with_null(each, mine, "AUPRC less that of partners, knock-out edges")
-        _jacobian_marks(each, mine, rows[(rows.model == model) & (rows.panel == name)])
-        each.set_title(f"{model}, {name}")
+        return nothing_to_draw()
+    figure, axes = panels(len(asked), 4.6, 1.5 + 0.26 * max(len(known[*key, AUPRC]) for key in asked))
+    for each, key in zip(axes, asked, strict=True):
+        mine, marked = known[*key, AUPRC], known.get((*key, f"{AUPRC}{JACOBIAN}"), rows[:0])
+        bars_with_null(each, mine, "AUPRC less that of partners, knock-out edges", ", ".join(key))
+        marks_on_bars(each, mine, marked, marker="D", s=16, color="#8a5fb0", label="Jacobian edges")
+        if each.get_legend_handles_labels()[0]:
+            each.legend(loc="lower right", fontsize=6)
     null_legend(figure)
     return figure
-
-
-def _jacobian_marks(axes: "Axes", rows: pd.DataFrame, every: pd.DataFrame) -> None:
-    """Mark, on each program's line, what Jacobian edges say."""
-    order = rows.sort_values("effect", kind="stable").program.replace("all regulators", "").tolist()
-    found = every[every.statistic == f"{AUPRC}{JACOBIAN}"].set_index("program").estimate.reindex(order)
-    if found.notna().any():
-        axes.scatter(found, np.arange(len(order)), marker="D", s=16, color="#8a5fb0", label="Jacobian edges", zorder=4)
-        axes.legend(loc="lower right", fontsize=6)

@@ -15,7 +15,6 @@ import xarray as xr
 
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.base import (
-    NEVER,
     Drawing,
     MeasureInputs,
     Subject,
@@ -28,7 +27,7 @@ from pertprobe.probes.base import (
     stacked,
 )
 from pertprobe.probes.questions import ONE_SET, Question, Whole, coherence_baselines
-from pertprobe.probes.similarity_questions import RESAMPLES, coherences, consistency
+from pertprobe.probes.similarity_questions import RESAMPLES, coherences, consistency, trained_profiles
 from pertprobe.probes.worlds import profiled_subject
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -72,7 +71,7 @@ def units(inputs: MeasureInputs) -> list[str]:
     Of Ward clusters of the model's own delta_y, as published, one perturbation of each is taken after the other until
     there are enough: the strongest first, or at random. Clusters that have no more are passed over.
     """
-    known = [name for name in inputs.perturbations if inputs.seen.get(name) != NEVER]
+    known = inputs.trained
     wanted = inputs.settings["perturbations"]
     if wanted == "all" or wanted >= len(known):
         return known
@@ -157,13 +156,9 @@ class Similarities(NamedTuple):
 
 def similarities(subject: Subject) -> Similarities:
     """Return what was measured of a model under perturbations whose code was trained."""
-    profiles, answers = (averaged(subject.measurement, name) for name in ("routing", "delta_y"))
-    never = subject.seen.index[subject.seen == NEVER]
-    names = profiles.perturbation.values[~np.isin(profiles.perturbation.values, never)]
-    strength = subject.strength.reindex(names).to_numpy()
-    return Similarities(
-        profiles.sel(perturbation=names), answers.sel(perturbation=names), names, strength, subject.measurement
-    )
+    profiles, answers = (trained_profiles(subject, name) for name in ("routing", "delta_y"))
+    names = profiles.perturbation.values
+    return Similarities(profiles, answers, names, subject.strength.reindex(names).to_numpy(), subject.measurement)
 
 
 def cosines(profiles: np.ndarray, adjustment: str) -> np.ndarray:
@@ -432,11 +427,11 @@ def two_sided(scores: np.ndarray, inside: np.ndarray, strength: np.ndarray, m: i
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's coherence beside its null, routes against answers by decile, and the components' shares."""
-    from pertprobe.plots import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+    from pertprobe.plots import coherence_columns, nothing_to_draw, panels
 
     models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (routing, centred)")
     if not models:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     figure, axes = panels(3 * len(models), width, (height, 2.2, 2.2), columns=len(models))
     fill(figure, axes[: len(models)])
     for place, model in enumerate(models):
@@ -457,9 +452,8 @@ def _curve(axes: "Axes", deciles: pd.DataFrame, summary: pd.DataFrame, model: st
         words = "published, raw" if adjustment == RAW else "shared effect removed"
         label = f"{words}: r = {said.pearson:.2f}{error}"
         axes.plot(curve.delta_y_similarity, curve.routing_similarity, "o-", color=colour, markersize=3, label=label)
-    axes.set_xlabel("cosine of delta_y, mean of a decile of pairs")
-    axes.set_ylabel("cosine of dY/dcode")
-    axes.set_title(f"{model}: like routes to like answers")
+    axes.set(xlabel="cosine of delta_y, mean of a decile of pairs", ylabel="cosine of dY/dcode")
+    axes.set(title=f"{model}: like routes to like answers")
     axes.set_ylim(top=axes.get_ylim()[1] + 0.3 * np.ptp(axes.get_ylim()))
     axes.legend(fontsize=6, loc="upper left")
 
@@ -474,6 +468,5 @@ def _shares(axes: "Axes", components: pd.DataFrame, model: str) -> None:
         axes.annotate(row.program, (row.component, row.share), (0, 2), textcoords="offset points", fontsize=6,
                       rotation=60, ha="left")  # fmt: skip
     axes.set_ylim(top=1.5 * each.share.max() if len(each) else 1)
-    axes.set_xlabel("component; named: program with q < 0.05")
-    axes.set_ylabel("share of squares")
+    axes.set(xlabel="component; named: program with q < 0.05", ylabel="share of squares")
     axes.set_title(f"{model}: components of routing")

@@ -13,9 +13,6 @@ from pertprobe.probes.base import MeasureInputs
 if TYPE_CHECKING:
     from torch import Tensor
 
-CONTROL = "control"
-"""Setting that stands for the model's own control perturbation, whatever its label."""
-
 
 def units(inputs: MeasureInputs) -> list[str]:
     """Return the genes to knock out: those listed, all, or the most expressed, mean over every context of the run."""
@@ -54,7 +51,8 @@ def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
     from pertprobe.interpret.knockouts import knocked_out, knockout_shifts
 
     model, cells, value = inputs.model, inputs.cells, inputs.settings["value"]
-    perturbation, genes = perturbation_of(inputs), [model.genes.index(name) for name in names]
+    genes = [model.genes.index(name) for name in names]
+    perturbation = inputs.perturbation(inputs.settings["perturbation"])
     if "stages" in model.capabilities:
         codes = model.encode_perturbations([perturbation])
         point = cells_point(cells.values, model.batch_indices(cells.batches), codes)
@@ -62,9 +60,3 @@ def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
     before = model.predict(cells.values, perturbation, cells.batches).mean(-2)
     edited = (knocked_out(cells.values, gene, value) for gene in counted(genes, "knock-outs"))
     return torch.stack([model.predict(each, perturbation, cells.batches).mean(-2) - before for each in edited], dim=1)
-
-
-def perturbation_of(inputs: MeasureInputs) -> str:
-    """Return the perturbation under which genes are silenced."""
-    wanted = inputs.settings["perturbation"]
-    return inputs.model.control if wanted == CONTROL else wanted

@@ -6,20 +6,21 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.probes.base import NEVER, Published, Subject, TestInputs
+from pertprobe.probes.base import Published, Subject, TestInputs, averaged
 from pertprobe.probes.questions import ONE_SET, Coherence, Whole, per_set
 from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.reliability import Ceiling, noise_ceiling, pair_weights
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
+Reader = Callable[[xr.Dataset, str], xr.DataArray]
 RESAMPLES = 199
 """Resamples of perturbations behind the interval of a second-order ceiling: there are P^2/2 numbers in each."""
 
 
-def trained_profiles(subject: Subject, profiles: xr.DataArray) -> xr.DataArray:
-    """Return the profiles [perturbation, feature] without perturbations whose code was never trained."""
-    never = subject.seen.index[subject.seen == NEVER]
-    return profiles.sel(perturbation=~np.isin(profiles.perturbation.values, never))
+def trained_profiles(subject: Subject, name: str, read: Reader = averaged) -> xr.DataArray:
+    """Return a variable [perturbation, feature] of the perturbations with a trained code; with its sets if `by_set`."""
+    profiles = read(subject.measurement, name)
+    return profiles.sel(perturbation=subject.trained(profiles.perturbation.values))
 
 
 def in_order_of(ours: xr.DataArray, theirs: xr.DataArray) -> xr.DataArray:
