@@ -153,9 +153,8 @@ def coherence_columns(inputs: DrawInputs, label: str, most: int = 20) -> tuple[l
 
     Within-program coherence beside its null, one column per model, at most the `most` strongest programs.
     """
-    evidence = inputs.evidence
-    kept = (evidence.statistic == "coherence") & (evidence.adjustment == "centred") & evidence.evaluable
-    rows = evidence[kept & (evidence.role == "subject")]
+    asked = "statistic == 'coherence' and adjustment == 'centred' and role == 'subject' and evaluable"
+    rows = inputs.evidence.query(asked)
     models = [model for model in inputs.question["models"] if model in set(rows.model)]
     shown = {model: rows[rows.model == model].nlargest(most, "effect") for model in models}
     largest = max((len(each) for each in shown.values()), default=0)

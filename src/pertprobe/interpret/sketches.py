@@ -83,7 +83,7 @@ class Place(NamedTuple):
 
 
 def place(model: Model, cells: CellSets, settings: Mapping[str, Any], role: str) -> Place:
-    """Return the point that a probe's settings ask for: `at`, and `cells` of a set.
+    """Return the point that a probe's settings ask for: `at`, `cells` of a set, and of which `derivative` it is.
 
     Untrained copies have all the sets of the model: with fewer, their similarities would hold more noise than its own.
     """
@@ -94,7 +94,8 @@ def place(model: Model, cells: CellSets, settings: Mapping[str, Any], role: str)
         return Place(cells_point(values, model.batch_indices(batches), control), "")
     label = commonest(cells.batches)
     indices = model.batch_indices(np.array([label])) if label else None
-    point = mean_cell_point(values, None if indices is None else int(indices[0]), control)
+    batch = None if indices is None else int(indices[0])
+    point = mean_cell_point(values, batch, control, settings.get("derivative", "total"))
     if role == SUBJECT:
         check_multiplicity(model, control, point)
     return Place(point, label)

@@ -18,12 +18,20 @@ import xarray as xr
 
 from pertprobe.batching import counted
 from pertprobe.models.planted.materials import noise_codes
-from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
+from pertprobe.probes.base import (
+    NOT_EVALUABLE,
+    Drawing,
+    MeasureInputs,
+    TestInputs,
+    World,
+    averaged,
+    in_place_of,
+)
 from pertprobe.probes.declaration import declared
-from pertprobe.probes.patch_directions import naming_half
-from pertprobe.probes.questions import Described, Number, Pool, Question, Score
+from pertprobe.probes.patch_directions import discovery_half
+from pertprobe.probes.questions import Described, Number, Pool, Question, Row, Score
 from pertprobe.probes.worlds import drawn_subject, unit_names
-from pertprobe.roles import OBSERVED, REDRAWN, SUBJECT
+from pertprobe.roles import OBSERVED, SUBJECT
 from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
 from pertprobe.statistics.similarity import contrast
 
@@ -35,7 +43,6 @@ if TYPE_CHECKING:
     from pertprobe.plots import DrawInputs
     from pertprobe.probes.patch_directions import Patch
 
-Row = dict[str, Any]
 Namers = Mapping[str, Sequence[str]]
 """Program -> those of its perturbations that named its direction."""
 
@@ -44,8 +51,6 @@ RANDOM, TARGETS = "recovered_random", "recovered_targets"
 FEATURE, FEATURE_RANDOM, LAYER = "recovered_feature", "recovered_feature_random", "recovered_layer"
 MOST = 20
 """Programs in the figure."""
-COPY_SETS = 1
-"""Cell sets that untrained copies are patched on: of them only the mean and the spread of a null are asked."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -63,20 +68,16 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     autoencoder. The attribute `named` says who named what (JSON).
     """
     from pertprobe.interpret.patching import Runs
-    from pertprobe.probes.patch_directions import naming_halves  # torch, which tests do without
+    from pertprobe.probes.patch_directions import discovery_halves  # torch, which tests do without
 
-    namers = naming_halves(inputs)
-    if not namers:
-        return xr.Dataset(attrs={"not_evaluable": "no program has two perturbations with a trained code"})
-    cells = first_sets(inputs.cells, COPY_SETS) if inputs.role in REDRAWN else inputs.cells
-    runs = Runs(inputs.model, cells, inputs.layer)
+    if not (namers := discovery_halves(inputs)):
+        return xr.Dataset(attrs={NOT_EVALUABLE: "no program has two perturbations with a trained code"})
+    runs = Runs(inputs.model, inputs.cells_measured, inputs.layer)
     patches, named = _patches(inputs, runs, namers)
-    found: dict[str, list[np.ndarray]] = {}
-    for name in counted(names, "patched perturbations"):
-        for variable, values in _shares(runs, name, patches, everything=inputs.role == SUBJECT):
-            found.setdefault(variable, []).append(values)
+    everything = inputs.role == SUBJECT
+    found = [_shares(runs, name, patches, everything=everything) for name in counted(names, "patched perturbations")]
     axes = {variable: patches[variable].axes for variable in patches} | {INDUCED: patches[RECOVERED].axes, LAYER: {}}
-    variables = {variable: _labelled(values, names, axes[variable]) for variable, values in found.items()}
+    variables = {key: _labelled([each[key] for each in found], names, axes[key]) for key in found[0]}
     dataset = xr.Dataset(variables, attrs={"named": json.dumps({**named, "layer": runs.layer}, sort_keys=True)})
     return dataset.reindex(set=np.arange(inputs.cells.n_sets))
 
@@ -88,22 +89,12 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     it tell a lookup from a mechanism: both answer the code alike (methods.md, Routing coherence).
     """
     from pertprobe.models.planted.linear_readout import linear_readout_model
-    from pertprobe.probes.patch_directions import naming_halves
+    from pertprobe.probes.patch_directions import discovery_halves
 
-    base = models["planted"]
-    asked = replace(inputs, model=base)
-    namers, known = naming_halves(asked), set(asked.trained)
-    model = linear_readout_model(
-        genes=base.genes,
-        perturbations=asked.perturbations,
-        control=base.control,
-        programs={program: known & set(inputs.programs[program]) for program in namers},
-        namers=namers,
-        d=base.card["d"],
-        seed=base.card["seed"],
-        set_size=base.set_size,
-    )
-    return {"planted": model}
+    asked = replace(inputs, model=models["planted"])
+    namers, known = discovery_halves(asked), set(asked.trained)
+    programs = {program: known & set(inputs.programs[program]) for program in namers}
+    return {"planted": linear_readout_model(**in_place_of(asked), programs=programs, namers=namers)}
 
 
 def _patches(
@@ -136,17 +127,13 @@ def _patches(
     return found, {**named, "features": chosen, "given": sorted(set(given) & set(chosen)), "random_features": alike}
 
 
-def _shares(
-    runs: "Runs", name: str, patches: Mapping[str, "Patch"], *, everything: bool
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield variable and shares [set, K] under one perturbation."""
-    pair = runs.pair(name)
-    for variable, patch in patches.items():
-        yield variable, runs.restored(pair, patch.part, patch.outputs).cpu().numpy()
+def _shares(runs: "Runs", name: str, patches: Mapping[str, "Patch"], *, everything: bool) -> dict[str, np.ndarray]:
+    """Return variable -> shares [set, K] under one perturbation."""
+    pair, mine = runs.pair(name), patches[RECOVERED]
+    found = {variable: runs.restored(pair, patch.part, patch.outputs) for variable, patch in patches.items()}
     if everything:
-        mine = patches[RECOVERED]
-        yield INDUCED, runs.induced(pair, mine.part, mine.outputs).cpu().numpy()
-        yield LAYER, runs.restored_layer(pair).cpu().numpy()
+        found |= {INDUCED: runs.induced(pair, mine.part, mine.outputs), LAYER: runs.restored_layer(pair)}
+    return {variable: values.cpu().numpy() for variable, values in found.items()}
 
 
 def _labelled(values: Sequence[np.ndarray], names: Sequence[str], axes: Mapping[str, Sequence[Any]]) -> xr.DataArray:
@@ -201,14 +188,10 @@ def _pool(
     pool = shares.loc[inputs.subject.trained(shares.index) & ~shares.index.isin(named)]
     silent, pool = list(pool.index[pool.isna()]), pool.dropna()
     words = f"{len(silent)} without a response left out: {', '.join(silent)}" if silent else ""
-    return Pool(
-        names=pool.index.to_numpy(),
-        scores=pool.to_numpy(),
-        strength=strength.reindex(pool.index).to_numpy(),
-        inside=inputs.programs[program],
-        notes=[f"named by {', '.join(named)}" if named else "", note, words],
-        published=lambda found, _: (_specific(pool.to_numpy(), found), np.nan),
-    )
+    notes = [f"named by {', '.join(named)}" if named else "", note, words]
+    names, scores, held = pool.index.to_numpy(), pool.to_numpy(), strength.reindex(pool.index).to_numpy()
+    published = lambda found, _: (_specific(scores, found), np.nan)  # noqa: E731
+    return Pool(names, scores, held, inputs.programs[program], notes, published=published)
 
 
 def _specific(scores: np.ndarray, found: np.ndarray) -> float:
@@ -221,8 +204,7 @@ def _of_observed(inputs: TestInputs, namers: Namers) -> Iterator[Score]:
 
     As if the layer were the output itself: the direction is named in gene space, by the same perturbations.
     """
-    observed = inputs.subject.observed
-    if observed is None:
+    if (observed := inputs.subject.observed) is None:
         return
     names = np.sort(observed.perturbation.values)
     names = names[inputs.subject.trained(names)]
@@ -232,9 +214,8 @@ def _of_observed(inputs: TestInputs, namers: Namers) -> Iterator[Score]:
     def pool(program: str) -> Pool:
         """Return the observed perturbations that a program is asked among, by their own strength."""
         strength = pd.Series(np.linalg.norm(shifts(), axis=1), names)
-        return _pool(
-            inputs, program, _along(shifts(), kept[program], inputs.programs[program]), strength, kept[program]
-        )
+        shares = _along(shifts(), kept[program], inputs.programs[program])
+        return _pool(inputs, program, shares, strength, kept[program])
 
     programs = [program for program, each in kept.items() if each]
     yield Score(statistic=RECOVERED, role=OBSERVED, names=names, pool=pool, few=False, programs=programs)
@@ -277,10 +258,8 @@ def _of_targets(inputs: TestInputs, named: Mapping[str, Any]) -> Iterator[Score]
     found = inputs.subject.measurement
     for panel in found[TARGETS].panel.values if TARGETS in found else ():
         shares = _measured(found, TARGETS, panel, "panel").to_series()
-        programs = [named["panels"][panel]]
-        yield _score(
-            inputs, TARGETS, lambda _, each=shares: each, programs=programs, namers=named["namers"], panel=panel
-        )
+        asked = {"programs": [named["panels"][panel]], "panel": panel, "namers": named["namers"]}
+        yield _score(inputs, TARGETS, lambda _, each=shares: each, **asked)
 
 
 def _of_features(inputs: TestInputs, named: Mapping[str, Any]) -> Iterator[Score]:
@@ -321,7 +300,7 @@ def null_world(draw: Drawing) -> World:
 
     def given(programs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """Return the shares that patches along the directions of these programs recover."""
-        namers = {program: naming_half(each, program, seed) for program, each in programs.items()}
+        namers = {program: discovery_half(each, program, seed) for program, each in programs.items()}
         shares = [_recovered(codes, response, np.isin(names, each)) for each in namers.values()]
         coords = {"perturbation": names, "program": list(namers)}
         measured = xr.DataArray(np.stack(shares, axis=1)[None], coords, ("set", "perturbation", "program"))
@@ -355,25 +334,21 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
     tested = rows[rows.statistic == RECOVERED]
-    models = [model for model in inputs.question["models"] if model in set(tested.model)]
-    if not models:
+    if not (models := [model for model in inputs.question["models"] if model in set(tested.model)]):
         return nothing_to_draw()
     main = {model: tested[tested.model == model].nlargest(MOST, "effect") for model in models}
     height = 1.3 + 0.24 * max(len(each) for each in main.values())
     figure, axes = panels(len(models), 4.6, height, columns=len(models))
     for each, (model, mine) in zip(axes, main.items(), strict=True):
         bars_with_null(each, mine, "share of delta_y recovered, held-out members", model)
-        for statistic, style in MARKS.items():
+        for statistic, (marker, colour, label) in MARKS.items():
             found = rows[(rows.model == model) & (rows.statistic == statistic)]
-            marks_on_bars(each, mine, found, s=18, alpha=0.8, **style)
+            marks_on_bars(each, mine, found, marker=marker, s=18, color=colour, label=label, alpha=0.8)
     null_legend(figure)
     axes[0].legend(loc="lower right", fontsize=6)
     return figure
 
 
-MARKS = {
-    RANDOM: {"marker": "x", "color": "#c8553d", "label": "random directions"},
-    INDUCED: {"marker": ">", "color": "#6a8d3a", "label": "reverse patch (induced)"},
-    FEATURE: {"marker": "D", "color": "#8a5fb0", "label": "one SAE feature"},
-}
-"""Statistic -> its mark beside the bars of the figure."""
+MARKS = {RANDOM: ("x", "#c8553d", "random directions"), INDUCED: (">", "#6a8d3a", "reverse patch (induced)"),
+         FEATURE: ("D", "#8a5fb0", "one SAE feature")}  # fmt: skip
+"""Statistic -> its mark beside the bars of the figure, colour and label."""

@@ -48,7 +48,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     from pertprobe.models.base import encode_each
 
     subject, model = inputs.role == SUBJECT, inputs.model
-    genes = panels.measured_genes(inputs, stand_ins=subject)
+    genes = panels.measured_genes(inputs, with_controls=subject)
     if reason := panels.unmeasured(genes):
         return xr.Dataset(attrs={NOT_EVALUABLE: reason})
     cells = inputs.cells if subject else first_sets(inputs.cells, inputs.settings["copy_sets"])
@@ -80,11 +80,8 @@ def _norms(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate"
         rows = [i for i, name in enumerate(genes.targets) if name in set(panel["targets"])]
         columns = [i for i, name in enumerate(genes.regulators) if name in set(panel["regulators"])]
         norms.append(block_norms(*(each.double()[..., rows, :][..., columns] for each in (found.halves, found.total))))
-    values = {
-        name: np.stack([each.T.cpu().numpy() for each in some], axis=-1)
-        for name, some in zip(("within", "across"), zip(*norms, strict=True), strict=True)
-    }
-    return _by_panel(values, list(inputs.panels))
+    within, across = (np.stack([each.T.cpu().numpy() for each in some], axis=-1) for some in zip(*norms, strict=True))
+    return _by_panel({"within": within, "across": across}, list(inputs.panels))
 
 
 def _by_panel(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, xr.DataArray]:
@@ -140,10 +137,8 @@ def reliability(measurement: xr.Dataset, panel: Panel, statistic: str = panels.P
 
     1 where both halves have the same scores, as exact derivatives have, also where they are all the same.
     """
-    each = [
-        panels.scored(panels.means_of(measurement.assign(jacobian=half)), panel, statistic).values
-        for half in measurement["halves"].transpose("half", ...)
-    ]
+    halves = [measurement.assign(jacobian=half) for half in measurement["halves"].transpose("half", ...)]
+    each = [panels.scored(panels.means_of(half), panel, statistic).values for half in halves]
     ours, theirs = (scores[each[0].index.intersection(each[1].index)].to_numpy() for scores in each)
     if np.array_equal(ours, theirs):
         return 1.0
@@ -177,10 +172,8 @@ def known(inputs: MeasureInputs) -> dict[str, dict[str, float]]:
         rows, columns = ([inputs.cells.genes.index(gene) for gene in panel[part]] for part in ("targets", "regulators"))
         within = across = 0.0
         for perturbation in inputs.programs[panel["program"]]:
-            own, total = (
-                model.jacobian(inputs.cells.values, perturbation, derivative=which)[:, rows][..., columns]
-                for which in ("diagonal", "total")
-            )
+            jacobian = partial(model.jacobian, inputs.cells.values, perturbation)
+            own, total = (jacobian(derivative=which)[:, rows][..., columns] for which in ("diagonal", "total"))
             within, across = within + float(own.square().sum()), across + float((total - own).square().sum())
         found[name] = across / (within + across)
     return {CROSSING: found}

@@ -27,9 +27,18 @@ from pertprobe.interpret.concept_directions import (
     without_strength,
 )
 from pertprobe.models.planted.materials import NOISE, loaded_codes
-from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, first_sets, itself
+from pertprobe.probes.base import (
+    NOT_EVALUABLE,
+    Drawing,
+    MeasureInputs,
+    TestInputs,
+    World,
+    first_sets,
+    in_place_of,
+    itself,
+)
 from pertprobe.probes.declaration import declared
-from pertprobe.probes.questions import Each, Question
+from pertprobe.probes.questions import Each, Question, Row
 from pertprobe.probes.worlds import drawn_subject, unit_names
 from pertprobe.roles import PLANTED, REDRAWN, SUBJECT
 from pertprobe.seeding import generator, seed_of
@@ -46,7 +55,6 @@ if TYPE_CHECKING:
     from pertprobe.models.base import Model
     from pertprobe.plots import DrawInputs
 
-Row = dict[str, Any]
 
 ALIGNMENT = "alignment"
 MEASURED = (ALIGNMENT, "alignment_first", "cav_accuracy", "outcome_agreement", "mlp_alignment", "mlp_first")
@@ -55,8 +63,8 @@ EVEN = 0.5
 """Balanced accuracy of a classifier that can tell nothing."""
 READ, WORLD_REFITS = 7, 199
 """Outputs that are differentiated in a null world, and directions refitted there."""
-COPY_SETS, COPY_REFITS = 1, 99
-"""Cell sets and refitted directions of copies: of their nulls only the mean is asked."""
+COPY_REFITS = 99
+"""Refitted directions of copies: of their nulls only the mean is asked."""
 
 
 class Layer(NamedTuple):
@@ -85,11 +93,9 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     the negatives were and how many outputs are differentiated, `width` how wide the layers are.
     """
     known = inputs.trained
-    asked = _asked(inputs, known)
-    if not asked:
-        return xr.Dataset(
-            attrs={"not_evaluable": "no program has two trained perturbations and a gene that is an output"}
-        )
+    if not (asked := _asked(inputs, known)):
+        reason = "no program has two trained perturbations and a gene that is an output"
+        return xr.Dataset(attrs={NOT_EVALUABLE: reason})
     layers = [_layer(inputs, known, each) for each in _layers(inputs)]
     return _of_layers(inputs, layers, known, asked)
 
@@ -98,46 +104,30 @@ def _of_layers(
     inputs: MeasureInputs, layers: Sequence[Layer], known: Sequence[str], asked: Mapping[str, Row]
 ) -> xr.Dataset:
     """Return the measurement of layers that were read."""
-    pools = {program: _pool(inputs, known, layers[0], each) for program, each in asked.items()}
-    found = [
-        [_program(inputs, layer, known, program, pools[program], asked[program]) for program in asked]
-        for layer in counted(layers, "layers")
-    ]
+    asked = {p: {**each, "negatives": _pool(inputs, known, layers[0], each)} for p, each in asked.items()}
+    found = []
+    for layer in counted(layers, "layers"):
+        found.append([_program(inputs, layer, known, program, each) for program, each in asked.items()])
     draws = np.arange(_refits(inputs) + 1)
     coords = {"layer": [layer.number for layer in layers], "program": list(asked), "draw": draws}
-    variables = {
-        name: np.stack([padded([each[name] for each in row], len(draws)) for row in found]) for name in found[0][0]
-    }
-    words = {
-        p: {"members": each["members"], "negatives": pools[p], "outputs": len(each["outputs"])}
-        for p, each in asked.items()
-    }
-    return xr.Dataset(
-        {name: (("layer", "program", "draw"), each.astype(np.float32)) for name, each in variables.items()},
-        coords,
-        {"asked": json.dumps(words, sort_keys=True), "width": layers[0].changes.shape[1], "layer": layers[0].number},
-    )
+    arrays = {}
+    for name in found[0][0]:
+        values = np.stack([padded([each[name] for each in row], len(draws)) for row in found])
+        arrays[name] = ("layer", "program", "draw"), values.astype(np.float32)
+    words = {p: {**each, "outputs": len(each["outputs"])} for p, each in asked.items()}
+    attrs = {"width": layers[0].changes.shape[1], "layer": layers[0].number}
+    return xr.Dataset(arrays, coords, {"asked": json.dumps(words, sort_keys=True), **attrs})
 
 
 def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
     """Return the model whose outputs of a program's genes read the very direction that its members' codes share."""
     from pertprobe.models.planted.linear_readout import concept_model
 
-    base = models["planted"]
-    asked = replace(inputs, model=base)
-    found = _asked(asked, asked.perturbations)
-    outputs = {program: [base.output_genes[i] for i in each["outputs"]] for program, each in found.items()}
-    model = concept_model(
-        genes=base.genes,
-        perturbations=asked.perturbations,
-        control=base.control,
-        programs={program: inputs.programs[program] for program in found},
-        outputs=outputs,
-        d=base.card["d"],
-        seed=base.card["seed"],
-        set_size=base.set_size,
-    )
-    return {"planted": model}
+    asked = replace(inputs, model=models["planted"])
+    found, genes = _asked(asked, asked.perturbations), asked.model.output_genes
+    outputs = {program: [genes[i] for i in each["outputs"]] for program, each in found.items()}
+    programs = {program: inputs.programs[program] for program in found}
+    return {"planted": concept_model(**in_place_of(asked), programs=programs, outputs=outputs)}
 
 
 def _layers(inputs: MeasureInputs) -> list[int]:
@@ -172,7 +162,7 @@ def _layer(inputs: MeasureInputs, known: Sequence[str], number: int) -> Layer:
     from pertprobe.interpret.patching import Runs
     from pertprobe.interpret.steering import layer_jacobian
 
-    runs = Runs(inputs.model, first_sets(inputs.cells, COPY_SETS) if inputs.role in REDRAWN else inputs.cells, number)
+    runs = Runs(inputs.model, inputs.cells_measured, number)
     cells = inputs.model.cell_positions
     changes, responses = [], []
     for name in counted(known, f"perturbations at layer {number}"):
@@ -181,7 +171,7 @@ def _layer(inputs: MeasureInputs, known: Sequence[str], number: int) -> Layer:
         responses.append(_array((runs.response(states, name) - runs.control_response).mean(0)))
     others = [Runs(inputs.model, each, number) for each in _other_contexts(inputs)]
     jacobians = [_array(layer_jacobian(each).mean(0)) for each in (runs, *others)]
-    pushed = Runs(inputs.model, first_sets(inputs.cells, COPY_SETS), number)
+    pushed = Runs(inputs.model, first_sets(inputs.cells, 1), number)
     return Layer(number, pushed, np.stack(changes), np.stack(responses), np.mean(jacobians, axis=0))
 
 
@@ -213,31 +203,27 @@ def _pool(inputs: MeasureInputs, known: Sequence[str], layer: Layer, asked: Row)
 
 
 def _program(
-    inputs: MeasureInputs, layer: Layer, known: Sequence[str], program: str, negatives: Sequence[str], asked: Row
+    inputs: MeasureInputs, layer: Layer, known: Sequence[str], program: str, asked: Row
 ) -> dict[str, np.ndarray]:
     """Return each statistic [1 + refits] of one program at one layer."""
-    pool = [name for name in known if name in {*asked["members"], *negatives}]
+    pool = [name for name in known if name in {*asked["members"], *asked["negatives"]}]
     inside = np.isin(known, pool)
     states = without_strength(layer.changes, np.linalg.norm(layer.responses, axis=1))[inside]
     rng = generator(inputs.seed, "refits", program)
     labels = permuted_labels(np.isin(pool, asked["members"]), _refits(inputs), rng)
     span = top_directions(layer.jacobian[asked["outputs"]], inputs.settings["directions"])
     if not len(span):
-        return {name: np.full(len(labels), np.nan) for name in _wanted(inputs)}
+        wanted = MEASURED if inputs.role == SUBJECT else MEASURED[:2]
+        return {name: np.full(len(labels), np.nan) for name in wanted}
     found = directions(states, labels)
     measured = {"alignment": span_cosine(found, span), "alignment_first": span_cosine(found, span[:1])}
     if inputs.role != SUBJECT:
         return measured
     measured["cav_accuracy"] = accuracy(states, labels, generator(inputs.seed, "folds", program))
     size = float(np.linalg.norm(layer.changes[inside][labels[0]], axis=1).mean())
-    measured["outcome_agreement"] = _outcomes(
-        layer, size * found[: inputs.settings["outcome_refits"] + 1], size * span[0]
-    )
+    pushes = size * found[: inputs.settings["outcome_refits"] + 1]
+    measured["outcome_agreement"] = _outcomes(layer, pushes, size * span[0])
     return measured | _mlp(inputs, states, labels, span, program)
-
-
-def _wanted(inputs: MeasureInputs) -> Sequence[str]:
-    return MEASURED if inputs.role == SUBJECT else MEASURED[:2]
 
 
 def _outcomes(layer: Layer, pushes: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -303,17 +289,14 @@ def _refitted(inputs: TestInputs, statistic: str, asked: Mapping[str, Row], draw
 
 def _draws(own: xr.Dataset, name: str, layer: int, program: str) -> np.ndarray:
     """Return a program's draws of a statistic at one layer, those that were made."""
-    return _finite(own[name].sel(program=program, layer=layer))
+    drawn = own[name].sel(program=program, layer=layer).values.astype(np.float64)
+    return drawn[np.isfinite(drawn)]
 
 
 def _told_draws(own: xr.Dataset, program: str) -> np.ndarray:
     """Return the alignment of a program's labels and of those that can be told as they can."""
-    return _finite(own[ALIGNMENT].sel(program=program, layer=own.attrs["layer"])[_told(own, program)])
-
-
-def _finite(values: xr.DataArray) -> np.ndarray:
-    drawn = values.values.astype(np.float64)
-    return drawn[np.isfinite(drawn)]
+    told = own[ALIGNMENT].where(xr.DataArray(_told(own, program), dims="draw"))
+    return _draws(told.to_dataset(), ALIGNMENT, own.attrs["layer"], program)
 
 
 def _comparable(drawn: np.ndarray, asked: Row) -> bool:

@@ -21,7 +21,7 @@ def detached_figure(measurements: dict[str, xr.Dataset], rows: pd.DataFrame) -> 
     figure, axes = panels(3 * len(measurements), 3.2 + 0.05 * longest, 2.6, columns=3)
     for place, (model, measurement) in enumerate(measurements.items()):
         mine = axes[3 * place : 3 * place + 3]
-        shares(mine[0], measurement, model)
+        contributions(mine[0], measurement, model)
         tested = rows[rows.model == model].nlargest(MOST, "effect")
         bars_with_null(mine[1], tested, "coherence that comes through the cells")
         vectors(mine[2], measurement)
@@ -29,7 +29,7 @@ def detached_figure(measurements: dict[str, xr.Dataset], rows: pd.DataFrame) -> 
     return figure
 
 
-def shares(axes: Axes, measurement: xr.Dataset, model: str) -> None:
+def contributions(axes: Axes, measurement: xr.Dataset, model: str) -> None:
     """Draw the share of every source in every response, and their medians."""
     table = measurement["shares"].mean("set").to_pandas()
     sources = [source for source in table.columns[::-1] if (table[source] != 0).any()]

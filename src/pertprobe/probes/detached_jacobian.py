@@ -11,12 +11,11 @@ import xarray as xr
 from pertprobe.batching import counted
 from pertprobe.interpret.sources import SOURCES
 from pertprobe.models.planted.materials import loaded_codes
-from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, itself, stacked
-from pertprobe.probes.declaration import declared
+from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, itself, tabulated
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Coherence, Question, Refused, Score
 from pertprobe.probes.similarity_questions import trained_profiles
-from pertprobe.probes.worlds import drawn_subject, unit_names
+from pertprobe.probes.worlds import profiled_subject, unit_names
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
@@ -37,13 +36,6 @@ THROUGH = 0.3
 UNDECOMPOSED = "the model's Jacobian is not kept as factors (it has no linear ends): its map is not decomposed"
 MAPS = ("frozen", "ordinary")
 """The detached Jacobian, and the one that lets factors move."""
-COLUMNS = {
-    "responses": ["model", "perturbation", "strength", *SOURCES, "agreement", "error"],
-    "maps": ["model", "at", "cosine", "input_overlap", "output_overlap", "lanczos_error"],
-    "ranks": ["model", "at", "begins", *MAPS],
-    "decoded": ["model", "at", "rank", "value", "side", "genes", "program", "n", "score", "p", "q"],
-}
-"""Further table -> its columns."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -121,30 +113,20 @@ def _split(inputs: MeasureInputs, control: "Baseline", name: str, batch: "Tensor
 
 
 DIMS = {
-    "delta_y": ("perturbation", "gene"),
-    "through_cells": ("perturbation", "gene"),
-    "sources": ("perturbation", "source", "gene"),
-    "shares": ("perturbation", "set", "source"),
-    "gene_routes": ("perturbation", "feature"),
-    "agreement": ("perturbation",),
-    "error": ("perturbation",),
-}
+    "delta_y": ("perturbation", "gene"), "through_cells": ("perturbation", "gene"),
+    "sources": ("perturbation", "source", "gene"), "shares": ("perturbation", "set", "source"),
+    "gene_routes": ("perturbation", "feature"), "agreement": ("perturbation",), "error": ("perturbation",),
+}  # fmt: skip
 """Variable of the measurement -> its axes."""
 
 
 def _labelled(inputs: MeasureInputs, names: list[str], values: Mapping[str, np.ndarray]) -> xr.Dataset:
     """Return measured arrays with their axes named: gene = an output, feature = an input gene."""
-    coords = {
-        "perturbation": names,
-        "gene": list(inputs.model.output_genes),
-        "feature": list(inputs.model.genes),
-        "source": list(SOURCES),
-    }
-    arrays = {
-        name: xr.DataArray(each, dims=DIMS[name], coords={dim: coords[dim] for dim in DIMS[name] if dim in coords})
-        for name, each in values.items()
-    }
-    return xr.Dataset(arrays)
+    genes = {"gene": list(inputs.model.output_genes), "feature": list(inputs.model.genes)}
+    labels = {"perturbation": names, **genes, "source": list(SOURCES)}
+    used = {axis for name in values for axis in DIMS[name]}
+    arrays = {name: (DIMS[name], each) for name, each in values.items()}
+    return xr.Dataset(arrays, {axis: each for axis, each in labels.items() if axis in used})
 
 
 def spectrum(inputs: MeasureInputs) -> xr.Dataset:
@@ -208,12 +190,9 @@ def _of_model(inputs: TestInputs, whole: xr.DataArray) -> Iterator[Question]:
     yield _coherence(inputs, whole, "direct", partial(_shared, inputs, whole, "sources", source="direct"))
     routes = partial(trained_profiles, inputs.subject, "gene_routes")
     yield _coherence(inputs, whole, "gene_routes", lambda: cosine_similarity(centred(routes().values)))
-    yield Score(
-        statistic="cell_share",
-        names=whole.perturbation.values,
-        scores=trained_profiles(inputs.subject, "shares").sel(source="cells").values,
-        strength=_strength(inputs, whole),
-    )
+    scores = trained_profiles(inputs.subject, "shares").sel(source="cells").values
+    names, strength = whole.perturbation.values, _strength(inputs, whole)
+    yield Score(statistic="cell_share", names=names, scores=scores, strength=strength)
     for statistic, side in (("input_loading", "feature"), ("output_loading", "gene")):
         if "values" in inputs.subject.measurement:
             yield gene_ranks(inputs, statistic, loadings(itself(inputs.subject.measurement), side))
@@ -254,10 +233,8 @@ def null_world(draw: Drawing) -> World:
         own = (strength[:, None] / strength.mean()) * rng.normal(size=whole.shape) * whole.std()
         cells = THROUGH * (whole + own)
     arrays = {"delta_y": (DIMS["delta_y"], whole), THROUGH_CELLS: (DIMS[THROUGH_CELLS], cells)}
-    known = pd.Series(strength, names)
-    subject = drawn_subject(xr.Dataset(arrays, coords={"perturbation": names}), known)
-    given = {"subject": subject, "settings": declared("detached_jacobian").default_settings}
-    return World(known, lambda _: given)
+    subject = profiled_subject(arrays, strength)
+    return World(subject.strength, lambda _: {"subject": subject})
 
 
 def shared_part(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -301,7 +278,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
             found["maps"].append(made.maps(measured).assign(model=model))
             found["ranks"].append(made.ranks(measured).assign(model=model))
             found["decoded"].append(made.decoded(measured, inputs.programs).assign(model=model))
-    return {name: stacked(each, COLUMNS[name]) for name, each in found.items()}
+    return tabulated("detached_jacobian", **found)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

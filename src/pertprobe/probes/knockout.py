@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pertprobe.probes.base import Drawing, Subject, TestInputs, World, averaged, by_set, members
+from pertprobe.probes.base import Drawing, Subject, TestInputs, World, averaged, by_set, members, over_sets
 from pertprobe.probes.knockout_questions import (
     ALL_GENES,
     KNOCKED_OUT,
     agreement,
     coexpression_profiles,
     correlations,
-    over_sets,
     shared,
 )
 from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import ONE_SET, Coherence, Paired, Question, per_set
 from pertprobe.probes.silenced_genes import measure, units
+from pertprobe.probes.similarity_questions import centred_cosine
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.reliability import Ceiling, mean_noise_ceiling
-from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,14 +48,9 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
 def _coherence(subject: Subject) -> Coherence:
     """Return whether a program's genes shift the output alike."""
     profiles = averaged(subject.measurement, "shift")
-    return Coherence(
-        statistic="coherence",
-        names=profiles.perturbation.values,
-        unit="gene",
-        called=KNOCKED_OUT,
-        strength=np.linalg.norm(profiles.values, axis=1),
-        similarity=lambda: cosine_similarity(centred(profiles.values)),
-    )
+    genes = {"names": profiles.perturbation.values, "unit": "gene", "called": KNOCKED_OUT}
+    strength, similarity = np.linalg.norm(profiles.values, axis=1), partial(centred_cosine, profiles.values)
+    return Coherence(statistic="coherence", strength=strength, similarity=similarity, **genes)
 
 
 def _agreement(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray, *role: str, **more: Any) -> Paired:
@@ -115,8 +109,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     from pertprobe.plots import nothing_to_draw, panels
 
     rows = inputs.evidence[inputs.evidence.statistic == ALL_GENES]
-    kept = rows[rows.estimate.notna()]  # also where a shared initialisation leaves the verdict open
-    if kept.empty:
+    if (kept := rows[rows.estimate.notna()]).empty:  # drawn also where a shared initialisation leaves the verdict open
         return nothing_to_draw()
     figure, axes = panels(len(kept), 4.4, 3.0)
     for each, row in zip(axes, kept.itertuples(), strict=True):

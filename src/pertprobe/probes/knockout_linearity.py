@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.probes.base import (
+    COPY_SETS,
     Drawing,
     MeasureInputs,
     TableInputs,
@@ -17,7 +18,7 @@ from pertprobe.probes.base import (
     averaged,
     each_program,
     itself,
-    stacked,
+    tabulated,
 )
 from pertprobe.probes.knockout_questions import KNOCKED_OUT, agreement, coexpression_profiles, own_outputs, shared
 from pertprobe.probes.knockout_worlds import drawn_knockouts
@@ -35,10 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["units"]
 
-COPY_SETS = 1
-"""Cell sets on which untrained copies are asked: of them only the agreement is."""
 FITS = ["explained", "slope", "curvature"]
-COLUMNS = ["model", "gene", "set", "lost", *FITS]
 
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
@@ -52,7 +50,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     from pertprobe.interpret.knockouts import knockout_predictions, knockout_shifts, mean_removed
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
-    values, batches = _cells(inputs)
+    values, batches = inputs.cells_measured.values, inputs.cells_measured.batches
     codes = model.encode_perturbations([inputs.perturbation(inputs.settings["perturbation"])])
     asked = model, codes, cells_point(values, model.batch_indices(batches), codes), genes, inputs.settings["value"]
     memory = {"memory_gb": inputs.memory_gb}
@@ -65,12 +63,6 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     if inputs.role == SUBJECT:
         dataset["lost"] = ("set", "perturbation"), mean_removed(values, genes, inputs.settings["value"]).T
     return dataset.reindex(set=np.arange(inputs.cells.n_sets))
-
-
-def _cells(inputs: MeasureInputs) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the cells to run and their batches; for an untrained copy the first of their sets."""
-    cells, n_sets = inputs.cells, COPY_SETS if inputs.role in REDRAWN else inputs.cells.n_sets
-    return cells.values[:n_sets], None if cells.batches is None else cells.batches[:n_sets]
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
@@ -99,8 +91,7 @@ def _baselines(inputs: TestInputs, shift: xr.DataArray, predicted: xr.DataArray)
     observed: observed responses to a gene's knock-down against the model's predictions. coexpression: the model's
     shifts against the negative correlation of the silenced gene with each output in control cells.
     """
-    observed = inputs.subject.observed
-    if observed is None:
+    if (observed := inputs.subject.observed) is None:
         return
     seen = observed["delta_y"].astype(np.float64).sortby("perturbation")
     yield _agreement(inputs, *shared(seen, predicted), OBSERVED)
@@ -174,7 +165,8 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     genes: model, gene, set, lost (what the cells lose of the gene, mean), explained, slope, curvature.
     """
     known = {name: each.measurement for name, each in inputs.subjects.items() if "shift" in each.measurement}
-    return {"genes": stacked([fits_by_set(each).assign(model=name) for name, each in known.items()], COLUMNS)}
+    fits = [fits_by_set(each).assign(model=name) for name, each in known.items()]
+    return tabulated("knockout_linearity", genes=fits)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":
@@ -182,8 +174,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     from pertprobe.plots import nothing_to_draw, panels
 
     table = inputs.tables["genes"]
-    models = [model for model in inputs.question["models"] if model in set(table.model)]
-    if not models:
+    if not (models := [model for model in inputs.question["models"] if model in set(table.model)]):
         return nothing_to_draw()
     figure, axes = panels(len(models), 3.4, 3.0)
     for each, model in zip(axes, models, strict=True):
@@ -196,8 +187,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 def _scatter(axes: "Axes", fits: pd.DataFrame, measurement: xr.Dataset) -> None:
     from pertprobe import plots
 
-    copies = _copies_explained(measurement)
-    if len(copies):
+    if len(copies := _copies_explained(measurement)):
         axes.scatter(fits.lost, copies.reindex(fits.index), s=6, color=plots.NULL, label="untrained copies, mean")
     axes.scatter(fits.lost, fits.explained, s=8, color=plots.SUBJECT, label="the model")
     for gene, row in fits.nsmallest(3, "explained").iterrows():

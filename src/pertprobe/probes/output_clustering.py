@@ -12,12 +12,12 @@ from pertprobe.probes.base import (
     TableInputs,
     TestInputs,
     World,
-    by_set,
     members,
     stacked,
+    tabulated,
 )
 from pertprobe.probes.questions import Coherence, Question, Whole, coherence_baselines
-from pertprobe.probes.similarity_questions import coherences, consistency, trained_profiles
+from pertprobe.probes.similarity_questions import coherences, consistency, sides_of, trained_profiles
 from pertprobe.probes.worlds import profiled_subject
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, rand_test, same_cluster, ward_clusters
 from pertprobe.statistics.null_worlds import pushed, responses
@@ -36,8 +36,6 @@ FEWEST_MAPPED = 5
 """Perturbations that a map needs."""
 CLUSTERS = ("cluster", "cluster_published")
 """Columns of clusters: of centred profiles, and as published."""
-RAW = CLUSTERS[1:]
-PLACED = ["model", "perturbation", *CLUSTERS, "umap_1", "umap_2"]
 ENRICHED = ["program", "cluster", "size", "members", "expected", "p", "q"]
 
 
@@ -56,12 +54,9 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
         return spread.counts[spread.best] / len(found), spread.simes
 
     yield from coherences(inputs, profiles, published)
-    yield Coherence(
-        statistic="co_clustering",
-        names=names,
-        strength=inputs.subject.strength.reindex(names).to_numpy(),
-        similarity=lambda: same_cluster(clusters(profiles.values, number)),
-    )
+    strength = inputs.subject.strength.reindex(names).to_numpy()
+    together = lambda: same_cluster(clusters(profiles.values, number))  # noqa: E731
+    yield Coherence(statistic="co_clustering", names=names, strength=strength, similarity=together)
     yield from coherence_baselines(inputs, names)
 
 
@@ -89,24 +84,15 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
             continue
         profiles = trained_profiles(subject, "delta_y")
         names = profiles.perturbation.values
-        found = {name: clusters(profiles.values, inputs.settings["clusters"], raw=name in RAW) for name in CLUSTERS}
-        seed = int(inputs.random("umap", model).integers(2**31))
-        places.append(_places(model, names, found, umap_layout(profiles.values, seed, inputs.settings["umap"])))
-        spreads += [
-            enrichment_table(labels, names, inputs.programs, inputs.min_perturbations).assign(
-                model=model, adjustment="raw" if name in RAW else "centred"
-            )
-            for name, labels in found.items()
-        ]
-    return {
-        "clusters": stacked(places, PLACED),
-        "enrichment": stacked(spreads, ["model", "adjustment", *ENRICHED]),
-    }
-
-
-def _places(model: str, names: np.ndarray, found: Mapping[str, np.ndarray], layout: np.ndarray) -> pd.DataFrame:
-    columns = {"model": model, "perturbation": names, **found, "umap_1": layout[:, 0], "umap_2": layout[:, 1]}
-    return pd.DataFrame(columns)[PLACED]
+        number, seed = inputs.settings["clusters"], int(inputs.random("umap", model).integers(2**31))
+        found = {name: clusters(profiles.values, number, raw=name != CLUSTERS[0]) for name in CLUSTERS}
+        layout = umap_layout(profiles.values, seed, inputs.settings["umap"])
+        columns = {"perturbation": names, **found, "umap_1": layout[:, 0], "umap_2": layout[:, 1]}
+        places.append(pd.DataFrame(columns).assign(model=model))
+        for adjustment, labels in zip(("centred", "raw"), found.values(), strict=True):
+            table = enrichment_table(labels, names, inputs.programs, inputs.min_perturbations)
+            spreads.append(table.assign(model=model, adjustment=adjustment))
+    return tabulated("output_clustering", clusters=places, enrichment=spreads)
 
 
 def umap_layout(profiles: np.ndarray, seed: int, wanted: bool = True) -> np.ndarray:
@@ -126,36 +112,28 @@ def enrichment_table(
     found, sizes = [], np.bincount(labels)
     for program, listed in programs.items():
         mine = members(names, listed)
-        if len(mine) < max(enough, 1):
-            continue
-        spread = enrichment(labels, mine)
-        columns = {"program": program, "cluster": np.arange(sizes.size), "size": sizes, "members": spread.counts}
-        found.append(pd.DataFrame({**columns, "expected": len(mine) * sizes / len(names), "p": spread.p, "q": np.nan}))
+        if len(mine) >= max(enough, 1):
+            spread, table = enrichment(labels, mine), pd.DataFrame({"cluster": np.arange(sizes.size), "size": sizes})
+            expected = len(mine) * sizes / len(names)
+            found.append(table.assign(program=program, members=spread.counts, expected=expected, p=spread.p, q=np.nan))
     table = stacked(found, ENRICHED)
     return table.assign(q=benjamini_hochberg(table.p.astype(float)))
 
 
 def _of_pair(inputs: TestInputs) -> Iterator[Question]:
     """Yield the second-order agreement of two models: of their similarities, and of their clusters."""
-    sides = [trained_profiles(each, "delta_y", by_set) for each in (inputs.subject, inputs.reference)]
-    yield consistency(inputs, *sides)
-    names = sorted(set(sides[0].perturbation.values) & set(sides[1].perturbation.values))
-    values, number = [each.sel(perturbation=names).mean("set").values for each in sides], inputs.settings["clusters"]
-    strength = inputs.subject.strength.reindex(names) * inputs.reference.strength.reindex(names)
+    sides = sides_of(inputs.subject, inputs.reference, "delta_y")
+    yield consistency(inputs, sides.ours, sides.theirs)
+    number = inputs.settings["clusters"]
 
     def grouped(*, raw: bool = False) -> list[np.ndarray]:
         """Return both models' clusters."""
-        return [clusters(each, number, raw=raw) for each in values]
+        return [clusters(each, number, raw=raw) for each in sides.means]
 
-    yield Whole(
-        statistic="cluster_agreement",
-        names=names,
-        fewest=FEWEST,
-        draws=lambda _: ("rand",),
-        shared_initialisation=True,
-        test=lambda m, random: rand_test(*grouped(), strength, m, random),
-        published=lambda: (adjusted_rand(*grouped(raw=True)), np.nan),
-    )
+    how = {"statistic": "cluster_agreement", "fewest": FEWEST, "shared_initialisation": True}
+    test = lambda m, random: rand_test(*grouped(), np.prod(sides.strengths, axis=0), m, random)  # noqa: E731
+    published = lambda _: (adjusted_rand(*grouped(raw=True)), np.nan)  # noqa: E731
+    yield Whole(names=sides.names, test=test, published=published, draws=lambda _: ("rand",), **how)
 
 
 def null_world(draw: Drawing) -> World:

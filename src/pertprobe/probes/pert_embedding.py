@@ -42,7 +42,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
     codes = encode_each(inputs.model, names).detach().cpu().numpy()
     coords = {"perturbation": names, "feature": [f"h{i}" for i in range(codes.shape[1])]}
-    return xr.Dataset({"embedding": xr.DataArray(codes, dims=("perturbation", "feature"), coords=coords)})
+    return xr.Dataset({"embedding": (tuple(coords), codes)}, coords)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
@@ -84,15 +84,10 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
     k = min(inputs.settings["neighbours"], len(names) - 1)
     strength = inputs.subject.strength.reindex(names).to_numpy()
     similarity = cosine_similarity(centred(profiles.values))
-    return Coherence(
-        statistic="nearest_neighbours",
-        names=names,
-        strength=strength,
-        similarity=within_reach(similarity, k),
-        adjusted=within_reach(pairs_without_strength(similarity, strength), k),
-        scale=lambda n: (n - 1) / min(k, n - 1),
-        draws=lambda program: ("neighbours", program),
-    )
+    apart = pairs_without_strength(similarity, strength)
+    near = {"similarity": within_reach(similarity, k), "adjusted": within_reach(apart, k)}
+    how = {"scale": lambda n: (n - 1) / min(k, n - 1), "draws": lambda program: ("neighbours", program)}
+    return Coherence(statistic="nearest_neighbours", names=names, strength=strength, **near, **how)
 
 
 def null_world(draw: Drawing) -> World:
@@ -137,10 +132,9 @@ def nearest_table(inputs: "DrawInputs", model: str, most: int = 30) -> pd.DataFr
     for program in _ordered_programs(inputs.evidence, model):
         for i in members(names, inputs.programs[program]):
             nearest = [j for j in np.argsort(-similarity[i], kind="stable") if j != i][:k]
-            rows += [
-                (names[i], program, rank, names[j], similarity[i, j], names[j] in inputs.programs[program])
-                for rank, j in enumerate(nearest, start=1)
-            ]
+            for rank, j in enumerate(nearest, start=1):
+                same = names[j] in inputs.programs[program]
+                rows.append((names[i], program, rank, names[j], similarity[i, j], same))
     columns = ["member", "program", "rank", "neighbour", "similarity", "same"]
     table = pd.DataFrame(rows, columns=columns).drop_duplicates(["member", "rank"])
     return table[table.member.isin(table.member.unique()[:most])]

@@ -266,15 +266,9 @@ class Score(Each):
             short = pool.short or f"no {self.unit} is left to score"
             who = self.who(program=program, n=len(found), n_background=len(pool.names))
             return evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
-        made = replace(
-            self,
-            names=pool.names,
-            scores=pool.scores,
-            notes=notes,
-            test=lambda _, found, m, random: mean_score(pool.scores, found, pool.strength, m, random),
-            published=pool.published or self.published,
-            withheld=pool.withheld or self.withheld,
-        )
+        test = lambda _, found, m, random: mean_score(pool.scores, found, pool.strength, m, random)  # noqa: E731
+        said = {"published": pool.published or self.published, "withheld": pool.withheld or self.withheld}
+        made = replace(self, names=pool.names, scores=pool.scores, notes=notes, test=test, **said)
         return super(Score, made).row(inputs, wanted, program, found)
 
     def interval_of(self, inputs: TestInputs, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
@@ -346,7 +340,8 @@ class Whole(Question):
     fewest: int = 4
     most: int | None = None
     """Draws, at most; None: those of every test."""
-    published: Callable[[], Said] | None = None
+    published: Callable[[np.random.Generator], Said] | None = None
+    """Given a generator, returns what was published."""
     ceiling: Callable[[np.random.Generator], Ceiling | str] | None = None
     """Given a generator, returns the ceiling, or why there is none."""
     short: str = ""
@@ -366,8 +361,7 @@ class Whole(Question):
             return
         draws = min(inputs.permutations, self.most or inputs.permutations)
         columns = evidence.tested(self.test(draws, self.drawing(inputs, "", "")), *self.told(inputs))
-        published = self.published and (lambda _: self.published())
-        yield self.answered(inputs, wanted, who, columns, published=published, ceiling=self.ceiling)
+        yield self.answered(inputs, wanted, who, columns, published=self.published, ceiling=self.ceiling)
 
 
 class Number(NamedTuple):
@@ -452,8 +446,7 @@ def coherence_baselines(inputs: TestInputs, names: Iterable[str]) -> Iterator[Co
     Of the perturbations called `names` those that were observed, or whose genes are measured. Observed responses are
     matched by their own strength, co-expression by the model's.
     """
-    observed = inputs.subject.observed
-    if observed is None:
+    if (observed := inputs.subject.observed) is None:
         return
     for role, of in ((OBSERVED, similarity_reference), (COEXPRESSION, coexpression_similarity)):
         similarity, kept = of(observed, sorted(names))

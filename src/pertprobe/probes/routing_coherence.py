@@ -15,6 +15,7 @@ import xarray as xr
 
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.base import (
+    NOT_EVALUABLE,
     Drawing,
     MeasureInputs,
     Subject,
@@ -24,10 +25,10 @@ from pertprobe.probes.base import (
     averaged,
     by_set,
     members,
-    stacked,
+    tabulated,
 )
-from pertprobe.probes.questions import ONE_SET, Question, Whole, coherence_baselines
-from pertprobe.probes.similarity_questions import RESAMPLES, coherences, consistency, trained_profiles
+from pertprobe.probes.questions import Question, Row, Whole, coherence_baselines, per_set
+from pertprobe.probes.similarity_questions import coherences, consistency, second_order_ceiling, trained_profiles
 from pertprobe.probes.worlds import profiled_subject
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -36,7 +37,7 @@ from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.null_worlds import pushed, routes
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.power import benjamini_hochberg
-from pertprobe.statistics.reliability import Ceiling, noise_ceiling, pair_weights
+from pertprobe.statistics.reliability import Ceiling
 from pertprobe.statistics.similarity import centred, cosine_similarity, without_shared
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from pertprobe.models.base import Model
     from pertprobe.plots import DrawInputs
 
-Row = dict[str, Any]
 
 CORRELATION, SPEARMAN, ONEHOT, CLUSTERED = "correlation", "correlation_spearman", "correlation_onehot", "same_cluster"
 FEWEST = 4
@@ -57,8 +57,6 @@ OF_CONTROLS = 999
 """Draws for the correlation of a control: the mean of its null is asked."""
 COMPONENTS = 10
 """Components of the stacked derivatives that are shown and tested."""
-SUMMED = ["model", "adjustment", "n", "pearson", "pearson_se", "spearman", "onehot", "cluster_ratio", "first_share"]
-DECILES = ["model", "adjustment", "decile", "pairs", "delta_y_similarity", "routing_similarity"]
 TESTED = ["model", "component", "share", "program", "n", "shift", "p", "q"]
 RAW = "raw"
 AXES = {"routing": "feature", "delta_y": "gene", "onehot": "entry"}
@@ -97,17 +95,15 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     from pertprobe.interpret.sketches import Sketching, place, routing_sketches  # torch, which tests do without
 
     if inputs.settings["at"] == "mean_cell" and "set_function" not in inputs.model.capabilities:
-        return xr.Dataset(
-            attrs={"not_evaluable": "a mean cell stands for others only in a set function: set at: cells"}
-        )
+        reason = "a mean cell stands for others only in a set function: set at: cells"
+        return xr.Dataset(attrs={NOT_EVALUABLE: reason})
     at = place(inputs.model, inputs.cells, inputs.settings, inputs.role)
     how = Sketching(inputs.settings["sketch"], inputs.seed, inputs.memory_gb)
     parts = list(routing_sketches(inputs.model, names, at, how, by_features=inputs.role == SUBJECT))
     found = {key: np.concatenate([part[key].detach().cpu().numpy() for part in parts]) for key in parts[0]}
     arrays = {}
     for key, values in found.items():
-        means = values.mean(1) if values.ndim == 3 else values
-        arrays[key] = _labelled(means, names, AXES[key])
+        arrays[key] = _labelled(values.mean(1) if values.ndim == 3 else values, names, AXES[key])
         if values.ndim == 3 and inputs.role == SUBJECT:
             arrays[f"{key}_by_set"] = _labelled(values, names, "set", AXES[key]).transpose("set", ...)
     return xr.Dataset(arrays, attrs={"batch": at.batch})
@@ -192,7 +188,11 @@ def _routes(whole: Similarities, kind: str) -> xr.DataArray:
 def overall(inputs: TestInputs, whole: Similarities) -> Iterator[Whole]:
     """Yield what is asked of all perturbations together."""
     subject = inputs.identity.get("role", SUBJECT) == SUBJECT
-    ceiling = partial(_ceiling, inputs, whole)
+
+    def ceiling(random: np.random.Generator) -> Ceiling | str:
+        """Return how far routes and answers of disjoint cell sets could agree (methods.md, Noise ceilings)."""
+        return second_order_ceiling(inputs, _by_set(whole), random, partial(cosines, adjustment="centred"))
+
     yield replace(_correlation(inputs, whole, CORRELATION), ceiling=ceiling, most=None if subject else OF_CONTROLS)
     if len(whole.names) < FEWEST:
         return
@@ -211,14 +211,8 @@ def _correlation(inputs: TestInputs, whole: Similarities, kind: str, adjustment:
         sides = (cosines(each.values, adjustment) for each in (_routes(whole, kind), whole.answers))
         return mantel(*sides, m, random, "spearman" if kind == SPEARMAN else "pearson", whole.strength)
 
-    return Whole(
-        statistic=kind,
-        adjustment=adjustment,
-        draws=lambda _: (kind, adjustment),
-        test=test,
-        published=lambda: published(whole, kind),
-        **_overall(inputs, whole),
-    )
+    who = {"statistic": kind, "adjustment": adjustment, **_overall(inputs, whole)}
+    return Whole(**who, draws=lambda _: (kind, adjustment), test=test, published=lambda _: published(whole, kind))
 
 
 def _clustered(inputs: TestInputs, whole: Similarities) -> Whole:
@@ -230,10 +224,8 @@ def _clustered(inputs: TestInputs, whole: Similarities) -> Whole:
         together = same_cluster(clusters(whole.answers.values, number, "centred"))
         return mantel(cosines(whole.profiles.values, "centred"), together, m, random, strength=whole.strength)
 
-    ratio = partial(cluster_ratio, whole, number)
-    return Whole(
-        statistic=CLUSTERED, test=test, most=FURTHER, published=lambda: (ratio(), np.nan), **_overall(inputs, whole)
-    )
+    ratio = lambda _: (cluster_ratio(whole, number), np.nan)  # noqa: E731
+    return Whole(statistic=CLUSTERED, test=test, most=FURTHER, published=ratio, **_overall(inputs, whole))
 
 
 def _overall(inputs: TestInputs, whole: Similarities) -> dict[str, Any]:
@@ -258,22 +250,12 @@ def cluster_ratio(whole: Similarities, number: int) -> float:
     return float(similarity[together].mean() / similarity[~together].mean())
 
 
-def _ceiling(inputs: TestInputs, whole: Similarities, random: np.random.Generator) -> Ceiling | str:
-    """Return the noise ceiling of the correlation, from routes and answers of disjoint cell sets.
-
-    Source: methods.md, Noise ceilings.
-    """
-    if "routing_by_set" not in whole.measurement or whole.measurement.sizes["set"] < 2:
-        return ONE_SET
-    pairs = [np.stack([upper(cosines(each, "centred")) for each in side]) for side in _by_set(whole)]
-    return noise_ceiling(*pairs, pair_weights(len(whole.names), min(inputs.bootstrap, RESAMPLES), random))
-
-
-def _by_set(whole: Similarities) -> list[np.ndarray]:
-    """Return routes and answers with their cell sets apart, [set, perturbation, ...]."""
-    names = [f"{name}_by_set" for name in ("routing", "delta_y")]
-    found = [by_set(whole.measurement, name).sel(perturbation=whole.names) for name in names]
-    return [each.transpose("set", "perturbation", ...).values for each in found]
+def _by_set(whole: Similarities) -> list[xr.DataArray]:
+    """Return routes and answers with their cell sets apart [set, perturbation, ...]; their means where none are."""
+    if "routing_by_set" not in whole.measurement:
+        return [whole.profiles, whole.answers]
+    found = [by_set(whole.measurement, f"{name}_by_set") for name in ("routing", "delta_y")]
+    return [each.sel(perturbation=whole.names).transpose("set", "perturbation", ...) for each in found]
 
 
 def _of_pair(inputs: TestInputs) -> Whole:
@@ -285,11 +267,9 @@ def _of_pair(inputs: TestInputs) -> Whole:
 def _set_profiles(subject: Subject) -> xr.DataArray:
     """Return a model's routes without what all share [set, perturbation, feature]; of controls their mean over sets."""
     whole = similarities(subject)
-    if "routing_by_set" not in whole.measurement or "variant" not in whole.measurement.dims:
-        return whole.profiles.copy(data=without_shared(whole.profiles.values))
-    routes = by_set(whole.measurement, "routing_by_set").sel(perturbation=whole.names)
-    routes = routes.transpose("set", "perturbation", ...)
-    return routes.copy(data=np.stack([without_shared(each) for each in routes.values]))
+    routes = _by_set(whole)[0] if "variant" in whole.measurement.dims else whole.profiles
+    sets = routes.values if "set" in routes.dims else [routes.values]
+    return routes.copy(data=np.reshape([without_shared(each) for each in sets], routes.shape))
 
 
 def null_world(draw: Drawing) -> World:
@@ -330,34 +310,26 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
         if len(whole.names) < FEWEST:
             continue
         for adjustment in ("centred", RAW):
-            summary.append({"model": model, **summarised(whole, adjustment, inputs.settings["clusters"])})
+            summed = summarised(whole, adjustment, inputs.settings["clusters"])
+            summary.append(pd.DataFrame([{"model": model, **summed}]))
             deciles.append(decile_curve(whole, adjustment).assign(model=model, adjustment=adjustment))
         components.append(_component_table(inputs, model, whole))
-    return {
-        "components": stacked(components, TESTED),
-        "deciles": stacked(deciles, DECILES),
-        "summary": pd.DataFrame(summary, columns=SUMMED),
-    }
+    return tabulated("routing_coherence", components=components, deciles=deciles, summary=summary)
 
 
 def summarised(whole: Similarities, adjustment: str, number: int) -> Row:
     """Return the descriptive figures of one model, as columns of the table `summary`."""
     from scipy.stats import spearmanr
 
-    answers = upper(cosines(whole.answers.values, adjustment))
-    routes = upper(cosines(whole.profiles.values, adjustment))
-    by_features = "onehot" in whole.measurement
-    onehot = upper(cosines(_routes(whole, ONEHOT).values, adjustment)) if by_features else None
-    return {
-        "adjustment": adjustment,
-        "n": len(whole.names),
-        "pearson": _pearson(routes, answers),
-        "pearson_se": _standard_error(whole, adjustment),
-        "spearman": float(spearmanr(routes, answers).statistic),
-        "onehot": np.nan if onehot is None else _pearson(onehot, answers),
-        "cluster_ratio": cluster_ratio(whole, number) if adjustment == RAW else np.nan,
-        "first_share": float(shares(whole.profiles.values, adjustment)[0]),
-    }
+    routes, answers = (upper(cosines(each.values, adjustment)) for each in (whole.profiles, whole.answers))
+    row = {"adjustment": adjustment, "n": len(whole.names), "onehot": np.nan, "cluster_ratio": np.nan}
+    row |= {"pearson": _pearson(routes, answers), "pearson_se": _standard_error(whole, adjustment)}
+    row |= {"spearman": float(spearmanr(routes, answers).statistic)}
+    if "onehot" in whole.measurement:
+        row["onehot"] = _pearson(upper(cosines(_routes(whole, ONEHOT).values, adjustment)), answers)
+    if adjustment == RAW:
+        row["cluster_ratio"] = cluster_ratio(whole, number)
+    return {**row, "first_share": float(explained_variance(whole.profiles.values, adjustment)[0])}
 
 
 def _pearson(first: np.ndarray, second: np.ndarray) -> float:
@@ -367,10 +339,11 @@ def _pearson(first: np.ndarray, second: np.ndarray) -> float:
 
 def _standard_error(whole: Similarities, adjustment: str) -> float:
     """Return the standard error of r from its spread over disjoint cell sets; nan with one set."""
-    if "routing_by_set" not in whole.measurement or whole.measurement.sizes["set"] < 2:
+    sides = _by_set(whole)
+    if not per_set(*sides):
         return np.nan
-    sides = zip(*_by_set(whole), strict=True)
-    each = [_pearson(*(upper(cosines(values, adjustment)) for values in side)) for side in sides]
+    each = [_pearson(*(upper(cosines(one, adjustment)) for one in pair))
+            for pair in zip(*(side.values for side in sides), strict=True)]  # fmt: skip
     return float(np.std(each, ddof=1) / np.sqrt(len(each)))
 
 
@@ -383,7 +356,7 @@ def decile_curve(whole: Similarities, adjustment: str) -> pd.DataFrame:
     return means.assign(pairs=decile.value_counts()).reset_index()
 
 
-def shares(profiles: np.ndarray, adjustment: str) -> np.ndarray:
+def explained_variance(profiles: np.ndarray, adjustment: str) -> np.ndarray:
     """Return the share of the squares of stacked derivatives [P, F] in each component, largest first."""
     values = np.linalg.svd(profiles if adjustment == RAW else centred(profiles), compute_uv=False) ** 2
     return values / max(values.sum(), 1e-300)
@@ -402,15 +375,14 @@ def components(profiles: np.ndarray) -> np.ndarray:
 
 def _component_table(inputs: TableInputs, model: str, whole: Similarities) -> pd.DataFrame:
     """Test every component's scores against every program that has enough members, both tails."""
-    scores, share = components(whole.profiles.values), shares(whole.profiles.values, "centred")
+    scores, share = components(whole.profiles.values), explained_variance(whole.profiles.values, "centred")
+    draws = min(inputs.permutations, FURTHER)
     found, rows = {name: members(whole.names, listed) for name, listed in inputs.programs.items()}, []
     enough = {n: each for n, each in found.items() if inputs.min_perturbations <= len(each) <= len(whole.names) - 2}
     for component in range(scores.shape[1]):
         for program, inside in enough.items():
-            p, shift = two_sided(
-                scores[:, component], inside, whole.strength, min(inputs.permutations, FURTHER),
-                partial(inputs.random, model, component, program),
-            )  # fmt: skip
+            random = partial(inputs.random, model, component, program)
+            p, shift = two_sided(scores[:, component], inside, whole.strength, draws, random)
             rows.append((model, component + 1, share[component], program, len(inside), shift, p, np.nan))
     table = pd.DataFrame(rows, columns=TESTED)
     return table.assign(q=benjamini_hochberg(table.p.to_numpy(dtype=float)))

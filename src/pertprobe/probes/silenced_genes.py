@@ -18,8 +18,7 @@ def units(inputs: MeasureInputs) -> list[str]:
     """Return the genes to knock out: those listed, all, or the most expressed, mean over every context of the run."""
     wanted = inputs.settings["genes"]
     if isinstance(wanted, list):
-        missing = sorted(set(wanted) - set(inputs.model.genes))
-        if missing:
+        if missing := sorted(set(wanted) - set(inputs.model.genes)):
             raise PertprobeError(f"genes to knock out that are not among the model's genes: {', '.join(missing)}.")
         return sorted(wanted)
     genes = np.array(inputs.model.genes)
@@ -27,8 +26,8 @@ def units(inputs: MeasureInputs) -> list[str]:
         return sorted(genes)
     # Contexts read in another space, as those of an embedding model, say nothing of these genes.
     measured = [each for each in inputs.contexts if set(inputs.model.genes) <= set(each.genes)]
-    sets = [each.for_genes(inputs.model.genes) for each in measured]
-    expression = np.mean([each.values.mean(axis=(0, 1), dtype=np.float64) for each in sets], axis=0)
+    sets = (each.for_genes(inputs.model.genes).values for each in measured)
+    expression = np.mean([values.mean(axis=(0, 1), dtype=np.float64) for values in sets], axis=0)
     # Names break ties, so that the choice does not depend on the order of genes in a file.
     return sorted(genes[np.lexsort((genes, -expression))][:wanted])
 
@@ -38,9 +37,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
     The `perturbation` axis holds the knocked-out genes: a knock-out is an intervention too.
     """
-    values = _shifts(inputs, names).cpu().numpy()
-    coords = {"perturbation": names, "gene": list(inputs.model.output_genes)}
-    return xr.Dataset({"shift": xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords)})
+    shift = ("set", "perturbation", "gene"), _shifts(inputs, names).cpu().numpy()
+    return xr.Dataset({"shift": shift}, {"perturbation": names, "gene": list(inputs.model.output_genes)})
 
 
 def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":

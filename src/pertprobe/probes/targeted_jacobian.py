@@ -1,15 +1,13 @@
 """targeted_jacobian: do a pathway's perturbations strengthen its own regulator -> target derivatives?"""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import xarray as xr
 
 from pertprobe.probes import panels
 from pertprobe.probes.base import NOT_EVALUABLE, Drawing, MeasureInputs, TestInputs, World
 from pertprobe.probes.questions import Question
-from pertprobe.roles import SUBJECT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,35 +29,17 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     The attribute `batch` names the batch label of the mean cell.
     """
     from pertprobe.interpret.jacobian import panel_jacobian  # torch, which tests do without
+    from pertprobe.interpret.sketches import place
     from pertprobe.models.base import encode_each
 
     genes = panels.measured_genes(inputs)
     if reason := panels.unmeasured(genes):
         return xr.Dataset(attrs={NOT_EVALUABLE: reason})
-    point, label = _point(inputs)
-    codes = encode_each(inputs.model, names)
-    places = genes.positions(inputs.model)
-    asked = (inputs.model, codes, point, *places, inputs.settings["derivative"])
+    at, codes = place(inputs.model, inputs.cells, inputs.settings, inputs.role), encode_each(inputs.model, names)
+    asked = inputs.model, codes, at.point, *genes.positions(inputs.model), inputs.settings["derivative"]
     found = panel_jacobian(*asked, memory_gb=inputs.memory_gb)
     values, opened = (each.detach().cpu().numpy().swapaxes(0, 1) for each in found)
-    return panels.dataset(values, opened, names, genes, label)
-
-
-def _point(inputs: MeasureInputs) -> tuple[Any, str]:
-    """Return where the derivative is taken, and the batch label used there (empty: each cell its own)."""
-    from pertprobe.interpret.jacobian import cells_point, check_multiplicity, mean_cell_point
-
-    model, cells = inputs.model, inputs.cells
-    code = model.encode_perturbations([model.control])[0]
-    if inputs.settings["at"] == "cells":
-        return cells_point(cells.values, model.batch_indices(cells.batches), code), ""
-    label = panels.commonest(cells.batches)
-    indices = model.batch_indices(np.array([label])) if label else None
-    batch = None if indices is None else int(indices[0])
-    point = mean_cell_point(cells.values, batch, code, inputs.settings["derivative"])
-    if inputs.role == SUBJECT:  # its copies have the same architecture, and planted models are set functions
-        check_multiplicity(model, code, point)
-    return point, label
+    return panels.dataset(values, opened, names, genes, at.batch)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
