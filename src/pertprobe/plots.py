@@ -115,10 +115,12 @@ def marks_on_bars(axes: Axes, rows: pd.DataFrame, found: pd.DataFrame, **style: 
         axes.scatter(estimates, np.arange(len(order)), zorder=4, **style)
 
 
-def histograms(axes: Axes, values: Mapping[str, Any], bins: np.ndarray, **style: Any) -> None:
+def histograms(
+    axes: Axes, values: Mapping[str, Any], bins: np.ndarray, alpha: Sequence[float] = (0.7, 0.7), **style: Any
+) -> None:
     """Draw two distributions, label -> numbers: first what is compared with, then what is asked about."""
-    for (label, each), colour in zip(values.items(), (NULL, SUBJECT), strict=True):
-        axes.hist(each, bins, color=colour, alpha=0.7, label=label, **style)
+    for (label, each), colour, opacity in zip(values.items(), (NULL, SUBJECT), alpha, strict=True):
+        axes.hist(each, bins, color=colour, alpha=opacity, label=label, **style)
     axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend above the bars
     axes.legend(loc="upper left", fontsize=6)
 

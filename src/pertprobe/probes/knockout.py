@@ -125,7 +125,7 @@ def _histogram(axes: "Axes", r: np.ndarray, row: Any) -> None:
     own, other = (each[~np.isnan(each)] for each in (r[same], r[~same]))
     labels = f"different genes (mean {other.mean():.2f})", f"same gene (mean {own.mean():.2f})"
     bins = np.linspace(min(-0.2, own.min(), other.min()), 1, 41)
-    histograms(axes, dict(zip(labels, (other, own), strict=True)), bins, density=True)
+    histograms(axes, dict(zip(labels, (other, own), strict=True)), bins, (0.6, 0.75), density=True)
     axes.axvline(0.4, color="black", linewidth=0.6, linestyle=":")
     axes.annotate(
         "published threshold", (0.4, 0.8 * axes.get_ylim()[1]), (2, -4), textcoords="offset points", fontsize=6
