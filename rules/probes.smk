@@ -227,6 +227,7 @@ for each in [probe for probe in PROBES if PROBES[probe].tables["names"]]:
             probe=each,
             models=list(MODELS),
             pairs=[pair[1:] for pair in comparing(each)] if PROBES[each].tables["pairs"] else [],
+            columns=PROBES[each].tables["names"],
             question=tabled(each),
             code=code(*functions_of(each, "tabulate"), "stages.tables"),
         script:

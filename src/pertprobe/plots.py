@@ -72,7 +72,7 @@ def panels(n: int, width: float, height: float | Sequence[float], columns: int =
     return figure, flat[:n]
 
 
-def nothing_to_draw(text: str) -> Figure:
+def nothing_to_draw(text: str = NOTHING_TESTED) -> Figure:
     """Return a figure that says why it is empty."""
     figure, (axes,) = panels(1, 6, 1)
     axes.axis("off")
@@ -85,7 +85,7 @@ def name_of_pair(row: Any) -> str:
     return f"{row.model} vs {row.reference}" if row.reference else row.model
 
 
-def bars_with_null(axes: Axes, rows: pd.DataFrame, label: str) -> None:
+def bars_with_null(axes: Axes, rows: pd.DataFrame, label: str, title: str = "") -> None:
     """Draw each program's estimate and interval beside the range of its null (mean and two sd), best first."""
     rows = rows.sort_values("effect", kind="stable")
     places = np.arange(len(rows))
@@ -95,9 +95,35 @@ def bars_with_null(axes: Axes, rows: pd.DataFrame, label: str) -> None:
     filled = rows.q < 0.05
     axes.scatter(rows.estimate, places, s=22, zorder=3, edgecolor=SUBJECT, color=np.where(filled, SUBJECT, "white"))
     axes.set_yticks(places, [f"{row.program}  ({row.n})" for row in rows.itertuples()])
-    axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.axvline(0, color="black", linewidth=0.4)
-    axes.set_xlabel(label)
+    axes.set(ylim=(-0.7, len(rows) - 0.3), xlabel=label, title=title)
+
+
+def marks_on_bars(axes: Axes, rows: pd.DataFrame, found: pd.DataFrame, **style: Any) -> None:
+    """Mark another estimate of each program on the line that `bars_with_null` drew for it, where there is any."""
+    order = rows.sort_values("effect", kind="stable").program
+    estimates = found.set_index("program").estimate.reindex(order)
+    if estimates.notna().any():
+        axes.scatter(estimates, np.arange(len(order)), zorder=4, **style)
+
+
+def histograms(
+    axes: Axes, values: Mapping[str, Any], bins: np.ndarray, alpha: Sequence[float] = (0.7, 0.7), **style: Any
+) -> None:
+    """Draw two distributions, label -> numbers: first what is compared with, then what is asked about."""
+    for (label, each), colour, opacity in zip(values.items(), (NULL, SUBJECT), alpha, strict=True):
+        axes.hist(each, bins, color=colour, alpha=opacity, label=label, **style)
+    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend above the bars
+    axes.legend(loc="upper left", fontsize=6)
+
+
+def written_map(axes: Axes, values: pd.DataFrame, most: float, texts: Iterable[tuple[Any, ...]], size: int) -> None:
+    """Draw a table as colours from 0 to `most`, its rows named, with texts: x, y, text, whether in bold, colour."""
+    axes.imshow(values.to_numpy(dtype=float), aspect="auto", cmap="PuBu", vmin=0, vmax=most)
+    for x, y, text, bold, colour in texts:
+        weight = "bold" if bold else "normal"
+        axes.text(x, y, text, ha="center", va="center", fontsize=size, weight=weight, color=colour)
+    axes.set_yticks(range(len(values)), values.index, fontsize=6)
 
 
 def null_legend(figure: Figure) -> None:
@@ -121,9 +147,8 @@ def coherence_columns(inputs: DrawInputs, label: str, most: int = 20) -> tuple[l
 
     Within-program coherence beside its null, one column per model, at most the `most` strongest programs.
     """
-    evidence = inputs.evidence
-    kept = (evidence.statistic == "coherence") & (evidence.adjustment == "centred") & evidence.evaluable
-    rows = evidence[kept & (evidence.role == "subject")]
+    asked = "statistic == 'coherence' and adjustment == 'centred' and role == 'subject' and evaluable"
+    rows = inputs.evidence.query(asked)
     models = [model for model in inputs.question["models"] if model in set(rows.model)]
     shown = {model: rows[rows.model == model].nlargest(most, "effect") for model in models}
     largest = max((len(each) for each in shown.values()), default=0)
@@ -132,8 +157,7 @@ def coherence_columns(inputs: DrawInputs, label: str, most: int = 20) -> tuple[l
     def fill(figure: Figure, axes: Sequence[Axes]) -> None:
         """Draw each model's rows on axes of its own."""
         for each, model in zip(axes, models, strict=True):
-            bars_with_null(each, shown[model], label)
-            each.set_title(model)
+            bars_with_null(each, shown[model], label, model)
         null_legend(figure)
 
     return models, (3.4 + 0.07 * longest, 1.0 + 0.22 * largest), fill
@@ -143,7 +167,7 @@ def coherence_figure(inputs: DrawInputs, label: str) -> Figure:
     """Draw within-program coherence of each model beside its null, and nothing else."""
     models, (width, height), fill = coherence_columns(inputs, label)
     if not models:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     figure, axes = panels(len(models), width, height, columns=len(models))
     fill(figure, axes)
     return figure

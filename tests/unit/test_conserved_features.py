@@ -189,6 +189,6 @@ def test_the_figure_shows_features_and_programs_or_says_why_not():
     figure = conserved_features.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, tables()))
     assert figure.axes[0].get_title("left") == "a vs b"
     assert "by chance" in figure.axes[0].texts[0].get_text()
-    empty = {"features": pd.DataFrame(columns=conserved_features.FEATURES)}
+    empty = {"features": pd.DataFrame(columns=declared("conserved_features").tables["names"]["features"])}
     nothing = conserved_features.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, empty))
     assert "Nothing could be tested" in nothing.axes[0].texts[0].get_text()

@@ -183,7 +183,7 @@ def test_mechanisms_are_found_and_what_is_looked_up_is_not(planted):
 def test_tables_say_what_was_measured(measurement):
     mine = Subject(measurement.sel(variant=["subject"]), subject(measurement).strength, pd.Series("here", NAMES))
     found = probe.tables(TableInputs({"m": mine}, Programs({"P": GENES[:4], "few": GENES[:2]}), SETTINGS))
-    assert {name: list(table.columns) for name, table in found.items()} == probe.COLUMNS
+    assert {name: list(table.columns) for name, table in found.items()} == declared("detached_jacobian").tables["names"]
     assert len(found["responses"]) == 9
     np.testing.assert_allclose(found["responses"][list(SOURCES)].sum(axis=1), 1, rtol=1e-6)
     assert found["ranks"].begins.unique().tolist() == ["cells", "layer 0", "layer 1", "layer 2"]
@@ -210,7 +210,7 @@ def test_without_copies_all_is_as_with_them(measurement):
     found, other = (
         probe.tables(TableInputs({"m": subject(each)}, Programs(PROGRAMS), SETTINGS)) for each in (alone, measurement)
     )
-    for name in probe.COLUMNS:
+    for name in declared("detached_jacobian").tables["names"]:
         pd.testing.assert_frame_equal(found[name], other[name])
     inputs = DrawInputs(
         rows_of(evidence.with_q(table, *JUDGED), role="subject"),

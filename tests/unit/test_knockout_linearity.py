@@ -15,6 +15,7 @@ from pertprobe.interpret.knockouts import knocked_out, knockout_predictions, kno
 from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.probes import knockout_linearity
 from pertprobe.probes.base import Subject, TableInputs
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.statistics.reliability import curvature, fit
 
@@ -203,7 +204,7 @@ def test_observed_responses_and_co_expression_stand_beside():
 def test_the_table_has_a_row_for_each_gene_and_set():
     made = measured(random_state()).expand_dims(variant=["subject"])
     found = knockout_linearity.tables(TableInputs({"m": subject(made)}, Programs({}), {}))["genes"]
-    assert found.columns.tolist() == knockout_linearity.COLUMNS
+    assert found.columns.tolist() == declared("knockout_linearity").tables["names"]["genes"]
     assert len(found) == 2 * len(GENES)
     row = found[(found.gene == "g04") & (found.set == 1)].iloc[0]
     shift, predicted = (made[name].isel(variant=0, set=1).sel(perturbation="g04") for name in ("shift", "predicted"))

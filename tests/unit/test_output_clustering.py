@@ -10,6 +10,7 @@ from pertprobe.data.programs import Programs
 from pertprobe.plots import DrawInputs
 from pertprobe.probes import output_clustering
 from pertprobe.probes.base import TableInputs
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, ward_clusters
 from pertprobe.statistics.power import benjamini_hochberg
@@ -107,7 +108,7 @@ def tables(**settings):
 def test_tables_name_the_cluster_of_each_perturbation_and_the_members_of_each_cluster():
     made = tables()
     places = made["clusters"]
-    assert list(places.columns) == output_clustering.PLACED
+    assert list(places.columns) == declared("output_clustering").tables["names"]["clusters"]
     assert places.groupby("model").perturbation.apply(list).to_dict() == {"a": NAMES, "b": NAMES}
     mine = places[places.model == "a"]
     assert adjusted_rand(mine.cluster, output_clustering.clusters(responses(), 5)) == 1.0
@@ -124,7 +125,7 @@ def test_a_model_that_was_not_measured_has_no_place():
     empty = measured(responses()).drop_vars("delta_y")
     made = output_clustering.tables(TableInputs({"a": subject(empty)}, Programs(PROGRAMS), SETTINGS))
     assert all(table.empty for table in made.values())
-    assert list(made["clusters"].columns) == output_clustering.PLACED
+    assert list(made["clusters"].columns) == declared("output_clustering").tables["names"]["clusters"]
 
 
 def test_too_few_perturbations_for_a_map_have_none():

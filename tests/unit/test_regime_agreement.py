@@ -11,6 +11,7 @@ from pertprobe.data.programs import Programs
 from pertprobe.plots import DrawInputs
 from pertprobe.probes import regime_agreement
 from pertprobe.probes.base import Subject, TableInputs
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.stages.decomposition import decomposition, mean_r
 from pertprobe.stages.testing import TestCase, run_test
@@ -77,7 +78,7 @@ def test_r_is_never_read_on_the_same_cells():
     rng = np.random.default_rng(0)
     shared = rng.normal(size=(4, 40, 40))  # noise of the cells, the same in both models; nothing else is there
     noise = xr.Dataset({"delta_y": (("set", "perturbation", "gene"), shared)}, {"perturbation": NAMES, "gene": GENES})
-    sides = regime_agreement.sides_of(subject(noise), subject(noise))
+    sides = regime_agreement.shared(subject(noise), subject(noise))
     assert abs(np.diagonal(regime_agreement.crossed(sides)).mean()) < 0.1
     assert regime_agreement.published(sides).min() > 0.99
 
@@ -86,8 +87,8 @@ def test_a_knocked_gene_has_no_say_in_its_own_perturbations_agreement():
     ours, theirs = responses()
     ours[np.arange(10), np.arange(10)] -= 50.0
     theirs[np.arange(10), np.arange(10)] -= 50.0
-    sides = regime_agreement.sides_of(*(subject(sets_of(each, 0.0)) for each in (ours, theirs)))
-    plain = regime_agreement.sides_of(*(subject(sets_of(each, 0.0)) for each in responses()))
+    sides = regime_agreement.shared(*(subject(sets_of(each, 0.0)) for each in (ours, theirs)))
+    plain = regime_agreement.shared(*(subject(sets_of(each, 0.0)) for each in responses()))
     found, expected = (np.diagonal(regime_agreement.crossed(each, "raw")) for each in (sides, plain))
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
@@ -165,7 +166,7 @@ def tables(sets=4):
 
 def test_every_perturbation_has_its_agreement_in_a_table():
     table = tables().set_index("perturbation")
-    assert list(tables().columns) == regime_agreement.TABLED
+    assert list(tables().columns) == declared("regime_agreement").tables["names"]["perturbations"]
     assert table.r[NAMES[:8]].min() > 0.5 > 0.2 > abs(table.r_partners).max()
     assert table.r[NAMES[20:28]].max() < -0.5
     np.testing.assert_allclose(table.disattenuated[NAMES[0]], table.r[NAMES[0]] / table.ceiling[NAMES[0]], atol=0.15)
@@ -200,6 +201,6 @@ def test_the_figure_shows_perturbations_and_programs_or_says_why_not():
     figure = regime_agreement.draw(DrawInputs(rows, {}, Programs(PROGRAMS), {}, {"perturbations": tables()}))
     assert figure.axes[0].get_title("left") == "a vs b"
     assert [label.get_text() for label in figure.axes[1].get_yticklabels()][-1] == "alike  (8)"
-    empty = pd.DataFrame(columns=regime_agreement.TABLED)
+    empty = pd.DataFrame(columns=declared("regime_agreement").tables["names"]["perturbations"])
     nothing = regime_agreement.draw(DrawInputs(rows, {}, Programs(PROGRAMS), {}, {"perturbations": empty}))
     assert "Nothing could be tested" in nothing.axes[0].texts[0].get_text()

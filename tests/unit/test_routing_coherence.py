@@ -252,7 +252,7 @@ def test_tables_say_what_the_rows_are_made_of():
 def test_components_and_their_shares_are_those_of_the_singular_value_decomposition():
     profiles = np.random.default_rng(0).normal(size=(9, 30))
     values = np.linalg.svd(profiles - profiles.mean(0), compute_uv=False)
-    np.testing.assert_allclose(probe.shares(profiles, "centred"), values**2 / (values**2).sum())
+    np.testing.assert_allclose(probe.explained_variance(profiles, "centred"), values**2 / (values**2).sum())
     scores = probe.components(profiles)
     np.testing.assert_allclose(np.linalg.norm(scores, axis=0), values[: scores.shape[1]])
     assert (scores[np.abs(scores).argmax(0), np.arange(scores.shape[1])] > 0).all()

@@ -109,6 +109,7 @@ def to_test(probe, measured, programs, reference=None, **more):
     """Return what a probe tests, with few permutations."""
     identity = {"probe": probe, "model": "m", "reference": "r" if reference else "", "context": "here"}
     defaults = {"panels": {}, "settings": {}, "cells": cell_sets(), "permutations": 199, "bootstrap": 99}
+    defaults["comparison"] = "contexts" if reference else ""
     given = {**defaults, "identity": {**identity, "regime": "fewshot"}, **more}
     return TestInputs(subject=measured, reference=reference, programs=Programs(programs), **given)
 

@@ -18,17 +18,24 @@ import xarray as xr
 
 from pertprobe.batching import counted
 from pertprobe.models.planted.materials import noise_codes
-from pertprobe.probes.base import NEVER, Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
+from pertprobe.probes.base import (
+    NOT_EVALUABLE,
+    Drawing,
+    MeasureInputs,
+    TestInputs,
+    World,
+    averaged,
+    in_place_of,
+)
 from pertprobe.probes.declaration import declared
-from pertprobe.probes.patch_directions import naming_half
-from pertprobe.probes.questions import Described, Number, Pool, Question, Score
+from pertprobe.probes.patch_directions import discovery_half
+from pertprobe.probes.questions import Described, Number, Pool, Question, Row, Score
 from pertprobe.probes.worlds import drawn_subject, unit_names
-from pertprobe.roles import OBSERVED, REDRAWN, SUBJECT
+from pertprobe.roles import OBSERVED, SUBJECT
 from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
 from pertprobe.statistics.similarity import contrast
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from pertprobe.interpret.patching import Runs
@@ -36,7 +43,6 @@ if TYPE_CHECKING:
     from pertprobe.plots import DrawInputs
     from pertprobe.probes.patch_directions import Patch
 
-Row = dict[str, Any]
 Namers = Mapping[str, Sequence[str]]
 """Program -> those of its perturbations that named its direction."""
 
@@ -45,8 +51,6 @@ RANDOM, TARGETS = "recovered_random", "recovered_targets"
 FEATURE, FEATURE_RANDOM, LAYER = "recovered_feature", "recovered_feature_random", "recovered_layer"
 MOST = 20
 """Programs in the figure."""
-COPY_SETS = 1
-"""Cell sets that untrained copies are patched on: of them only the mean and the spread of a null are asked."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -64,20 +68,16 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     autoencoder. The attribute `named` says who named what (JSON).
     """
     from pertprobe.interpret.patching import Runs
-    from pertprobe.probes.patch_directions import naming_halves  # torch, which tests do without
+    from pertprobe.probes.patch_directions import discovery_halves  # torch, which tests do without
 
-    namers = naming_halves(inputs)
-    if not namers:
-        return xr.Dataset(attrs={"not_evaluable": "no program has two perturbations with a trained code"})
-    cells = first_sets(inputs.cells, COPY_SETS) if inputs.role in REDRAWN else inputs.cells
-    runs = Runs(inputs.model, cells, inputs.layer)
+    if not (namers := discovery_halves(inputs)):
+        return xr.Dataset(attrs={NOT_EVALUABLE: "no program has two perturbations with a trained code"})
+    runs = Runs(inputs.model, inputs.cells_measured, inputs.layer)
     patches, named = _patches(inputs, runs, namers)
-    found: dict[str, list[np.ndarray]] = {}
-    for name in counted(names, "patched perturbations"):
-        for variable, values in _shares(runs, name, patches, everything=inputs.role == SUBJECT):
-            found.setdefault(variable, []).append(values)
+    everything = inputs.role == SUBJECT
+    found = [_shares(runs, name, patches, everything=everything) for name in counted(names, "patched perturbations")]
     axes = {variable: patches[variable].axes for variable in patches} | {INDUCED: patches[RECOVERED].axes, LAYER: {}}
-    variables = {variable: _labelled(values, names, axes[variable]) for variable, values in found.items()}
+    variables = {key: _labelled([each[key] for each in found], names, axes[key]) for key in found[0]}
     dataset = xr.Dataset(variables, attrs={"named": json.dumps({**named, "layer": runs.layer}, sort_keys=True)})
     return dataset.reindex(set=np.arange(inputs.cells.n_sets))
 
@@ -89,22 +89,12 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     it tell a lookup from a mechanism: both answer the code alike (methods.md, Routing coherence).
     """
     from pertprobe.models.planted.linear_readout import linear_readout_model
-    from pertprobe.probes.patch_directions import naming_halves, trained
+    from pertprobe.probes.patch_directions import discovery_halves
 
-    base = models["planted"]
-    asked = replace(inputs, model=base)
-    namers, known = naming_halves(asked), set(trained(asked))
-    model = linear_readout_model(
-        genes=base.genes,
-        perturbations=asked.perturbations,
-        control=base.control,
-        programs={program: known & set(inputs.programs[program]) for program in namers},
-        namers=namers,
-        d=base.card["d"],
-        seed=base.card["seed"],
-        set_size=base.set_size,
-    )
-    return {"planted": model}
+    asked = replace(inputs, model=models["planted"])
+    namers, known = discovery_halves(asked), set(asked.trained)
+    programs = {program: known & set(inputs.programs[program]) for program in namers}
+    return {"planted": linear_readout_model(**in_place_of(asked), programs=programs, namers=namers)}
 
 
 def _patches(
@@ -114,7 +104,7 @@ def _patches(
     from pertprobe.interpret.patching import along
     from pertprobe.probes import patch_directions as make
 
-    changes = make.layer_changes(runs, make.trained(inputs))
+    changes = make.layer_changes(runs, inputs.trained)
     outputs, programs = make.outside_program(inputs, list(namers), runs), {"program": list(namers)}
     found = {RECOVERED: make.Patch(along(make.directions(runs, changes, list(namers.values()))), outputs, programs)}
     named: Row = {"namers": namers, "panels": {name: panel["program"] for name, panel in inputs.panels.items()}}
@@ -137,17 +127,13 @@ def _patches(
     return found, {**named, "features": chosen, "given": sorted(set(given) & set(chosen)), "random_features": alike}
 
 
-def _shares(
-    runs: "Runs", name: str, patches: Mapping[str, "Patch"], *, everything: bool
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield variable and shares [set, K] under one perturbation."""
-    pair = runs.pair(name)
-    for variable, patch in patches.items():
-        yield variable, runs.restored(pair, patch.part, patch.outputs).cpu().numpy()
+def _shares(runs: "Runs", name: str, patches: Mapping[str, "Patch"], *, everything: bool) -> dict[str, np.ndarray]:
+    """Return variable -> shares [set, K] under one perturbation."""
+    pair, mine = runs.pair(name), patches[RECOVERED]
+    found = {variable: runs.restored(pair, patch.part, patch.outputs) for variable, patch in patches.items()}
     if everything:
-        mine = patches[RECOVERED]
-        yield INDUCED, runs.induced(pair, mine.part, mine.outputs).cpu().numpy()
-        yield LAYER, runs.restored_layer(pair).cpu().numpy()
+        found |= {INDUCED: runs.induced(pair, mine.part, mine.outputs), LAYER: runs.restored_layer(pair)}
+    return {variable: values.cpu().numpy() for variable, values in found.items()}
 
 
 def _labelled(values: Sequence[np.ndarray], names: Sequence[str], axes: Mapping[str, Sequence[Any]]) -> xr.DataArray:
@@ -160,8 +146,6 @@ def _labelled(values: Sequence[np.ndarray], names: Sequence[str], axes: Mapping[
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Do a program's held-out perturbations lose more of their response along its direction than others do?"""
-    if inputs.reference is not None:
-        return
     found, named = inputs.subject.measurement, _named(inputs)
     score = partial(_score, inputs, programs=list(named["namers"]), namers=named["namers"])
     yield replace(score(RECOVERED, partial(_read, found, RECOVERED)), few=True, programs=None)
@@ -192,7 +176,8 @@ def _score(
         asked, note = shares(program), (notes or {}).get(program, "")
         return _pool(inputs, program, asked, inputs.subject.strength, namers.get(program, []), note)
 
-    names = _trained(inputs, np.sort(inputs.subject.measurement.perturbation.values))
+    names = np.sort(inputs.subject.measurement.perturbation.values)
+    names = names[inputs.subject.trained(names)]
     return Score(statistic=statistic, names=names, pool=pool, few=False, programs=programs, panel=panel)
 
 
@@ -200,18 +185,13 @@ def _pool(
     inputs: TestInputs, program: str, shares: pd.Series, strength: pd.Series, named: Sequence[str], note: str = ""
 ) -> Pool:
     """Return those with a trained code and a response that did not name, and how much higher members lie."""
-    asked = _trained(inputs, shares.index.to_numpy())
-    pool = shares.loc[asked[~np.isin(asked, named)]]
+    pool = shares.loc[inputs.subject.trained(shares.index) & ~shares.index.isin(named)]
     silent, pool = list(pool.index[pool.isna()]), pool.dropna()
     words = f"{len(silent)} without a response left out: {', '.join(silent)}" if silent else ""
-    return Pool(
-        names=pool.index.to_numpy(),
-        scores=pool.to_numpy(),
-        strength=strength.reindex(pool.index).to_numpy(),
-        inside=inputs.programs[program],
-        notes=[f"named by {', '.join(named)}" if named else "", note, words],
-        published=lambda found, _: (_specific(pool.to_numpy(), found), np.nan),
-    )
+    notes = [f"named by {', '.join(named)}" if named else "", note, words]
+    names, scores, held = pool.index.to_numpy(), pool.to_numpy(), strength.reindex(pool.index).to_numpy()
+    published = lambda found, _: (_specific(scores, found), np.nan)  # noqa: E731
+    return Pool(names, scores, held, inputs.programs[program], notes, published=published)
 
 
 def _specific(scores: np.ndarray, found: np.ndarray) -> float:
@@ -224,19 +204,18 @@ def _of_observed(inputs: TestInputs, namers: Namers) -> Iterator[Score]:
 
     As if the layer were the output itself: the direction is named in gene space, by the same perturbations.
     """
-    observed = inputs.subject.observed
-    if observed is None:
+    if (observed := inputs.subject.observed) is None:
         return
-    names = _trained(inputs, np.sort(observed.perturbation.values))
+    names = np.sort(observed.perturbation.values)
+    names = names[inputs.subject.trained(names)]
     kept = {program: [name for name in each if name in names] for program, each in namers.items()}
     shifts = cache(lambda: observed["delta_y"].sel(perturbation=names).astype(np.float64).to_pandas())
 
     def pool(program: str) -> Pool:
         """Return the observed perturbations that a program is asked among, by their own strength."""
         strength = pd.Series(np.linalg.norm(shifts(), axis=1), names)
-        return _pool(
-            inputs, program, _along(shifts(), kept[program], inputs.programs[program]), strength, kept[program]
-        )
+        shares = _along(shifts(), kept[program], inputs.programs[program])
+        return _pool(inputs, program, shares, strength, kept[program])
 
     programs = [program for program, each in kept.items() if each]
     yield Score(statistic=RECOVERED, role=OBSERVED, names=names, pool=pool, few=False, programs=programs)
@@ -253,12 +232,6 @@ def _along(shifts: pd.DataFrame, namers: Sequence[str], program: Sequence[str]) 
 def _named(inputs: TestInputs) -> dict[str, Any]:
     """Return who named what; of what was not measured nothing."""
     return json.loads(inputs.subject.measurement.attrs["named"])
-
-
-def _trained(inputs: TestInputs, names: np.ndarray) -> np.ndarray:
-    """Return the names whose code was trained, as far as is known."""
-    never = inputs.subject.seen.index[inputs.subject.seen == NEVER]
-    return names[~np.isin(names, never)]
 
 
 def _measured(measurement: xr.Dataset, name: str, key: str, axis: str = "program") -> xr.DataArray:
@@ -285,10 +258,8 @@ def _of_targets(inputs: TestInputs, named: Mapping[str, Any]) -> Iterator[Score]
     found = inputs.subject.measurement
     for panel in found[TARGETS].panel.values if TARGETS in found else ():
         shares = _measured(found, TARGETS, panel, "panel").to_series()
-        programs = [named["panels"][panel]]
-        yield _score(
-            inputs, TARGETS, lambda _, each=shares: each, programs=programs, namers=named["namers"], panel=panel
-        )
+        asked = {"programs": [named["panels"][panel]], "panel": panel, "namers": named["namers"]}
+        yield _score(inputs, TARGETS, lambda _, each=shares: each, **asked)
 
 
 def _of_features(inputs: TestInputs, named: Mapping[str, Any]) -> Iterator[Score]:
@@ -329,7 +300,7 @@ def null_world(draw: Drawing) -> World:
 
     def given(programs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """Return the shares that patches along the directions of these programs recover."""
-        namers = {program: naming_half(each, program, seed) for program, each in programs.items()}
+        namers = {program: discovery_half(each, program, seed) for program, each in programs.items()}
         shares = [_recovered(codes, response, np.isin(names, each)) for each in namers.values()]
         coords = {"perturbation": names, "program": list(namers)}
         measured = xr.DataArray(np.stack(shares, axis=1)[None], coords, ("set", "perturbation", "program"))
@@ -359,33 +330,25 @@ def _recovered(codes: np.ndarray, response: np.ndarray, named: np.ndarray) -> np
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's recovered share beside its null, random directions and the reverse patch."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, marks_on_bars, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == RECOVERED].model)]
-    if not models:
-        return nothing_to_draw(NOTHING_TESTED)
-    shown = {model: rows[rows.model == model] for model in models}
-    main = {model: each[each.statistic == RECOVERED].nlargest(MOST, "effect") for model, each in shown.items()}
+    tested = rows[rows.statistic == RECOVERED]
+    if not (models := [model for model in inputs.question["models"] if model in set(tested.model)]):
+        return nothing_to_draw()
+    main = {model: tested[tested.model == model].nlargest(MOST, "effect") for model in models}
     height = 1.3 + 0.24 * max(len(each) for each in main.values())
     figure, axes = panels(len(models), 4.6, height, columns=len(models))
-    for each, model in zip(axes, models, strict=True):
-        bars_with_null(each, main[model], "share of delta_y recovered, held-out members")
-        _beside(each, main[model], shown[model])
-        each.set_title(model)
+    for each, (model, mine) in zip(axes, main.items(), strict=True):
+        bars_with_null(each, mine, "share of delta_y recovered, held-out members", model)
+        for statistic, (marker, colour, label) in MARKS.items():
+            found = rows[(rows.model == model) & (rows.statistic == statistic)]
+            marks_on_bars(each, mine, found, marker=marker, s=18, color=colour, label=label, alpha=0.8)
     null_legend(figure)
     axes[0].legend(loc="lower right", fontsize=6)
     return figure
 
 
-def _beside(axes: "Axes", rows: pd.DataFrame, every: pd.DataFrame) -> None:
-    """Mark, on each program's line, random directions, the reverse patch and the feature."""
-    order = rows.sort_values("effect", kind="stable").program.tolist()
-    marks = {RANDOM: ("x", "#c8553d", "random directions"), INDUCED: (">", "#6a8d3a", "reverse patch (induced)"),
-             FEATURE: ("D", "#8a5fb0", "one SAE feature")}  # fmt: skip
-    for statistic, (marker, colour, label) in marks.items():
-        found = every[every.statistic == statistic].set_index("program").estimate.reindex(order)
-        if found.notna().any():
-            axes.scatter(
-                found, np.arange(len(order)), marker=marker, s=18, color=colour, label=label, zorder=4, alpha=0.8
-            )
+MARKS = {RANDOM: ("x", "#c8553d", "random directions"), INDUCED: (">", "#6a8d3a", "reverse patch (induced)"),
+         FEATURE: ("D", "#8a5fb0", "one SAE feature")}  # fmt: skip
+"""Statistic -> its mark beside the bars of the figure, colour and label."""

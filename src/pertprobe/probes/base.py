@@ -12,9 +12,9 @@ import xarray as xr
 from pertprobe.batching import MEMORY_GB
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.programs import Panel, Programs
-from pertprobe.probes.declaration import Declaration
+from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.limited import limited
-from pertprobe.roles import SUBJECT
+from pertprobe.roles import REDRAWN, SUBJECT
 from pertprobe.seeding import generator
 
 Measured = TypeVar("Measured", xr.Dataset, xr.DataArray)
@@ -27,6 +27,10 @@ NOT_EVALUABLE = "not_evaluable"
 """Attribute of a measurement that could not be made, with the reason."""
 NEVER = "never"
 """Status of a perturbation the model was never trained with, whose code is therefore untrained."""
+COPY_SETS = 1
+"""Cell sets that `MeasureInputs.cells_measured` has of an untrained copy."""
+CONTROL = "control"
+"""Setting that stands for the model's own control perturbation, whatever its label."""
 
 SHARED = 0.2
 """Excess of matched over mismatched cosines above which two models count as sharing an initialisation
@@ -65,19 +69,38 @@ class MeasureInputs:
 
     def limited_to(self, declaration: Declaration) -> "MeasureInputs":
         """Return what a probe may read of it: what it declares that its measurement depends on."""
-        depends = declaration.depends
+        depends, settings = declaration.depends, self.settings
         further = [name for name in ("layer", "panels", "seed") if depends[name]]
         fields = ("contexts", "layer", "panels", "pca", "programs", "responses", "sae", "seed")
-        asked = self
         if depends["settings"] != "all":
-            known = {key: self.settings[key] for key in depends["settings"] if key in self.settings}
-            asked = replace(self, settings=known)
-        return limited(asked, declaration.name, fields, (*declaration.reads, *further))
+            settings = {key: value for key, value in settings.items() if key in depends["settings"]}
+        return limited(replace(self, settings=settings), declaration.name, fields, (*declaration.reads, *further))
 
     @property
     def perturbations(self) -> list[str]:
         """The model's perturbations without the control, sorted."""
         return sorted(set(self.model.perturbations) - {self.model.control})
+
+    @property
+    def cells_measured(self) -> CellSets:
+        """Control cells; of an untrained copy, whose null's mean and spread alone are asked, the first sets."""
+        return first_sets(self.cells, COPY_SETS) if self.role in REDRAWN else self.cells
+
+    @property
+    def trained(self) -> list[str]:
+        """The perturbations whose code was trained, as far as is known."""
+        return [name for name in self.perturbations if self.seen.get(name) != NEVER]
+
+    def perturbation(self, setting: str) -> str:
+        """Return the perturbation that a setting names."""
+        return self.model.control if setting == CONTROL else setting
+
+
+def in_place_of(inputs: MeasureInputs) -> dict[str, Any]:
+    """Return what a model that is planted in place of a planted one has in common with it."""
+    model, card = inputs.model, inputs.model.card
+    same = {"genes": model.genes, "control": model.control, "set_size": model.set_size}
+    return {**same, "perturbations": inputs.perturbations, "d": card["d"], "seed": card["seed"]}
 
 
 def first_sets(cells: CellSets, n: int) -> CellSets:
@@ -99,15 +122,17 @@ class Subject:
     observed: xr.Dataset | None = None
     """Observed delta_y and gene-gene correlation of control cells (`data/observed.py`), for the reference rows."""
 
+    def trained(self, names: Sequence[str] | np.ndarray) -> np.ndarray:
+        """Return which perturbations have a code that was trained, as far as is known, bool [P]."""
+        return ~np.isin(names, self.seen.index[self.seen == NEVER])
+
     def held_out(self, names: Iterable[str]) -> str:
         """Say how many of the perturbations the model was trained with here and where not; empty if all were here."""
         counts = self.seen.reindex(list(names)).value_counts()
         if not set(counts.index) - {"here", "unknown"}:
             return ""
-        parts = [
-            f"{counts[status]} {status}" for status in ("here", "elsewhere", "never", "unknown") if status in counts
-        ]
-        return f"members trained: {', '.join(parts)}"
+        known = [status for status in ("here", "elsewhere", "never", "unknown") if status in counts]
+        return f"members trained: {', '.join(f'{counts[status]} {status}' for status in known)}"
 
 
 @dataclass(frozen=True)
@@ -207,6 +232,12 @@ class World(NamedTuple):
     """Given programs by name, returns fields of `TestInputs`: subject, settings, cells, and whatever is read."""
 
 
+def tabulated(probe: str, **parts: Sequence[pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the further tables of a probe by name, each made of parts, with the columns that it declares."""
+    columns = declared(probe).tables["names"]
+    return {name: stacked(each, columns[name]) for name, each in parts.items()}
+
+
 def stacked(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """Return tables below each other with these columns; none of them is a table without rows."""
     return pd.concat(parts, ignore_index=True)[list(columns)] if parts else pd.DataFrame(columns=list(columns))
@@ -219,8 +250,12 @@ def itself(measured: Measured) -> Measured:
 
 def averaged(measurement: xr.Dataset, name: str) -> xr.DataArray:
     """Return the subject's variable, mean over cell sets, perturbations in order of names: draws go by that order."""
-    values = by_set(measurement, name)
-    return values.mean("set") if "set" in values.dims else values
+    return over_sets(by_set(measurement, name))
+
+
+def over_sets(profiles: xr.DataArray) -> xr.DataArray:
+    """Return the mean over cell sets, where they are apart."""
+    return profiles.mean("set") if "set" in profiles.dims else profiles
 
 
 def by_set(measurement: xr.Dataset, name: str) -> xr.DataArray:

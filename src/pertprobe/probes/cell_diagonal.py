@@ -48,7 +48,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     from pertprobe.models.base import encode_each
 
     subject, model = inputs.role == SUBJECT, inputs.model
-    genes = panels.measured_genes(inputs, stand_ins=subject)
+    genes = panels.measured_genes(inputs, with_controls=subject)
     if reason := panels.unmeasured(genes):
         return xr.Dataset(attrs={NOT_EVALUABLE: reason})
     cells = inputs.cells if subject else first_sets(inputs.cells, inputs.settings["copy_sets"])
@@ -80,11 +80,8 @@ def _norms(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate"
         rows = [i for i, name in enumerate(genes.targets) if name in set(panel["targets"])]
         columns = [i for i, name in enumerate(genes.regulators) if name in set(panel["regulators"])]
         norms.append(block_norms(*(each.double()[..., rows, :][..., columns] for each in (found.halves, found.total))))
-    values = {
-        name: np.stack([each.T.cpu().numpy() for each in some], axis=-1)
-        for name, some in zip(("within", "across"), zip(*norms, strict=True), strict=True)
-    }
-    return _by_panel(values, list(inputs.panels))
+    within, across = (np.stack([each.T.cpu().numpy() for each in some], axis=-1) for some in zip(*norms, strict=True))
+    return _by_panel({"within": within, "across": across}, list(inputs.panels))
 
 
 def _by_panel(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, xr.DataArray]:
@@ -104,7 +101,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
         return
     estimated = _estimated(inputs.subject.measurement)
     yield from panels.questions(inputs, partial(_doubt, halves_of(inputs.subject.measurement)), estimated)
-    for panel in inputs.panels.values() if inputs.reference is None else ():
+    for panel in inputs.panels.values():
         who = {"statistic": CROSSING, "panel": panel.name, "program": panel.program}
         yield Described(**who, number=partial(_crossing, inputs.subject.measurement, panel, estimated))
 
@@ -180,10 +177,8 @@ def known(inputs: MeasureInputs) -> dict[str, dict[str, float]]:
         rows, columns = ([inputs.cells.genes.index(gene) for gene in panel[part]] for part in ("targets", "regulators"))
         within = across = 0.0
         for perturbation in inputs.programs[panel["program"]]:
-            own, total = (
-                model.jacobian(inputs.cells.values, perturbation, derivative=which)[:, rows][..., columns]
-                for which in ("diagonal", "total")
-            )
+            jacobian = partial(model.jacobian, inputs.cells.values, perturbation)
+            own, total = (jacobian(derivative=which)[:, rows][..., columns] for which in ("diagonal", "total"))
             within, across = within + float(own.square().sum()), across + float((total - own).square().sum())
         found[name] = across / (within + across)
     return {CROSSING: found}
@@ -220,7 +215,5 @@ def _shares(rows: Any, axes: "Axes") -> None:
     axes.hlines(places, rows.ci_low.clip(0, 1), rows.ci_high.clip(0, 1), color=SUBJECT, linewidth=1)
     axes.scatter(rows.estimate, places, s=18, color=SUBJECT, zorder=3)
     axes.set_yticks(places, [f"{row.panel}, {row.model}" for row in rows.itertuples()])
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-0.7, len(rows) - 0.3)
-    axes.set_xlabel("share of the derivative that crosses cells\n95 % interval over cell sets")
-    axes.set_title("Across cells")
+    label = "share of the derivative that crosses cells\n95 % interval over cell sets"
+    axes.set(xlim=(0, 1), ylim=(-0.7, len(rows) - 0.3), xlabel=label, title="Across cells")

@@ -27,9 +27,18 @@ from pertprobe.interpret.concept_directions import (
     without_strength,
 )
 from pertprobe.models.planted.materials import NOISE, loaded_codes
-from pertprobe.probes.base import NEVER, Drawing, MeasureInputs, TestInputs, World, itself
+from pertprobe.probes.base import (
+    NOT_EVALUABLE,
+    Drawing,
+    MeasureInputs,
+    TestInputs,
+    World,
+    first_sets,
+    in_place_of,
+    itself,
+)
 from pertprobe.probes.declaration import declared
-from pertprobe.probes.questions import Each, Question
+from pertprobe.probes.questions import Each, Question, Row
 from pertprobe.probes.worlds import drawn_subject, unit_names
 from pertprobe.roles import PLANTED, REDRAWN, SUBJECT
 from pertprobe.seeding import generator, seed_of
@@ -46,7 +55,6 @@ if TYPE_CHECKING:
     from pertprobe.models.base import Model
     from pertprobe.plots import DrawInputs
 
-Row = dict[str, Any]
 
 ALIGNMENT = "alignment"
 MEASURED = (ALIGNMENT, "alignment_first", "cav_accuracy", "outcome_agreement", "mlp_alignment", "mlp_first")
@@ -55,8 +63,8 @@ EVEN = 0.5
 """Balanced accuracy of a classifier that can tell nothing."""
 READ, WORLD_REFITS = 7, 199
 """Outputs that are differentiated in a null world, and directions refitted there."""
-COPY_SETS, COPY_REFITS = 1, 99
-"""Cell sets and refitted directions of copies: of their nulls only the mean is asked."""
+COPY_REFITS = 99
+"""Refitted directions of copies: of their nulls only the mean is asked."""
 
 
 class Layer(NamedTuple):
@@ -84,12 +92,10 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     Of untrained copies and planted models the alignments alone. The attribute `asked` says (JSON) who the members and
     the negatives were and how many outputs are differentiated, `width` how wide the layers are.
     """
-    known = [name for name in inputs.perturbations if inputs.seen.get(name) != NEVER]
-    asked = _asked(inputs, known)
-    if not asked:
-        return xr.Dataset(
-            attrs={"not_evaluable": "no program has two trained perturbations and a gene that is an output"}
-        )
+    known = inputs.trained
+    if not (asked := _asked(inputs, known)):
+        reason = "no program has two trained perturbations and a gene that is an output"
+        return xr.Dataset(attrs={NOT_EVALUABLE: reason})
     layers = [_layer(inputs, known, each) for each in _layers(inputs)]
     return _of_layers(inputs, layers, known, asked)
 
@@ -98,46 +104,30 @@ def _of_layers(
     inputs: MeasureInputs, layers: Sequence[Layer], known: Sequence[str], asked: Mapping[str, Row]
 ) -> xr.Dataset:
     """Return the measurement of layers that were read."""
-    pools = {program: _pool(inputs, known, layers[0], each) for program, each in asked.items()}
-    found = [
-        [_program(inputs, layer, known, program, pools[program], asked[program]) for program in asked]
-        for layer in counted(layers, "layers")
-    ]
+    asked = {p: {**each, "negatives": _pool(inputs, known, layers[0], each)} for p, each in asked.items()}
+    found = []
+    for layer in counted(layers, "layers"):
+        found.append([_program(inputs, layer, known, program, each) for program, each in asked.items()])
     draws = np.arange(_refits(inputs) + 1)
     coords = {"layer": [layer.number for layer in layers], "program": list(asked), "draw": draws}
-    variables = {
-        name: np.stack([padded([each[name] for each in row], len(draws)) for row in found]) for name in found[0][0]
-    }
-    words = {
-        p: {"members": each["members"], "negatives": pools[p], "outputs": len(each["outputs"])}
-        for p, each in asked.items()
-    }
-    return xr.Dataset(
-        {name: (("layer", "program", "draw"), each.astype(np.float32)) for name, each in variables.items()},
-        coords,
-        {"asked": json.dumps(words, sort_keys=True), "width": layers[0].changes.shape[1], "layer": layers[0].number},
-    )
+    arrays = {}
+    for name in found[0][0]:
+        values = np.stack([padded([each[name] for each in row], len(draws)) for row in found])
+        arrays[name] = ("layer", "program", "draw"), values.astype(np.float32)
+    words = {p: {**each, "outputs": len(each["outputs"])} for p, each in asked.items()}
+    attrs = {"width": layers[0].changes.shape[1], "layer": layers[0].number}
+    return xr.Dataset(arrays, coords, {"asked": json.dumps(words, sort_keys=True), **attrs})
 
 
 def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
     """Return the model whose outputs of a program's genes read the very direction that its members' codes share."""
     from pertprobe.models.planted.linear_readout import concept_model
 
-    base = models["planted"]
-    asked = replace(inputs, model=base)
-    found = _asked(asked, asked.perturbations)
-    outputs = {program: [base.output_genes[i] for i in each["outputs"]] for program, each in found.items()}
-    model = concept_model(
-        genes=base.genes,
-        perturbations=asked.perturbations,
-        control=base.control,
-        programs={program: inputs.programs[program] for program in found},
-        outputs=outputs,
-        d=base.card["d"],
-        seed=base.card["seed"],
-        set_size=base.set_size,
-    )
-    return {"planted": model}
+    asked = replace(inputs, model=models["planted"])
+    found, genes = _asked(asked, asked.perturbations), asked.model.output_genes
+    outputs = {program: [genes[i] for i in each["outputs"]] for program, each in found.items()}
+    programs = {program: inputs.programs[program] for program in found}
+    return {"planted": concept_model(**in_place_of(asked), programs=programs, outputs=outputs)}
 
 
 def _layers(inputs: MeasureInputs) -> list[int]:
@@ -172,7 +162,7 @@ def _layer(inputs: MeasureInputs, known: Sequence[str], number: int) -> Layer:
     from pertprobe.interpret.patching import Runs
     from pertprobe.interpret.steering import layer_jacobian
 
-    runs = Runs(inputs.model, _first_sets(inputs.cells) if inputs.role in REDRAWN else inputs.cells, number)
+    runs = Runs(inputs.model, inputs.cells_measured, number)
     cells = inputs.model.cell_positions
     changes, responses = [], []
     for name in counted(known, f"perturbations at layer {number}"):
@@ -181,14 +171,8 @@ def _layer(inputs: MeasureInputs, known: Sequence[str], number: int) -> Layer:
         responses.append(_array((runs.response(states, name) - runs.control_response).mean(0)))
     others = [Runs(inputs.model, each, number) for each in _other_contexts(inputs)]
     jacobians = [_array(layer_jacobian(each).mean(0)) for each in (runs, *others)]
-    pushed = Runs(inputs.model, _first_sets(inputs.cells), number)
+    pushed = Runs(inputs.model, first_sets(inputs.cells, 1), number)
     return Layer(number, pushed, np.stack(changes), np.stack(responses), np.mean(jacobians, axis=0))
-
-
-def _first_sets(cells: "CellSets") -> "CellSets":
-    """Return the first COPY_SETS of the cell sets."""
-    parts = {name: getattr(cells, name) for name in ("values", "batches", "cell_ids")}
-    return replace(cells, **{name: part if part is None else part[:COPY_SETS] for name, part in parts.items()}, hash="")
 
 
 def _other_contexts(inputs: MeasureInputs) -> list["CellSets"]:
@@ -219,31 +203,27 @@ def _pool(inputs: MeasureInputs, known: Sequence[str], layer: Layer, asked: Row)
 
 
 def _program(
-    inputs: MeasureInputs, layer: Layer, known: Sequence[str], program: str, negatives: Sequence[str], asked: Row
+    inputs: MeasureInputs, layer: Layer, known: Sequence[str], program: str, asked: Row
 ) -> dict[str, np.ndarray]:
     """Return each statistic [1 + refits] of one program at one layer."""
-    pool = [name for name in known if name in {*asked["members"], *negatives}]
+    pool = [name for name in known if name in {*asked["members"], *asked["negatives"]}]
     inside = np.isin(known, pool)
     states = without_strength(layer.changes, np.linalg.norm(layer.responses, axis=1))[inside]
     rng = generator(inputs.seed, "refits", program)
     labels = permuted_labels(np.isin(pool, asked["members"]), _refits(inputs), rng)
     span = top_directions(layer.jacobian[asked["outputs"]], inputs.settings["directions"])
     if not len(span):
-        return {name: np.full(len(labels), np.nan) for name in _wanted(inputs)}
+        wanted = MEASURED if inputs.role == SUBJECT else MEASURED[:2]
+        return {name: np.full(len(labels), np.nan) for name in wanted}
     found = directions(states, labels)
     measured = {"alignment": span_cosine(found, span), "alignment_first": span_cosine(found, span[:1])}
     if inputs.role != SUBJECT:
         return measured
     measured["cav_accuracy"] = accuracy(states, labels, generator(inputs.seed, "folds", program))
     size = float(np.linalg.norm(layer.changes[inside][labels[0]], axis=1).mean())
-    measured["outcome_agreement"] = _outcomes(
-        layer, size * found[: inputs.settings["outcome_refits"] + 1], size * span[0]
-    )
+    pushes = size * found[: inputs.settings["outcome_refits"] + 1]
+    measured["outcome_agreement"] = _outcomes(layer, pushes, size * span[0])
     return measured | _mlp(inputs, states, labels, span, program)
-
-
-def _wanted(inputs: MeasureInputs) -> Sequence[str]:
-    return MEASURED if inputs.role == SUBJECT else MEASURED[:2]
 
 
 def _outcomes(layer: Layer, pushes: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -274,8 +254,6 @@ def _mlp(
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is the direction of a program's members nearer to what its outputs read than directions of permuted labels?"""
-    if inputs.reference is not None:
-        return
     own = itself(inputs.subject.measurement)
     first, asked = own.attrs["layer"], json.loads(own.attrs["asked"])
     told = partial(_told_draws, own)
@@ -304,24 +282,21 @@ def _refitted(inputs: TestInputs, statistic: str, asked: Mapping[str, Row], draw
         """Return how many members and negatives were compared."""
         return len(asked[program]["members"]), len(asked[program]["negatives"])
 
-    never = inputs.subject.seen.index[inputs.subject.seen == NEVER]
-    names = inputs.subject.strength.index[~inputs.subject.strength.index.isin(never)].to_numpy()
+    names = inputs.subject.strength.index
+    names = names[inputs.subject.trained(names)].to_numpy()
     return Each(statistic=statistic, names=names, test=test, counts=counts, few=False)
 
 
 def _draws(own: xr.Dataset, name: str, layer: int, program: str) -> np.ndarray:
     """Return a program's draws of a statistic at one layer, those that were made."""
-    return _finite(own[name].sel(program=program, layer=layer))
+    drawn = own[name].sel(program=program, layer=layer).values.astype(np.float64)
+    return drawn[np.isfinite(drawn)]
 
 
 def _told_draws(own: xr.Dataset, program: str) -> np.ndarray:
     """Return the alignment of a program's labels and of those that can be told as they can."""
-    return _finite(own[ALIGNMENT].sel(program=program, layer=own.attrs["layer"])[_told(own, program)])
-
-
-def _finite(values: xr.DataArray) -> np.ndarray:
-    drawn = values.values.astype(np.float64)
-    return drawn[np.isfinite(drawn)]
+    told = own[ALIGNMENT].where(xr.DataArray(_told(own, program), dims="draw"))
+    return _draws(told.to_dataset(), ALIGNMENT, own.attrs["layer"], program)
 
 
 def _comparable(drawn: np.ndarray, asked: Row) -> bool:
@@ -390,18 +365,17 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's alignment beside that of directions refitted on permuted labels."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
     models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == ALIGNMENT].model)]
     if not models:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     shown = {(m, s): rows[(rows.model == m) & (rows.statistic == s)] for s in SHOWN for m in models}
     height = 1.1 + 0.24 * max(len(each) for each in shown.values())
     figure, axes = panels(len(shown), 3.6, height, columns=len(models))
     for each, ((model, statistic), mine) in zip(axes, shown.items(), strict=True):
-        bars_with_null(each, mine.nlargest(20, "effect"), SHOWN[statistic])
-        each.set_title(model)
+        bars_with_null(each, mine.nlargest(20, "effect"), SHOWN[statistic], model)
     null_legend(figure)
     return figure
 

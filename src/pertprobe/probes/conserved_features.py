@@ -1,7 +1,8 @@
 """conserved_features: do two contexts hold a program in the same features of their joint sparse autoencoder?"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,22 +11,19 @@ import xarray as xr
 from pertprobe.probes.base import (
     SHARED,
     Drawing,
-    Subject,
     TableInputs,
     TestInputs,
     World,
-    by_set,
     members,
-    stacked,
+    tabulated,
 )
 from pertprobe.probes.knockout_questions import coexpression_profiles
-from pertprobe.probes.questions import ONE_SET, Each, Question, Refused, Whole, per_set
-from pertprobe.probes.similarity_questions import in_order_of, trained_profiles
+from pertprobe.probes.questions import ONE_SET, Each, Question, Refused, Row, Whole, per_set
+from pertprobe.probes.similarity_questions import Sides, sides_of
 from pertprobe.probes.worlds import profiled_subject, unit_names
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics import null_worlds
 from pertprobe.statistics.conserved import (
-    Conserved,
     conservation,
     conserved_features,
     feature_correlations,
@@ -35,6 +33,7 @@ from pertprobe.statistics.conserved import (
     without_each,
 )
 from pertprobe.statistics.moments import score_moments, tail
+from pertprobe.statistics.permutation import Test
 from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.reliability import Ceiling, jackknife, mean_noise_ceiling
 from pertprobe.statistics.similarity import centred
@@ -50,32 +49,9 @@ READINGS = {"": "activation", "_pca": "component", "_hidden": "hidden"}
 NO_PARTNER = "no pair of pairs.contexts has this model: there is no other context to compare it with"
 PAIRED = ["model", "reference"]
 NAMING = ["program", "named_by", "scored_on", "score_naming", "score_held_out", "p_held_out", "q_held_out"]
-FEATURES = [*PAIRED, "feature", "r", "p", "conserved", "stable", *NAMING]
-SUMMARY = [*PAIRED, "features", "varying", "conserved", "by_chance", "p", "stable_conserved", "stable_others", "named"]
-Row = dict[str, Any]
 PRIMARY = "conservation"
 COHERENT = 3.0
 """Size of what members of a coherent program share in either context, in sd of the noise of one dimension."""
-
-
-class Sides(NamedTuple):
-    """What one reading finds in two models under the perturbations that both have trained."""
-
-    ours: xr.DataArray
-    """[set, perturbation, feature]."""
-    theirs: xr.DataArray
-    strength: np.ndarray
-    """Geometric mean of the two models' [P]."""
-
-    @property
-    def names(self) -> np.ndarray:
-        """Perturbations."""
-        return self.ours.perturbation.values
-
-    @property
-    def means(self) -> tuple[np.ndarray, np.ndarray]:
-        """Both sides [P, F], mean over cell sets."""
-        return tuple(each.mean("set").values for each in self[:2])
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
@@ -84,27 +60,19 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     Beside it: how many features follow the same perturbations in both. The same of principal components, the rival, and
     of the raw layer, in which copies are compared: for them no SAE was trained.
     """
-    refusal, both = _refusal(inputs), (inputs.subject, inputs.reference)
-    if refusal:
-        yield Refused(statistic=PRIMARY, reason=refusal)
-    if refusal is not None:
+    both, names = (inputs.subject, inputs.reference), (inputs.identity["model"], inputs.identity["reference"])
+    if inputs.reference is None:
+        if not inputs.settings["partners"]:
+            yield Refused(statistic=PRIMARY, reason=NO_PARTNER)
+        return
+    if outside := [name for name in names if name not in inputs.settings["pooled"]]:
+        yield Refused(statistic=PRIMARY, reason=f"not trained on by the sparse autoencoder: {', '.join(outside)}")
         return
     for end, variable in READINGS.items():
         if all(variable in each.measurement for each in both):
             yield from _of_reading(inputs, sides_of(*both, variable), end)
     if all(each.observed is not None for each in both):
         yield from _baselines([each.observed for each in both], sides_of(*both, "hidden"))
-
-
-def _refusal(inputs: TestInputs) -> str | None:
-    """Return why nothing can be asked, empty where another row answers; None where all can be asked."""
-    if inputs.reference is None:
-        return "" if inputs.settings["partners"] else NO_PARTNER
-    if inputs.comparison != "contexts":
-        return ""
-    outside = [name for name in (inputs.identity["model"], inputs.identity["reference"])
-               if name not in inputs.settings["pooled"]]  # fmt: skip
-    return f"not trained on by the sparse autoencoder: {', '.join(outside)}" if outside else None
 
 
 def _apart(inputs: TestInputs) -> str:
@@ -116,15 +84,6 @@ def _apart(inputs: TestInputs) -> str:
         f"{inputs.shared_initialisation:.2f}): a feature of their joint autoencoder need not mean the same in both; "
         f"consistency of sae_features compares such models"
     )
-
-
-def sides_of(ours: Subject, theirs: Subject, variable: str) -> Sides:
-    """Return what one variable holds of the perturbations that both models have trained."""
-    profiles = [trained_profiles(each, by_set(each.measurement, variable)) for each in (ours, theirs)]
-    names = sorted(set(profiles[0].perturbation.values) & set(profiles[1].perturbation.values))
-    strengths = [each.strength.reindex(names).to_numpy() for each in (ours, theirs)]
-    mine, other = (each.sel(perturbation=names).transpose("set", "perturbation", ...) for each in profiles)
-    return Sides(mine, in_order_of(mine, other), np.sqrt(strengths[0] * strengths[1]))
 
 
 def _of_reading(inputs: TestInputs, sides: Sides, end: str) -> Iterator[Question]:
@@ -143,15 +102,12 @@ def _conservation(sides: Sides, statistic: str, x: np.ndarray, y: np.ndarray, **
         """Leave out each member in turn."""
         return jackknife(without_each(x, y, found, sides.strength), 0.95) if len(found) > 2 else (np.nan, np.nan)
 
-    return Each(
-        statistic=statistic,
-        names=sides.names,
-        called="shared trained perturbations",
-        draws=lambda program: (PRIMARY, program),
-        test=lambda _, found, m, random: conservation(x, y, found, sides.strength, m, random),
-        interval=interval,
-        **more,
-    )
+    def test(_: str, found: np.ndarray, m: int, random: np.random.Generator) -> Test:
+        """Test one program."""
+        return conservation(x, y, found, sides.strength, m, random)
+
+    who = {"statistic": statistic, "names": sides.names, "called": "shared trained perturbations"}
+    return Each(**who, draws=lambda program: (PRIMARY, program), test=test, interval=interval, **more)
 
 
 def _baselines(observed: Sequence[xr.Dataset], sides: Sides) -> Iterator[Each]:
@@ -160,8 +116,8 @@ def _baselines(observed: Sequence[xr.Dataset], sides: Sides) -> Iterator[Each]:
     Observed responses are matched by their own strength, co-expression by the models'.
     """
     kept, means = _on_common([each["delta_y"].astype(np.float64) for each in observed], sides)
-    own = np.sqrt(np.prod([np.linalg.norm(each, axis=1) for each in means], axis=0))
-    found = [(OBSERVED, kept._replace(strength=own), means)]
+    own = [np.linalg.norm(each, axis=1) for each in means]
+    found = [(OBSERVED, kept._replace(strengths=own), means)]
     if all("correlation" in each for each in observed):
         profiles = [coexpression_profiles(each, sides.names) for each in observed]
         found.append((COEXPRESSION, *_on_common(profiles, sides)))
@@ -176,7 +132,7 @@ def _on_common(profiles: Sequence[xr.DataArray], sides: Sides) -> tuple[Sides, l
     kept = np.isin(sides.names, list(names))
     ours, theirs = (each.isel(perturbation=kept) for each in sides[:2])
     values = [each.sel(perturbation=sides.names[kept], gene=sorted(genes)).values for each in profiles]
-    return Sides(ours, theirs, sides.strength[kept]), values
+    return Sides(ours, theirs, [each[kept] for each in sides.strengths]), values
 
 
 def _conserved(inputs: TestInputs, sides: Sides, statistic: str, **more: Any) -> Whole:
@@ -187,18 +143,12 @@ def _conserved(inputs: TestInputs, sides: Sides, statistic: str, **more: Any) ->
     count, number = int((r[varying] > bound).sum()), int(varying.sum())
     notes = [f"{count} of {number} features with r > {bound:g}, mean r {r[varying].mean():.2f}"] if number else []
     notes += [f"{r.size - number} constant ones left out"] if number < r.size else []
-    ceiling = lambda random: _ceiling(inputs, sides, varying, random)  # noqa: E731
-    return Whole(
-        statistic=statistic,
-        names=sides.names,
-        short="" if number else "no feature varies in both models",
-        test=lambda m, random: conserved_features(*means, sides.strength, bound, m, random).test,
-        published=lambda: (count, np.nan),
-        ceiling=ceiling if statistic == "conserved" else None,
-        notes=notes,
-        shared_initialisation=True,
-        **more,
-    )
+    if statistic == "conserved":
+        more["ceiling"] = partial(_ceiling, inputs, sides, varying)
+    short = "" if number else "no feature varies in both models"
+    test = lambda m, random: conserved_features(*means, sides.strength, bound, m, random).test  # noqa: E731
+    who = {"statistic": statistic, "names": sides.names, "notes": notes, "shared_initialisation": True}
+    return Whole(**who, short=short, test=test, published=lambda _: (count, np.nan), **more)
 
 
 def _ceiling(inputs: TestInputs, sides: Sides, varying: np.ndarray, random: np.random.Generator) -> Ceiling | str:
@@ -227,8 +177,9 @@ def null_world(draw: Drawing) -> World:
         codes[1] = rng.permutation(codes[1])
     strengths = [size, size] if draw.kind == "known size" else [np.linalg.norm(each, axis=1) for each in codes]
     strength = pd.Series(np.sqrt(strengths[0] * strengths[1]), names)
+    who = {"probe": "conserved_features", "model": "ours", "reference": "theirs", "context": "here", "regime": ""}
     settings = {"partners": [], "pooled": ["ours", "theirs"]}
-    pair = {"comparison": "contexts", "shared_initialisation": 1.0, "settings": settings}
+    pair = {"identity": who, "comparison": "contexts", "shared_initialisation": 1.0, "settings": settings}
 
     def given(programs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """Return both contexts, in which these programs are coherent where they are to be."""
@@ -243,8 +194,7 @@ def null_world(draw: Drawing) -> World:
         axes = ("set", "perturbation", "feature")
         measured = [{"activation": (axes, each[None])} for each in values]
         sides = [profiled_subject(each, own) for each, own in zip(measured, strengths, strict=True)]
-        who = {"probe": "conserved_features", "model": "ours", "reference": "theirs", "context": "here", "regime": ""}
-        return {**pair, "identity": who, **dict(zip(("subject", "reference"), sides, strict=True))}
+        return {**pair, "subject": sides[0], "reference": sides[1]}
 
     return World(strength, given)
 
@@ -269,23 +219,18 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     would be by chance (strength held), p; the share of stable ones among the conserved and the others; how many names
     hold (q < 0.05).
     """
-    found = [_table(inputs, *pair) for pair in inputs.pairs]
-    known = [(table, summary) for table, summary in found if summary is not None]
-    return {
-        "features": stacked([table for table, _ in known], FEATURES),
-        "summary": pd.DataFrame([summary for _, summary in known], columns=SUMMARY),
-    }
+    known = [found for pair in inputs.pairs if (found := _table(inputs, *pair))]
+    features, summary = zip(*known, strict=True) if known else ((), ())
+    return tabulated("conserved_features", features=features, summary=[pd.DataFrame(summary)] if summary else [])
 
 
-def _table(inputs: TableInputs, model: str, reference: str) -> tuple[pd.DataFrame, Row | None]:
+def _table(inputs: TableInputs, model: str, reference: str) -> tuple[pd.DataFrame, Row] | None:
     subjects, bound = [inputs.subjects[name] for name in (model, reference)], inputs.settings["conserved"]
-    empty = pd.DataFrame(columns=FEATURES)
     if not all("activation" in each.measurement for each in subjects):
-        return empty, None
+        return None
     sides, random = sides_of(*subjects, "activation"), inputs.random("conserved", model, reference)
-    found = conserved_features(*sides.means, sides.strength, bound, inputs.permutations, random)
-    if found is None:
-        return empty, None
+    if (found := conserved_features(*sides.means, sides.strength, bound, inputs.permutations, random)) is None:
+        return None
     names = sides.ours[sides.ours.dims[-1]].values
     table = pd.DataFrame({"model": model, "reference": reference, "feature": names, "r": found.r, "p": found.p})
     table["conserved"], table["stable"] = found.r > bound, _stable(inputs.features, names)
@@ -293,14 +238,10 @@ def _table(inputs: TableInputs, model: str, reference: str) -> tuple[pd.DataFram
     kept = table[table.r.notna()]
     stable = kept.groupby("conserved").stable.mean()
     counts = {"features": len(table), "varying": len(kept), "conserved": int(kept.conserved.sum())}
-    chance = {"by_chance": found.test.null_mean * len(kept), "p": _used(found)}
+    chance = {"by_chance": found.test.null_mean * len(kept), "p": getattr(found.test, found.test.p_used)}
     ratios = {"stable_conserved": stable.get(True, np.nan), "stable_others": stable.get(False, np.nan)}
     named = int((kept.q_held_out < 0.05).sum())
     return table, {"model": model, "reference": reference, **counts, **chance, **ratios, "named": named}
-
-
-def _used(found: Conserved) -> float:
-    return getattr(found.test, found.test.p_used)
 
 
 def _stable(features: pd.DataFrame | None, names: np.ndarray) -> np.ndarray:
@@ -314,12 +255,9 @@ def _naming(inputs: TableInputs, sides: Sides, varying: np.ndarray) -> pd.DataFr
     """Return the program that names each varying feature [F] and how its other half loads it, mean over contexts."""
     loads = sum(standardised(each) for each in sides.means) / 2
     asked = {program: members(sides.names, listed) for program, listed in inputs.programs.items()}
-    rank, most = ranked(len(sides.names), sides.strength), len(sides.names) - 2
-    split = {
-        program: halves(found, rank)
-        for program, found in asked.items()
-        if max(2, inputs.min_perturbations) <= len(found) <= most
-    }
+    rank = ranked(len(sides.names), sides.strength)
+    least, most = max(2, inputs.min_perturbations), len(sides.names) - 2
+    split = {program: halves(found, rank) for program, found in asked.items() if least <= len(found) <= most}
     rows = [dict.fromkeys(NAMING)] * loads.shape[1]
     if split:
         named = np.stack([loads[naming].mean(axis=0) for naming, _ in split.values()])
@@ -340,38 +278,34 @@ def _named(loads: np.ndarray, program: str, naming: np.ndarray, scored: np.ndarr
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how many features two contexts share, and each program's conservation beside its null."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
 
-    table, rows = inputs.tables["features"], inputs.evidence
-    kept = (rows.statistic == "conservation") & (rows.adjustment == "centred") & rows.estimate.notna()
+    table, rows = inputs.tables["features"], inputs.evidence[inputs.evidence.estimate.notna()]
     pairs = {pair: group[group.r.notna()] for pair, group in table.groupby(PAIRED, sort=False)}
     if not pairs:
-        return nothing_to_draw(NOTHING_TESTED)
-    of = [kept & (rows.model == model) & (rows.reference == reference) for model, reference in pairs]
-    shown = [rows[each].nlargest(20, "effect") for each in of]
+        return nothing_to_draw()
+    of = {pair: rows[(rows.model == pair[0]) & (rows.reference == pair[1])] for pair in pairs}
+    shown = [each[(each.statistic == PRIMARY) & (each.adjustment == "centred")].nlargest(20, "effect")
+             for each in of.values()]  # fmt: skip
     figure, axes = panels(2 * len(pairs), 4.6, max(2.8, 1.1 + 0.22 * max(map(len, shown))), columns=2)
     for place, ((model, reference), features) in enumerate(pairs.items()):
-        said = rows[(rows.statistic == "conserved") & (rows.model == model) & (rows.reference == reference)]
-        _histogram(axes[2 * place], features, said, f"{model} vs {reference}", inputs.question["settings"]["conserved"])
+        said = of[model, reference].query("statistic == 'conserved'")
+        _histogram(axes[2 * place], features, said, inputs.question["settings"]["conserved"])
+        axes[2 * place].set_title(f"{model} vs {reference}")
         bars_with_null(axes[2 * place + 1], shown[place], "cosine of a program's halves across contexts (SAE)")
     null_legend(figure)
     return figure
 
 
-def _histogram(axes: "Axes", features: pd.DataFrame, said: pd.DataFrame, title: str, bound: float) -> None:
+def _histogram(axes: "Axes", features: pd.DataFrame, said: pd.DataFrame, bound: float) -> None:
     """Draw Spearman's r of all features and of the stable ones, and the share beyond the bound in words."""
-    from pertprobe.plots import NULL, SUBJECT
+    from pertprobe.plots import histograms
 
-    bins = np.linspace(-1, 1, 41)
-    axes.hist(features.r, bins, color=NULL, alpha=0.7, label=f"varying features ({len(features)})")
     stable = features[features.stable == 1]
-    axes.hist(stable.r, bins, color=SUBJECT, alpha=0.7, label=f"found again by other seeds ({len(stable)})")
+    labels = f"varying features ({len(features)})", f"found again by other seeds ({len(stable)})"
+    histograms(axes, dict(zip(labels, (features.r, stable.r), strict=True)), np.linspace(-1, 1, 41))
     axes.axvline(bound, color="black", linewidth=0.6, linestyle=":")
-    for row in said[said.estimate.notna()].itertuples():
+    for row in said.itertuples():
         words = f"r > {bound:g}: {row.estimate:.1%}\nby chance: {row.null_mean:.1%}"
         axes.text(0.98, 0.6, words, transform=axes.transAxes, ha="right", fontsize=7)
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend above the bars
-    axes.legend(loc="upper left", fontsize=6)
-    axes.set_xlabel("Spearman r of a feature between contexts")
-    axes.set_ylabel("features")
-    axes.set_title(title)
+    axes.set(xlabel="Spearman r of a feature between contexts", ylabel="features")

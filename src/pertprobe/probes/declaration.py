@@ -122,8 +122,7 @@ def declared(name: str) -> Declaration:
     """
     path = FOLDER / f"{name}.yaml"
     given, validator = _read(path), _validator()
-    faults = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(given)]
-    if faults:
+    if faults := [f"{error.json_path}: {error.message}" for error in validator.iter_errors(given)]:
         raise PertprobeError(f"{path.name}: {'; '.join(faults)}")
     found = {key: _listed(value) for key, value in _with_defaults(given, validator.schema).items()}
     return Declaration(name, **found | {"needs": frozenset(found["needs"])})

@@ -30,13 +30,9 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     model, cells = inputs.model, inputs.cells
     respond, genes = (model.predict_genes, model.output_genes) if model.output_genes else (model.predict, model.genes)
     control = respond(cells.values, model.control, cells.batches).mean(-2)
-    shifts = [
-        (respond(cells.values, name, cells.batches).mean(-2) - control).cpu().numpy()
-        for name in counted(names, "delta_y of perturbations")
-    ]
-    values = np.stack(shifts, axis=1)
-    coords = {"perturbation": names, "gene": list(genes)}
-    return xr.Dataset({"delta_y": xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords)})
+    means = (respond(cells.values, name, cells.batches).mean(-2) for name in counted(names, "delta_y of perturbations"))
+    shift = ("set", "perturbation", "gene"), np.stack([(each - control).cpu().numpy() for each in means], axis=1)
+    return xr.Dataset({"delta_y": shift}, {"perturbation": names, "gene": list(genes)})
 
 
 def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:

@@ -21,16 +21,15 @@ def detached_figure(measurements: dict[str, xr.Dataset], rows: pd.DataFrame) -> 
     figure, axes = panels(3 * len(measurements), 3.2 + 0.05 * longest, 2.6, columns=3)
     for place, (model, measurement) in enumerate(measurements.items()):
         mine = axes[3 * place : 3 * place + 3]
-        shares(mine[0], measurement, model)
-        bars_with_null(
-            mine[1], rows[rows.model == model].nlargest(MOST, "effect"), "coherence that comes through the cells"
-        )
+        contributions(mine[0], measurement, model)
+        tested = rows[rows.model == model].nlargest(MOST, "effect")
+        bars_with_null(mine[1], tested, "coherence that comes through the cells")
         vectors(mine[2], measurement)
     null_legend(figure)
     return figure
 
 
-def shares(axes: Axes, measurement: xr.Dataset, model: str) -> None:
+def contributions(axes: Axes, measurement: xr.Dataset, model: str) -> None:
     """Draw the share of every source in every response, and their medians."""
     table = measurement["shares"].mean("set").to_pandas()
     sources = [source for source in table.columns[::-1] if (table[source] != 0).any()]
@@ -42,8 +41,8 @@ def shares(axes: Axes, measurement: xr.Dataset, model: str) -> None:
     axes.axvline(0, color="black", linewidth=0.4)
     medians = [f"{source}  {table[source].median():.2f}" for source in sources]
     axes.set_yticks(range(len(sources)), medians)
-    axes.set_xlabel("share of delta_y, each perturbation; line and number: median")
-    axes.set_title(f"{model}: where responses come from")
+    label = "share of delta_y, each perturbation; line and number: median"
+    axes.set(xlabel=label, title=f"{model}: where responses come from")
 
 
 def vectors(axes: Axes, measurement: xr.Dataset) -> None:

@@ -11,12 +11,11 @@ import xarray as xr
 from pertprobe.batching import counted
 from pertprobe.interpret.sources import SOURCES
 from pertprobe.models.planted.materials import loaded_codes
-from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, averaged, itself, stacked
-from pertprobe.probes.declaration import declared
+from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, itself, tabulated
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Coherence, Question, Refused, Score
 from pertprobe.probes.similarity_questions import trained_profiles
-from pertprobe.probes.worlds import drawn_subject, unit_names
+from pertprobe.probes.worlds import profiled_subject, unit_names
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
@@ -34,18 +33,9 @@ THROUGH_CELLS = "through_cells"
 """What of a response comes through the cells, and what that adds to the coherence of programs."""
 THROUGH = 0.3
 """Share of a response that comes through the cells where nothing is to be found."""
-CONTROL = "control"
-"""Setting that stands for the model's own control perturbation, whatever its label."""
 UNDECOMPOSED = "the model's Jacobian is not kept as factors (it has no linear ends): its map is not decomposed"
 MAPS = ("frozen", "ordinary")
 """The detached Jacobian, and the one that lets factors move."""
-COLUMNS = {
-    "responses": ["model", "perturbation", "strength", *SOURCES, "agreement", "error"],
-    "maps": ["model", "at", "cosine", "input_overlap", "output_overlap", "lanczos_error"],
-    "ranks": ["model", "at", "begins", *MAPS],
-    "decoded": ["model", "at", "rank", "value", "side", "genes", "program", "n", "score", "p", "q"],
-}
-"""Further table -> its columns."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -123,30 +113,20 @@ def _split(inputs: MeasureInputs, control: "Baseline", name: str, batch: "Tensor
 
 
 DIMS = {
-    "delta_y": ("perturbation", "gene"),
-    "through_cells": ("perturbation", "gene"),
-    "sources": ("perturbation", "source", "gene"),
-    "shares": ("perturbation", "set", "source"),
-    "gene_routes": ("perturbation", "feature"),
-    "agreement": ("perturbation",),
-    "error": ("perturbation",),
-}
+    "delta_y": ("perturbation", "gene"), "through_cells": ("perturbation", "gene"),
+    "sources": ("perturbation", "source", "gene"), "shares": ("perturbation", "set", "source"),
+    "gene_routes": ("perturbation", "feature"), "agreement": ("perturbation",), "error": ("perturbation",),
+}  # fmt: skip
 """Variable of the measurement -> its axes."""
 
 
 def _labelled(inputs: MeasureInputs, names: list[str], values: Mapping[str, np.ndarray]) -> xr.Dataset:
     """Return measured arrays with their axes named: gene = an output, feature = an input gene."""
-    coords = {
-        "perturbation": names,
-        "gene": list(inputs.model.output_genes),
-        "feature": list(inputs.model.genes),
-        "source": list(SOURCES),
-    }
-    arrays = {
-        name: xr.DataArray(each, dims=DIMS[name], coords={dim: coords[dim] for dim in DIMS[name] if dim in coords})
-        for name, each in values.items()
-    }
-    return xr.Dataset(arrays)
+    genes = {"gene": list(inputs.model.output_genes), "feature": list(inputs.model.genes)}
+    labels = {"perturbation": names, **genes, "source": list(SOURCES)}
+    used = {axis for name in values for axis in DIMS[name]}
+    arrays = {name: (DIMS[name], each) for name, each in values.items()}
+    return xr.Dataset(arrays, {axis: each for axis, each in labels.items() if axis in used})
 
 
 def spectrum(inputs: MeasureInputs) -> xr.Dataset:
@@ -160,7 +140,7 @@ def spectrum(inputs: MeasureInputs) -> xr.Dataset:
     """
     if "linear_ends" not in inputs.model.capabilities:
         return xr.Dataset()
-    wanted = [inputs.model.control if name == CONTROL else name for name in inputs.settings["at"]]
+    wanted = [inputs.perturbation(name) for name in inputs.settings["at"]]
     found = [_spectrum(inputs, name) for name in counted(wanted, "maps decomposed")]
     joined = xr.concat(found, pd.Index(inputs.settings["at"], name="at"))
     return joined.assign_coords(feature=list(inputs.model.genes), gene=list(inputs.model.output_genes))
@@ -199,9 +179,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     Then: through the same input genes? More than in perturbations of like strength? And are the program's genes among
     those that the frozen map reads and writes most?
     """
-    if inputs.reference is not None:
-        return
-    whole = _trained(inputs, "delta_y")
+    whole = trained_profiles(inputs.subject, "delta_y")
     yield _coherence(inputs, whole, THROUGH_CELLS, partial(_shared, inputs, whole, THROUGH_CELLS))
     if "sources" in inputs.subject.measurement:  # of copies and planted models no more is measured
         yield from _of_model(inputs, whole)
@@ -210,14 +188,11 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
 def _of_model(inputs: TestInputs, whole: xr.DataArray) -> Iterator[Question]:
     """Yield what is asked of the model itself alone; `whole`: its delta_y [perturbation, gene]."""
     yield _coherence(inputs, whole, "direct", partial(_shared, inputs, whole, "sources", source="direct"))
-    routes = partial(_trained, inputs, "gene_routes")
+    routes = partial(trained_profiles, inputs.subject, "gene_routes")
     yield _coherence(inputs, whole, "gene_routes", lambda: cosine_similarity(centred(routes().values)))
-    yield Score(
-        statistic="cell_share",
-        names=whole.perturbation.values,
-        scores=_trained(inputs, "shares").sel(source="cells").values,
-        strength=_strength(inputs, whole),
-    )
+    scores = trained_profiles(inputs.subject, "shares").sel(source="cells").values
+    names, strength = whole.perturbation.values, _strength(inputs, whole)
+    yield Score(statistic="cell_share", names=names, scores=scores, strength=strength)
     for statistic, side in (("input_loading", "feature"), ("output_loading", "gene")):
         if "values" in inputs.subject.measurement:
             yield gene_ranks(inputs, statistic, loadings(itself(inputs.subject.measurement), side))
@@ -225,14 +200,9 @@ def _of_model(inputs: TestInputs, whole: xr.DataArray) -> Iterator[Question]:
             yield Refused(statistic=statistic, unit="gene", reason=UNDECOMPOSED)
 
 
-def _trained(inputs: TestInputs, name: str) -> xr.DataArray:
-    """Return a variable, mean over cell sets, of the perturbations with a trained code."""
-    return trained_profiles(inputs.subject, averaged(inputs.subject.measurement, name))
-
-
 def _shared(inputs: TestInputs, whole: xr.DataArray, name: str, **at: str) -> np.ndarray:
     """Return what a measured part of responses adds to their cosines [P, P]."""
-    return shared_part(_trained(inputs, name).sel(at).values, whole.values)
+    return shared_part(trained_profiles(inputs.subject, name).sel(at).values, whole.values)
 
 
 def _strength(inputs: TestInputs, whole: xr.DataArray) -> np.ndarray:
@@ -263,10 +233,8 @@ def null_world(draw: Drawing) -> World:
         own = (strength[:, None] / strength.mean()) * rng.normal(size=whole.shape) * whole.std()
         cells = THROUGH * (whole + own)
     arrays = {"delta_y": (DIMS["delta_y"], whole), THROUGH_CELLS: (DIMS[THROUGH_CELLS], cells)}
-    known = pd.Series(strength, names)
-    subject = drawn_subject(xr.Dataset(arrays, coords={"perturbation": names}), known)
-    given = {"subject": subject, "settings": declared("detached_jacobian").default_settings}
-    return World(known, lambda _: given)
+    subject = profiled_subject(arrays, strength)
+    return World(subject.strength, lambda _: {"subject": subject})
 
 
 def shared_part(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -310,16 +278,16 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
             found["maps"].append(made.maps(measured).assign(model=model))
             found["ranks"].append(made.ranks(measured).assign(model=model))
             found["decoded"].append(made.decoded(measured, inputs.programs).assign(model=model))
-    return {name: stacked(each, COLUMNS[name]) for name, each in found.items()}
+    return tabulated("detached_jacobian", **found)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw where responses come from, each program's coherence through the cells, and the leading singular vectors."""
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw
+    from pertprobe.plots import nothing_to_draw
     from pertprobe.probes.detached_figure import detached_figure
 
     rows = inputs.evidence[(inputs.evidence.statistic == THROUGH_CELLS) & inputs.evidence.evaluable]
     if rows.empty:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     tested = [model for model in inputs.question["models"] if model in set(rows.model)]
     return detached_figure({model: itself(inputs.measurements[model]) for model in tested}, rows)

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged
-from pertprobe.probes.declaration import declared
+from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Question
 from pertprobe.probes.worlds import cells_of, drawn_subject, unit_names
@@ -21,20 +20,13 @@ if TYPE_CHECKING:
 
     from pertprobe.plots import DrawInputs
 
-CONTROL = "control"
-"""Setting that stands for the model's own control perturbation, whatever its label."""
 SIGNS = 16
 """Random draws behind the gradient of a layer."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
     """Return what is measured one by one: one perturbation, the control unless another is asked for."""
-    return [_perturbation(inputs)]
-
-
-def _perturbation(inputs: MeasureInputs) -> str:
-    wanted = inputs.settings["perturbation"]
-    return inputs.model.control if wanted == CONTROL else wanted
+    return [inputs.perturbation(inputs.settings["perturbation"])]
 
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
@@ -53,11 +45,10 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     from pertprobe.interpret.sensitivity import Draws, sensitivity
 
     model, cells = inputs.model, inputs.cells
-    sets = None if inputs.role == SUBJECT else inputs.settings["copy_sets"]
+    few = first_sets(cells, cells.n_sets if inputs.role == SUBJECT else inputs.settings["copy_sets"])
     code = model.encode_perturbations([names[0]])[0]
-    batch = model.batch_indices(None if cells.batches is None else cells.batches[:sets])
-    point = cells_point(cells.values[:sets], batch, code)
-    given = (_noise(inputs), _signs(inputs, len(point.X)), _start(inputs)[:sets])
+    point = cells_point(few.values, model.batch_indices(few.batches), code)
+    given = (_noise(inputs), _signs(inputs, few.n_sets), _start(inputs)[: few.n_sets])
     draws = Draws(*(torch.as_tensor(each).to(code) for each in given))
     found = sensitivity(model, code, point, torch.as_tensor(gene_sd(cells.values)).to(code), draws)
     arrays = {name: (DIMS[name], value.cpu().numpy().astype(np.float64)) for name, value in found._asdict().items()}
@@ -66,19 +57,11 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
 
 DIMS = {
-    "input_gradient": ("set", "feature"),
-    "input_response": ("set", "feature"),
-    "output_response": ("set", "gene"),
-    "spectral_norm": ("set",),
-    "converged": ("set",),
-    "shift_norm": ("set",),
-    "activation": ("set", "layer"),
-    "gradient": ("set", "layer"),
-    "closed": ("set", "gene"),
-    "noise_response": ("set", "noise", "draw"),
-    "noise_error": ("set", "noise", "draw"),
-    "set_difference": (),
-}
+    "input_gradient": ("set", "feature"), "input_response": ("set", "feature"), "output_response": ("set", "gene"),
+    "closed": ("set", "gene"), "activation": ("set", "layer"), "gradient": ("set", "layer"),
+    "spectral_norm": ("set",), "converged": ("set",), "shift_norm": ("set",), "set_difference": (),
+    "noise_response": ("set", "noise", "draw"), "noise_error": ("set", "noise", "draw"),
+}  # fmt: skip
 """Variable of the measurement -> its axes."""
 
 
@@ -107,9 +90,8 @@ def _noise(inputs: MeasureInputs) -> np.ndarray:
 
 def _signs(inputs: MeasureInputs, n_sets: int) -> np.ndarray:
     """Return random signs [SIGNS, n_sets, G_out]; every set has those of the first."""
-    draw = generator(inputs.seed, "input_sensitivity", "signs").choice(
-        [-1.0, 1.0], (SIGNS, len(inputs.model.output_genes))
-    )
+    shape = SIGNS, len(inputs.model.output_genes)
+    draw = generator(inputs.seed, "input_sensitivity", "signs").choice([-1.0, 1.0], shape)
     return np.repeat(draw[:, None], n_sets, axis=1)
 
 
@@ -120,8 +102,6 @@ def _start(inputs: MeasureInputs) -> np.ndarray:
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Are the program's genes among those that the output answers to most, or among the outputs that answer most?"""
-    if inputs.reference is not None:
-        return
     for statistic, variable in (("input_rank", "input_gradient"), ("output_rank", "output_response")):
         yield gene_ranks(inputs, statistic, averaged(inputs.subject.measurement, variable).to_series())
 
@@ -139,18 +119,14 @@ def null_world(draw: Drawing) -> World:
     arrays = {"input_gradient": (("set", "feature"), np.exp(gradient).to_numpy()[None]),
               "output_response": (("set", "gene"), np.exp(response).to_numpy()[None])}  # fmt: skip
     measurement = xr.Dataset(arrays, coords={"feature": names, "gene": names})
-    given = {
-        "subject": drawn_subject(measurement, pd.Series(dtype=float)),
-        "cells": cells_of(expression),
-        "settings": declared("input_sensitivity").default_settings,
-    }
-    return World(expression, lambda _: given)
+    subject = drawn_subject(measurement, pd.Series(dtype=float))
+    return World(expression, lambda _: {"subject": subject, "cells": cells_of(expression)})
 
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw gradients by layer and the linear range beside untrained copies, and the inputs that count most."""
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw
+    from pertprobe.plots import nothing_to_draw
     from pertprobe.probes.sensitivity_figure import sensitivity_figure
 
     measured = {name: each for name, each in inputs.measurements.items() if "gradient" in each}
-    return sensitivity_figure(measured) if measured else nothing_to_draw(NOTHING_TESTED)
+    return sensitivity_figure(measured) if measured else nothing_to_draw()

@@ -7,7 +7,7 @@ to the models and to no program: it is taken out of the primary statistic, and i
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.probes.base import (
-    NEVER,
+    NOT_EVALUABLE,
     Drawing,
     MeasureInputs,
     Subject,
@@ -24,16 +24,17 @@ from pertprobe.probes.base import (
     World,
     averaged,
     by_set,
-    members,
-    stacked,
+    tabulated,
 )
 from pertprobe.probes.questions import Coherence, Described, Number, Question, Refused, Score
+from pertprobe.probes.similarity_questions import centred_cosine
+from pertprobe.probes.worlds import profiled_subject
 from pertprobe.roles import OBSERVED, SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import SPREAD, WIDTH
 from pertprobe.statistics.published import rank_sum_triples
 from pertprobe.statistics.reliability import Share, share_of_sums
-from pertprobe.statistics.similarity import centred, cosine_similarity
+from pertprobe.statistics.similarity import centred
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,8 +50,6 @@ ROUNDING = 1e-5
 """A difference below this share of the Jacobians is none: models compute in float32."""
 MOST = 15
 """Programs in the figure."""
-PLACED = ["model", "reference", "perturbation", "divergence", "own_divergence", "cosine", "strength"]
-COMPARED = ["model", "reference", "program", "n", "own_divergence", "others", "other_programs", "ratio"]
 GENERAL, COMMON = 2.0, 10.0
 """Of a null world: the difference that all perturbations have, and the Jacobian that both models have, beside what
 differs under one perturbation alone."""
@@ -58,7 +57,7 @@ differs under one perturbation alone."""
 
 def units(inputs: MeasureInputs) -> list[str]:
     """Return the perturbations: all with a trained code, or a number of them drawn by name, the same in every model."""
-    known = [name for name in inputs.perturbations if inputs.seen.get(name) != NEVER]
+    known = inputs.trained
     wanted = inputs.settings["perturbations"]
     if wanted == "all" or wanted >= len(known):
         return known
@@ -74,20 +73,17 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     from pertprobe.interpret.jacobian import place  # torch, which tests do without
     from pertprobe.interpret.sketches import Sketching, basis, causal_sketches
 
-    genes = shared_genes(inputs)
-    if not genes:
-        return xr.Dataset(attrs={"not_evaluable": "no gene is read, written and measured in every context"})
+    if not (genes := shared_genes(inputs)):
+        return xr.Dataset(attrs={NOT_EVALUABLE: "no gene is read, written and measured in every context"})
     at = place(inputs.model, inputs.cells, inputs.settings, inputs.role)
     how = Sketching(inputs.settings["sketch"], inputs.seed, inputs.memory_gb)
-    values = np.concatenate(
-        [part["causal"].detach().cpu().numpy() for part in causal_sketches(inputs.model, names, at, genes, how)]
-    ).astype(np.float32)
+    parts = causal_sketches(inputs.model, names, at, genes, how)
+    values = np.concatenate([part["causal"].detach().cpu().numpy() for part in parts]).astype(np.float32)
     coords = {"perturbation": names, "feature": np.arange(values.shape[-1])}
-    found = {"causal": xr.DataArray(values.mean(1), coords, tuple(coords))}
+    found = {"causal": (tuple(coords), values.mean(1))}
     if inputs.role == SUBJECT:
-        each_set = xr.DataArray(values, dims=("perturbation", "set", "feature"), coords=coords)
-        found["causal_by_set"] = each_set.transpose("set", ...)
-    return xr.Dataset(found, attrs={"basis": basis(genes), "genes": len(genes), "batch": at.batch})
+        found["causal_by_set"] = ("set", *coords), values.swapaxes(0, 1)
+    return xr.Dataset(found, coords, {"basis": basis(genes), "genes": len(genes), "batch": at.batch})
 
 
 def shared_genes(inputs: MeasureInputs) -> list[str]:
@@ -153,13 +149,13 @@ def differences(ours: xr.DataArray, theirs: xr.DataArray, sides: tuple[Subject, 
 
     Perturbations whose Jacobian is 0 in a model are left out.
     """
-    names = set(ours.perturbation.values) & set(theirs.perturbation.values)
-    names -= {name for side in sides for name in side.seen.index[side.seen == NEVER]}
-    a, b = (each.sel(perturbation=sorted(names)).values.astype(np.float64) for each in (ours, theirs))
+    names = np.intersect1d(ours.perturbation.values, theirs.perturbation.values)
+    names = names[sides[0].trained(names) & sides[1].trained(names)]
+    a, b = (each.sel(perturbation=names).values.astype(np.float64) for each in (ours, theirs))
     norms = [np.linalg.norm(each, axis=1) for each in (a, b)]
     kept = (norms[0] > 0) & (norms[1] > 0)
     scale = np.sqrt(norms[0] * norms[1])[kept, None]
-    chosen = np.array(sorted(names))[kept]
+    chosen = names[kept]
     strength = np.sqrt(np.prod([side.strength.reindex(chosen).to_numpy() for side in sides], axis=0))
     cosine = (a[kept] * b[kept]).sum(axis=1) / scale[:, 0] ** 2
     return Differences(chosen, (a[kept] - b[kept]) / scale, cosine, strength)
@@ -167,7 +163,7 @@ def differences(ours: xr.DataArray, theirs: xr.DataArray, sides: tuple[Subject, 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Do two contexts differ more under a program's perturbations than under others of the same strength?"""
-    if inputs.reference is None or inputs.comparison != "contexts":
+    if inputs.reference is None:
         return
     sides = inputs.subject, inputs.reference
     found = _of_models(sides)
@@ -201,12 +197,11 @@ def _of_pair(inputs: TestInputs, sides: tuple[Subject, Subject], found: Differen
         notes = [share, reliability(sides)]
     yield _score(found, OWN, found.own, notes=notes)
     yield _score(found, "divergence", found.whole)
-    alike = lambda: cosine_similarity(centred(found.values))  # noqa: E731
-    yield Coherence(statistic="coherence", names=found.names, strength=found.strength, similarity=alike)
+    similarity = partial(centred_cosine, found.values)
+    yield Coherence(statistic="coherence", names=found.names, strength=found.strength, similarity=similarity)
     yield Described(statistic="shared_share", number=lambda _: Number(*shared_share(found), n, n))
-    yield Described(
-        statistic="divergence_and_strength", number=lambda _: Number(_by_strength(found), n=n, background=n)
-    )
+    by_strength = lambda _: Number(_by_strength(found), n=n, background=n)  # noqa: E731
+    yield Described(statistic="divergence_and_strength", number=by_strength)
 
 
 def _score(found: Differences, statistic: str, scores: np.ndarray, **more: Any) -> Score:
@@ -269,19 +264,17 @@ def null_world(draw: Drawing) -> World:
 
     Members' own differences are `d` sd of all others' longer.
     """
-    names, rng = [f"p{i:04d}" for i in range(draw.units)], draw.rng
-    strength = pd.Series(rng.lognormal(0, SPREAD, draw.units), names)
-    own = np.sqrt(strength.to_numpy())[:, None] * rng.normal(size=(draw.units, WIDTH))
+    rng = draw.rng
+    strength = rng.lognormal(0, SPREAD, draw.units)
+    own = np.sqrt(strength)[:, None] * rng.normal(size=(draw.units, WIDTH))
     chosen, size = list(draw.members), np.linalg.norm(own, axis=1, keepdims=True)
     own[chosen] *= 1 + draw.d * np.delete(size, chosen).std(ddof=1) / size[chosen]
     differ = own + GENERAL * rng.normal(size=WIDTH)
     common = COMMON * rng.normal(size=WIDTH)
-    coords = {"perturbation": names, "feature": np.arange(WIDTH)}
-    jacobians = (xr.DataArray(common + half, coords, tuple(coords)) for half in (differ / 2, -differ / 2))
-    seen = pd.Series("here", names)
-    sides = [Subject(xr.Dataset({"causal": each}, attrs={"basis": "drawn"}), strength, seen) for each in jacobians]
-    pair = {"subject": sides[0], "reference": sides[1], "comparison": "contexts", "settings": {}}
-    return World(strength, lambda _: pair)
+    measured = [{"causal": (("perturbation", "feature"), common + half)} for half in (differ / 2, -differ / 2)]
+    ours, theirs = (profiled_subject(each, strength) for each in measured)
+    pair = {"subject": ours, "reference": theirs, "comparison": "contexts", "settings": {}}
+    return World(ours.strength, lambda _: pair)
 
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
@@ -300,7 +293,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
         columns = {"divergence": found.whole, "own_divergence": found.own, "cosine": found.cosine}
         places.append(pd.DataFrame({**pair, "perturbation": found.names, **columns, "strength": found.strength}))
         programs.append(_beside_others(inputs, found).assign(**pair))
-    return {"perturbations": stacked(places, PLACED), "programs": stacked(programs, COMPARED)}
+    return tabulated("jacobian_divergence", perturbations=places, programs=programs)
 
 
 def _beside_others(inputs: TableInputs, found: Differences) -> pd.DataFrame:
@@ -313,23 +306,21 @@ def _beside_others(inputs: TableInputs, found: Differences) -> pd.DataFrame:
             continue
         means = [found.own[chosen].mean() if chosen.any() else np.nan for chosen in (mine, ~mine, elsewhere)]
         rows.append((program, int(mine.sum()), *means, means[0] / means[2] if means[2] else np.nan))
-    return pd.DataFrame(rows, columns=COMPARED[2:])
+    return pd.DataFrame(rows, columns=["program", "n", "own_divergence", "others", "other_programs", "ratio"])
 
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's own divergence beside its null, and every perturbation's against its strength."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, name_of_pair, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
 
-    kept = inputs.evidence[(inputs.evidence.statistic == OWN) & inputs.evidence.evaluable]
-    if kept.empty:
-        return nothing_to_draw(NOTHING_TESTED)
-    pairs = list(kept.groupby(["model", "reference"], sort=False))
+    if (kept := inputs.evidence[(inputs.evidence.statistic == OWN) & inputs.evidence.evaluable]).empty:
+        return nothing_to_draw()
+    pairs, table = list(kept.groupby(["model", "reference"], sort=False)), inputs.tables["perturbations"]
     rows = min(MOST, max(len(each) for _, each in pairs))
     figure, axes = panels(2 * len(pairs), 4.2, (1.2 + 0.22 * rows, 2.6), columns=len(pairs))
     for place, ((model, reference), each) in enumerate(pairs):
-        bars_with_null(axes[place], each.nlargest(MOST, "effect"), "own divergence, in norms of the Jacobians")
-        axes[place].set_title(name_of_pair(each.iloc[0]))
-        table = inputs.tables["perturbations"]
+        label = "own divergence, in norms of the Jacobians"
+        bars_with_null(axes[place], each.nlargest(MOST, "effect"), label, f"{model} vs {reference}")
         mine = table[(table.model == model) & (table.reference == reference)]
         _scatter(axes[len(pairs) + place], mine, each, inputs.programs)
     null_legend(figure)
@@ -341,11 +332,9 @@ def _scatter(axes: "Axes", table: pd.DataFrame, rows: pd.DataFrame, programs: Ma
     from pertprobe.plots import NULL, SUBJECT
 
     best = rows.sort_values(["q", "program"]).program.iloc[0]
-    inside = np.zeros(len(table), dtype=bool)
-    inside[members(table.perturbation.to_numpy(), programs[best])] = True
+    inside = table.perturbation.isin(list(programs[best]))
     for chosen, colour, label in ((~inside, NULL, "others"), (inside, SUBJECT, best)):
         axes.scatter(table.strength[chosen], table.own_divergence[chosen], s=12, color=colour, label=label)
-    axes.set_xlabel("strength (norm of delta_y, geometric mean of both)")
-    axes.set_ylabel("own divergence")
-    axes.set_title("divergence goes by strength?")
+    label = "strength (norm of delta_y, geometric mean of both)"
+    axes.set(xlabel=label, ylabel="own divergence", title="divergence goes by strength?")
     axes.legend(fontsize=6)

@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pertprobe.probes.base import Drawing, Subject, TestInputs, World, averaged, by_set, members
+from pertprobe.probes.base import Drawing, Subject, TestInputs, World, averaged, by_set, members, over_sets
 from pertprobe.probes.knockout_questions import (
     ALL_GENES,
     KNOCKED_OUT,
     agreement,
     coexpression_profiles,
     correlations,
-    over_sets,
     shared,
 )
 from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import ONE_SET, Coherence, Paired, Question, per_set
 from pertprobe.probes.silenced_genes import measure, units
+from pertprobe.probes.similarity_questions import centred_cosine
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.reliability import Ceiling, mean_noise_ceiling
-from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +38,6 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     if inputs.reference is None:
         yield _coherence(inputs.subject)
         return
-    if inputs.comparison != "contexts":
-        return
     sides = shared(*(by_set(each.measurement, "shift") for each in (inputs.subject, inputs.reference)))
     for together in (False, True):
         ceiling = partial(_ceiling, inputs, *sides)
@@ -51,14 +48,9 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
 def _coherence(subject: Subject) -> Coherence:
     """Return whether a program's genes shift the output alike."""
     profiles = averaged(subject.measurement, "shift")
-    return Coherence(
-        statistic="coherence",
-        names=profiles.perturbation.values,
-        unit="gene",
-        called=KNOCKED_OUT,
-        strength=np.linalg.norm(profiles.values, axis=1),
-        similarity=lambda: cosine_similarity(centred(profiles.values)),
-    )
+    genes = {"names": profiles.perturbation.values, "unit": "gene", "called": KNOCKED_OUT}
+    strength, similarity = np.linalg.norm(profiles.values, axis=1), partial(centred_cosine, profiles.values)
+    return Coherence(statistic="coherence", strength=strength, similarity=similarity, **genes)
 
 
 def _agreement(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray, *role: str, **more: Any) -> Paired:
@@ -114,12 +106,11 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how alike a gene's knock-out is in two contexts, beside pairs of different genes."""
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import nothing_to_draw, panels
 
     rows = inputs.evidence[inputs.evidence.statistic == ALL_GENES]
-    kept = rows[rows.estimate.notna()]  # also where a shared initialisation leaves the verdict open
-    if kept.empty:
-        return nothing_to_draw(NOTHING_TESTED)
+    if (kept := rows[rows.estimate.notna()]).empty:  # drawn also where a shared initialisation leaves the verdict open
+        return nothing_to_draw()
     figure, axes = panels(len(kept), 4.4, 3.0)
     for each, row in zip(axes, kept.itertuples(), strict=True):
         ours, theirs = shared(*(averaged(inputs.measurements[name], "shift") for name in (row.model, row.reference)))
@@ -128,20 +119,18 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
 
 def _histogram(axes: "Axes", r: np.ndarray, row: Any) -> None:
-    from pertprobe.plots import NULL, SUBJECT
+    from pertprobe.plots import histograms
 
-    own = np.diagonal(r)[~np.isnan(np.diagonal(r))]
-    other = r[~np.eye(len(r), dtype=bool)]
-    other = other[~np.isnan(other)]
+    same = np.eye(len(r), dtype=bool)
+    own, other = (each[~np.isnan(each)] for each in (r[same], r[~same]))
+    labels = f"different genes (mean {other.mean():.2f})", f"same gene (mean {own.mean():.2f})"
     bins = np.linspace(min(-0.2, own.min(), other.min()), 1, 41)
-    axes.hist(other, bins, density=True, color=NULL, alpha=0.6, label=f"different genes (mean {other.mean():.2f})")
-    axes.hist(own, bins, density=True, color=SUBJECT, alpha=0.75, label=f"same gene (mean {own.mean():.2f})")
+    histograms(axes, dict(zip(labels, (other, own), strict=True)), bins, (0.6, 0.75), density=True)
     axes.axvline(0.4, color="black", linewidth=0.6, linestyle=":")
-    axes.annotate("published threshold", (0.4, axes.get_ylim()[1]), (2, -4), textcoords="offset points", fontsize=6)
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend above the bars
-    axes.legend(loc="upper left", fontsize=6)
-    axes.set_xlabel("Spearman r of knock-out profiles between contexts")
-    axes.set_ylabel("density")
-    axes.set_title(f"{row.model} vs {row.reference} ({len(own)} genes)")
+    axes.annotate(
+        "published threshold", (0.4, 0.8 * axes.get_ylim()[1]), (2, -4), textcoords="offset points", fontsize=6
+    )
+    title = f"{row.model} vs {row.reference} ({len(own)} genes)"
+    axes.set(xlabel="Spearman r of knock-out profiles between contexts", ylabel="density", title=title)
     if not row.evaluable:
         axes.text(1, 0.5, "not evaluable:\nshared initialisation", transform=axes.transAxes, ha="right", fontsize=7)

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.probes.base import (
+    COPY_SETS,
     Drawing,
     MeasureInputs,
     TableInputs,
@@ -17,12 +18,12 @@ from pertprobe.probes.base import (
     averaged,
     each_program,
     itself,
-    stacked,
+    tabulated,
 )
 from pertprobe.probes.knockout_questions import KNOCKED_OUT, agreement, coexpression_profiles, own_outputs, shared
 from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import Described, Number, Paired, Pool, Question, Score
-from pertprobe.probes.silenced_genes import perturbation_of, units
+from pertprobe.probes.silenced_genes import units
 from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.reliability import bootstrap_mean, curvature, fit
@@ -35,10 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["units"]
 
-COPY_SETS = 1
-"""Cell sets on which untrained copies are asked: of them only the agreement is."""
 FITS = ["explained", "slope", "curvature"]
-COLUMNS = ["model", "gene", "set", "lost", *FITS]
 
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
@@ -52,8 +50,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     from pertprobe.interpret.knockouts import knockout_predictions, knockout_shifts, mean_removed
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
-    values, batches = _cells(inputs)
-    codes = model.encode_perturbations([perturbation_of(inputs)])
+    values, batches = inputs.cells_measured.values, inputs.cells_measured.batches
+    codes = model.encode_perturbations([inputs.perturbation(inputs.settings["perturbation"])])
     asked = model, codes, cells_point(values, model.batch_indices(batches), codes), genes, inputs.settings["value"]
     memory = {"memory_gb": inputs.memory_gb}
     found = {"shift": knockout_shifts(*asked, **memory), "predicted": knockout_predictions(*asked, **memory)}
@@ -67,16 +65,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     return dataset.reindex(set=np.arange(inputs.cells.n_sets))
 
 
-def _cells(inputs: MeasureInputs) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the cells to run and their batches; for an untrained copy the first of their sets."""
-    cells, n_sets = inputs.cells, COPY_SETS if inputs.role in REDRAWN else inputs.cells.n_sets
-    return cells.values[:n_sets], None if cells.batches is None else cells.batches[:n_sets]
-
-
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is a gene's knock-out what its own prediction says, more than what those of like genes say?"""
-    if inputs.reference is not None:
-        return
     measurement = inputs.subject.measurement
     shift, predicted = averaged(measurement, "shift"), averaged(measurement, "predicted")
     yield _agreement(inputs, shift, predicted)
@@ -101,8 +91,7 @@ def _baselines(inputs: TestInputs, shift: xr.DataArray, predicted: xr.DataArray)
     observed: observed responses to a gene's knock-down against the model's predictions. coexpression: the model's
     shifts against the negative correlation of the silenced gene with each output in control cells.
     """
-    observed = inputs.subject.observed
-    if observed is None:
+    if (observed := inputs.subject.observed) is None:
         return
     seen = observed["delta_y"].astype(np.float64).sortby("perturbation")
     yield _agreement(inputs, *shared(seen, predicted), OBSERVED)
@@ -176,17 +165,17 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     genes: model, gene, set, lost (what the cells lose of the gene, mean), explained, slope, curvature.
     """
     known = {name: each.measurement for name, each in inputs.subjects.items() if "shift" in each.measurement}
-    return {"genes": stacked([fits_by_set(each).assign(model=name) for name, each in known.items()], COLUMNS)}
+    fits = [fits_by_set(each).assign(model=name) for name, each in known.items()]
+    return tabulated("knockout_linearity", genes=fits)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how much of each gene's knock-out its prediction explains, by what the cells lose."""
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import nothing_to_draw, panels
 
     table = inputs.tables["genes"]
-    models = [model for model in inputs.question["models"] if model in set(table.model)]
-    if not models:
-        return nothing_to_draw(NOTHING_TESTED)
+    if not (models := [model for model in inputs.question["models"] if model in set(table.model)]):
+        return nothing_to_draw()
     figure, axes = panels(len(models), 3.4, 3.0)
     for each, model in zip(axes, models, strict=True):
         _scatter(each, table[table.model == model].groupby("gene")[["lost", *FITS]].mean(), inputs.measurements[model])
@@ -198,14 +187,12 @@ def draw(inputs: "DrawInputs") -> "Figure":
 def _scatter(axes: "Axes", fits: pd.DataFrame, measurement: xr.Dataset) -> None:
     from pertprobe import plots
 
-    copies = _copies_explained(measurement)
-    if len(copies):
+    if len(copies := _copies_explained(measurement)):
         axes.scatter(fits.lost, copies.reindex(fits.index), s=6, color=plots.NULL, label="untrained copies, mean")
     axes.scatter(fits.lost, fits.explained, s=8, color=plots.SUBJECT, label="the model")
     for gene, row in fits.nsmallest(3, "explained").iterrows():
         axes.annotate(gene, (row.lost, row.explained), (2, 2), textcoords="offset points", fontsize=6)
-    axes.set_xlabel("what a cell loses of the silenced gene, mean")
-    axes.set_ylabel("share of the shift explained")
+    axes.set(xlabel="what a cell loses of the silenced gene, mean", ylabel="share of the shift explained")
 
 
 def _copies_explained(measurement: xr.Dataset) -> pd.Series:

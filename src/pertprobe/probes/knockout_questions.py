@@ -61,21 +61,14 @@ def agreement(
         r = of_all(without) if whole else correlations(ours, theirs, without, rows=found)
         return against_partners(r, deciles, m, random, found, usable(program))
 
-    return Paired(
-        statistic=ALL_GENES if together else AGREEMENT,
-        role=role,
-        names=genes,
-        unit="gene",
-        called=KNOCKED_OUT,
-        together=together,
-        shared_initialisation=True,
-        test=test,
-        background=lambda program: int(usable(program).sum()),
-        fewest="genes with a varying profile and a partner",
-        constant="constant profiles",
-        alone="genes without a partner of like expression",
-        **more,
-    )
+    who = {"role": role, "names": genes, "unit": "gene", "called": KNOCKED_OUT, "together": together}
+    words = {
+        "fewest": "genes with a varying profile and a partner",
+        "constant": "constant profiles",
+        "alone": "genes without a partner of like expression",
+    }
+    more |= {"test": test, "background": lambda program: int(usable(program).sum()), "shared_initialisation": True}
+    return Paired(statistic=ALL_GENES if together else AGREEMENT, **who, **words, **more)
 
 
 def against_partners(
@@ -93,11 +86,6 @@ def expression_groups(cells: CellSets, genes: Sequence[str], groups: int = DECIL
     expression = cells.for_genes(tuple(genes)).values.mean(axis=(0, 1), dtype=np.float64)
     ranks = pd.Series(expression).rank(method="first").to_numpy() - 1
     return (ranks * groups // len(genes)).astype(int)
-
-
-def over_sets(profiles: xr.DataArray) -> xr.DataArray:
-    """Return the mean over cell sets."""
-    return profiles.mean("set") if "set" in profiles.dims else profiles
 
 
 def shared(ours: xr.DataArray, theirs: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
@@ -132,8 +120,7 @@ def correlations(
 
 def own_outputs(profiles: xr.DataArray) -> np.ndarray:
     """Return the output [n] that is the knocked gene of each profile; -1 where it is not an output."""
-    outputs = {name: position for position, name in enumerate(profiles.gene.values)}
-    return np.array([outputs.get(name, -1) for name in profiles.perturbation.values], dtype=np.intp)
+    return pd.Index(profiles.gene.values).get_indexer(profiles.perturbation.values)
 
 
 def varying(profiles: xr.DataArray, left_out: Sequence[int] = ()) -> np.ndarray:

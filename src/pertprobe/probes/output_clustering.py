@@ -6,21 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from pertprobe.probes.base import (
     Drawing,
-    Subject,
     TableInputs,
     TestInputs,
     World,
-    averaged,
-    by_set,
     members,
     stacked,
+    tabulated,
 )
 from pertprobe.probes.questions import Coherence, Question, Whole, coherence_baselines
-from pertprobe.probes.similarity_questions import coherences, consistency, trained_profiles
+from pertprobe.probes.similarity_questions import coherences, consistency, sides_of, trained_profiles
 from pertprobe.probes.worlds import profiled_subject
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, rand_test, same_cluster, ward_clusters
 from pertprobe.statistics.null_worlds import pushed, responses
@@ -39,8 +36,6 @@ FEWEST_MAPPED = 5
 """Perturbations that a map needs."""
 CLUSTERS = ("cluster", "cluster_published")
 """Columns of clusters: of centred profiles, and as published."""
-RAW = CLUSTERS[1:]
-PLACED = ["model", "perturbation", *CLUSTERS, "umap_1", "umap_2"]
 ENRICHED = ["program", "cluster", "size", "members", "expected", "p", "q"]
 
 
@@ -49,7 +44,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     if inputs.reference is not None:
         yield from _of_pair(inputs)
         return
-    profiles = _profiles(inputs.subject)
+    profiles = trained_profiles(inputs.subject, "delta_y")
     names, number = profiles.perturbation.values, inputs.settings["clusters"]
     as_published = cache(partial(clusters, profiles.values, number, raw=True))
 
@@ -59,12 +54,9 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
         return spread.counts[spread.best] / len(found), spread.simes
 
     yield from coherences(inputs, profiles, published)
-    yield Coherence(
-        statistic="co_clustering",
-        names=names,
-        strength=inputs.subject.strength.reindex(names).to_numpy(),
-        similarity=lambda: same_cluster(clusters(profiles.values, number)),
-    )
+    strength = inputs.subject.strength.reindex(names).to_numpy()
+    together = lambda: same_cluster(clusters(profiles.values, number))  # noqa: E731
+    yield Coherence(statistic="co_clustering", names=names, strength=strength, similarity=together)
     yield from coherence_baselines(inputs, names)
 
 
@@ -90,26 +82,17 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     for model, subject in inputs.subjects.items():
         if "delta_y" not in subject.measurement:
             continue
-        profiles = _profiles(subject)
+        profiles = trained_profiles(subject, "delta_y")
         names = profiles.perturbation.values
-        found = {name: clusters(profiles.values, inputs.settings["clusters"], raw=name in RAW) for name in CLUSTERS}
-        seed = int(inputs.random("umap", model).integers(2**31))
-        places.append(_places(model, names, found, umap_layout(profiles.values, seed, inputs.settings["umap"])))
-        spreads += [
-            enrichment_table(labels, names, inputs.programs, inputs.min_perturbations).assign(
-                model=model, adjustment="raw" if name in RAW else "centred"
-            )
-            for name, labels in found.items()
-        ]
-    return {
-        "clusters": stacked(places, PLACED),
-        "enrichment": stacked(spreads, ["model", "adjustment", *ENRICHED]),
-    }
-
-
-def _places(model: str, names: np.ndarray, found: Mapping[str, np.ndarray], layout: np.ndarray) -> pd.DataFrame:
-    columns = {"model": model, "perturbation": names, **found, "umap_1": layout[:, 0], "umap_2": layout[:, 1]}
-    return pd.DataFrame(columns)[PLACED]
+        number, seed = inputs.settings["clusters"], int(inputs.random("umap", model).integers(2**31))
+        found = {name: clusters(profiles.values, number, raw=name != CLUSTERS[0]) for name in CLUSTERS}
+        layout = umap_layout(profiles.values, seed, inputs.settings["umap"])
+        columns = {"perturbation": names, **found, "umap_1": layout[:, 0], "umap_2": layout[:, 1]}
+        places.append(pd.DataFrame(columns).assign(model=model))
+        for adjustment, labels in zip(("centred", "raw"), found.values(), strict=True):
+            table = enrichment_table(labels, names, inputs.programs, inputs.min_perturbations)
+            spreads.append(table.assign(model=model, adjustment=adjustment))
+    return tabulated("output_clustering", clusters=places, enrichment=spreads)
 
 
 def umap_layout(profiles: np.ndarray, seed: int, wanted: bool = True) -> np.ndarray:
@@ -129,40 +112,28 @@ def enrichment_table(
     found, sizes = [], np.bincount(labels)
     for program, listed in programs.items():
         mine = members(names, listed)
-        if len(mine) < max(enough, 1):
-            continue
-        spread = enrichment(labels, mine)
-        columns = {"program": program, "cluster": np.arange(sizes.size), "size": sizes, "members": spread.counts}
-        found.append(pd.DataFrame({**columns, "expected": len(mine) * sizes / len(names), "p": spread.p, "q": np.nan}))
+        if len(mine) >= max(enough, 1):
+            spread, table = enrichment(labels, mine), pd.DataFrame({"cluster": np.arange(sizes.size), "size": sizes})
+            expected = len(mine) * sizes / len(names)
+            found.append(table.assign(program=program, members=spread.counts, expected=expected, p=spread.p, q=np.nan))
     table = stacked(found, ENRICHED)
     return table.assign(q=benjamini_hochberg(table.p.astype(float)))
 
 
-def _profiles(subject: Subject) -> xr.DataArray:
-    return trained_profiles(subject, averaged(subject.measurement, "delta_y"))
-
-
 def _of_pair(inputs: TestInputs) -> Iterator[Question]:
     """Yield the second-order agreement of two models: of their similarities, and of their clusters."""
-    sides = [trained_profiles(each, by_set(each.measurement, "delta_y")) for each in (inputs.subject, inputs.reference)]
-    yield consistency(inputs, *sides)
-    names = sorted(set(sides[0].perturbation.values) & set(sides[1].perturbation.values))
-    values, number = [each.sel(perturbation=names).mean("set").values for each in sides], inputs.settings["clusters"]
-    strength = inputs.subject.strength.reindex(names) * inputs.reference.strength.reindex(names)
+    sides = sides_of(inputs.subject, inputs.reference, "delta_y")
+    yield consistency(inputs, sides.ours, sides.theirs)
+    number = inputs.settings["clusters"]
 
     def grouped(*, raw: bool = False) -> list[np.ndarray]:
         """Return both models' clusters."""
-        return [clusters(each, number, raw=raw) for each in values]
+        return [clusters(each, number, raw=raw) for each in sides.means]
 
-    yield Whole(
-        statistic="cluster_agreement",
-        names=names,
-        fewest=FEWEST,
-        draws=lambda _: ("rand",),
-        shared_initialisation=True,
-        test=lambda m, random: rand_test(*grouped(), strength, m, random),
-        published=lambda: (adjusted_rand(*grouped(raw=True)), np.nan),
-    )
+    how = {"statistic": "cluster_agreement", "fewest": FEWEST, "shared_initialisation": True}
+    test = lambda m, random: rand_test(*grouped(), np.prod(sides.strengths, axis=0), m, random)  # noqa: E731
+    published = lambda _: (adjusted_rand(*grouped(raw=True)), np.nan)  # noqa: E731
+    yield Whole(names=sides.names, test=test, published=published, draws=lambda _: ("rand",), **how)
 
 
 def null_world(draw: Drawing) -> World:
@@ -184,11 +155,11 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's coherence beside its null, a map of the perturbations, and the programs of each cluster."""
-    from pertprobe.plots import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+    from pertprobe.plots import coherence_columns, nothing_to_draw, panels
 
     models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (delta_y, centred)")
     if not models:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     places, spread = inputs.tables["clusters"], inputs.tables["enrichment"]
     spread = spread[spread.adjustment == "centred"]
     shown = {model: _most_enriched(spread[spread.model == model]) for model in models}
@@ -218,26 +189,22 @@ def _map(axes: "Axes", places: pd.DataFrame, title: str) -> None:
     axes.scatter(places.umap_1, places.umap_2, s=9, color=colours, linewidth=0)
     for cluster, (x, y) in places.groupby("cluster")[["umap_1", "umap_2"]].median().iterrows():
         axes.text(x, y, str(cluster), ha="center", va="center", fontsize=7, fontweight="bold")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_xlabel("UMAP 1")
-    axes.set_ylabel("UMAP 2")
-    axes.set_title(title)
+    axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2", title=title)
 
 
 def _enrichment_map(axes: "Axes", spread: pd.DataFrame, title: str) -> None:
     """Draw program x cluster: how many members, coloured by p; those with q < 0.05 in bold."""
+    from pertprobe.plots import written_map
+
     spread = spread.sort_values(["best", "program"], kind="stable")
     order = list(dict.fromkeys(spread.program))
     p = spread.pivot(index="program", columns="cluster", values="p").loc[order]
-    axes.imshow(-np.log10(p.to_numpy(dtype=float).clip(1e-6)), aspect="auto", cmap="PuBu", vmin=0, vmax=6)
-    for row in spread[spread.members > 0].itertuples():
-        weight, colour = ("bold", "white") if row.q < 0.05 and row.p < 1e-4 else ("normal", "#333333")
-        weight = "bold" if row.q < 0.05 else weight
-        axes.text(row.cluster, order.index(row.program), row.members, ha="center", va="center", fontsize=6,
-                  weight=weight, color=colour)  # fmt: skip
-    axes.set_yticks(range(len(order)), order, fontsize=6)
+    texts = [
+        (row.cluster, order.index(row.program), row.members, row.q < 0.05,
+         "white" if row.q < 0.05 and row.p < 1e-4 else "#333333")
+        for row in spread[spread.members > 0].itertuples()
+    ]  # fmt: skip
+    written_map(axes, -np.log10(p.astype(float).clip(1e-6)), 6, texts, size=6)
     places = range(0, p.shape[1], 1 + p.shape[1] // 16)
     axes.set_xticks(places, places, fontsize=6)
-    axes.set_xlabel("cluster, the largest first; bold = enriched, q < 0.05")
-    axes.set_title(title)
+    axes.set(xlabel="cluster, the largest first; bold = enriched, q < 0.05", title=title)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from pertprobe import evidence
 from pertprobe.data.control_genes import control_genes
 from pertprobe.data.observed import coexpression_similarity
 from pertprobe.data.programs import Panel, Programs, measured_pairs, read_panels
-from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged, members
+from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged, members, stacked
 from pertprobe.probes.questions import Pool, Question, Refused, Score
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.statistics.null_worlds import Profiles, derivatives
@@ -100,9 +101,9 @@ class Genes(NamedTuple):
         return tuple([names.index(name) for name in wanted] for wanted, names in sides)
 
 
-def measured_genes(inputs: MeasureInputs, *, stand_ins: bool = True) -> Genes:
-    """Return the genes that the panels ask for and the model has; with those of control pairs where `stand_ins`."""
-    controls = {name: _controls(inputs, panel) for name, panel in inputs.panels.items()} if stand_ins else {}
+def measured_genes(inputs: MeasureInputs, *, with_controls: bool = True) -> Genes:
+    """Return the genes that the panels ask for and the model has; with those of control pairs if `with_controls`."""
+    controls = {name: _controls(inputs, panel) for name, panel in inputs.panels.items()} if with_controls else {}
     asked = [*inputs.panels.values(), *controls.values()]
     known = {"regulators": set(inputs.model.genes), "targets": set(inputs.model.output_genes)}
     found = {part: sorted({name for panel in asked for name in panel[part]} & names) for part, names in known.items()}
@@ -127,15 +128,10 @@ def _controls(inputs: MeasureInputs, panel: Mapping[str, Sequence[str]]) -> dict
 def dataset(values: np.ndarray, opened: np.ndarray, names: Sequence[str], genes: Genes, label: str = "") -> xr.Dataset:
     """Return the measurement of derivatives [set, perturbation, target, regulator] and open shares [set, P, target]."""
     features = [f"{regulator}>{target}" for target in genes.targets for regulator in genes.regulators]
-    dims = ("set", "perturbation")
-    coords = {"set": np.arange(len(values)), "perturbation": list(names)}
-    jacobian = xr.DataArray(
-        values.reshape(*values.shape[:2], -1), dims=(*dims, "feature"), coords={**coords, "feature": features}
-    )
-    share = xr.DataArray(opened, dims=(*dims, "gene"), coords={**coords, "gene": genes.targets})
-    return xr.Dataset(
-        {"jacobian": jacobian, "open": share}, attrs={"batch": label, "control_pairs": json.dumps(genes.controls)}
-    )
+    jacobian = ("set", "perturbation", "feature"), values.reshape(*values.shape[:2], -1)
+    coords = {"set": np.arange(len(values)), "perturbation": list(names), "feature": features, "gene": genes.targets}
+    attrs = {"batch": label, "control_pairs": json.dumps(genes.controls)}
+    return xr.Dataset({"jacobian": jacobian, "open": (("set", "perturbation", "gene"), opened)}, coords, attrs)
 
 
 def questions(inputs: TestInputs, doubt: Doubt | None = None, *notes: str) -> Iterator[Question]:
@@ -144,8 +140,6 @@ def questions(inputs: TestInputs, doubt: Doubt | None = None, *notes: str) -> It
     Beside it the same of the other way to rank them, and of control pairs: a panel that is no better than these says
     nothing of itself. `notes`, and what `doubt` says of scores, stand in the rows of a panel.
     """
-    if inputs.reference is not None:
-        return
     means = means_of(inputs.subject.measurement)
     for panel in inputs.panels.values():
         yield from _of_panel(inputs, means, panel, doubt, notes)
@@ -174,8 +168,7 @@ def _baselines(inputs: TestInputs, panel: Panel) -> Iterator[Question]:
     Observed: the product of the observed shifts of regulator and target. Co-expression: their correlation in control
     cells, which is the same under every perturbation, so that it ranks none above another.
     """
-    observed = inputs.subject.observed
-    if observed is None:
+    if (observed := inputs.subject.observed) is None:
         return
     genes = observed["gene"].values.tolist()
     pairs, _ = measured_pairs(panel, genes, genes)
@@ -213,19 +206,12 @@ def _question(
 def _pool(inputs: TestInputs, panel: Panel, found: Scores, doubt: Callable[[], Doubted] | None) -> Pool:
     outside = set(inputs.programs[panel.program]) - set(panel.perturbations)
     scores = found.values[~found.values.index.isin(outside)]
-    n = len(members(scores.index, panel.perturbations))
+    n, inside = scores.index.isin(panel.perturbations).sum(), panel.perturbations
     few = f"{n} pathway perturbations, {inputs.min_perturbations} needed" if n < inputs.min_perturbations else ""
     short = found.short or few
     doubted = doubt() if doubt and not short else Doubted()
-    return Pool(
-        names=scores.index.to_numpy(),
-        scores=scores.to_numpy(),
-        strength=inputs.subject.strength.reindex(scores.index).to_numpy(),
-        inside=panel.perturbations,
-        notes=[*found.notes, doubted.note],
-        short=short,
-        withheld=doubted.withheld,
-    )
+    strength, notes = inputs.subject.strength.reindex(scores.index).to_numpy(), [*found.notes, doubted.note]
+    return Pool(scores.index.to_numpy(), scores.to_numpy(), strength, inside, notes, short, doubted.withheld)
 
 
 def means_of(measurement: xr.Dataset) -> Means:
@@ -236,11 +222,10 @@ def means_of(measurement: xr.Dataset) -> Means:
 
 def scored(means: Means, panel: Panel, statistic: str = PRIMARY, notes: Sequence[str] = ()) -> Scores:
     """Score perturbations on a panel by the statistic that ranks them; `notes` stand behind its own."""
+    asked, pairs = panel, []
     if statistic == CONTROL_PAIRS:
-        asked = stand_ins(means, panel)
+        asked = control_panel(means, panel)
         pairs = [f"control pairs of {', '.join(asked.regulators)} with {', '.join(asked.targets)}"]
-    else:
-        asked, pairs = panel, []
     table, found = panel_table(means, asked)
     if table.shape[1] == 0:
         return Scores(pd.Series(dtype=float), (), "no control pair is measured and open")
@@ -281,25 +266,14 @@ def ranks(measurement: xr.Dataset, panels: Mapping[str, Mapping[str, Any]]) -> p
     if "jacobian" not in measurement:
         return pd.DataFrame(columns=columns)
     jacobian, opened, _ = means_of(measurement)
-    tables = [
-        pd.DataFrame(
-            {
-                "panel": name,
-                "regulator": regulator,
-                "target": target,
-                "perturbation": jacobian.index,
-                "jacobian": jacobian[f"{regulator}>{target}"].to_numpy(),
-                "rank": jacobian[f"{regulator}>{target}"].abs().rank(ascending=False).to_numpy(),
-                "of": len(jacobian),
-                "open": opened[target].to_numpy(),
-            }
-        )
-        for name, panel in panels.items()
-        for regulator in panel["regulators"]
-        for target in panel["targets"]
-        if f"{regulator}>{target}" in jacobian.columns and regulator != target
-    ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    tables = []
+    for name, panel in panels.items():
+        for regulator, target in product(panel["regulators"], panel["targets"]):
+            if f"{regulator}>{target}" in jacobian.columns and regulator != target:
+                table = pd.DataFrame({"jacobian": jacobian[f"{regulator}>{target}"], "open": opened[target]})
+                table = table.assign(panel=name, regulator=regulator, target=target, of=len(jacobian))
+                tables.append(table.assign(rank=table.jacobian.abs().rank(ascending=False), perturbation=table.index))
+    return stacked(tables, columns)
 
 
 def signed_table(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
@@ -307,7 +281,7 @@ def signed_table(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     return table * np.array([(panel.signs or {}).get(pair, 1) for pair in table.columns])
 
 
-def stand_ins(means: Means, panel: Panel) -> Panel:
+def control_panel(means: Means, panel: Panel) -> Panel:
     """Return the panel with the genes of its control pairs in place of its own."""
     genes = json.loads(means.attrs["control_pairs"])[panel.name]
     return replace(panel, regulators=tuple(genes["regulators"]), targets=tuple(genes["targets"]), signs=None)
@@ -320,8 +294,7 @@ def panel_table(means: Means, panel: Panel) -> tuple[pd.DataFrame, list[str]]:
     regulators, targets = zip(*(pair.split(">", 1) for pair in means.jacobian.columns), strict=True)
     pairs, notes = measured_pairs(panel, regulators, targets)
     kept = [f"{a}>{b}" for a, b in pairs if b not in closed]
-    mine = sorted(closed & set(panel.targets))
-    if mine:
+    if mine := sorted(closed & set(panel.targets)):
         notes = [*notes, f"targets closed in more than {CLOSED:.0%} of perturbations left out: {', '.join(mine)}"]
     if means.attrs.get("batch"):
         notes = [*notes, f"mean cell of batch {means.attrs['batch']}"]
@@ -362,8 +335,8 @@ def pathway_scores(values: pd.DataFrame) -> tuple[pd.Series, list[str]]:
 
 def _published(table: pd.DataFrame, panel: Panel) -> tuple[float, float]:
     """Return the published ratio of mean J and rank-sum p over pooled (pair, perturbation) triples."""
-    pathway = table.loc[table.index.isin(panel.perturbations)].to_numpy().ravel()
-    control = table.loc[table.index.isin(panel.controls)].to_numpy().ravel()
+    groups = panel.perturbations, panel.controls
+    pathway, control = (table.loc[table.index.isin(names)].to_numpy().ravel() for names in groups)
     if not len(pathway) or not len(control):
         return np.nan, np.nan
     with np.errstate(divide="ignore", invalid="ignore"):  # derivatives that are 0 have no ratio
@@ -409,27 +382,21 @@ def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -
 
     `beside` draws into one axes more, after the panels.
     """
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import nothing_to_draw, panels
 
-    kept = inputs.evidence[(inputs.evidence.statistic == PRIMARY) & inputs.evidence.evaluable]
-    if kept.empty:
-        return nothing_to_draw(NOTHING_TESTED)
+    if (kept := inputs.evidence[(inputs.evidence.statistic == PRIMARY) & inputs.evidence.evaluable]).empty:
+        return nothing_to_draw()
     figure, axes = panels(len(kept) + (beside is not None), 3.4, 2.6)
     for each, row in zip(axes, kept.itertuples(), strict=False):
-        measurement = inputs.measurements[row.model]
-        panel = panel_of(inputs, row.panel, measurement)
-        scores = scored(means_of(measurement), panel).values
+        means = means_of(inputs.measurements[row.model])
+        config = {row.panel: inputs.question["panels"][row.panel]}
+        panel = read_panels(config, inputs.programs, list(means.jacobian.index))[row.panel]
+        scores = scored(means, panel).values
         controls = inputs.evidence[(inputs.evidence.statistic == CONTROL_PAIRS) & (inputs.evidence.panel == row.panel)]
         _strip(each, scores, set(panel.perturbations), row, controls[controls.model == row.model].p)
     if beside is not None:
         beside(axes[-1])
     return figure
-
-
-def panel_of(inputs: "DrawInputs", name: str, measurement: xr.Dataset) -> Panel:
-    """Return a panel of the config as a model's measurement asks it."""
-    names = measurement.perturbation.values.tolist()
-    return read_panels({name: inputs.question["panels"][name]}, inputs.programs, names)[name]
 
 
 def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any, p_of_controls: pd.Series) -> None:
@@ -447,7 +414,6 @@ def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any, p_of_co
     axes.axvline(row.null_mean, color="black", linewidth=0.6, linestyle=":")
     axes.annotate("null mean", (row.null_mean, -0.48), (2, 0), textcoords="offset points", fontsize=5)
     axes.set_yticks([0, 1], [f"others ({(~mine).sum()})", f"pathway ({mine.sum()})"])
-    axes.set_ylim(-0.5, 1.5)
     beside = "".join(f"; control pairs p = {p:.2g}" for p in p_of_controls.dropna())
-    axes.set_xlabel(f"mean rank on the panel's pairs\nq = {row.q:.2g}{beside}")
-    axes.set_title(f"{row.panel}, {row.model}")
+    label = f"mean rank on the panel's pairs\nq = {row.q:.2g}{beside}"
+    axes.set(ylim=(-0.5, 1.5), xlabel=label, title=f"{row.panel}, {row.model}")

@@ -15,7 +15,7 @@ from pertprobe.batching import counted
 from pertprobe.errors import PertprobeError, listed
 from pertprobe.interpret.patching import Part, Runs, along, of_features, unit
 from pertprobe.interpret.sae import SparseAutoencoder
-from pertprobe.probes.base import NEVER, MeasureInputs
+from pertprobe.probes.base import MeasureInputs
 from pertprobe.seeding import generator
 from pertprobe.statistics.arrays import Floats
 from pertprobe.statistics.ranks import average_ranks
@@ -25,7 +25,7 @@ NEAREST = 10
 """Perturbations nearest in size that a random namer is drawn from."""
 
 
-def naming_half(members: Collection[str], program: str, seed: int) -> list[str]:
+def discovery_half(members: Collection[str], program: str, seed: int) -> list[str]:
     """Return the half of a program's perturbations (rounded down) that names: drawn by the program's name, sorted."""
     ordered = sorted(members)
     return sorted(generator(seed, "naming", program).permutation(ordered)[: len(ordered) // 2].tolist())
@@ -58,8 +58,7 @@ def matched_features(chosen: Sequence[int], frequency: Floats, size: Floats, dra
         size: how far each moves the states under a perturbation [F].
         draws: sets wanted; fewer where features are few.
     """
-    alive = np.flatnonzero(frequency > 0)
-    left = np.setdiff1d(alive, chosen)
+    left = np.setdiff1d(np.flatnonzero(frequency > 0), chosen)
     ranks = np.stack([average_ranks(frequency), average_ranks(size)])
     sets: list[list[int]] = []
     while len(sets) < draws and len(left) >= len(chosen):
@@ -99,16 +98,11 @@ class Features(NamedTuple):
     """Share of cells in which each is active [F]."""
 
 
-def trained(inputs: MeasureInputs) -> list[str]:
-    """Return the perturbations whose code was trained, as far as is known."""
-    return [name for name in inputs.perturbations if inputs.seen.get(name) != NEVER]
-
-
-def naming_halves(inputs: MeasureInputs) -> dict[str, list[str]]:
+def discovery_halves(inputs: MeasureInputs) -> dict[str, list[str]]:
     """Return program -> the half of its trained perturbations that names; programs with fewer than two are left out."""
-    names = set(trained(inputs))
+    names = set(inputs.trained)
     known = {program: sorted(names & set(listed)) for program, listed in inputs.programs.items()}
-    return {program: naming_half(found, program, inputs.seed) for program, found in known.items() if len(found) >= 2}
+    return {program: discovery_half(found, program, inputs.seed) for program, found in known.items() if len(found) >= 2}
 
 
 def layer_changes(runs: Runs, names: Sequence[str]) -> Changes:
@@ -165,12 +159,9 @@ def in_targets(
     inputs: MeasureInputs, runs: Runs, changes: Changes, namers: Mapping[str, Sequence[str]]
 ) -> Patch | None:
     """Return the patches read in the targets of panels; None where no panel has a measured one."""
-    if not _of_genes(inputs):
-        return None
-    genes = np.array(inputs.model.output_genes)
+    genes = np.array(inputs.model.output_genes if _of_genes(inputs) else [])
     serving = {name: panel for name, panel in inputs.panels.items() if panel["program"] in namers}
-    kept = {name: np.isin(genes, panel["targets"]) for name, panel in serving.items()}
-    kept = {name: each for name, each in kept.items() if each.any()}
+    kept = {name: each for name, panel in serving.items() if (each := np.isin(genes, panel["targets"])).any()}
     if not kept:
         return None
     named = directions(runs, changes, [namers[serving[name]["program"]] for name in kept])
@@ -201,13 +192,11 @@ def chosen_features(
 
     The contrast of its naming half with all others.
     """
-    contrasts = {
-        program: contrast(features.changes, np.isin(names, each))
-        for program, each in namers.items()
-        if program not in given
-    }
-    named = {program: [int(np.abs(each).argmax())] for program, each in contrasts.items()}
-    return {program: named.get(program) or list(given[program]) for program in namers}
+    found = {}
+    for program, each in namers.items():
+        change = contrast(features.changes, np.isin(names, each))
+        found[program] = list(given[program]) if program in given else [int(np.abs(change).argmax())]
+    return found
 
 
 def feature_patches(
@@ -221,8 +210,7 @@ def feature_patches(
     moved = np.abs(features.changes).mean(axis=0)
     alike = {program: matched_features(each, features.frequency, moved, draws) for program, each in chosen.items()}
     mine = Patch(of_features(sae, list(chosen.values())), outputs, programs)
-    many = min(len(each) for each in alike.values())
-    if not many:
+    if not (many := min(len(each) for each in alike.values())):
         return mine, None, alike
     sets = [each for found in alike.values() for each in found[:many]]
     axes = {**programs, "feature_draw": list(range(many))}

@@ -42,22 +42,19 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
     codes = encode_each(inputs.model, names).detach().cpu().numpy()
     coords = {"perturbation": names, "feature": [f"h{i}" for i in range(codes.shape[1])]}
-    return xr.Dataset({"embedding": xr.DataArray(codes, dims=("perturbation", "feature"), coords=coords)})
+    return xr.Dataset({"embedding": (tuple(coords), codes)}, coords)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is each program more coherent in pert_encoder space than perturbations of the same strength?"""
-    profiles = _profiles(inputs.subject)
+    profiles = trained_profiles(inputs.subject, "embedding")
     if inputs.reference is not None:
-        yield consistency(inputs, profiles, _profiles(inputs.reference), _mean_matched_cosine)
+        partner = trained_profiles(inputs.reference, "embedding")
+        yield consistency(inputs, profiles, partner, _mean_matched_cosine)
         return
     yield from coherences(inputs, profiles, lambda raw, found, _: rank_sum_pairs(raw, found)[:2])
     yield _neighbours(inputs, profiles)
     yield from coherence_baselines(inputs, profiles.perturbation.values)
-
-
-def _profiles(subject: Subject) -> xr.DataArray:
-    return trained_profiles(subject, averaged(subject.measurement, "embedding"))
 
 
 def neighbours(similarity: np.ndarray, k: int) -> np.ndarray:
@@ -87,15 +84,10 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
     k = min(inputs.settings["neighbours"], len(names) - 1)
     strength = inputs.subject.strength.reindex(names).to_numpy()
     similarity = cosine_similarity(centred(profiles.values))
-    return Coherence(
-        statistic="nearest_neighbours",
-        names=names,
-        strength=strength,
-        similarity=within_reach(similarity, k),
-        held=within_reach(pairs_without_strength(similarity, strength), k),
-        scale=lambda n: (n - 1) / min(k, n - 1),
-        draws=lambda program: ("neighbours", program),
-    )
+    apart = pairs_without_strength(similarity, strength)
+    near = {"similarity": within_reach(similarity, k), "adjusted": within_reach(apart, k)}
+    how = {"scale": lambda n: (n - 1) / min(k, n - 1), "draws": lambda program: ("neighbours", program)}
+    return Coherence(statistic="nearest_neighbours", names=names, strength=strength, **near, **how)
 
 
 def null_world(draw: Drawing) -> World:
@@ -113,12 +105,12 @@ def _drawn(draw: Drawing) -> Subject:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's coherence beside its null (above), and who is nearest to whom (below)."""
-    from pertprobe.plots import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+    from pertprobe.plots import coherence_columns, nothing_to_draw, panels
 
     label = "mean cosine within the program (pert_encoder, centred)"
     models, (width, height), fill = coherence_columns(inputs, label)
     if not models:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     tables = {model: nearest_table(inputs, model) for model in models}
     rows = max(table.member.nunique() for table in tables.values())
     figure, axes = panels(2 * len(models), width, (height, 0.9 + 0.18 * rows), columns=len(models))
@@ -140,10 +132,9 @@ def nearest_table(inputs: "DrawInputs", model: str, most: int = 30) -> pd.DataFr
     for program in _ordered_programs(inputs.evidence, model):
         for i in members(names, inputs.programs[program]):
             nearest = [j for j in np.argsort(-similarity[i], kind="stable") if j != i][:k]
-            rows += [
-                (names[i], program, rank, names[j], similarity[i, j], names[j] in inputs.programs[program])
-                for rank, j in enumerate(nearest, start=1)
-            ]
+            for rank, j in enumerate(nearest, start=1):
+                same = names[j] in inputs.programs[program]
+                rows.append((names[i], program, rank, names[j], similarity[i, j], same))
     columns = ["member", "program", "rank", "neighbour", "similarity", "same"]
     table = pd.DataFrame(rows, columns=columns).drop_duplicates(["member", "rank"])
     return table[table.member.isin(table.member.unique()[:most])]
@@ -156,21 +147,18 @@ def _ordered_programs(evidence_table: pd.DataFrame, model: str) -> list[str]:
 
 def _neighbour_map(axes: "Axes", table: pd.DataFrame, title: str) -> None:
     """Draw member x rank, coloured by similarity; a neighbour of the same program is written in bold."""
-    wide = table.pivot(index="member", columns="rank", values="similarity").reindex(table.member.unique())
-    axes.imshow(wide.to_numpy(), aspect="auto", cmap="PuBu", vmin=0, vmax=1)
-    places = {member: y for y, member in enumerate(wide.index)}
-    for row in table.itertuples():
-        weight, colour = ("bold", "black") if row.same else ("normal", "#555555")
-        colour = "white" if row.similarity > 0.6 else colour
-        text = f"{row.neighbour} {row.similarity:.2f}"
-        axes.text(
-            row.rank - 1, places[row.member], text, ha="center", va="center", fontsize=5, weight=weight, color=colour
-        )
-    first = table.drop_duplicates("member")
-    axes.set_yticks(range(len(wide)), [f"{row.member}" for row in first.itertuples()], fontsize=6)
+    from pertprobe.plots import written_map
+
+    order = table.member.unique().tolist()
+    wide = table.pivot(index="member", columns="rank", values="similarity").reindex(order)
+    texts = [
+        (row.rank - 1, order.index(row.member), f"{row.neighbour} {row.similarity:.2f}", row.same,
+         "white" if row.similarity > 0.6 else "black" if row.same else "#555555")
+        for row in table.itertuples()
+    ]  # fmt: skip
+    written_map(axes, wide, 1, texts, size=5)
     axes.set_xticks(range(wide.shape[1]), [f"{rank}." for rank in wide.columns])
-    axes.set_title(title)
-    axes.set_xlabel("nearest first; bold = a member of the same program")
+    axes.set(title=title, xlabel="nearest first; bold = a member of the same program")
 
 
 def _mean_matched_cosine(ours: xr.DataArray, theirs: xr.DataArray) -> float:

@@ -6,8 +6,9 @@ a test. Which units are members, whether they are enough, nuisances held, interv
 notes are the same for all; what of it is wanted depends on who is asked (`Wanted`).
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,22 +75,70 @@ class Question:
         who = {"statistic": self.statistic, "adjustment": self.adjustment, "unit": self.unit, "panel": self.panel}
         return {**who, **values}
 
+    def enough(self, inputs: TestInputs) -> int:
+        """Return how many units of a program are needed."""
+        return inputs.min_genes if self.unit == "gene" else inputs.min_perturbations
+
     def told(self, inputs: TestInputs, units: Iterable[str] = (), *more: str) -> list[str]:
         """Return the notes of a row: on the initialisation, on how its units were trained, and its own."""
         sharing = inputs.sharing if self.shared_initialisation else ""
         held_out = inputs.subject.held_out(units) if self.unit == "perturbation" else ""
         return [sharing, held_out, *self.notes, *more]
 
-    def row(self, inputs: TestInputs, who: Row, columns: Row) -> Row:
-        """Return a row that was answered, or whose numbers are withheld as an answer."""
+    def answered(
+        self,
+        inputs: TestInputs,
+        wanted: Wanted,
+        who: Row,
+        columns: Row,
+        interval: Callable[[np.random.Generator], tuple[float, float]] | None = None,
+        published: Callable[[np.random.Generator], Said] | None = None,
+        ceiling: Callable[[np.random.Generator], Ceiling | str] | None = None,
+    ) -> Row:
+        """Return the row of what was tested, with what is wanted beside; `withheld` as an answer if it is to be."""
+        drawing = partial(self.drawing, inputs, program=who.get("program", ""))
+        if wanted.interval and interval:
+            columns |= zip(("ci_low", "ci_high"), interval(drawing("interval")), strict=True)
+        if wanted.published and published:
+            columns |= zip(("estimate_published", "p_published"), published(drawing("published")), strict=True)
         row = evidence.row(inputs.identity, **who, **columns)
-        if not self.withheld:
-            return row
-        return {**row, "evaluable": False, "reason": evidence.joined(self.withheld, row["reason"])}
+        if self.withheld:
+            row |= {"evaluable": False, "reason": evidence.joined(self.withheld, row["reason"])}
+        if wanted.ceiling and ceiling:
+            found = ceiling(drawing("ceiling"))
+            columns, note = ({}, found) if isinstance(found, str) else evidence.ceilinged(found)
+            row |= {**columns, "reason": evidence.joined(row["reason"], note)}
+        return row
 
 
 @dataclass(frozen=True, kw_only=True)
-class Each(Question):
+class ByProgram(Question):
+    """Something that is asked of every program by itself."""
+
+    few: bool = True
+    """Whether programs with too few units have a row: false where another statistic says so of the same units."""
+
+    def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
+        """Yield a row for each program."""
+        for program, found, short in self.asked(inputs):
+            if not short:
+                yield self.row(inputs, wanted, program, found)
+            elif self.few:
+                n = len(self.names if found is None else found)
+                who = self.who(program=program, n=n, n_background=len(self.names))
+                yield evidence.not_evaluable(inputs.identity, short, **who)
+
+    def asked(self, inputs: TestInputs) -> Iterator[tuple[str, np.ndarray | None, str]]:
+        """Yield program, positions of its members (None = all), and why it cannot be asked; empty where it can."""
+        return each_program(inputs, self.names, self.enough(inputs), self.called)
+
+    def row(self, inputs: TestInputs, wanted: Wanted, program: str, found: np.ndarray | None) -> Row:
+        """Return the row of one program that can be asked."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Each(ByProgram):
     """A test of every program by itself."""
 
     test: Callable[[str, np.ndarray, int, np.random.Generator], Test | str] | None = None
@@ -101,58 +150,31 @@ class Each(Question):
     """Given positions of members, returns an interval that nothing is drawn for."""
     published: Callable[[np.ndarray, np.random.Generator], Said] | None = None
     """Given positions of members and a generator, returns what was published."""
-    few: bool = True
-    """Whether programs with too few units have a row: false where another statistic says so of the same units."""
     programs: Collection[str] | None = None
     """Those that are asked; None: all."""
-    refused: Mapping[str, str] | Callable[[str], str] | None = None
+    refused: Callable[[str], str] | None = None
     """Program -> why it cannot be asked, where it has units enough."""
-
-    def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
-        """Yield a row for each program."""
-        asked = list(self.asked(inputs))
-        tests = self.tests(inputs, {program: found for program, found, short in asked if not short})
-        for program, found, short in asked:
-            who = self.who(program=program, n=len(found), n_background=len(self.names))
-            if not short:
-                yield self.answered(inputs, wanted, who, found, tests(program))
-            elif self.few:
-                yield evidence.not_evaluable(inputs.identity, short, **who)
-
-    @property
-    def counted(self) -> bool:
-        """Whether programs with too few units are found by `names`."""
-        return True
 
     def asked(self, inputs: TestInputs) -> Iterator[tuple[str, np.ndarray, str]]:
         """Yield program, positions of its members, and why it cannot be asked; empty where it can."""
-        enough = inputs.min_genes if self.unit == "gene" else inputs.min_perturbations
-        refused = self.refused if callable(self.refused) else (self.refused or {}).get
-        for program, found, short in each_program(inputs, self.names, enough, self.called):
+        for program, found, short in super().asked(inputs):
             if self.programs is None or program in self.programs:
-                yield program, found, (short if self.counted else "") or refused(program) or ""
+                yield program, found, short or (self.refused(program) if self.refused else "")
 
-    def tests(self, inputs: TestInputs, sets: Mapping[str, np.ndarray]) -> Callable[[str], Test | str]:
-        """Return the function of a program's test."""
-        return lambda program: self.test(program, sets[program], inputs.permutations, self.drawing(inputs, "", program))
-
-    def answered(self, inputs: TestInputs, wanted: Wanted, who: Row, found: np.ndarray, test: Test | str) -> Row:
-        """Return the row of one program that was tested."""
-        program, units = who["program"], np.asarray(self.names)[found]
-        if self.counts:
-            who = {**who, **dict(zip(("n", "n_background"), self.counts(program), strict=True))}
+    def row(self, inputs: TestInputs, wanted: Wanted, program: str, found: np.ndarray) -> Row:
+        """Return the row of one program that can be asked."""
+        n, others = self.counts(program) if self.counts else (len(found), len(self.names))
+        who = self.who(program=program, n=n, n_background=others)
+        test = self.test(program, found, inputs.permutations, self.drawing(inputs, "", program))
         if isinstance(test, str):
             return evidence.not_evaluable(inputs.identity, evidence.joined(test, *self.notes), **who)
-        columns = evidence.tested(test, *self.told(inputs, units))
-        if wanted.interval and (interval := self.interval_of(inputs, program, found)):
-            columns |= dict(zip(("ci_low", "ci_high"), interval, strict=True))
-        if wanted.published and self.published:
-            columns |= _published(self.published(found, self.drawing(inputs, "published", program)))
-        return self.row(inputs, who, columns)
+        columns = evidence.tested(test, *self.told(inputs, np.asarray(self.names)[found]))
+        interval = partial(self.interval_of, inputs, found)
+        return self.answered(inputs, wanted, who, columns, interval, self.published and partial(self.published, found))
 
-    def interval_of(self, inputs: TestInputs, program: str, found: np.ndarray) -> tuple[float, float] | None:
-        """Return the interval of a program's estimate; None where there is none."""
-        return self.interval(found) if self.interval else None
+    def interval_of(self, inputs: TestInputs, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
+        """Return the interval of a program's estimate; nan where there is none."""
+        return self.interval(found) if self.interval else NOTHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,47 +182,39 @@ class Coherence(Each):
     """Are the units of a program alike: the mean of a similarity over their pairs, effect strength held."""
 
     similarity: np.ndarray | Callable[[], np.ndarray]
-    """[units, units]."""
+    """[units, units]; made when it is asked for, where it is a function."""
     strength: np.ndarray | None
     """What is held [units]; None: nothing."""
-    held: np.ndarray | None = None
+    adjusted: np.ndarray | None = None
     """The similarity without what strength explains, where that is no trend to be removed."""
-    scale: Callable[[int], float] | None = None
+    scale: Callable[[int], float] = lambda _: 1.0
     """Number of members -> what their mean is multiplied by."""
 
     def drawing(self, inputs: TestInputs, what: str, program: str) -> np.random.Generator:
         """Return the generator of a draw: all coherences of a probe compare a program with the same sets."""
         return super().drawing(inputs, what, program) if self.draws else inputs.random(what or "coherence", program)
 
-    @property
-    def matrix(self) -> np.ndarray:
-        """The similarity, made when it is asked for."""
-        return self.similarity() if callable(self.similarity) else self.similarity
-
     def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
         """Yield a row for each program, of one similarity."""
-        yield from super(Coherence, replace(self, similarity=self.matrix)).rows(inputs, wanted)
+        made = replace(self, similarity=self.similarity() if callable(self.similarity) else self.similarity)
+        test = made.all_at_once(inputs) if self.adjusted is None else made.by_itself
+        yield from super(Coherence, replace(made, test=test)).rows(inputs, wanted)
 
-    def tests(self, inputs: TestInputs, sets: Mapping[str, np.ndarray]) -> Callable[[str], Test]:
-        """Test all programs at once, one by one where another similarity is held."""
-        if self.held is None:
-            drawing = lambda program: self.drawing(inputs, "", program)  # noqa: E731
-            return coherence_tests(self.matrix, sets, self.strength, inputs.permutations, drawing).__getitem__
-        return lambda program: self._by_itself(inputs, program, sets[program])
+    def all_at_once(self, inputs: TestInputs) -> Callable[..., Test]:
+        """Test all programs together, and return the function of a program's test."""
+        sets = {program: found for program, found, short in self.asked(inputs) if not short}
+        drawing = partial(self.drawing, inputs, "")
+        tests = coherence_tests(self.similarity, sets, self.strength, inputs.permutations, drawing)
+        return lambda program, *_: tests[program]
 
-    def _by_itself(self, inputs: TestInputs, program: str, found: np.ndarray) -> Test:
-        scale, random = self._scale(found), self.drawing(inputs, "", program)
-        return coherence(
-            scale * self.matrix, found, self.strength, inputs.permutations, random, adjusted=scale * self.held
-        )
+    def by_itself(self, _: str, found: np.ndarray, m: int, random: np.random.Generator) -> Test:
+        """Test one program, for which another similarity is held."""
+        scale = self.scale(len(found))
+        return coherence(scale * self.similarity, found, self.strength, m, random, adjusted=scale * self.adjusted)
 
-    def _scale(self, found: np.ndarray) -> float:
-        return self.scale(len(found)) if self.scale else 1.0
-
-    def interval_of(self, inputs: TestInputs, program: str, found: np.ndarray) -> tuple[float, float]:
+    def interval_of(self, inputs: TestInputs, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
         """Return the interval over resampled members."""
-        random = self.drawing(inputs, "interval", program)
-        return bootstrap_coherence(self._scale(found) * self.matrix, found, inputs.bootstrap, random)
+        return bootstrap_coherence(self.scale(len(found)) * self.similarity, found, inputs.bootstrap, random)
 
 
 class Pool(NamedTuple):
@@ -237,59 +251,40 @@ class Score(Each):
     """Program -> the units it is scored among."""
     with_interval: bool = True
 
-    def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
-        """Yield a row for each program."""
-        for program, found, short in self.asked(inputs):
-            if not short:
-                yield self._scored(inputs, wanted, program, self._pool(inputs, program))
-            elif self.few:
-                who = self.who(program=program, n=len(found), n_background=len(self.names))
-                yield evidence.not_evaluable(inputs.identity, short, **who)
+    def asked(self, inputs: TestInputs) -> Iterator[tuple[str, np.ndarray, str]]:
+        """Yield program, positions of its members, and why it cannot be asked: a pool may know its units alone."""
+        counted = self.pool is None or len(self.names) > 0
+        for program, found, short in super().asked(inputs):
+            yield program, found, short if counted else ""
 
-    @property
-    def counted(self) -> bool:
-        """Whether units are counted before a test is made: a pool may know them alone."""
-        return self.pool is None or len(self.names) > 0
-
-    def _pool(self, inputs: TestInputs, program: str) -> Pool:
-        if self.pool:
-            return self.pool(program)
-        return Pool(np.asarray(self.names), self.scores, self.strength, inputs.programs[program])
-
-    def _scored(self, inputs: TestInputs, wanted: Wanted, program: str, pool: Pool) -> Row:
-        found = members(pool.names, pool.inside)
-        who = self.who(program=program, n=len(found), n_background=len(pool.names))
-        notes = [*self.notes, *pool.notes]
+    def row(self, inputs: TestInputs, wanted: Wanted, program: str, found: np.ndarray) -> Row:
+        """Return the row of one program, among the units of its pool."""
+        own = Pool(np.asarray(self.names), self.scores, self.strength, inputs.programs[program])
+        pool = self.pool(program) if self.pool else own
+        found, notes = members(pool.names, pool.inside), [*self.notes, *pool.notes]
         if pool.short or len(found) in (0, len(pool.names)):
             short = pool.short or f"no {self.unit} is left to score"
+            who = self.who(program=program, n=len(found), n_background=len(pool.names))
             return evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
-        test = mean_score(pool.scores, found, pool.strength, inputs.permutations, self.drawing(inputs, "", program))
-        asked = replace(
-            self,
-            names=pool.names,
-            scores=pool.scores[found],
-            notes=notes,
-            published=pool.published or self.published,
-            withheld=pool.withheld or self.withheld,
-        )
-        return asked.answered(inputs, wanted, who, found, test)
+        test = lambda _, found, m, random: mean_score(pool.scores, found, pool.strength, m, random)  # noqa: E731
+        said = {"published": pool.published or self.published, "withheld": pool.withheld or self.withheld}
+        made = replace(self, names=pool.names, scores=pool.scores, notes=notes, test=test, **said)
+        return super(Score, made).row(inputs, wanted, program, found)
 
-    def interval_of(self, inputs: TestInputs, program: str, found: np.ndarray) -> tuple[float, float] | None:
+    def interval_of(self, inputs: TestInputs, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
         """Return the interval over resampled members."""
-        if not self.with_interval:
-            return None
-        return bootstrap_mean(self.scores, inputs.bootstrap, self.drawing(inputs, "interval", program))
+        return bootstrap_mean(self.scores[found], inputs.bootstrap, random) if self.with_interval else NOTHING
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paired(Question):
+class Paired(ByProgram):
     """Is each unit's own partner nearer than those of others like it: r_ii against r_ij, of a program or all units."""
 
     test: Callable[[str, np.ndarray | None, int, np.random.Generator], tuple[PairedTest, np.ndarray]]
     """Given program ("" = all units), positions of its members (None = all), draws and a generator, returns the test
     and what each unit that was used has more than its partners."""
-    background: int | Callable[[str], int]
-    """Units that could be used; program -> units, where they depend on it, or on what is costly."""
+    background: Callable[[str], int]
+    """Program -> units that could be used."""
     fewest: str
     """What units are called that lack a number or a partner."""
     constant: str
@@ -299,53 +294,40 @@ class Paired(Question):
     together: bool = False
     """Asked of all units, one with another, in place of programs."""
     fewest_together: int = 2
-    few: bool = True
-    """Whether programs with too few units have a row."""
     short: str = ""
     """Why it cannot be asked, where units are enough."""
     published: Callable[[PairedTest], Said] | None = None
     ceiling: Callable[[PairedTest, str, np.random.Generator], Ceiling | str] | None = None
     """Given the test, program and a generator, returns the ceiling, or why there is none."""
-    more: Callable[[PairedTest], Sequence[str]] | None = None
+    more: Callable[[PairedTest], Sequence[str]] = lambda _: ()
     """Further notes."""
 
-    def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
-        """Yield a row for each program, or one of all units."""
-        enough = inputs.min_genes if self.unit == "gene" else inputs.min_perturbations
-        enough = self.fewest_together if self.together else enough
-        asked = [("", None, "")] if self.together else each_program(inputs, self.names, enough, self.called)
-        for program, found, few in asked:
-            if not (short := few or self.short):
-                yield self._row(inputs, wanted, program, found, enough)
-            elif self.few:
-                n = len(self.names if found is None else found)
-                who = self.who(program=program, n=n, n_background=len(self.names))
-                yield evidence.not_evaluable(inputs.identity, evidence.joined(short, *self.notes), **who)
+    def enough(self, inputs: TestInputs) -> int:
+        """Return how many units of a program are needed, or of all."""
+        return self.fewest_together if self.together else super().enough(inputs)
 
-    def _row(self, inputs: TestInputs, wanted: Wanted, program: str, found: np.ndarray | None, enough: int) -> Row:
+    def asked(self, inputs: TestInputs) -> Iterator[tuple[str, np.ndarray | None, str]]:
+        """Yield each program, or all units, and why it cannot be asked, with what else is to be said."""
+        for program, found, few in [("", None, "")] if self.together else super().asked(inputs):
+            short = few or self.short
+            yield program, found, evidence.joined(short, *self.notes) if short else ""
+
+    def row(self, inputs: TestInputs, wanted: Wanted, program: str, found: np.ndarray | None) -> Row:
+        """Return the row of one program, or of all units."""
         result, apart = self.test(program, found, inputs.permutations, self.drawing(inputs, "", program))
-        background = self.background(program) if callable(self.background) else self.background
-        who = self.who(program=program, n=len(result.genes), n_background=background)
-        left_out = [*self._left_out(result), *(self.more(result) if self.more else ())]
-        if len(result.genes) < enough:
-            short = f"{len(result.genes)} {self.fewest}, {enough} needed"
-            return evidence.not_evaluable(inputs.identity, evidence.joined(short, *left_out, *self.notes), **who)
+        n, enough = len(result.genes), self.enough(inputs)
+        who = self.who(program=program, n=n, n_background=self.background(program))
+        without = ((result.n_constant, self.constant), (result.n_without_partner, self.alone))
+        left_out = [*(f"{number} {words} left out" for number, words in without if number), *self.more(result)]
+        if n < enough:
+            reasons = f"{n} {self.fewest}, {enough} needed", *left_out, *self.notes
+            return evidence.not_evaluable(inputs.identity, evidence.joined(*reasons), **who)
         units = np.asarray(self.names)[result.genes] if program else ()
         columns = evidence.tested(result.test, *self.told(inputs, units, *left_out))
-        if wanted.interval:
-            interval = bootstrap_mean(apart, inputs.bootstrap, self.drawing(inputs, "interval", program))
-            columns |= dict(zip(("ci_low", "ci_high"), interval, strict=True))
-        if wanted.published and self.published:
-            columns |= _published(self.published(result))
-        row = self.row(inputs, who, columns)
-        if not wanted.ceiling or self.ceiling is None:
-            return row
-        return _with_ceiling(row, self.ceiling(result, program, self.drawing(inputs, "ceiling", program)))
-
-    def _left_out(self, result: PairedTest) -> Iterator[str]:
-        for number, words in ((result.n_constant, self.constant), (result.n_without_partner, self.alone)):
-            if number:
-                yield f"{number} {words} left out"
+        interval = partial(bootstrap_mean, apart, inputs.bootstrap)
+        published = self.published and (lambda _: self.published(result))
+        ceiling = self.ceiling and partial(self.ceiling, result, program)
+        return self.answered(inputs, wanted, who, columns, interval, published, ceiling)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,7 +340,8 @@ class Whole(Question):
     fewest: int = 4
     most: int | None = None
     """Draws, at most; None: those of every test."""
-    published: Callable[[], Said] | None = None
+    published: Callable[[np.random.Generator], Said] | None = None
+    """Given a generator, returns what was published."""
     ceiling: Callable[[np.random.Generator], Ceiling | str] | None = None
     """Given a generator, returns the ceiling, or why there is none."""
     short: str = ""
@@ -373,19 +356,12 @@ class Whole(Question):
         """Yield the one row."""
         n = len(self.names)
         who = self.who(n=n, n_background=n)
-        short = f"{n} {self.called}, {self.fewest} needed" if n < self.fewest else self.short
-        if short:
+        if short := f"{n} {self.called}, {self.fewest} needed" if n < self.fewest else self.short:
             yield evidence.not_evaluable(inputs.identity, short, **who)
             return
-        draws = inputs.permutations if self.most is None else min(inputs.permutations, self.most)
-        test = self.test(draws, self.drawing(inputs, "", ""))
-        columns = evidence.tested(test, *self.told(inputs))
-        if wanted.published and self.published:
-            columns |= _published(self.published())
-        row = self.row(inputs, who, columns)
-        if wanted.ceiling and self.ceiling:
-            row = _with_ceiling(row, self.ceiling(self.drawing(inputs, "ceiling", "")))
-        yield row
+        draws = min(inputs.permutations, self.most or inputs.permutations)
+        columns = evidence.tested(self.test(draws, self.drawing(inputs, "", "")), *self.told(inputs))
+        yield self.answered(inputs, wanted, who, columns, published=self.published, ceiling=self.ceiling)
 
 
 class Number(NamedTuple):
@@ -414,12 +390,11 @@ class Described(Question):
         found = self.number(self.drawing(inputs, "interval", self.program))
         who = self.who(program=self.program, n=found.n, n_background=found.background)
         notes = [*self.notes, *found.notes]
-        short = found.short or ("what it is made of does not vary" if np.isnan(found.estimate) else "")
-        if short:
+        if short := found.short or ("what it is made of does not vary" if np.isnan(found.estimate) else ""):
             yield evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
             return
         columns = {"estimate": found.estimate, "ci_low": found.low, "ci_high": found.high}
-        yield self.row(inputs, who, {**columns, "reason": evidence.joined(*notes)})
+        yield self.answered(inputs, wanted, who, {**columns, "reason": evidence.joined(*notes)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -440,7 +415,7 @@ class Refused(Question):
 def ask(probe: str, inputs: TestInputs) -> Iterator[Row]:
     """Yield the evidence of a probe on whoever `inputs` are about."""
     declaration = declared(probe)
-    if inputs.reference is not None and inputs.comparison not in ("", *declaration.pairs):
+    if inputs.reference is not None and inputs.comparison not in declaration.pairs:
         return iter(())  # a pair of a kind that it has no question about
     return answers(inputs, declaration, load_probe(probe).questions(inputs.limited_to(declaration)))
 
@@ -471,30 +446,17 @@ def coherence_baselines(inputs: TestInputs, names: Iterable[str]) -> Iterator[Co
     Of the perturbations called `names` those that were observed, or whose genes are measured. Observed responses are
     matched by their own strength, co-expression by the model's.
     """
-    observed = inputs.subject.observed
-    if observed is None:
+    if (observed := inputs.subject.observed) is None:
         return
-    similarity, kept = similarity_reference(observed, sorted(names))
-    if len(kept) > 2:
-        strength = np.linalg.norm(observed["delta_y"].sel(perturbation=kept).values.astype(np.float64), axis=1)
-        yield _baseline(OBSERVED, kept, similarity, strength)
-    similarity, kept = coexpression_similarity(observed, sorted(names))
-    if len(kept) > 2:
-        yield _baseline(COEXPRESSION, kept, similarity, inputs.subject.strength.reindex(kept).to_numpy())
-
-
-def _baseline(role: str, names: Sequence[str], similarity: np.ndarray, strength: np.ndarray) -> Coherence:
-    return Coherence(statistic="coherence", role=role, names=np.array(names), similarity=similarity, strength=strength)
-
-
-def _published(said: Said) -> Row:
-    return dict(zip(("estimate_published", "p_published"), said, strict=True))
-
-
-def _with_ceiling(row: Row, ceiling: Ceiling | str) -> Row:
-    """Add a noise ceiling, or the reason why there is none."""
-    columns, note = ({}, ceiling) if isinstance(ceiling, str) else evidence.ceilinged(ceiling)
-    return {**row, **columns, "reason": evidence.joined(row["reason"], note)}
+    for role, of in ((OBSERVED, similarity_reference), (COEXPRESSION, coexpression_similarity)):
+        similarity, kept = of(observed, sorted(names))
+        if len(kept) < 3:
+            continue
+        strength = inputs.subject.strength.reindex(kept).to_numpy()
+        if role == OBSERVED:
+            strength = np.linalg.norm(observed["delta_y"].sel(perturbation=kept).values.astype(np.float64), axis=1)
+        asked = {"statistic": "coherence", "role": role, "names": np.array(kept)}
+        yield Coherence(**asked, similarity=similarity, strength=strength)
 
 
 def per_set(*profiles: xr.DataArray) -> bool:

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.probes.base import Drawing, Subject, TableInputs, TestInputs, World, by_set, stacked
+from pertprobe.probes.base import Drawing, Subject, TableInputs, TestInputs, World, by_set, tabulated
 from pertprobe.probes.questions import Coherence, Paired, Question, Refused
-from pertprobe.probes.similarity_questions import trained_profiles
+from pertprobe.probes.similarity_questions import Sides, trained_profiles
+from pertprobe.probes.worlds import profiled_subject
 from pertprobe.roles import OBSERVED
 from pertprobe.statistics.matched import PairedTest, crossed_test, pearson_matrix, strata
 from pertprobe.statistics.null_worlds import SPREAD, WIDTH
@@ -27,23 +28,6 @@ AGREEMENT = "agreement"
 NO_PARTNER = "no pair of pairs.regimes has this model: there is no other regime to compare it with"
 ONE_SET = "one cell set: both models would be read on the same cells, whose noise they share"
 PAIRED = ["model", "reference"]
-TABLED = [*PAIRED, "perturbation", "seen", "seen_reference", "strength", "strength_reference", "r", "r_partners",
-          "r_published", "ceiling", "disattenuated"]  # fmt: skip
-
-
-class Sides(NamedTuple):
-    """What two models answer to the perturbations that both have trained, in the genes that both predict."""
-
-    ours: xr.DataArray
-    """[set, perturbation, gene]."""
-    theirs: xr.DataArray
-    strengths: tuple[np.ndarray, np.ndarray]
-    """Of the perturbations in either model."""
-
-    @property
-    def names(self) -> np.ndarray:
-        """Perturbations."""
-        return self.ours.perturbation.values
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
@@ -54,8 +38,8 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     if inputs.reference is None:
         if not inputs.settings["partners"]:
             yield Refused(statistic=AGREEMENT, reason=NO_PARTNER)
-    elif inputs.comparison == "regimes":
-        sides = sides_of(inputs.subject, inputs.reference)
+    else:
+        sides = shared(inputs.subject, inputs.reference)
         yield from _of_pair(inputs, sides)
         if inputs.subject.observed is not None:
             yield _observed(inputs.subject.observed, sides.names)
@@ -69,14 +53,12 @@ def _of_pair(inputs: TestInputs, sides: Sides) -> Iterator[Question]:
     yield _paired(sides, AGREEMENT, r, **limited)
     yield _paired(sides, AGREEMENT, lambda: r("raw"), adjustment="raw", **models)
     yield _paired(sides, "anticorrelation", lambda: -r(), **models)
-    strength = np.sqrt(sides.strengths[0] * sides.strengths[1])
-    yield Coherence(statistic="gained", names=names, strength=strength, similarity=partial(_gained, sides))
+    yield Coherence(statistic="gained", names=names, strength=sides.strength, similarity=partial(_gained, sides))
     short = "" if len(names) > 1 else f"{len(names)} shared perturbations, 2 needed"
-    alone = {"together": True, "draws": lambda _: ("agreement_all",), **({"short": short} if short else {})}
-    yield _paired(sides, "agreement_all", r, **alone, **limited)
+    yield _paired(sides, "agreement_all", r, short, together=True, draws=lambda _: ("agreement_all",), **limited)
 
 
-def _paired(sides: Sides, statistic: str, r: Callable[[], np.ndarray], **more: Any) -> Paired:
+def _paired(sides: Sides, statistic: str, r: Callable[[], np.ndarray], short: str = "", **more: Any) -> Paired:
     """Return whether r [P, P] of a perturbation with itself exceeds that with others of like strength."""
 
     def test(_: str, found: np.ndarray | None, m: int, random: np.random.Generator) -> tuple[PairedTest, np.ndarray]:
@@ -85,22 +67,20 @@ def _paired(sides: Sides, statistic: str, r: Callable[[], np.ndarray], **more: A
         outside = ~np.isin(np.arange(len(sides.names)), [] if found is None else found)
         return result, (np.diagonal(r()) - _partners(r(), sides.strengths[1], outside))[result.genes]
 
-    common = {
-        "names": sides.names,
-        "background": len(sides.names),
+    words = {
         "called": "shared perturbations",
         "fewest": "perturbations with a varying response and a partner",
         "constant": "constant responses",
         "alone": "perturbations without a partner of like strength",
-        "shared_initialisation": True,
-        "short": ONE_SET if _one_set(sides) else "",
+        "short": short or (ONE_SET if _one_set(sides) else ""),
     }
-    return Paired(statistic=statistic, test=test, **common | more)
+    more |= {"test": test, "background": lambda _: len(sides.names), "shared_initialisation": True}
+    return Paired(statistic=statistic, names=sides.names, **words, **more)
 
 
 def _gained(sides: Sides) -> np.ndarray:
     """Return how much closer two perturbations are in the first model than in the second [P, P]."""
-    return np.subtract(*(cosine_similarity(centred(each.mean("set").values)) for each in sides[:2]))
+    return np.subtract(*(cosine_similarity(centred(each)) for each in sides.means))
 
 
 def _observed(observed: xr.Dataset, names: np.ndarray) -> Paired:
@@ -113,15 +93,12 @@ def _observed(observed: xr.Dataset, names: np.ndarray) -> Paired:
     return _paired(sides, AGREEMENT, cache(partial(crossed, sides)), role=OBSERVED)
 
 
-def sides_of(ours: Subject, theirs: Subject) -> Sides:
-    """Return what two models share: perturbations that both have trained, genes that both predict."""
-    profiles = [trained_profiles(each, by_set(each.measurement, "delta_y")) for each in (ours, theirs)]
-    names, genes = (
-        sorted(set(profiles[0][dim].values) & set(profiles[1][dim].values)) for dim in ("perturbation", "gene")
-    )
-    kept = [each.sel(perturbation=names, gene=genes) for each in profiles]
-    strengths = tuple(each.strength.reindex(names).to_numpy() for each in (ours, theirs))
-    return Sides(*(each.transpose("set", "perturbation", "gene") for each in kept), strengths)
+def shared(ours: Subject, theirs: Subject) -> Sides:
+    """Return what two models answer to perturbations that both have trained, in the genes that both predict."""
+    profiles = [trained_profiles(each, "delta_y", by_set) for each in (ours, theirs)]
+    common = {dim: np.intersect1d(*(each[dim].values for each in profiles)) for dim in ("perturbation", "gene")}
+    kept = [each.sel(common).transpose("set", "perturbation", "gene") for each in profiles]
+    return Sides(*kept, [each.strength.reindex(common["perturbation"]).to_numpy() for each in (ours, theirs)])
 
 
 def crossed(sides: Sides, adjustment: str = "centred") -> np.ndarray:
@@ -129,8 +106,7 @@ def crossed(sides: Sides, adjustment: str = "centred") -> np.ndarray:
 
     Over genes without the two knocked ones; mean over odd sets of the one with even sets of the other, and the reverse.
     """
-    genes = {name: place for place, name in enumerate(sides.ours.gene.values)}
-    own = np.array([genes.get(name, -1) for name in sides.names], dtype=np.intp)
+    own = pd.Index(sides.ours.gene.values).get_indexer(sides.names)
     halves = ([each.values[start::2].mean(axis=0) for start in (0, 1)] for each in sides[:2])
     ours, theirs = ([centred(each) if adjustment == "centred" else each for each in both] for both in halves)
     return (pearson_matrix(ours[0], theirs[1], own, own) + pearson_matrix(ours[1], theirs[0], own, own)) / 2
@@ -150,8 +126,7 @@ def _partners(r: np.ndarray, strength: np.ndarray, open_to: np.ndarray) -> np.nd
 
 def published(sides: Sides) -> np.ndarray:
     """Return the published r [P]: Pearson over all genes of a perturbation's two raw responses, on the same cells."""
-    ours, theirs = (each.mean("set").values for each in sides[:2])
-    ours, theirs = (each - each.mean(axis=1, keepdims=True) for each in (ours, theirs))
+    ours, theirs = (each - each.mean(axis=1, keepdims=True) for each in sides.means)
     scale = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     return np.divide((ours * theirs).sum(axis=1), scale, out=np.full(len(ours), np.nan), where=scale > 0)
 
@@ -175,21 +150,14 @@ def null_world(draw: Drawing) -> World:
 
     Members' two responses correlate more by `d` sd of what all others' r exceeds that with their partners.
     """
-    names, rng = [f"p{i:04d}" for i in range(draw.units)], draw.rng
+    rng, axes = draw.rng, ("set", "perturbation", "gene")
     size, common = rng.lognormal(0, SPREAD, draw.units)[:, None], rng.normal(size=WIDTH)
     ours, theirs = (size * (common + rng.normal(size=(draw.units, WIDTH))) for _ in range(2))
-    chosen = list(draw.members)
-    if chosen:
+    if chosen := list(draw.members):
         theirs = _nearer(ours, theirs, chosen, draw)
-    coords = {"perturbation": names, "gene": [f"g{i:03d}" for i in range(WIDTH)]}
-    sides = [
-        Subject(
-            xr.Dataset({"delta_y": (("set", *coords), np.stack([each, each]))}, coords),
-            pd.Series(np.linalg.norm(each, axis=1), names),
-            pd.Series("here", names),
-        )
-        for each in (ours, theirs)
-    ]
+    measured = [{"delta_y": (axes, np.stack([each, each]))} for each in (ours, theirs)]
+    norms = [np.linalg.norm(each, axis=1) for each in (ours, theirs)]
+    sides = [profiled_subject(each, own) for each, own in zip(measured, norms, strict=True)]
     pair = {"subject": sides[0], "reference": sides[1], "comparison": "regimes", "settings": {"partners": []}}
     return World(sides[0].strength, lambda _: pair)
 
@@ -215,26 +183,19 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     perturbations: model, reference, perturbation, how either has seen it, its strengths, r (centred, not on the same
     cells), r_partners (mean with others of its strength), r_published, ceiling, disattenuated.
     """
-    pairs = {pair: [inputs.subjects[name] for name in pair] for pair in inputs.pairs}
-    found = [
-        _perturbations(*sides).assign(model=model, reference=reference)
-        for (model, reference), sides in pairs.items()
-        if all("delta_y" in each.measurement for each in sides)
-    ]
-    return {"perturbations": stacked(found, TABLED)}
+    found = []
+    for model, reference in inputs.pairs:
+        sides = inputs.subjects[model], inputs.subjects[reference]
+        if all("delta_y" in each.measurement for each in sides):
+            found.append(_perturbations(*sides).assign(model=model, reference=reference))
+    return tabulated("regime_agreement", perturbations=found)
 
 
 def _perturbations(ours: Subject, theirs: Subject) -> pd.DataFrame:
-    sides = sides_of(ours, theirs)
-    columns = {
-        "perturbation": sides.names,
-        "seen": ours.seen.reindex(sides.names).to_numpy(),
-        "seen_reference": theirs.seen.reindex(sides.names).to_numpy(),
-        "strength": sides.strengths[0],
-        "strength_reference": sides.strengths[1],
-        "r_published": published(sides),
-    }
-    table = pd.DataFrame(columns)
+    sides = shared(ours, theirs)
+    table = pd.DataFrame({"perturbation": sides.names, "r_published": published(sides)})
+    for end, subject, strength in zip(("", "_reference"), (ours, theirs), sides.strengths, strict=True):
+        table[f"seen{end}"], table[f"strength{end}"] = subject.seen.reindex(sides.names).to_numpy(), strength
     if _one_set(sides):
         return table.assign(r=np.nan, r_partners=np.nan, ceiling=np.nan, disattenuated=np.nan)
     r, profiles = crossed(sides), [_by_set_centred(each) for each in sides[:2]]
@@ -246,12 +207,12 @@ def _perturbations(ours: Subject, theirs: Subject) -> pd.DataFrame:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how alike a perturbation's responses are in the two regimes, and each program's beside its ceiling."""
-    from pertprobe.plots import NOTHING_TESTED, nothing_to_draw, panels
+    from pertprobe.plots import nothing_to_draw, panels
 
     table = inputs.tables["perturbations"]
     pairs = {pair: rows for pair, rows in table.groupby(PAIRED, sort=False) if rows.r.notna().any()}
     if not pairs:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     shown = [_programs_of(inputs, *pair, rows) for pair, rows in pairs.items()]
     figure, axes = panels(2 * len(pairs), 4.4, max(2.6, 1.1 + 0.22 * max(map(len, shown))), columns=2)
     for place, ((model, reference), rows) in enumerate(pairs.items()):
@@ -270,17 +231,12 @@ def _programs_of(inputs: "DrawInputs", model: str, reference: str, table: pd.Dat
 
 
 def _histogram(axes: "Axes", table: pd.DataFrame, title: str) -> None:
-    from pertprobe.plots import NULL, SUBJECT
+    from pertprobe.plots import histograms
 
-    bins = np.linspace(min(-0.5, table.r.min()), 1, 41)
-    for column, colour, words in (("r_partners", NULL, "others of its strength"), ("r", SUBJECT, "same perturbation")):
-        label = f"{words} (mean {table[column].mean():.2f})"
-        axes.hist(table[column].dropna(), bins, color=colour, alpha=0.7, label=label)
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend above the bars
-    axes.legend(loc="upper left", fontsize=6)
-    axes.set_xlabel("Pearson r of centred delta_y, few-shot with zero-shot")
-    axes.set_ylabel("perturbations")
-    axes.set_title(title)
+    words = {"r_partners": "others of its strength", "r": "same perturbation"}
+    values = {f"{each} (mean {table[column].mean():.2f})": table[column].dropna() for column, each in words.items()}
+    histograms(axes, values, np.linspace(min(-0.5, table.r.min()), 1, 41))
+    axes.set(xlabel="Pearson r of centred delta_y, few-shot with zero-shot", ylabel="perturbations", title=title)
 
 
 def _programs(axes: "Axes", parts: pd.DataFrame) -> None:

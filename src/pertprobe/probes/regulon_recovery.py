@@ -19,7 +19,7 @@ from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.regulons import Regulons, read_regulon_files
 from pertprobe.files import write_table
 from pertprobe.probes import silenced_genes
-from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
+from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged
 from pertprobe.probes.knockout_questions import DECILES, against_partners, coexpression_profiles, expression_groups
 from pertprobe.probes.knockout_worlds import DrawnKnockouts, drawn_knockouts
 from pertprobe.probes.questions import NOTHING, Paired, Question, Said
@@ -34,7 +34,6 @@ from pertprobe.statistics.recovery import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from pertprobe.models.base import Model
@@ -48,8 +47,6 @@ AUPRC = "auprc"
 MEASURES = (AUPRC, "early_precision", "sign")
 JACOBIAN = "_jacobian"
 """End of the names of statistics of Jacobian edges; the others are of knock-out edges."""
-COPY_SETS = 1
-"""Cell sets that untrained copies are asked on: of them only the mean of a null and the effect are."""
 ALIKE = 5
 """Regulators of like expression among which partners are drawn, at least."""
 TARGETS = (4, 16)
@@ -68,7 +65,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     functions with a gradient. graph [perturbation, gene], of planted models: the signs of the edges that were planted.
     """
     model, copy = inputs.model, inputs.role in REDRAWN
-    asked = replace(inputs, cells=first_sets(inputs.cells, COPY_SETS)) if copy else inputs
+    asked = replace(inputs, cells=inputs.cells_measured)
     found = silenced_genes.measure(asked, names).astype(np.float32)
     found = found.assign_coords(set=np.arange(asked.cells.n_sets)).reindex(set=np.arange(inputs.cells.n_sets))
     if not copy and model.capabilities >= DIFFERENTIABLE:
@@ -85,7 +82,7 @@ def _jacobian(inputs: MeasureInputs, names: Sequence[str]) -> np.ndarray:
     from pertprobe.interpret.jacobian import panel_jacobian, place
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
-    code = model.encode_perturbations([silenced_genes.perturbation_of(inputs)])
+    code = model.encode_perturbations([inputs.perturbation(inputs.settings["perturbation"])])
     point, outputs = place(model, inputs.cells, inputs.settings, inputs.role).point, range(len(model.output_genes))
     memory = {"memory_gb": inputs.memory_gb}
     found = [panel_jacobian(model, code, point, outputs, block, **memory).values[0] for block in chunked(genes, BLOCK)]
@@ -123,13 +120,11 @@ class Edges:
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Do a program's regulators find their own targets better than genes of like expression find them?"""
-    if inputs.reference is not None:
-        return
     beside = _observed_edges(inputs) if inputs.identity.get("role", SUBJECT) == SUBJECT else ()
     sources = [*_measured_edges(inputs), *beside]
     for regulons in _regulon_sets(inputs):
         for edges in sources:
-            asked = asked_of(inputs, regulons, edges)
+            asked = regulon_edges(inputs, regulons, edges)
             for measure_name in MEASURES:
                 yield _recovery(inputs, edges, measure_name, asked)
                 if len(asked.regulators) >= inputs.min_genes:
@@ -138,8 +133,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
 
 def _observed_edges(inputs: TestInputs) -> Iterator[Edges]:
     """Yield the edges of observed responses to a regulator's knock-down, and of co-expression in control cells."""
-    observed = inputs.subject.observed
-    if observed is None:
+    if (observed := inputs.subject.observed) is None:
         return
     genes = inputs.subject.measurement.perturbation.values
     seen = observed["delta_y"].astype(np.float64).sortby("perturbation")
@@ -178,10 +172,11 @@ def _measured_edges(inputs: TestInputs) -> list[Edges]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RegulonEdges:
     """One set of regulons, as far as it can be asked."""
 
-    regulons: Regulons
+    name: str
+    """Of the set."""
     regulators: np.ndarray
     """Regulators with enough known targets among the candidates, sorted."""
     known: np.ndarray
@@ -197,7 +192,7 @@ class Asked:
     note: str
 
 
-def asked_of(inputs: TestInputs, regulons: Regulons, edges: Edges) -> Asked:
+def regulon_edges(inputs: TestInputs, regulons: Regulons, edges: Edges) -> RegulonEdges:
     """Return what can be asked: measured regulators with `min_targets` known targets, and the universe.
 
     The universe are the measured outputs that any regulator of the set has as its target (`universe: targets`), since
@@ -208,25 +203,16 @@ def asked_of(inputs: TestInputs, regulons: Regulons, edges: Edges) -> Asked:
         outputs = outputs[np.isin(outputs, regulons.signs.target.unique())]
     genes = np.array(sorted(edges.profiles.index))
     known, signs = regulons.matrix(genes, outputs)
-    enough = known.sum(axis=1) >= inputs.settings["min_targets"]
+    min_targets = inputs.settings["min_targets"]
+    enough = known.sum(axis=1) >= min_targets
     kept, few = genes[enough], int((known.any(axis=1) & ~enough).sum())
     unmeasured = int((~np.isin(regulons.signs.source.unique(), genes)).sum())
-    places = {name: column for column, name in enumerate(outputs)}
-    notes = [
-        f"{unmeasured} regulators not silenced" if unmeasured else "",
-        f"{few} with fewer than {inputs.settings['min_targets']} measured targets left out" if few else "",
-        *regulons.notes,
-    ]
-    return Asked(
-        regulons,
-        kept,
-        known[enough],
-        signs[enough],
-        edges.profiles.loc[kept, outputs].to_numpy(dtype=np.float64),
-        np.array([places.get(name, -1) for name in kept], dtype=np.intp),
-        groups_of(inputs.cells, kept),
-        evidence.joined(f"{len(outputs)} candidate targets", *notes),
-    )
+    silent = f"{unmeasured} regulators not silenced" if unmeasured else ""
+    left_out = f"{few} with fewer than {min_targets} measured targets left out" if few else ""
+    note = evidence.joined(f"{len(outputs)} candidate targets", silent, left_out, *regulons.notes)
+    profiles = edges.profiles.loc[kept, outputs].to_numpy(dtype=np.float64)
+    own, groups = pd.Index(outputs).get_indexer(kept), groups_of(inputs.cells, kept)
+    return RegulonEdges(regulons.name, kept, known[enough], signs[enough], profiles, own, groups, note)
 
 
 def groups_of(cells: CellSets, genes: Sequence[str]) -> np.ndarray:
@@ -234,9 +220,9 @@ def groups_of(cells: CellSets, genes: Sequence[str]) -> np.ndarray:
     return expression_groups(cells, genes, int(np.clip(len(genes) // ALIKE, 1, DECILES)))
 
 
-def _recovery(inputs: TestInputs, edges: Edges, measure_name: str, asked: Asked) -> Paired:
+def _recovery(inputs: TestInputs, edges: Edges, measure_name: str, asked: RegulonEdges) -> Paired:
     """Return whether regulators find their own targets better than their partners do, by one measure."""
-    statistic, name = f"{measure_name}{edges.ending}", asked.regulons.name
+    statistic, name = f"{measure_name}{edges.ending}", asked.name
     matrix = cache(partial(_matrix, measure_name, asked))
 
     def usable() -> np.ndarray:
@@ -247,28 +233,20 @@ def _recovery(inputs: TestInputs, edges: Edges, measure_name: str, asked: Asked)
         """Test the regulators in `found`."""
         return against_partners(matrix(), asked.groups, m, random, found, usable())
 
-    return Paired(
-        statistic=statistic,
-        role=edges.role,
-        names=asked.regulators,
-        unit="gene",
-        called="regulators",
-        panel=name,
-        draws=lambda program: (statistic, name, program),
-        notes=(asked.note,),
-        test=test,
-        background=lambda _: int(usable().sum()),
-        fewest="regulators with a number and a partner",
-        fewest_together=inputs.min_genes,
-        constant="regulators without a number",
-        alone="without a partner of like expression",
-        few=statistic == AUPRC,
-        published=partial(_published, measure_name, asked),
-        more=partial(_made_of, asked),
-    )
+    who = {"role": edges.role, "names": asked.regulators, "unit": "gene", "called": "regulators", "panel": name}
+    words = {
+        "fewest": "regulators with a number and a partner",
+        "constant": "regulators without a number",
+        "alone": "without a partner of like expression",
+    }
+    enough = {"few": statistic == AUPRC, "fewest_together": inputs.min_genes}
+    how = {"test": test, "draws": lambda program: (statistic, name, program)}
+    how |= {"background": lambda _: int(usable().sum()), "published": partial(_published, measure_name, asked)}
+    notes = {"notes": (asked.note,), "more": partial(_made_of, asked)}
+    return Paired(statistic=statistic, **who, **words, **enough, **how, **notes)
 
 
-def _matrix(measure_name: str, asked: Asked) -> np.ndarray:
+def _matrix(measure_name: str, asked: RegulonEdges) -> np.ndarray:
     """Return the number [n, n] of every regulator's targets under every gene's profile."""
     if measure_name == "sign":
         return sign_agreement(asked.signs, asked.profiles, asked.own)
@@ -276,7 +254,7 @@ def _matrix(measure_name: str, asked: Asked) -> np.ndarray:
     return score(asked.known, np.abs(asked.profiles), asked.own)
 
 
-def _published(measure_name: str, asked: Asked, result: PairedTest) -> Said:
+def _published(measure_name: str, asked: RegulonEdges, result: PairedTest) -> Said:
     """Return the early-precision ratio over all edges of the regulators that were used, and its p; of signs nothing."""
     if measure_name == "sign":
         return NOTHING
@@ -284,7 +262,7 @@ def _published(measure_name: str, asked: Asked, result: PairedTest) -> Said:
     return pooled_early_precision(asked.known[chosen], np.abs(asked.profiles[chosen]), asked.own[chosen])
 
 
-def _made_of(asked: Asked, result: PairedTest) -> list[str]:
+def _made_of(asked: RegulonEdges, result: PairedTest) -> list[str]:
     """Say what the difference is made of."""
     density = asked.known[result.genes].mean() if len(result.genes) else np.nan
     return [f"own {result.matched:.3g}, partners {result.partners:.3g}, density {density:.2g}"]
@@ -321,29 +299,21 @@ def _drawn_regulons(draw: Drawing, drawn: DrawnKnockouts) -> tuple[np.ndarray, n
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how much better regulators find their targets than their partners do, knock-out and Jacobian edges."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, marks_on_bars, nothing_to_draw, null_legend, panels
 
     rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    main = rows[rows.statistic == AUPRC]
-    asked = [(model, name) for name in sorted(set(main.panel)) for model in inputs.question["models"]
-             if len(main[(main.model == model) & (main.panel == name)])]  # fmt: skip
+    rows = rows.assign(program=rows.program.replace("", "all regulators"))
+    known = {key: each for key, each in rows.groupby(["model", "panel", "statistic"])}
+    asked = [(model, name) for name in sorted(set(rows.panel)) for model in inputs.question["models"]
+             if (model, name, AUPRC) in known]  # fmt: skip
     if not asked:
-        return nothing_to_draw(NOTHING_TESTED)
-    shown = [main[(main.model == model) & (main.panel == name)] for model, name in asked]
-    shown = [each.assign(program=each.program.replace("", "all regulators")) for each in shown]
-    figure, axes = panels(len(asked), 4.6, 1.5 + 0.26 * max(len(each) for each in shown))
-    for each, (model, name), mine in zip(axes, asked, shown, strict=True):
-        bars_with_null(each, mine, "AUPRC less that of partners, knock-out edges")
-        _jacobian_marks(each, mine, rows[(rows.model == model) & (rows.panel == name)])
-        each.set_title(f"{model}, {name}")
+        return nothing_to_draw()
+    figure, axes = panels(len(asked), 4.6, 1.5 + 0.26 * max(len(known[*key, AUPRC]) for key in asked))
+    for each, key in zip(axes, asked, strict=True):
+        mine, marked = known[*key, AUPRC], known.get((*key, f"{AUPRC}{JACOBIAN}"), rows[:0])
+        bars_with_null(each, mine, "AUPRC less that of partners, knock-out edges", ", ".join(key))
+        marks_on_bars(each, mine, marked, marker="D", s=16, color="#8a5fb0", label="Jacobian edges")
+        if each.get_legend_handles_labels()[0]:
+            each.legend(loc="lower right", fontsize=6)
     null_legend(figure)
     return figure
-
-
-def _jacobian_marks(axes: "Axes", rows: pd.DataFrame, every: pd.DataFrame) -> None:
-    """Mark, on each program's line, what Jacobian edges say."""
-    order = rows.sort_values("effect", kind="stable").program.replace("all regulators", "").tolist()
-    found = every[every.statistic == f"{AUPRC}{JACOBIAN}"].set_index("program").estimate.reindex(order)
-    if found.notna().any():
-        axes.scatter(found, np.arange(len(order)), marker="D", s=16, color="#8a5fb0", label="Jacobian edges", zorder=4)
-        axes.legend(loc="lower right", fontsize=6)

@@ -15,7 +15,7 @@ import xarray as xr
 
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.base import (
-    NEVER,
+    NOT_EVALUABLE,
     Drawing,
     MeasureInputs,
     Subject,
@@ -25,10 +25,10 @@ from pertprobe.probes.base import (
     averaged,
     by_set,
     members,
-    stacked,
+    tabulated,
 )
-from pertprobe.probes.questions import ONE_SET, Question, Whole, coherence_baselines
-from pertprobe.probes.similarity_questions import RESAMPLES, coherences, consistency
+from pertprobe.probes.questions import Question, Row, Whole, coherence_baselines, per_set
+from pertprobe.probes.similarity_questions import coherences, consistency, second_order_ceiling, trained_profiles
 from pertprobe.probes.worlds import profiled_subject
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -37,7 +37,7 @@ from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.null_worlds import pushed, routes
 from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.power import benjamini_hochberg
-from pertprobe.statistics.reliability import Ceiling, noise_ceiling, pair_weights
+from pertprobe.statistics.reliability import Ceiling
 from pertprobe.statistics.similarity import centred, cosine_similarity, without_shared
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from pertprobe.models.base import Model
     from pertprobe.plots import DrawInputs
 
-Row = dict[str, Any]
 
 CORRELATION, SPEARMAN, ONEHOT, CLUSTERED = "correlation", "correlation_spearman", "correlation_onehot", "same_cluster"
 FEWEST = 4
@@ -58,8 +57,6 @@ OF_CONTROLS = 999
 """Draws for the correlation of a control: the mean of its null is asked."""
 COMPONENTS = 10
 """Components of the stacked derivatives that are shown and tested."""
-SUMMED = ["model", "adjustment", "n", "pearson", "pearson_se", "spearman", "onehot", "cluster_ratio", "first_share"]
-DECILES = ["model", "adjustment", "decile", "pairs", "delta_y_similarity", "routing_similarity"]
 TESTED = ["model", "component", "share", "program", "n", "shift", "p", "q"]
 RAW = "raw"
 AXES = {"routing": "feature", "delta_y": "gene", "onehot": "entry"}
@@ -72,7 +69,7 @@ def units(inputs: MeasureInputs) -> list[str]:
     Of Ward clusters of the model's own delta_y, as published, one perturbation of each is taken after the other until
     there are enough: the strongest first, or at random. Clusters that have no more are passed over.
     """
-    known = [name for name in inputs.perturbations if inputs.seen.get(name) != NEVER]
+    known = inputs.trained
     wanted = inputs.settings["perturbations"]
     if wanted == "all" or wanted >= len(known):
         return known
@@ -99,17 +96,15 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     from pertprobe.interpret.sketches import Sketching, routing_sketches
 
     if inputs.settings["at"] == "mean_cell" and "set_function" not in inputs.model.capabilities:
-        return xr.Dataset(
-            attrs={"not_evaluable": "a mean cell stands for others only in a set function: set at: cells"}
-        )
+        reason = "a mean cell stands for others only in a set function: set at: cells"
+        return xr.Dataset(attrs={NOT_EVALUABLE: reason})
     at = place(inputs.model, inputs.cells, inputs.settings, inputs.role)
     how = Sketching(inputs.settings["sketch"], inputs.seed, inputs.memory_gb)
     parts = list(routing_sketches(inputs.model, names, at, how, by_features=inputs.role == SUBJECT))
     found = {key: np.concatenate([part[key].detach().cpu().numpy() for part in parts]) for key in parts[0]}
     arrays = {}
     for key, values in found.items():
-        means = values.mean(1) if values.ndim == 3 else values
-        arrays[key] = _labelled(means, names, AXES[key])
+        arrays[key] = _labelled(values.mean(1) if values.ndim == 3 else values, names, AXES[key])
         if values.ndim == 3 and inputs.role == SUBJECT:
             arrays[f"{key}_by_set"] = _labelled(values, names, "set", AXES[key]).transpose("set", ...)
     return xr.Dataset(arrays, attrs={"batch": at.batch})
@@ -158,13 +153,9 @@ class Similarities(NamedTuple):
 
 def similarities(subject: Subject) -> Similarities:
     """Return what was measured of a model under perturbations whose code was trained."""
-    profiles, answers = (averaged(subject.measurement, name) for name in ("routing", "delta_y"))
-    never = subject.seen.index[subject.seen == NEVER]
-    names = profiles.perturbation.values[~np.isin(profiles.perturbation.values, never)]
-    strength = subject.strength.reindex(names).to_numpy()
-    return Similarities(
-        profiles.sel(perturbation=names), answers.sel(perturbation=names), names, strength, subject.measurement
-    )
+    profiles, answers = (trained_profiles(subject, name) for name in ("routing", "delta_y"))
+    names = profiles.perturbation.values
+    return Similarities(profiles, answers, names, subject.strength.reindex(names).to_numpy(), subject.measurement)
 
 
 def cosines(profiles: np.ndarray, adjustment: str) -> np.ndarray:
@@ -198,7 +189,11 @@ def _routes(whole: Similarities, kind: str) -> xr.DataArray:
 def overall(inputs: TestInputs, whole: Similarities) -> Iterator[Whole]:
     """Yield what is asked of all perturbations together."""
     subject = inputs.identity.get("role", SUBJECT) == SUBJECT
-    ceiling = partial(_ceiling, inputs, whole)
+
+    def ceiling(random: np.random.Generator) -> Ceiling | str:
+        """Return how far routes and answers of disjoint cell sets could agree (methods.md, Noise ceilings)."""
+        return second_order_ceiling(inputs, _by_set(whole), random, partial(cosines, adjustment="centred"))
+
     yield replace(_correlation(inputs, whole, CORRELATION), ceiling=ceiling, most=None if subject else OF_CONTROLS)
     if len(whole.names) < FEWEST:
         return
@@ -217,14 +212,8 @@ def _correlation(inputs: TestInputs, whole: Similarities, kind: str, adjustment:
         sides = (cosines(each.values, adjustment) for each in (_routes(whole, kind), whole.answers))
         return mantel(*sides, m, random, "spearman" if kind == SPEARMAN else "pearson", whole.strength)
 
-    return Whole(
-        statistic=kind,
-        adjustment=adjustment,
-        draws=lambda _: (kind, adjustment),
-        test=test,
-        published=lambda: published(whole, kind),
-        **_overall(inputs, whole),
-    )
+    who = {"statistic": kind, "adjustment": adjustment, **_overall(inputs, whole)}
+    return Whole(**who, draws=lambda _: (kind, adjustment), test=test, published=lambda _: published(whole, kind))
 
 
 def _clustered(inputs: TestInputs, whole: Similarities) -> Whole:
@@ -236,10 +225,8 @@ def _clustered(inputs: TestInputs, whole: Similarities) -> Whole:
         together = same_cluster(clusters(whole.answers.values, number, "centred"))
         return mantel(cosines(whole.profiles.values, "centred"), together, m, random, strength=whole.strength)
 
-    ratio = partial(cluster_ratio, whole, number)
-    return Whole(
-        statistic=CLUSTERED, test=test, most=FURTHER, published=lambda: (ratio(), np.nan), **_overall(inputs, whole)
-    )
+    ratio = lambda _: (cluster_ratio(whole, number), np.nan)  # noqa: E731
+    return Whole(statistic=CLUSTERED, test=test, most=FURTHER, published=ratio, **_overall(inputs, whole))
 
 
 def _overall(inputs: TestInputs, whole: Similarities) -> dict[str, Any]:
@@ -264,22 +251,12 @@ def cluster_ratio(whole: Similarities, number: int) -> float:
     return float(similarity[together].mean() / similarity[~together].mean())
 
 
-def _ceiling(inputs: TestInputs, whole: Similarities, random: np.random.Generator) -> Ceiling | str:
-    """Return the noise ceiling of the correlation, from routes and answers of disjoint cell sets.
-
-    Source: methods.md, Noise ceilings.
-    """
-    if "routing_by_set" not in whole.measurement or whole.measurement.sizes["set"] < 2:
-        return ONE_SET
-    pairs = [np.stack([upper(cosines(each, "centred")) for each in side]) for side in _by_set(whole)]
-    return noise_ceiling(*pairs, pair_weights(len(whole.names), min(inputs.bootstrap, RESAMPLES), random))
-
-
-def _by_set(whole: Similarities) -> list[np.ndarray]:
-    """Return routes and answers with their cell sets apart, [set, perturbation, ...]."""
-    names = [f"{name}_by_set" for name in ("routing", "delta_y")]
-    found = [by_set(whole.measurement, name).sel(perturbation=whole.names) for name in names]
-    return [each.transpose("set", "perturbation", ...).values for each in found]
+def _by_set(whole: Similarities) -> list[xr.DataArray]:
+    """Return routes and answers with their cell sets apart [set, perturbation, ...]; their means where none are."""
+    if "routing_by_set" not in whole.measurement:
+        return [whole.profiles, whole.answers]
+    found = [by_set(whole.measurement, f"{name}_by_set") for name in ("routing", "delta_y")]
+    return [each.sel(perturbation=whole.names).transpose("set", "perturbation", ...) for each in found]
 
 
 def _of_pair(inputs: TestInputs) -> Whole:
@@ -291,11 +268,9 @@ def _of_pair(inputs: TestInputs) -> Whole:
 def _set_profiles(subject: Subject) -> xr.DataArray:
     """Return a model's routes without what all share [set, perturbation, feature]; of controls their mean over sets."""
     whole = similarities(subject)
-    if "routing_by_set" not in whole.measurement or "variant" not in whole.measurement.dims:
-        return whole.profiles.copy(data=without_shared(whole.profiles.values))
-    routes = by_set(whole.measurement, "routing_by_set").sel(perturbation=whole.names)
-    routes = routes.transpose("set", "perturbation", ...)
-    return routes.copy(data=np.stack([without_shared(each) for each in routes.values]))
+    routes = _by_set(whole)[0] if "variant" in whole.measurement.dims else whole.profiles
+    sets = routes.values if "set" in routes.dims else [routes.values]
+    return routes.copy(data=np.reshape([without_shared(each) for each in sets], routes.shape))
 
 
 def null_world(draw: Drawing) -> World:
@@ -336,34 +311,26 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
         if len(whole.names) < FEWEST:
             continue
         for adjustment in ("centred", RAW):
-            summary.append({"model": model, **summarised(whole, adjustment, inputs.settings["clusters"])})
+            summed = summarised(whole, adjustment, inputs.settings["clusters"])
+            summary.append(pd.DataFrame([{"model": model, **summed}]))
             deciles.append(decile_curve(whole, adjustment).assign(model=model, adjustment=adjustment))
         components.append(_component_table(inputs, model, whole))
-    return {
-        "components": stacked(components, TESTED),
-        "deciles": stacked(deciles, DECILES),
-        "summary": pd.DataFrame(summary, columns=SUMMED),
-    }
+    return tabulated("routing_coherence", components=components, deciles=deciles, summary=summary)
 
 
 def summarised(whole: Similarities, adjustment: str, number: int) -> Row:
     """Return the descriptive figures of one model, as columns of the table `summary`."""
     from scipy.stats import spearmanr
 
-    answers = upper(cosines(whole.answers.values, adjustment))
-    routes = upper(cosines(whole.profiles.values, adjustment))
-    by_features = "onehot" in whole.measurement
-    onehot = upper(cosines(_routes(whole, ONEHOT).values, adjustment)) if by_features else None
-    return {
-        "adjustment": adjustment,
-        "n": len(whole.names),
-        "pearson": _pearson(routes, answers),
-        "pearson_se": _standard_error(whole, adjustment),
-        "spearman": float(spearmanr(routes, answers).statistic),
-        "onehot": np.nan if onehot is None else _pearson(onehot, answers),
-        "cluster_ratio": cluster_ratio(whole, number) if adjustment == RAW else np.nan,
-        "first_share": float(shares(whole.profiles.values, adjustment)[0]),
-    }
+    routes, answers = (upper(cosines(each.values, adjustment)) for each in (whole.profiles, whole.answers))
+    row = {"adjustment": adjustment, "n": len(whole.names), "onehot": np.nan, "cluster_ratio": np.nan}
+    row |= {"pearson": _pearson(routes, answers), "pearson_se": _standard_error(whole, adjustment)}
+    row |= {"spearman": float(spearmanr(routes, answers).statistic)}
+    if "onehot" in whole.measurement:
+        row["onehot"] = _pearson(upper(cosines(_routes(whole, ONEHOT).values, adjustment)), answers)
+    if adjustment == RAW:
+        row["cluster_ratio"] = cluster_ratio(whole, number)
+    return {**row, "first_share": float(explained_variance(whole.profiles.values, adjustment)[0])}
 
 
 def _pearson(first: np.ndarray, second: np.ndarray) -> float:
@@ -373,10 +340,11 @@ def _pearson(first: np.ndarray, second: np.ndarray) -> float:
 
 def _standard_error(whole: Similarities, adjustment: str) -> float:
     """Return the standard error of r from its spread over disjoint cell sets; nan with one set."""
-    if "routing_by_set" not in whole.measurement or whole.measurement.sizes["set"] < 2:
+    sides = _by_set(whole)
+    if not per_set(*sides):
         return np.nan
-    sides = zip(*_by_set(whole), strict=True)
-    each = [_pearson(*(upper(cosines(values, adjustment)) for values in side)) for side in sides]
+    each = [_pearson(*(upper(cosines(one, adjustment)) for one in pair))
+            for pair in zip(*(side.values for side in sides), strict=True)]  # fmt: skip
     return float(np.std(each, ddof=1) / np.sqrt(len(each)))
 
 
@@ -389,7 +357,7 @@ def decile_curve(whole: Similarities, adjustment: str) -> pd.DataFrame:
     return means.assign(pairs=decile.value_counts()).reset_index()
 
 
-def shares(profiles: np.ndarray, adjustment: str) -> np.ndarray:
+def explained_variance(profiles: np.ndarray, adjustment: str) -> np.ndarray:
     """Return the share of the squares of stacked derivatives [P, F] in each component, largest first."""
     values = np.linalg.svd(profiles if adjustment == RAW else centred(profiles), compute_uv=False) ** 2
     return values / max(values.sum(), 1e-300)
@@ -408,15 +376,14 @@ def components(profiles: np.ndarray) -> np.ndarray:
 
 def _component_table(inputs: TableInputs, model: str, whole: Similarities) -> pd.DataFrame:
     """Test every component's scores against every program that has enough members, both tails."""
-    scores, share = components(whole.profiles.values), shares(whole.profiles.values, "centred")
+    scores, share = components(whole.profiles.values), explained_variance(whole.profiles.values, "centred")
+    draws = min(inputs.permutations, FURTHER)
     found, rows = {name: members(whole.names, listed) for name, listed in inputs.programs.items()}, []
     enough = {n: each for n, each in found.items() if inputs.min_perturbations <= len(each) <= len(whole.names) - 2}
     for component in range(scores.shape[1]):
         for program, inside in enough.items():
-            p, shift = two_sided(
-                scores[:, component], inside, whole.strength, min(inputs.permutations, FURTHER),
-                partial(inputs.random, model, component, program),
-            )  # fmt: skip
+            random = partial(inputs.random, model, component, program)
+            p, shift = two_sided(scores[:, component], inside, whole.strength, draws, random)
             rows.append((model, component + 1, share[component], program, len(inside), shift, p, np.nan))
     table = pd.DataFrame(rows, columns=TESTED)
     return table.assign(q=benjamini_hochberg(table.p.to_numpy(dtype=float)))
@@ -433,11 +400,11 @@ def two_sided(scores: np.ndarray, inside: np.ndarray, strength: np.ndarray, m: i
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's coherence beside its null, routes against answers by decile, and the components' shares."""
-    from pertprobe.plots import NOTHING_TESTED, coherence_columns, nothing_to_draw, panels
+    from pertprobe.plots import coherence_columns, nothing_to_draw, panels
 
     models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (routing, centred)")
     if not models:
-        return nothing_to_draw(NOTHING_TESTED)
+        return nothing_to_draw()
     figure, axes = panels(3 * len(models), width, (height, 2.2, 2.2), columns=len(models))
     fill(figure, axes[: len(models)])
     for place, model in enumerate(models):
@@ -458,9 +425,8 @@ def _curve(axes: "Axes", deciles: pd.DataFrame, summary: pd.DataFrame, model: st
         words = "published, raw" if adjustment == RAW else "shared effect removed"
         label = f"{words}: r = {said.pearson:.2f}{error}"
         axes.plot(curve.delta_y_similarity, curve.routing_similarity, "o-", color=colour, markersize=3, label=label)
-    axes.set_xlabel("cosine of delta_y, mean of a decile of pairs")
-    axes.set_ylabel("cosine of dY/dcode")
-    axes.set_title(f"{model}: like routes to like answers")
+    axes.set(xlabel="cosine of delta_y, mean of a decile of pairs", ylabel="cosine of dY/dcode")
+    axes.set(title=f"{model}: like routes to like answers")
     axes.set_ylim(top=axes.get_ylim()[1] + 0.3 * np.ptp(axes.get_ylim()))
     axes.legend(fontsize=6, loc="upper left")
 
@@ -475,6 +441,5 @@ def _shares(axes: "Axes", components: pd.DataFrame, model: str) -> None:
         axes.annotate(row.program, (row.component, row.share), (0, 2), textcoords="offset points", fontsize=6,
                       rotation=60, ha="left")  # fmt: skip
     axes.set_ylim(top=1.5 * each.share.max() if len(each) else 1)
-    axes.set_xlabel("component; named: program with q < 0.05")
-    axes.set_ylabel("share of squares")
+    axes.set(xlabel="component; named: program with q < 0.05", ylabel="share of squares")
     axes.set_title(f"{model}: components of routing")

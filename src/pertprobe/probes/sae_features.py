@@ -1,6 +1,6 @@
 """sae_features: do the perturbations of a program light up the same features of a sparse autoencoder?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,8 @@ import xarray as xr
 from pertprobe.probes.base import (
     Drawing,
     MeasureInputs,
-    Subject,
     TestInputs,
     World,
-    averaged,
     by_set,
 )
 from pertprobe.probes.questions import Question, coherence_baselines
@@ -70,10 +68,10 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
         yield from _of_pair(inputs)
         return
     if "activation" in mine.measurement:
-        yield from coherences(inputs, _profiles(mine, "activation"), _against_random_sets)
+        yield from coherences(inputs, trained_profiles(mine, "activation"), _against_random_sets)
     if "component" in mine.measurement:
-        yield from coherences(inputs, _profiles(mine, "component"), None, "coherence_pca", ("centred",))
-    hidden = _profiles(mine, "hidden")
+        yield from coherences(inputs, trained_profiles(mine, "component"), None, "coherence_pca", ("centred",))
+    hidden = trained_profiles(mine, "hidden")
     yield from coherences(inputs, hidden, None, "coherence_hidden", ("centred",))
     yield from coherence_baselines(inputs, hidden.perturbation.values)
 
@@ -84,11 +82,8 @@ def _of_pair(inputs: TestInputs) -> Iterator[Question]:
     for variable, statistic in (("activation", "consistency"), ("hidden", "consistency_hidden")):
         if all(variable in each.measurement for each in sides):
             published = partial(_agreement_against_strength, inputs) if variable == "activation" else None
-            yield consistency(inputs, *(_profiles(each, variable, by_set) for each in sides), published, statistic)
-
-
-def _profiles(subject: Subject, name: str, read: Callable[[xr.Dataset, str], xr.DataArray] = averaged) -> xr.DataArray:
-    return trained_profiles(subject, read(subject.measurement, name))
+            profiles = [trained_profiles(each, variable, by_set) for each in sides]
+            yield consistency(inputs, *profiles, published, statistic)
 
 
 def _against_random_sets(raw: np.ndarray, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:

@@ -21,21 +21,17 @@ def sensitivity_figure(measurements: Mapping[str, xr.Dataset]) -> Figure:
     """Draw three panels for each model."""
     figure, axes = panels(3 * len(measurements), 3.4, 2.5, columns=3)
     for place, (model, measurement) in enumerate(measurements.items()):
-        mine = axes[3 * place : 3 * place + 3]
-        _lines(mine[0], measurement["gradient"].mean("set"), "layer")
-        mine[0].set_ylabel("gradient of the mean output")
-        mine[0].set_xlabel("layer")
-        mine[0].set_xticks(range(measurement.sizes["layer"]))
-        mine[0].set_title(f"{model}: gradients")
-        _lines(mine[1], measurement["noise_error"].median(("set", "draw")), "noise")
-        mine[1].set_xscale("log")
+        layers, linear, largest = axes[3 * place : 3 * place + 3]
+        _lines(layers, measurement["gradient"].mean("set"), "layer")
+        layers.set(ylabel="gradient of the mean output", xlabel="layer", xticks=range(measurement.sizes["layer"]))
+        layers.set_title(f"{model}: gradients")
+        _lines(linear, measurement["noise_error"].median(("set", "draw")), "noise")
+        linear.set(xscale="log", xlabel="shift of all cells, in sd between cell sets", title="linear range")
+        linear.set_ylabel("share of the change that\nthe derivative misses")
         sizes = measurement["noise"].values
-        mine[1].set_xticks(sizes, [f"{size:g}" for size in sizes])
-        mine[1].xaxis.set_minor_locator(NullLocator())
-        mine[1].set_xlabel("shift of all cells, in sd between cell sets")
-        mine[1].set_ylabel("share of the change that\nthe derivative misses")
-        mine[1].set_title("linear range")
-        _inputs(mine[2], measurement)
+        linear.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        linear.xaxis.set_minor_locator(NullLocator())
+        _inputs(largest, measurement)
     mine = [axes[0].plot([], [], color=colour, label=label)[0] for colour, label in LINES]
     figure.legend(handles=mine, loc="outside lower center", ncols=2)
     return figure
@@ -65,5 +61,4 @@ def _inputs(axes: Axes, measurement: xr.Dataset) -> None:
     largest = itself(values).to_series().nlargest(SHOWN)[::-1]
     axes.barh(range(len(largest)), largest, color=SUBJECT, height=0.7)
     axes.set_yticks(range(len(largest)), largest.index, fontsize=6)
-    axes.set_xlabel("change of the mean output for one sd")
-    axes.set_title("inputs that count most")
+    axes.set(xlabel="change of the mean output for one sd", title="inputs that count most")

@@ -13,16 +13,12 @@ from pertprobe.probes.base import MeasureInputs
 if TYPE_CHECKING:
     from torch import Tensor
 
-CONTROL = "control"
-"""Setting that stands for the model's own control perturbation, whatever its label."""
-
 
 def units(inputs: MeasureInputs) -> list[str]:
     """Return the genes to knock out: those listed, all, or the most expressed, mean over every context of the run."""
     wanted = inputs.settings["genes"]
     if isinstance(wanted, list):
-        missing = sorted(set(wanted) - set(inputs.model.genes))
-        if missing:
+        if missing := sorted(set(wanted) - set(inputs.model.genes)):
             raise PertprobeError(f"genes to knock out that are not among the model's genes: {', '.join(missing)}.")
         return sorted(wanted)
     genes = np.array(inputs.model.genes)
@@ -30,8 +26,8 @@ def units(inputs: MeasureInputs) -> list[str]:
         return sorted(genes)
     # Contexts read in another space, as those of an embedding model, say nothing of these genes.
     measured = [each for each in inputs.contexts if set(inputs.model.genes) <= set(each.genes)]
-    sets = [each.for_genes(inputs.model.genes) for each in measured]
-    expression = np.mean([each.values.mean(axis=(0, 1), dtype=np.float64) for each in sets], axis=0)
+    sets = (each.for_genes(inputs.model.genes).values for each in measured)
+    expression = np.mean([values.mean(axis=(0, 1), dtype=np.float64) for values in sets], axis=0)
     # Names break ties, so that the choice does not depend on the order of genes in a file.
     return sorted(genes[np.lexsort((genes, -expression))][:wanted])
 
@@ -41,9 +37,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
     The `perturbation` axis holds the knocked-out genes: a knock-out is an intervention too.
     """
-    values = _shifts(inputs, names).cpu().numpy()
-    coords = {"perturbation": names, "gene": list(inputs.model.output_genes)}
-    return xr.Dataset({"shift": xr.DataArray(values, dims=("set", "perturbation", "gene"), coords=coords)})
+    shift = ("set", "perturbation", "gene"), _shifts(inputs, names).cpu().numpy()
+    return xr.Dataset({"shift": shift}, {"perturbation": names, "gene": list(inputs.model.output_genes)})
 
 
 def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
@@ -54,7 +49,8 @@ def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
     from pertprobe.interpret.knockouts import knocked_out, knockout_shifts
 
     model, cells, value = inputs.model, inputs.cells, inputs.settings["value"]
-    perturbation, genes = perturbation_of(inputs), [model.genes.index(name) for name in names]
+    genes = [model.genes.index(name) for name in names]
+    perturbation = inputs.perturbation(inputs.settings["perturbation"])
     if "stages" in model.capabilities:
         codes = model.encode_perturbations([perturbation])
         point = cells_point(cells.values, model.batch_indices(cells.batches), codes)
@@ -62,9 +58,3 @@ def _shifts(inputs: MeasureInputs, names: Sequence[str]) -> "Tensor":
     before = model.predict(cells.values, perturbation, cells.batches).mean(-2)
     edited = (knocked_out(cells.values, gene, value) for gene in counted(genes, "knock-outs"))
     return torch.stack([model.predict(each, perturbation, cells.batches).mean(-2) - before for each in edited], dim=1)
-
-
-def perturbation_of(inputs: MeasureInputs) -> str:
-    """Return the perturbation under which genes are silenced."""
-    wanted = inputs.settings["perturbation"]
-    return inputs.model.control if wanted == CONTROL else wanted

@@ -1,25 +1,63 @@
 """What probes of profiles ask: is a program coherent, and are the same perturbations alike in two models?"""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.probes.base import NEVER, Published, Subject, TestInputs
+from pertprobe.probes.base import Published, Subject, TestInputs, averaged, by_set, over_sets
 from pertprobe.probes.questions import ONE_SET, Coherence, Whole, per_set
 from pertprobe.statistics.mantel import mantel
+from pertprobe.statistics.permutation import Test
 from pertprobe.statistics.reliability import Ceiling, noise_ceiling, pair_weights
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
+Reader = Callable[[xr.Dataset, str], xr.DataArray]
 RESAMPLES = 199
 """Resamples of perturbations behind the interval of a second-order ceiling: there are P^2/2 numbers in each."""
 
 
-def trained_profiles(subject: Subject, profiles: xr.DataArray) -> xr.DataArray:
-    """Return the profiles [perturbation, feature] without perturbations whose code was never trained."""
-    never = subject.seen.index[subject.seen == NEVER]
-    return profiles.sel(perturbation=~np.isin(profiles.perturbation.values, never))
+def trained_profiles(subject: Subject, name: str, read: Reader = averaged) -> xr.DataArray:
+    """Return a variable [perturbation, feature] of the perturbations with a trained code; with its sets if `by_set`."""
+    profiles = read(subject.measurement, name)
+    return profiles.sel(perturbation=subject.trained(profiles.perturbation.values))
+
+
+class Sides(NamedTuple):
+    """What two models hold of the perturbations that both have trained."""
+
+    ours: xr.DataArray
+    """[set, perturbation, feature]."""
+    theirs: xr.DataArray
+    strengths: Sequence[np.ndarray]
+    """Of the perturbations in either model [P]."""
+
+    @property
+    def names(self) -> np.ndarray:
+        """Perturbations."""
+        return self.ours.perturbation.values
+
+    @property
+    def strength(self) -> np.ndarray:
+        """Geometric mean of the two models' [P]."""
+        return np.sqrt(self.strengths[0] * self.strengths[1])
+
+    @property
+    def means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both sides [P, F], mean over cell sets."""
+        return tuple(each.mean("set").values for each in self[:2])
+
+
+def sides_of(ours: Subject, theirs: Subject, variable: str) -> Sides:
+    """Return what one variable holds of the perturbations that both models have trained."""
+    profiles = [trained_profiles(each, variable, by_set) for each in (ours, theirs)]
+    names = sorted(set(profiles[0].perturbation.values) & set(profiles[1].perturbation.values))
+    mine, other = (each.sel(perturbation=names).transpose("set", "perturbation", ...) for each in profiles)
+    strengths = [each.strength.reindex(names).to_numpy() for each in (ours, theirs)]
+    return Sides(mine, in_order_of(mine, other), strengths)
 
 
 def in_order_of(ours: xr.DataArray, theirs: xr.DataArray) -> xr.DataArray:
@@ -27,6 +65,11 @@ def in_order_of(ours: xr.DataArray, theirs: xr.DataArray) -> xr.DataArray:
     axis = ours.dims[-1]
     names, others = (each[axis].values for each in (ours, theirs))
     return theirs.sel({axis: names}) if set(names) == set(others) else theirs
+
+
+def centred_cosine(profiles: np.ndarray) -> np.ndarray:
+    """Return the cosines [P, P] of profiles [P, F] without their mean."""
+    return cosine_similarity(centred(profiles))
 
 
 def coherences(
@@ -39,15 +82,11 @@ def coherences(
     """Yield, for each adjustment, whether programs are alike by the cosine of profiles [perturbation, feature]."""
     names, raw = profiles.perturbation.values, cosine_similarity(profiles.values)
     strength = inputs.subject.strength.reindex(names).to_numpy()
+    who = {"statistic": statistic, "names": names, "strength": strength}
     for adjustment in adjustments:
-        yield Coherence(
-            statistic=statistic,
-            adjustment=adjustment,
-            names=names,
-            strength=strength,
-            similarity=raw if adjustment == "raw" else (lambda: cosine_similarity(centred(profiles.values))),
-            published=(lambda found, random: published(raw, found, random)) if published else None,
-        )
+        similarity = raw if adjustment == "raw" else partial(centred_cosine, profiles.values)
+        known = published and partial(published, raw)
+        yield Coherence(adjustment=adjustment, similarity=similarity, published=known, **who)
 
 
 def consistency(
@@ -67,31 +106,30 @@ def consistency(
     names = sorted(set(ours.perturbation.values) & set(theirs.perturbation.values))
     mine, other = (each.sel(perturbation=names) for each in (ours, theirs))
     sides = [mine, in_order_of(mine, other)]
-    means = [each.mean("set") if "set" in each.dims else each for each in sides]
+    means = [over_sets(each) for each in sides]
     held = None if strength is None else strength.reindex(names).to_numpy()
-    return Whole(
-        statistic=statistic,
-        names=names,
-        shared_initialisation=True,
-        test=lambda m, random: mantel(*map(_similarity, means), m, random, strength=held),
-        published=(lambda: (published(*means), np.nan)) if published else None,
-        ceiling=(lambda random: second_order_ceiling(inputs, sides, random)) if "set" in ours.dims else None,
-    )
 
+    def test(m: int, random: np.random.Generator) -> Test:
+        """Correlate both models' similarities."""
+        return mantel(*(centred_cosine(each.values) for each in means), m, random, strength=held)
 
-def _similarity(profiles: xr.DataArray) -> np.ndarray:
-    return cosine_similarity(centred(profiles.values))
+    who = {"statistic": statistic, "names": names, "shared_initialisation": True}
+    known = published and (lambda _: (published(*means), np.nan))
+    ceiling = partial(second_order_ceiling, inputs, sides) if "set" in ours.dims else None
+    return Whole(**who, test=test, published=known, ceiling=ceiling)
 
 
 def second_order_ceiling(
-    inputs: TestInputs, sides: Sequence[xr.DataArray], random: np.random.Generator
+    inputs: TestInputs,
+    sides: Sequence[xr.DataArray],
+    random: np.random.Generator,
+    similarity: Callable[[np.ndarray], np.ndarray] = centred_cosine,
 ) -> Ceiling | str:
     """Return how far the similarities of profiles [set, perturbation, feature] could agree; why not with one set."""
     if not per_set(*sides):
         return ONE_SET
     n = sides[0].sizes["perturbation"]
-    upper = np.triu_indices(n, 1)
-    pairs = [np.stack([cosine_similarity(centred(each))[upper] for each in side.values]) for side in sides]
+    pairs = [np.stack([similarity(each)[np.triu_indices(n, 1)] for each in side.values]) for side in sides]
     return noise_ceiling(*pairs, pair_weights(n, min(inputs.bootstrap, RESAMPLES), random))
 
 

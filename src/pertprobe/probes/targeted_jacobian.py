@@ -35,10 +35,9 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     if reason := panels.unmeasured(genes):
         return xr.Dataset(attrs={NOT_EVALUABLE: reason})
     point, label = place(inputs.model, inputs.cells, inputs.settings, inputs.role)
+    places, derivative = genes.positions(inputs.model), inputs.settings["derivative"]
     codes = encode_each(inputs.model, names)
-    places = genes.positions(inputs.model)
-    asked = (inputs.model, codes, point, *places, inputs.settings["derivative"])
-    found = panel_jacobian(*asked, memory_gb=inputs.memory_gb)
+    found = panel_jacobian(inputs.model, codes, point, *places, derivative, memory_gb=inputs.memory_gb)
     values, opened = (each.detach().cpu().numpy().swapaxes(0, 1) for each in found)
     return panels.dataset(values, opened, names, genes, label)
 

@@ -22,12 +22,9 @@ def drawn_subject(measurement: xr.Dataset, strength: pd.Series) -> Subject:
 
 def profiled_subject(variables: Mapping[str, tuple[Sequence[str], np.ndarray]], strength: np.ndarray) -> Subject:
     """Return a model of which this was measured: variable -> axes, among them perturbation, and values."""
-    names = unit_names(len(strength))
-    arrays = {}
-    for name, (axes, values) in variables.items():
-        labels = {axis: np.arange(n) for axis, n in zip(axes, values.shape, strict=True)} | {"perturbation": names}
-        arrays[name] = xr.DataArray(values, labels, axes)
-    return drawn_subject(xr.Dataset(arrays), pd.Series(strength, names))
+    names, measured = unit_names(len(strength)), xr.Dataset(dict(variables))
+    labels = {axis: np.arange(n) for axis, n in measured.sizes.items()} | {"perturbation": names}
+    return drawn_subject(measured.assign_coords(labels), pd.Series(strength, names))
 
 
 def cells_of(expression: pd.Series) -> CellSets:

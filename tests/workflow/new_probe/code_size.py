@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged
+from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Question, Score
 from pertprobe.probes.similarity_questions import trained_profiles
@@ -28,7 +28,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Are members' codes longer?"""
-    sizes = trained_profiles(inputs.subject, averaged(inputs.subject.measurement, "size"))
+    sizes = trained_profiles(inputs.subject, "size")
     names = sizes.perturbation.values
     strength = inputs.subject.strength.reindex(names).to_numpy()
     yield Score(statistic="code_size", names=names, scores=sizes.values, strength=strength)
