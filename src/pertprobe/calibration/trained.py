@@ -64,8 +64,8 @@ def trained(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
 def _trained(made: World, context: str, sizes: Mapping[str, Any], seed: int) -> tuple[Any, pd.Series]:
     """Return a few-shot model, and which perturbations it has seen."""
     folder, how = Path(made.path).parent / context, {"context": context, "regime": "fewshot", "seed": seed}
-    result = train(made.path, output=folder, steps=sizes["steps"], **how, **COLUMNS)
-    return result.model, perturbation_table(result.model, own_split(folder), context).seen
+    model = train(made.path, output=folder, steps=sizes["steps"], **how, **COLUMNS)
+    return model, perturbation_table(model, own_split(folder), context).seen
 
 
 def _table(case: Case, context: str, model: Any, seen: pd.Series, sae: Any) -> pd.DataFrame:
