@@ -5,7 +5,6 @@ are. `--quick` runs a demo of toy size to try this script; it prints the table a
 """
 
 import argparse
-import hashlib
 import json
 import os
 import platform
@@ -23,6 +22,8 @@ from typing import NamedTuple
 
 import psutil
 import yaml
+
+from pertprobe.files import sha256
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -134,11 +135,13 @@ def measure(quick: bool) -> dict[str, object]:
 
 
 def answers(results: Path) -> dict[str, str]:
-    """Return table -> sha256 of the evidence, verdicts and readings of a run: a change of the code that changes no
-    answer leaves them as they are, on one machine."""
+    """Return table -> the start of its SHA-256, of the evidence, verdicts and readings of a run.
+
+    A change of the code that changes no answer leaves them as they are, on one machine.
+    """
     tables = [*sorted(results.glob("*/evidence/*.tsv")), *sorted(results.glob("*/verdicts.tsv"))]
     tables += sorted(results.glob("*/readings.tsv"))
-    return {str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in tables}
+    return {str(path.relative_to(results)): sha256(path)[:16] for path in tables}
 
 
 def machine() -> dict[str, object]:

@@ -14,15 +14,24 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def measure():
-    """Return benchmarks/measure.py, which is no package."""
-    spec = importlib.util.spec_from_file_location("measure", FOLDER / "measure.py")
+def loaded(name):
+    """Yield a module of benchmarks/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["measure"] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     yield module
-    del sys.modules["measure"]
+    del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def measure():
+    yield from loaded("measure")
+
+
+@pytest.fixture
+def house():
+    yield from loaded("house")
 
 
 LIMITS = {"ratio": ("at least", 7.0), "peak_mb": ("at most", 1500.0)}
@@ -95,10 +104,7 @@ def test_the_page_on_scaling_shows_what_the_measured_rates_say():
     assert [line for line in said.splitlines() if line not in page] == []
 
 
-def test_the_size_of_the_house_counts_code_alone_and_functions_stay_short():
-    spec = importlib.util.spec_from_file_location("house", FOLDER / "house.py")
-    house = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(house)
+def test_the_size_of_the_house_counts_code_alone_and_functions_stay_short(house):
     head = '"""Module."""\nimport os\n\nX = 1  # why\n\n\n'
     text = head + '@cache\ndef f(\n    a,\n):\n    """Docstring."""\n    # why\n    return a\n'
     assert (house.code_lines(text), house.function_lengths(text)) == (2, [6])

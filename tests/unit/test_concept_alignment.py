@@ -18,6 +18,7 @@ from pertprobe.probes.base import Subject
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.stages.measuring import measure_shard
+from pertprobe.statistics.sets import scores_without_strength
 
 SETTINGS = {"layers": ["middle"], "negatives": "strength", "negatives_each": 2, "directions": 1, "refits": 199,
             "outcome_refits": 39, "mlp_refits": 19}  # fmt: skip
@@ -100,9 +101,9 @@ def test_accuracy_without_a_signal_is_a_half():
 def test_states_without_strength_have_no_trend_in_it():
     strength = rng().lognormal(size=60)
     own = rng().normal(size=(60, 5))
-    found = concept_directions.without_strength(own + np.outer(strength, np.arange(5)), strength)
+    found = scores_without_strength(own + np.outer(strength, np.arange(5)), strength)
     np.testing.assert_allclose(strength @ found, 0, atol=1e-9)
-    np.testing.assert_allclose(found, concept_directions.without_strength(own, strength), atol=1e-9)
+    np.testing.assert_allclose(found, scores_without_strength(own, strength), atol=1e-9)
 
 
 def test_hard_negatives_are_the_nearest_outside_and_each_is_there_once():

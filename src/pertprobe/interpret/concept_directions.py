@@ -11,7 +11,6 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from pertprobe.statistics.arrays import Floats
-from pertprobe.statistics.sets import strength_basis
 
 STEPS = 30
 """Newton steps of a logistic regression, most; it has settled long before."""
@@ -38,16 +37,6 @@ def hard_negatives(distance: ArrayLike, members: ArrayLike, each: int) -> NDArra
             chosen.append(nearest)
             left = left[left != nearest]
     return np.array(sorted(chosen), dtype=np.intp)
-
-
-def without_strength(states: ArrayLike, strength: ArrayLike) -> Floats:
-    """Return states [P, H] less what strength explains of them over all units (`statistics.strength.strength_basis`).
-
-    Members of a program of strong perturbations are stronger than any negatives that are left, and outputs may well
-    read the direction of strength.
-    """
-    states, basis = np.asarray(states, dtype=np.float64), strength_basis(strength, linear=True)
-    return states - basis @ (basis.T @ states)
 
 
 def permuted_labels(labels: ArrayLike, n: int, rng: Generator) -> NDArray[np.bool_]:

@@ -24,7 +24,6 @@ from pertprobe.interpret.concept_directions import (
     principal_cosine,
     span_cosine,
     top_directions,
-    without_strength,
 )
 from pertprobe.models.planted.materials import NOISE, loaded_codes
 from pertprobe.probes.base import (
@@ -45,6 +44,7 @@ from pertprobe.seeding import generator, seed_of
 from pertprobe.statistics.null_worlds import SPREAD, dense
 from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.ranks import average_ranks
+from pertprobe.statistics.sets import scores_without_strength
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -208,7 +208,8 @@ def _program(
     """Return each statistic [1 + refits] of one program at one layer."""
     pool = [name for name in known if name in {*asked["members"], *asked["negatives"]}]
     inside = np.isin(known, pool)
-    states = without_strength(layer.changes, np.linalg.norm(layer.responses, axis=1))[inside]
+    # Members of a strong program are stronger than any negatives that are left, and outputs may well read strength.
+    states = scores_without_strength(layer.changes, np.linalg.norm(layer.responses, axis=1))[inside]
     rng = generator(inputs.seed, "refits", program)
     labels = permuted_labels(np.isin(pool, asked["members"]), _refits(inputs), rng)
     span = top_directions(layer.jacobian[asked["outputs"]], inputs.settings["directions"])
