@@ -225,7 +225,7 @@ def derived_of(which):
 
     def derived(wildcards):
         model = wildcards.get(which)
-        wanted = model and config["controls"]["planted"]
+        wanted = model and config["controls"]["planted"] and declared(wildcards.probe).control_statistics
         return f"{RESULTS}/measurements/{declared(wildcards.probe).measurement}/derived/{model}.nc" if wanted else []
 
     return derived
@@ -247,9 +247,18 @@ def responses_of(wildcards):
     return every("measurements/delta_y/{model}.nc", model=MODELS) if "responses" in reads else []
 
 
+def rivals_of(wildcards):
+    """Return what co-variation alone answers, for a probe that is tested with it."""
+    return f"{RESULTS}/rivals/{wildcards.model}.nc" if with_rivals(wildcards.probe) else []
+
+
+def with_rivals(probe):
+    return "rivals" in PROBES[probe].tested_with
+
+
 def copies_for(probe):
-    """Return which untrained copies are measured beside a model; none in a space that no probe tests."""
-    return COPIES if probe in {each.measurement for each in PROBES.values()} else {}
+    """Return which untrained copies are measured beside a model; none that no probe asks anything."""
+    return COPIES if probe in {each.measurement for each in PROBES.values() if each.control_statistics} else {}
 
 
 def spaces():
@@ -380,3 +389,4 @@ def chosen_panels(*probes):
 
 
 SPACES = spaces()
+ANSWERING = [probe for probe in PROBES if PROBES[probe].answers]

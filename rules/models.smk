@@ -92,6 +92,29 @@ rule observe:
         "../scripts/observe.py"
 
 
+# What co-variation alone would answer, fitted once: models that share their cells share the rivals.
+rule rivals:
+    input:
+        names=every("models/{model}/names.json", model=MODELS),
+        cells=list(map(cells_of_model, MODELS)),
+        files=sorted({entry["path"] for entry in config["cells"].values()}),
+    output:
+        every("rivals/{model}.nc", model=MODELS),
+    log:
+        "<results>/logs/rivals/rivals.log",
+    benchmark:
+        "<results>/benchmarks/rivals/rivals.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        models={name: entry["context"] for name, entry in MODELS.items()},
+        entries=config["cells"],
+        seed=SEED,
+        code=code("stages.rivals:rivals_of_run", "stages.measuring:write_measurement"),
+    script:
+        "../scripts/rivals.py"
+
+
 rule quality:
     input:
         measurement="<results>/measurements/delta_y/{model}.nc",

@@ -118,6 +118,7 @@ rule test:
         quality="<results>/models/{model}/program_quality.tsv",
         derived=derived_of("model"),
         cells=cells_of,
+        rivals=rivals_of,
         programs=program_files(),
         given=files_tested,
     output:
@@ -146,6 +147,7 @@ use rule test as compare with:
         quality="<results>/models/{model}/program_quality.tsv",
         derived=derived_of("model"),
         cells=cells_of,
+        rivals=rivals_of,
         programs=program_files(),
         given=files_tested,
         reference_measurement=measurement_of("reference"),
@@ -214,6 +216,8 @@ for each in [probe for probe in PROBES if PROBES[probe].tables["names"]]:
             delta_y=every("measurements/delta_y/{model}.nc", model=MODELS),
             seen=every("models/{model}/perturbations.tsv", model=MODELS),
             programs=program_files(),
+            observed=every("models/{model}/observed.nc", model=MODELS) if with_rivals(each) else [],
+            rivals=every("rivals/{model}.nc", model=MODELS) if with_rivals(each) else [],
             features=stability_of(each),
         output:
             tables_of(each),

@@ -22,9 +22,30 @@ rule verdicts:
         "../scripts/verdicts.py"
 
 
+# Of the probe that answers the run's question; without one no model has an answer.
+rule answers:
+    input:
+        every("evidence/{probe}.tsv", probe=ANSWERING),
+    output:
+        "<results>/answers.tsv",
+    log:
+        "<results>/logs/answers/answers.log",
+    benchmark:
+        "<results>/benchmarks/answers/answers.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        limits=config["answer"],
+        statistics=[dict(PROBES[probe].answers) for probe in ANSWERING],
+        code=code("stages.answer:answers"),
+    script:
+        "../scripts/answers.py"
+
+
 rule readings:
     input:
-        "<results>/verdicts.tsv",
+        verdicts="<results>/verdicts.tsv",
+        answers="<results>/answers.tsv",
     output:
         "<results>/readings.tsv",
     log:

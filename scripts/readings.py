@@ -8,6 +8,6 @@ with job(snakemake):
     from pertprobe.files import write_table
     from pertprobe.stages.verdict import readings
 
-    verdicts = pd.read_csv(snakemake.input[0], sep="\t", keep_default_na=False)
-    params = snakemake.params
-    write_table(readings(verdicts, params.levels, params.pairs, params.words), snakemake.output[0])
+    given, params = snakemake.input, snakemake.params
+    verdicts, answers = (pd.read_csv(path, sep="\t", keep_default_na=False) for path in (given.verdicts, given.answers))
+    write_table(readings(verdicts, params.levels, params.pairs, params.words, answers), snakemake.output[0])

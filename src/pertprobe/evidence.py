@@ -24,7 +24,7 @@ COLUMNS: dict[str, Any] = {
     **{"p_used": "", "p_tail": np.nan, "n_permutations": 0},
     **dict.fromkeys(("q", "estimate_published", "p_published", "q_published"), np.nan),
     # Controls.
-    **dict.fromkeys(("ceiling", "disattenuated", "redrawn_max", "p_redrawn"), np.nan),
+    **dict.fromkeys(("ceiling", "disattenuated", "share_low", "share_high", "redrawn_max", "p_redrawn"), np.nan),
     **dict.fromkeys(("exceeds_redrawn", "exceeds_coexpression")),
     **{"evaluable": True, "reason": ""},
 }
@@ -73,7 +73,8 @@ def ceilinged(ceiling: Any) -> tuple[dict[str, Any], str]:
     """Return the columns that a `statistics.ceiling.Ceiling` fills, and what its reader must know."""
     interval = f"disattenuated {ceiling.disattenuated:.2f}, 95 % interval {ceiling.low:.2f} to {ceiling.high:.2f}"
     note = ceiling.note or f"ceiling: control-cell sampling only ({interval})"
-    return {"ceiling": ceiling.ceiling, "disattenuated": ceiling.disattenuated}, note
+    share = {"disattenuated": ceiling.disattenuated, "share_low": ceiling.low, "share_high": ceiling.high}
+    return {"ceiling": ceiling.ceiling, **share}, note
 
 
 def comparable(table: pd.DataFrame, correlations: Collection[str]) -> pd.Series:

@@ -142,6 +142,7 @@ FAULTS: dict[str, list[Fault]] = {
     "activation_patching": [strength_not_held, null_of_twice_as_many, sign_turned],
     "concept_alignment": [labels_half_permuted, either_tail, tail_turned],
     "knockout": [expression_not_held, null_of_means, sign_turned],
+    "intervention_fidelity": [strength_not_held, null_of_means, sign_turned],
     "regulon_recovery": [expression_not_held, either_tail, tail_turned],
     "knockout_linearity": [expression_not_held, null_of_means, tail_turned],
     "regime_agreement": [strength_not_held, null_of_means, sign_turned],

@@ -26,6 +26,7 @@ from law_world import (
     moved,
     regrouped,
     reordered,
+    rivals,
     side,
     state,
     to_measure,
@@ -133,6 +134,7 @@ def names_say_nothing(probe: str, folder: Path) -> None:
         mine, other = (_named_anew(sides(probe)[kind].subject) for kind in ("", comparison))
         panels = read_panels(_anew(PANELS), Programs(_anew(PROGRAMS)), _anew(NAMES))
         more = {"panels": panels, "cells": replace(cells("here"), genes=_anew(GENES), hash="")}
+        more["rivals"] = _relabelled(rivals())
         if "regulons" in declared(probe).settings:
             (folder / "renamed.tsv").write_text(_anew(REGULONS))
         asked = to_test(probe, comparison, mine, other, folder, programs=_anew(PROGRAMS), **more)
@@ -153,13 +155,14 @@ def _anew(given: Any) -> Any:
 
 
 def _named_anew(given: Subject) -> Subject:
-    def dataset(found: xr.Dataset) -> xr.Dataset:
-        """Return the same under other names, those in its notes as well."""
-        labels = {dim: _anew(found[dim].values.tolist()) for dim in found.dims if dim in found.coords}
-        return found.assign_coords(labels).assign_attrs({key: _anew(value) for key, value in found.attrs.items()})
-
     strength, seen = (each.set_axis([_anew(name) for name in each.index]) for each in (given.strength, given.seen))
-    return Subject(dataset(given.measurement), strength, seen, dataset(given.observed))
+    return Subject(_relabelled(given.measurement), strength, seen, _relabelled(given.observed))
+
+
+def _relabelled(found: xr.Dataset) -> xr.Dataset:
+    """Return the same under other names, those in its notes as well."""
+    labels = {dim: _anew(found[dim].values.tolist()) for dim in found.dims if dim in found.coords}
+    return found.assign_coords(labels).assign_attrs({key: _anew(value) for key, value in found.attrs.items()})
 
 
 def cores_change_nothing(probe: str, folder: Path) -> None:
@@ -327,6 +330,7 @@ WORLDS = 40
 UNSEEN = {
     "confounder": {
         "activation_patching": "half of a program names its direction: the five that score are too few to show it",
+        "intervention_fidelity": "strength is that of what was observed: only a fault in the code takes it away",
         "concept_alignment": "labels that can be told as well hold strength too: it shows too little at this size",
         "sae_features": "features above a threshold hold little of strength: calibration shows it with more worlds",
     }

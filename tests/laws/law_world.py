@@ -139,6 +139,13 @@ def observed(context: str) -> xr.Dataset:
     return xr.Dataset(found, coords)
 
 
+@cache
+def rivals() -> xr.Dataset:
+    """Return random numbers in the place of what rivals answer."""
+    shift = ("rival", "perturbation", "gene"), np.random.default_rng(3).normal(size=(2, 16, 24))
+    return xr.Dataset({"shift": shift}, {"rival": ["one", "other"], "perturbation": NAMES[:16], "gene": list(GENES)})
+
+
 @dataclass(frozen=True)
 class Side:
     """One measured model, with its own responses."""
@@ -178,6 +185,7 @@ def to_test(probe: str, comparison: str, mine: Subject, other: Subject | None, f
         "settings": {**settings(probe), **further},
         "panels": read_panels(PANELS, Programs(PROGRAMS), NAMES),
         "cells": cells("here"),
+        "rivals": rivals(),
         "shared_initialisation": 1.0,
         "comparison": comparison,
         "permutations": 99,

@@ -26,7 +26,8 @@ CONTRACT = [
     ),
     *("unit", "n", "n_background", "estimate", "null_mean", "null_sd", "unit_sd", "effect", "ci_low", "ci_high"),
     *("p", "p_min", "p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q"),
-    *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "redrawn_max", "p_redrawn"),
+    *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "share_low", "share_high"),
+    *("redrawn_max", "p_redrawn"),
     *("exceeds_redrawn", "exceeds_coexpression", "evaluable", "reason"),
 ]
 WHO = {"probe": "a", "statistic": "s", "model": "m", "context": "c", "regime": "fewshot"}
@@ -253,7 +254,7 @@ def test_an_effect_is_compared_in_standard_deviations_of_its_null_and_a_correlat
 def test_a_noise_ceiling_fills_its_columns_and_says_what_it_holds(note, said):
     values = dict.fromkeys(Ceiling._fields, np.nan) | {"ceiling": 0.8, "disattenuated": 0.75, "low": 0.5, "high": 1.1}
     columns, found = evidence.ceilinged(Ceiling(**{**values, "note": note}))
-    assert columns == {"ceiling": 0.8, "disattenuated": 0.75}
+    assert columns == {"ceiling": 0.8, "disattenuated": 0.75, "share_low": 0.5, "share_high": 1.1}
     assert found == said
 
 

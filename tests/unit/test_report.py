@@ -176,14 +176,14 @@ def test_readings_are_told():
         ("none", "m", "", "R"),
         ("one", "m", "n", "P"),
     ]
-    table = pd.DataFrame(rows, columns=["reading", "model", "reference", "program"]).assign(probe="")
+    table = pd.DataFrame(rows, columns=["dual_reading", "model", "reference", "program"]).assign(probe="", answer="")
     sentences = list(found(judged()[1], table))
     assert sentences == ["Reading of m: P, Q are mechanistic.", "Reading of m against n: P is one."]
 
 
 def test_readings_of_one_probe_are_told_apart_from_those_of_levels():
     rows = [("one", "m", "n", "P", ""), ("one", "m", "n", "P", "knockout"), ("none", "m", "n", "Q", "knockout")]
-    table = pd.DataFrame(rows, columns=["reading", "model", "reference", "program", "probe"])
+    table = pd.DataFrame(rows, columns=["dual_reading", "model", "reference", "program", "probe"]).assign(answer="")
     assert list(found(judged()[1], table)) == [
         "Reading of m against n: P is one.",
         "Reading of m against n by knockout alone: P is one.",

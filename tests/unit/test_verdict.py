@@ -284,7 +284,7 @@ def test_a_level_needs_two_evaluable_probes():
     table = read(*level("r", "pass", "not evaluable"), *level("c", "fail", "fail"))
     assert table.representation.item() == "not evaluable"
     assert table.causal.item() == "fail"
-    assert table.reading.item() == "not evaluable"
+    assert table.dual_reading.item() == "not evaluable"
     assert "representation not evaluable (1 probe evaluable, 2 needed)" in table.reason.item()
 
 
@@ -296,7 +296,7 @@ def test_two_rows_of_one_probe_are_one_probe():
 def test_a_mixed_level_names_its_probes():
     table = read(*level("r", "pass", "fail"), *level("c", "pass", "pass"))
     assert table.representation.item() == "mixed"
-    assert table.reading.item() == "mixed"
+    assert table.dual_reading.item() == "mixed"
     assert "passed: r1; failed: r2" in table.reason.item()
 
 
@@ -313,7 +313,7 @@ def test_a_mixed_level_names_its_probes():
 )
 def test_representation_and_causal_level_make_the_reading(representation, causal, reading):
     table = read(*level("r", *[representation] * 2), *level("c", *[causal] * 2))
-    assert table.reading.item() == reading
+    assert table.dual_reading.item() == reading
 
 
 def test_routing_makes_no_reading():
@@ -321,7 +321,7 @@ def test_routing_makes_no_reading():
     rows = [*level("r", "pass", "pass"), *level("t", "pass", "pass"), *level("c", "fail", "fail")]
     table = read(*rows, levels=levels)
     assert table.routing.item() == "pass"
-    assert table.reading.item() == "representational, not mechanistic"
+    assert table.dual_reading.item() == "representational, not mechanistic"
 
 
 def test_a_verdict_on_a_pair_speaks_of_both_models():
@@ -337,7 +337,7 @@ def pair_reading(first, second, comparison):
     rows = [*level("r", *[first] * 2, model="few"), *level("r", *[second] * 2, model="zero")]
     table = read(*rows, pairs={comparison: [["few", "zero"]]})
     table = table[table.comparison == comparison]
-    return table[table.probe == ""].reading.item()
+    return table[table.probe == ""].dual_reading.item()
 
 
 @pytest.mark.parametrize(
@@ -372,13 +372,13 @@ def test_a_pair_with_a_mixed_level_reads_mixed():
     rows = [*level("r", "pass", "fail", model="few"), *level("r", "pass", "pass", model="zero")]
     table = read(*rows, pairs={"regimes": [["few", "zero"]]})
     compared = table[table.comparison == "regimes"]
-    assert compared[compared.probe == ""].reading.item() == "mixed"
+    assert compared[compared.probe == ""].dual_reading.item() == "mixed"
 
 
 def by_probe(table, comparison="contexts"):
     """Return probe -> reading of the rows that compare one probe's verdicts."""
     rows = table[(table.comparison == comparison) & (table.probe != "")]
-    return dict(zip(rows.probe, rows.reading, strict=True))
+    return dict(zip(rows.probe, rows.dual_reading, strict=True))
 
 
 def test_each_probe_is_compared_by_itself_on_a_pair():
@@ -415,7 +415,7 @@ def test_readings_of_pairs_take_other_words_and_those_of_models_keep_theirs():
     levels = {"representation": ["r1", "r2"], "causal": ["c1", "c2"]}
     table = readings(pd.DataFrame(rows), levels, {"contexts": [["a", "b"]]}, words)
     assert by_probe(table) == {"r1": "marginal", "r2": "null", "c1": "null", "c2": "null"}
-    assert table[(table.comparison == "") & (table.model == "b")].reading.item() == "none"
+    assert table[(table.comparison == "") & (table.model == "b")].dual_reading.item() == "none"
     assert table[(table.comparison == "contexts") & (table.probe == "")].causal.item() == "null"
 
 
@@ -426,7 +426,7 @@ def test_a_pair_whose_models_have_no_verdict_has_no_row():
 def test_no_verdicts_no_readings():
     table = readings(judged(), {"representation": ["r1"], "causal": ["c1"]}, {"contexts": [["a", "b"]]})
     assert table.empty
-    assert "reading" in table
+    assert "dual_reading" in table
 
 
 PRESET = yaml.safe_load((CONFIG / "published.yaml").read_text())
@@ -488,7 +488,7 @@ def test_the_preset_published_reproduces_the_published_verdicts_of_probe_1(below
     assert "not evaluable" not in set(verdict.verdict)
     levels = {"representation": ["sae_features", "pert_embedding"], "causal": ["targeted_jacobian", "knockout"]}
     found = readings(verdict, levels, {"contexts": [["hepg2", "jurkat"]]}, PRESET["reading_words"])
-    found = found[found.probe == "sae_features"].set_index("program").reading.to_dict()
+    found = found[found.probe == "sae_features"].set_index("program").dual_reading.to_dict()
     assert found == {program: PUBLISHED_WORDS[numbers[4]] for program, numbers in PUBLISHED_TABLE.items()}
 
 

@@ -29,6 +29,7 @@ class Part(NamedTuple):
 
 
 KINDS = {
+    "foreign": Part("foreign", "foreign", by_seed=True),
     "planted": Part("planted", "planted", by_seed=True, declared="planted"),
     "untrained": Part("untrained", "untrained", by_seed=True, declared="untrained"),
     "nulls": Part("nulls", "nulls", declared="worlds"),
@@ -74,7 +75,8 @@ def _probes(name: str) -> list[Declaration]:
     part, probe = _of(name)
     if probe:
         return [declared(probe)]
-    return [each for each in all_declared().values() if part.section == "trained" and each.calibration["trained"]]
+    asked = {"trained": lambda each: each.calibration["trained"], "foreign": lambda each: each.answers}
+    return [each for each in all_declared().values() if asked.get(part.section, lambda _: False)(each)]
 
 
 def target(name: str) -> str:

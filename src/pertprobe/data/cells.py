@@ -187,6 +187,37 @@ def halved_sums(path: str | Path, *, seed: int, genes: Sequence[str] | None = No
     return HalvedSums(sums.reshape(2, len(names), -1), counts, tuple(map(str, names)), tuple(map(str, plan.genes)))
 
 
+class SampledCells(NamedTuple):
+    """Cells of one context."""
+
+    values: np.ndarray
+    """float32 [cell, gene]."""
+    perturbations: np.ndarray
+    """Of each cell, str."""
+
+
+def sampled_cells(
+    path: str | Path, *, seed: int, controls: int, each: int, genes: Sequence[str] | None = None, **source: str | None
+) -> SampledCells:
+    """Read at most so many control cells of one context, and at most `each` of every perturbation.
+
+    Which they are depends on the seed, the context and the names of cells, never on their order in the file. `source`
+    are the fields of `CellSource`. Raises `Faults`.
+    """
+    where = CellSource(**source)
+    with CellFile(path) as file:
+        plan, labels = _checked_plan(file, where, genes), _labels(file, where)
+        inside = labels[(labels["context"] == where.context) & (labels["perturbation"] != "")]
+        rows = []
+        for name, cells in inside.sort_values("cell", kind="stable").groupby("perturbation", sort=True):
+            most = controls if name == where.control else each
+            drawn = generator(seed, "sampled", where.context, name).permutation(len(cells))[:most]
+            rows.append(cells.index.to_numpy()[np.sort(drawn)])
+        chosen = np.sort(np.concatenate(rows))
+        values = take(plan.node, chosen, plan.columns).astype(np.float32)
+    return SampledCells(values, labels["perturbation"].loc[chosen].to_numpy().astype(str))
+
+
 def control_correlation(
     path: str | Path, *, genes: Sequence[str] | None = None, **source: str | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -149,6 +149,8 @@ class TestInputs:
     cells: CellSets
     """Control cells of the model's context."""
     settings: Mapping[str, Any]
+    rivals: xr.Dataset | None = None
+    """What co-variation alone answers to silenced genes: shift [rival, perturbation, gene] (`models/rivals/`)."""
     shared_initialisation: float = 0.0
     """How much more alike the pair's codes of one perturbation are than those of two (0 = independent training)."""
     comparison: str = ""
@@ -160,8 +162,8 @@ class TestInputs:
     seed: int = 0
 
     def limited_to(self, declaration: Declaration) -> "TestInputs":
-        """Return what a probe may read of it: of cells and panels what it declares that it is tested with."""
-        return limited(self, declaration.name, ("cells", "panels"), declaration.tested_with)
+        """Return what a probe may read of it: of cells, panels and rivals what it declares that it is tested with."""
+        return limited(self, declaration.name, ("cells", "panels", "rivals"), declaration.tested_with)
 
     @property
     def sharing(self) -> str:
@@ -196,6 +198,8 @@ class TableInputs:
     settings: Mapping[str, Any]
     pairs: Sequence[tuple[str, str]] = ()
     """Models and references that the probe compares."""
+    rivals: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    """Model -> what co-variation alone answers to silenced genes, for probes that are tested with it."""
     features: pd.DataFrame | None = None
     """Stability over seeds of the features of the sparse autoencoder that was read; None where there is one seed."""
     min_perturbations: int = 3

@@ -55,6 +55,7 @@ class Declaration:
     settings: Mapping[str, Any]
     required: tuple[str, ...]
     together: Mapping[str, list[str]]
+    answers: Mapping[str, str]
     calibration: Mapping[str, Any]
     measured_by: str = ""
     files: str = ""

@@ -301,6 +301,8 @@ class Paired(ByProgram):
     """Given the test, program and a generator, returns the ceiling, or why there is none."""
     more: Callable[[PairedTest], Sequence[str]] = lambda _: ()
     """Further notes."""
+    interval: Callable[[np.ndarray], tuple[float, float]] | None = None
+    """Given what each unit has more than its partners, returns the interval of the mean; None: over resampled units."""
 
     def enough(self, inputs: TestInputs) -> int:
         """Return how many units of a program are needed, or of all."""
@@ -325,6 +327,7 @@ class Paired(ByProgram):
         units = np.asarray(self.names)[result.genes] if program else ()
         columns = evidence.tested(result.test, *self.told(inputs, units, *left_out))
         interval = partial(bootstrap_mean, apart, inputs.bootstrap)
+        interval = (lambda _: self.interval(apart)) if self.interval else interval
         published = self.published and (lambda _: self.published(result))
         ceiling = self.ceiling and partial(self.ceiling, result, program)
         return self.answered(inputs, wanted, who, columns, interval, published, ceiling)

@@ -49,7 +49,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "not_evaluable": list(words.not_evaluable(verdicts)),
         "truth": words.agreement_with_truth(verdicts, params.levels["representation"]),
         "verdicts": verdicts.to_dict("records"),
-        "readings": readings.sort_values("reading", key=_unclear, kind="stable").to_dict("records"),
+        "readings": readings.sort_values("dual_reading", key=_unclear, kind="stable").to_dict("records"),
         "evaluability": _evaluability(files.evaluability),
         "probes": {name: {"rows": _shown(tables, name), "further": further.get(name, [])} for name in params.probes},
         "models": _models(files, params),

@@ -27,11 +27,23 @@ def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
         if passed or failed:
             what = f"found {listed(passed)}" if passed else "found none"
             yield f"{probe} on {who} {what}, of {len(passed) + len(failed)} programs that could be tested."
-    clear = readings[~readings.reading.isin([NOT_EVALUABLE, "none", ""])]
-    keys = ["reading", "model", "reference", "probe"]
+    yield from _answers(readings[readings.answer != ""])
+    clear = readings[~readings.dual_reading.isin([NOT_EVALUABLE, "none", ""])]
+    keys = ["dual_reading", "model", "reference", "probe"]
     for (reading, model, reference, probe), rows in clear.groupby(keys, sort=False):
         who = (f"{model} against {reference}" if reference else model) + (f" by {probe} alone" if probe else "")
         yield f"Reading of {who}: {listed(list(rows.program))} {'is' if len(rows) == 1 else 'are'} {reading}."
+
+
+def _answers(readings: pd.DataFrame) -> Iterator[str]:
+    """Yield the answer of each model, and of which programs it is another."""
+    whole = readings[readings.program == ""].set_index("model").answer
+    for model, answer in whole.items():
+        rows = readings[(readings.model == model) & (readings.program != "") & (readings.answer != answer)]
+        others = [f"{listed(list(of.program))}: {word}" for word, of in rows.groupby("answer", sort=True)]
+        yield f"Of all perturbed genes together {model} knows: {answer}." + (
+            f" Of programs by themselves: {'; '.join(others)}." if others else ""
+        )
 
 
 def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:

@@ -211,8 +211,9 @@ def _gated(row: dict[str, Any], sentence: str, declaration: Declaration) -> dict
 def read_test_case(probe: str, model: str, reference: str, files: Any, question: Mapping[str, Any]) -> TestCase:
     """Read what a test needs.
 
-    `files` is Snakemake's input with measurement, derived, delta_y, seen, card, cells, observed, quality, programs, and
-    the same with the prefix `reference_` for a pair; `question` the part of the config that tests depend on.
+    `files` is Snakemake's input with measurement, derived, delta_y, seen, card, cells, rivals, observed, quality,
+    programs, and the same with the prefix `reference_` for a pair; `question` the part of the config that tests depend
+    on.
     """
     subject, card = _subject(files, "")
     other, other_card = _subject(files, "reference_") if reference else (None, {})
@@ -226,6 +227,7 @@ def read_test_case(probe: str, model: str, reference: str, files: Any, question:
         programs=programs,
         panels=read_panels(question["panels"], programs, names),
         cells=CellSets.load(files.cells).for_genes(card["genes"]),
+        rivals=read_measurement(files.rivals) if files.get("rivals") else None,
         shared_initialisation=_excess(card, reference),
         **{key: question[key] for key in ("settings", "comparison", "seed")},
         **limits,

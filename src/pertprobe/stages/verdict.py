@@ -24,12 +24,15 @@ VERDICT_COLUMNS = [
 ]
 READING_COLUMNS = [
     *("program", "model", "reference", "comparison", "probe"),
-    *("representation", "routing", "causal", "reading", "reason"),
+    *("answer", "representation", "routing", "causal", "dual_reading", "reason"),
 ]
 OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
 TESTED = ("p", "p_stratified", "q")
 """Columns whose conditions are tests: missing one says nothing without power."""
-OWN = ("exceeds_redrawn", "p_redrawn", "redrawn_max", "exceeds_coexpression", "ceiling", "disattenuated")
+OWN = (
+    *("exceeds_redrawn", "p_redrawn", "redrawn_max", "exceeds_coexpression"),
+    *("ceiling", "disattenuated", "share_low", "share_high"),
+)
 """Columns that planted models do not have."""
 CONTROL_WORDS = {
     "planted": {PASS: "found", FAIL: "missed"},
@@ -262,17 +265,24 @@ def readings(
     levels: Mapping[str, Sequence[str]],
     pairs: Mapping[str, Sequence[Sequence[str]]],
     words: Mapping[str, str] | None = None,
+    answers: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return the dual reading per program and model, then one per program and pair.
+    """Return the answer of each model, answer and dual reading per program and model, then one per program and pair.
 
     A verdict on a pair speaks of both its models. `levels` maps each level to its probes, `pairs` each comparison
     (contexts, regimes) to its [model, reference] pairs; in `regimes` the few-shot model comes first. `words` replaces
-    words of the pair readings: the preset `published` says marginal for one and null for none.
+    words of the pair readings: the preset `published` says marginal for one and null for none. `answers` are those of
+    `stages.answer`, of which one without a program is the model's.
     """
     programs = sorted(verdict.program.unique())
     models = sorted(set(verdict.model) | set(verdict.reference) - {""})
     alone = {(program, model): _levels(verdict, program, model, levels) for program in programs for model in models}
-    rows = [{"program": each[0], "model": each[1], **_reading(answers)} for each, answers in alone.items()]
+    said = {} if answers is None else answers.set_index(["program", "model"])[["answer", "reason"]].T.to_dict()
+    rows = [{"model": each[1], **_said(found, {})} for each, found in said.items() if not each[0]]
+    rows += [
+        {"program": each[0], "model": each[1], **_said(said.get(each), _reading(found))}
+        for each, found in alone.items()
+    ]
     for comparison, listed in pairs.items():
         names = {key: (words or {}).get(name, name) for key, name in COMPARISONS[comparison].items()}
         for model, reference in listed:
@@ -287,6 +297,14 @@ def readings(
     return pd.DataFrame([dict.fromkeys(READING_COLUMNS, "") | row for row in rows], columns=READING_COLUMNS)
 
 
+def _said(found: Mapping[str, str] | None, reading: Mapping[str, str]) -> dict[str, str]:
+    """Return the answer beside the reading, with the reasons of both."""
+    if found is None:
+        return dict(reading)
+    reason = joined(f"answer: {found['reason']}" if found["reason"] else "", reading.get("reason", ""))
+    return {**reading, "answer": found["answer"], "reason": reason}
+
+
 def _probe_readings(
     verdict: pd.DataFrame, model: str, reference: str, names: Mapping[tuple[bool, bool], str]
 ) -> list[dict[str, str]]:
@@ -294,7 +312,7 @@ def _probe_readings(
     alone = verdict[verdict.reference == ""].groupby(["probe", "program", "model"]).verdict.agg(_agreed)
     both = alone.unstack("model").reindex(columns=[model, reference]).dropna()
     return [
-        {"probe": probe, "program": program, "reading": _compared(first, second, names)}
+        {"probe": probe, "program": program, "dual_reading": _compared(first, second, names)}
         for (probe, program), first, second in both.itertuples(name=None)
     ]
 
@@ -330,7 +348,7 @@ def _reading(answers: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     of = {level: answer for level, (answer, _) in answers.items()}
     reasons = [f"{level} {answer} ({reason})" for level, (answer, reason) in answers.items() if reason]
     dual = (of.get("representation", NOT_EVALUABLE), of.get("causal", NOT_EVALUABLE))
-    return {**of, "reading": READINGS.get(dual) or _unclear(*dual), "reason": "; ".join(reasons)}
+    return {**of, "dual_reading": READINGS.get(dual) or _unclear(*dual), "reason": "; ".join(reasons)}
 
 
 def _pair_reading(
@@ -339,7 +357,7 @@ def _pair_reading(
     names: Mapping[tuple[bool, bool], str],
 ) -> dict[str, str]:
     of = {level: _compared(answer, second[level][0], names) for level, (answer, _) in first.items()}
-    return {**of, "reading": of.get("representation", NOT_EVALUABLE)}
+    return {**of, "dual_reading": of.get("representation", NOT_EVALUABLE)}
 
 
 def _compared(first: str, second: str, names: Mapping[tuple[bool, bool], str]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from math import comb, nan, perm, prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.random import Generator
@@ -135,6 +135,30 @@ def _unit_sd(r: Floats, deciles: NDArray[Any], outside: Integers) -> float:
     block, number = r[np.ix_(outside, outside)], partners.sum(axis=1)
     scores = (np.diagonal(block) - np.where(partners, block, 0.0).sum(axis=1) / np.maximum(number, 1))[number > 0]
     return float(scores.std(ddof=1)) if scores.size > 1 else nan
+
+
+def contrasts(
+    r: Pairwise,
+    groups: Labels,
+    genes: Integer[Like, " asked"] | Sequence[SupportsIndex],
+    members: Members | None = None,
+    usable: Bool[Like, " unit"] | None = None,
+) -> Float[Array, " asked"]:
+    """Return r_ii - mean r_ij of each of `genes`, over the partners j that `paired_profile_test` gives it.
+
+    Args:
+        r: correlations [n, n].
+        groups: group of each unit, within which partners are.
+        genes: positions of those that are asked, each with a partner.
+        members: positions of the program's units, none of which is a partner; None = all units are.
+        usable: units that may be partners; None = all.
+    """
+    r, groups, genes = np.asarray(r, dtype=np.float64), np.asarray(groups), np.asarray(genes, dtype=np.intp)
+    partners = (groups[genes][:, None] == groups) & (np.ones(len(r), bool) if usable is None else np.asarray(usable))
+    if members is not None:
+        partners[:, np.asarray(members, dtype=np.intp)] = False
+    partners[np.arange(len(genes)), genes] = False
+    return r[genes, genes] - np.where(partners, r[genes], 0.0).sum(axis=1) / np.maximum(partners.sum(axis=1), 1)
 
 
 STRATUM = 8

@@ -1,0 +1,1 @@
+"""Screens simulated from gene networks whose equations no probe shares: what must be told apart is known."""

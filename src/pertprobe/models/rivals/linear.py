@@ -1,0 +1,81 @@
+"""Linear rivals: how far each gene moves the others, by co-variation alone, for each unit of it that is removed."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pertprobe.shapes import Array, Float, Integer, Num
+from pertprobe.statistics.arrays import Floats
+
+COMPONENTS = (5, 10, 20)
+"""Numbers of principal components that always make a rival, beside the one that predicts best."""
+TRIED = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
+"""Numbers among which that one is sought."""
+SHRINKAGE = (0.01, 0.1, 1.0)
+"""Ridge penalties, in units of the mean variance of a gene."""
+HELD_BACK = 5
+"""One cell in so many judges numbers of components."""
+
+
+class Spread(NamedTuple):
+    """What cells say of genes together."""
+
+    covariance: Float[Array, "gene gene"]
+    held_back: Float[Array, "gene gene"]
+    """The same of cells that judge; around the mean of the others."""
+
+
+def spread(cells: Num[Array, "cell gene"]) -> Spread:
+    """Return covariances over cells and over every fifth cell, which is left out of the first."""
+    judging = np.arange(len(cells)) % HELD_BACK == 0
+    fitted, judged = (np.asarray(cells[each], dtype=np.float64) for each in (~judging, judging))
+    mean = fitted.mean(axis=0)
+    return Spread(*((each - mean).T @ (each - mean) / max(len(each), 1) for each in (fitted, judged)))
+
+
+def linear_rivals(cells: Num[Array, "cell gene"], genes: Integer[Array, " unit"]) -> dict[str, Floats]:
+    """Return name -> change of every gene [unit, gene] for one unit more of each of `genes`.
+
+    slope: of every gene on one, alone. ridge: of every gene on all others together, the weight of one. pca_n: what a
+    reconstruction from n principal components returns; pca_best: from the number that predicts cells held back best.
+    """
+    found = spread(cells)
+    covariance = found.covariance
+    variance = np.maximum(np.diag(covariance), 1e-12)
+    rivals = {"slope": covariance[genes] / variance[genes, None]}
+    rivals |= {f"ridge_{each:g}": _regressions(covariance, each)[:, genes].T for each in SHRINKAGE}
+    vectors = np.linalg.eigh(covariance)[1][:, ::-1]  # largest variance first
+    numbers = {"pca_best": _best_number(found, vectors)} | {f"pca_{n}": n for n in COMPONENTS}
+    return rivals | {name: vectors[genes, :n] @ vectors[:, :n].T for name, n in numbers.items()}
+
+
+def _regressions(covariance: Floats, shrinkage: float) -> Floats:
+    """Return the weights of ridge regressions of every gene on all others [gene that is predicted, gene].
+
+    All at once from the precision P = (C + penalty)^-1: the weight of i in that of j is -P_ij / P_jj.
+    """
+    penalty = shrinkage * np.trace(covariance) / len(covariance)
+    precision = np.linalg.inv(covariance + max(penalty, 1e-12) * np.eye(len(covariance)))
+    weights = -precision / np.diag(precision)[:, None]
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def _loss(weights: Floats, held_back: Floats) -> float:
+    """Return the squared error summed over genes, of predicting each from the others."""
+    left = np.eye(len(weights)) - weights
+    return float((left @ held_back * left).sum())
+
+
+def _best_number(found: Spread, vectors: Floats) -> int:
+    """Return the number of components that predicts each gene of cells held back best, without its own value.
+
+    A reconstruction R = W W' errs less the more components there are; predicted is x_j from (R x)_j without R_jj x_j,
+    so that a gene cannot foretell itself.
+    """
+    losses = []
+    for n in TRIED:
+        weights = vectors[:, :n] @ vectors[:, :n].T
+        np.fill_diagonal(weights, 0.0)
+        losses.append(_loss(weights, found.held_back))
+    return TRIED[int(np.argmin(losses))]

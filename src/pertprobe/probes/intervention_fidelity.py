@@ -1,0 +1,306 @@
+"""intervention_fidelity: does silencing a gene in the cells do what its knock-down does, beyond co-variation?
+
+Of every perturbed gene that is an input: m, what silencing it in control cells does to the output; d, what its
+knock-down was observed to do; c, what the model answers to its code. Each must be nearer to its partner than to those
+of other genes whose knock-downs are as strong.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.random import Generator
+
+from pertprobe.probes import delta_y, silenced_genes
+from pertprobe.probes.base import (
+    NOT_EVALUABLE,
+    Drawing,
+    MeasureInputs,
+    Subject,
+    TableInputs,
+    TestInputs,
+    World,
+    averaged,
+    members,
+    tabulated,
+)
+from pertprobe.probes.knockout_questions import against_partners
+from pertprobe.probes.knockout_worlds import drawn_knockouts
+from pertprobe.probes.questions import Described, Number, Paired, Question, Refused
+from pertprobe.statistics.fidelity import full_length, matched_beyond, share_of, t_interval
+from pertprobe.statistics.matched import PairedTest, contrasts, strata
+from pertprobe.statistics.reliability import Ceiling
+from pertprobe.statistics.similarity import without_shared
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pertprobe.plots import DrawInputs
+
+STATISTICS = "beyond_covariation", "fidelity", "code_agreement", "accuracy"
+ALL_GENES = "_all_genes"
+SAW_PERTURBED = "encoder_saw_perturbed"
+"""Attribute of a measurement: the model's encoder was trained on cells of knock-downs, not on control cells alone."""
+FEWEST = 3
+"""Genes without which nothing is asked."""
+
+
+def units(inputs: MeasureInputs) -> list[str]:
+    """Return the perturbed genes that are inputs of the model."""
+    return [name for name in inputs.perturbations if name in set(inputs.model.genes)]
+
+
+def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
+    """Return shift and response [set, perturbation, gene]: what silencing a gene does, and what its code does."""
+    asked = replace(inputs, settings={**inputs.settings, "value": "zero"})
+    silenced = silenced_genes.measure(asked, names)
+    answered = delta_y.measure(inputs, names)["delta_y"].rename("response")
+    found = silenced.assign(response=answered.sel(gene=silenced.gene))
+    return found.assign_attrs({SAW_PERTURBED: str(inputs.model.card.get("encoder_saw") == "perturbed")})
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """What is compared, [gene, output] over the same genes and outputs."""
+
+    genes: np.ndarray
+    outputs: np.ndarray
+    silenced: np.ndarray
+    answered: np.ndarray
+    observed: np.ndarray
+    halves: tuple[np.ndarray, np.ndarray]
+    rivals: np.ndarray
+    """[rival, gene, output]."""
+    untrained: np.ndarray
+    """Genes whose code was never trained [gene]."""
+
+    @cached_property
+    def own(self) -> np.ndarray:
+        """Return the output that is each gene itself; -1 where none is."""
+        return pd.Index(self.outputs).get_indexer(self.genes)
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Return the stratum of each gene by the strength of its knock-down."""
+        return strata(np.linalg.norm(self.observed, axis=1))
+
+    @cached_property
+    def agreements(self) -> Mapping[str, np.ndarray]:
+        """Return statistic -> r [gene, gene] of each profile with its partner and those of others.
+
+        The shared response is taken out of what was observed and of what codes do; of silencing it is no part.
+        """
+        seen, said = without_shared(self.observed), without_shared(self.answered)
+        return {
+            "beyond_covariation": matched_beyond(self.silenced, seen, self.own, self.rivals),
+            "fidelity": matched_beyond(self.silenced, seen, self.own),
+            "code_agreement": matched_beyond(self.silenced, said, self.own),
+            "accuracy": matched_beyond(said, seen, self.own),
+        }
+
+    @cached_property
+    def repeated(self) -> Mapping[str, np.ndarray]:
+        """Return statistic -> r [gene, gene] of one half of the cells with the other, asked the same."""
+        first, second = map(without_shared, self.halves)
+        beyond = matched_beyond(first, second, self.own, self.rivals)
+        whole = matched_beyond(first, second, self.own)
+        return {"beyond_covariation": beyond, "fidelity": whole, "accuracy": whole}
+
+    @cached_property
+    def reach(self) -> np.ndarray:
+        """Return whether silencing each gene moves any output but the gene itself [gene]."""
+        moved = self.silenced != 0
+        moved[np.flatnonzero(self.own >= 0), self.own[self.own >= 0]] = False
+        return moved.any(axis=1)
+
+    def kept(self, statistic: str) -> np.ndarray:
+        """Return which genes a statistic is asked of [gene]: where codes are read, those whose code was trained."""
+        return np.ones(len(self.genes), bool) if statistic in STATISTICS[:2] else ~self.untrained
+
+    def apart(
+        self, statistic: str, genes: np.ndarray, program: np.ndarray | None, of: str = "agreements"
+    ) -> np.ndarray:
+        """Return how much nearer each of some genes is to its partner than to others; `of` the model or `repeated`."""
+        return contrasts(getattr(self, of)[statistic], self.groups, genes, program, self.kept(statistic))
+
+    def ceilings(self, statistic: str, genes: np.ndarray, program: np.ndarray | None) -> np.ndarray:
+        """Return the ceiling of each of some genes: what one half of the cells says of the other, at full length."""
+        return full_length(self.apart(statistic, genes, program, "repeated"))
+
+
+def profiles(subject: Subject, rivals: xr.Dataset | None) -> Profiles | str:
+    """Return what is compared, or why there is nothing to compare."""
+    if subject.observed is None or rivals is None:
+        return "nothing was observed in this context"
+    shift, response = (averaged(subject.measurement, name) for name in ("shift", "response"))
+    halves = subject.observed["delta_y_half"].astype(np.float64)
+    whole = np.isfinite(halves).all(["half", "gene"])
+    genes = np.intersect1d(shift.perturbation.values, halves.perturbation.values[whole.values])
+    genes = genes[np.isin(genes, rivals.perturbation.values)]
+    held_out = ~np.isin(genes, subject.seen.index[subject.seen.isin(["here", "elsewhere"])])
+    remembered = subject.measurement.attrs.get(SAW_PERTURBED) == "True"
+    genes = genes[held_out] if remembered else genes
+    if len(genes) < FEWEST:
+        words = "held-out perturbed" if remembered else "perturbed"
+        why = "; the encoder saw the cells of all others" if remembered else ""
+        return f"{len(genes)} {words} genes that are inputs and were observed in two halves, {FEWEST} needed{why}"
+    outputs = np.sort(np.intersect1d(shift.gene.values, np.intersect1d(halves.gene.values, rivals.gene.values)))
+    place = {"perturbation": genes, "gene": outputs}
+    observed = subject.observed["delta_y"].sel(place).values.astype(np.float64)
+    both = halves.sel(place).transpose("half", "perturbation", "gene").values
+    foretold = rivals["shift"].sel(place).transpose("rival", "perturbation", "gene").values
+    sides = (each.sel(place).values for each in (shift, response))
+    return Profiles(genes, outputs, *sides, observed, (both[0], both[1]), foretold, ~subject.trained(genes))
+
+
+def questions(inputs: TestInputs) -> Iterator[Question]:
+    """Is each answer nearer to its partner than to those of others: of every program, and of all genes?"""
+    found = profiles(inputs.subject, inputs.rivals)
+    if isinstance(found, str):
+        yield Refused(statistic=STATISTICS[0], unit="gene", reason=found)
+        return
+    for statistic in STATISTICS:
+        yield _asked(inputs, found, statistic)
+        yield _asked(inputs, found, statistic, together=True)
+    for program in ("", *inputs.programs):
+        yield _reach(inputs, found, program)
+
+
+def _asked(inputs: TestInputs, found: Profiles, statistic: str, together: bool = False) -> Paired:
+    """Return one statistic, of every program or of all genes."""
+    kept = found.kept(statistic)
+
+    def test(program: str, own: np.ndarray | None, m: int, random: Generator) -> tuple[PairedTest, np.ndarray]:
+        """Test the genes of a program."""
+        result, _ = against_partners(found.agreements[statistic], found.groups, m, random, own, kept)
+        return result, found.apart(statistic, result.genes, own)
+
+    def ceiling(result: PairedTest, program: str, _: Generator) -> Ceiling | str:
+        """Return what the data allow, and the estimate as a share of it."""
+        own = members(found.genes, inputs.programs[program]) if program else None
+        ceilings = found.ceilings(statistic, result.genes, own)
+        share = share_of(found.apart(statistic, result.genes, own), ceilings)
+        note = "" if share.low == share.low else "no share of the ceiling: the halves of the cells do not agree enough"
+        return Ceiling(np.nan, np.nan, np.nan, float(ceilings.mean()), *share, note)
+
+    words = {
+        "fewest": "genes with a partner",
+        "constant": "genes whose code was never trained",
+        "alone": "genes without a partner of like strength",
+    }
+    return Paired(
+        statistic=statistic + ALL_GENES * together, unit="gene", called="perturbed genes that are inputs",
+        names=found.genes, together=together, test=test, background=lambda _: int(kept.sum()),
+        interval=t_interval, ceiling=ceiling if statistic in found.repeated else None, **words,
+    )  # fmt: skip
+
+
+def _reach(inputs: TestInputs, found: Profiles, program: str) -> Described:
+    """Return the share of genes that move any other output: 0 is a lookup by construction, whatever its answers."""
+    own = members(found.genes, inputs.programs[program]) if program else np.arange(len(found.genes))
+    moved = found.reach[own]
+    short = "" if len(own) else "no gene of the program is perturbed, an input and observed"
+    value = float(moved.mean()) if len(own) else np.nan
+    number = Number(value, n=len(own), background=len(found.genes), short=short)
+    return Described(statistic="reach", unit="gene", program=program, number=lambda _: number)
+
+
+def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
+    """Return what was found of every gene of every model."""
+    found = {name: profiles(each, inputs.rivals.get(name)) for name, each in measured(inputs.subjects).items()}
+    parts = [
+        by_gene(each, inputs.programs).assign(model=name) for name, each in found.items() if isinstance(each, Profiles)
+    ]
+    return tabulated("intervention_fidelity", genes=parts)
+
+
+def measured(subjects: Mapping[str, Subject]) -> dict[str, Subject]:
+    """Return the models that could be measured."""
+    return {name: each for name, each in subjects.items() if NOT_EVALUABLE not in each.measurement.attrs}
+
+
+def by_gene(found: Profiles, programs: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return each gene's own numbers: every statistic, the ceilings of two, and what the strongest rival answers."""
+    every = np.arange(len(found.genes))
+    columns = {name: found.apart(name, every, None) for name in STATISTICS}
+    for name in STATISTICS[:2]:
+        columns[f"ceiling_{name}"] = found.ceilings(name, every, None)
+    seen = without_shared(found.observed)
+    rivals = [contrasts(matched_beyond(each, seen, found.own), found.groups, every) for each in found.rivals]
+    columns["strongest_rival"] = max(rivals, key=np.mean)
+    listed = [", ".join(name for name, inside in programs.items() if gene in inside) for gene in found.genes]
+    return pd.DataFrame({"gene": found.genes, "programs": listed, **columns})
+
+
+def draw(inputs: "DrawInputs") -> "Figure":
+    """Draw what each gene's silencing says of its knock-down, beside the strongest rival and the ceiling."""
+    from pertprobe.plots import nothing_to_draw, panels
+
+    table = inputs.tables["genes"]
+    if not (models := [model for model in inputs.question["models"] if model in set(table.model)]):
+        return nothing_to_draw()
+    figure, axes = panels(len(models), 3.4, 3.2)
+    rows = inputs.evidence[(inputs.evidence.program == "") & inputs.evidence.evaluable].set_index(
+        ["model", "statistic"]
+    )
+    for each, model in zip(axes, models, strict=True):
+        _scatter(each, table[table.model == model])
+        each.set_title(model)
+        key = model, STATISTICS[0] + ALL_GENES
+        if key in rows.index and np.isfinite(rows.loc[key].share_low):
+            row = rows.loc[key]
+            text = (
+                f"beyond rivals {row.disattenuated:.2f} of the ceiling\n({row.share_low:.2f} to {row.share_high:.2f})"
+            )
+            each.text(0.03, 0.97, text, transform=each.transAxes, va="top", fontsize=6)
+    axes[0].legend(loc="lower right", fontsize=6)
+    return figure
+
+
+def _scatter(axes: "Axes", table: pd.DataFrame) -> None:
+    from pertprobe.plots import NULL, SUBJECT
+
+    rival = table.strongest_rival
+    axes.scatter(
+        rival, table.ceiling_fidelity, s=12, marker="_", color=NULL, label="ceiling: half the cells for the other"
+    )
+    axes.scatter(rival, table.fidelity, s=10, color=SUBJECT, label="the model")
+    low, high = (
+        function([rival.agg(name), table.fidelity.agg(name)]) for function, name in ((min, "min"), (max, "max"))
+    )
+    axes.plot([low, high], [low, high], color="black", linewidth=0.6, linestyle=":")
+    axes.axhline(0, color="black", linewidth=0.4)
+    axes.set(
+        xlabel="strongest rival: silenced gene with its knock-down,\nabove other genes", ylabel="the same of the model"
+    )
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw genes of which silencing foretells no more of their own knock-down than of others that are as strong.
+
+    What all knock-downs share is taken out of them; the more a strong one does has a direction of its own.
+    """
+    drawn = drawn_knockouts(draw)
+    usual = 3 * draw.rng.normal(size=drawn.ours.shape[1])
+    subject = drawn.subject(shift=drawn.ours, response=drawn.ours)
+    names, outputs = drawn.expression.index, subject.measurement.gene.values
+    theirs = drawn.theirs + usual
+    noise = draw.rng.normal(size=(2, *theirs.shape))
+    seen = {
+        "delta_y": (("perturbation", "gene"), theirs),
+        "delta_y_half": (("half", "perturbation", "gene"), theirs + noise),
+    }
+    axes = {"perturbation": names, "gene": outputs}
+    rivals = ("rival", "perturbation", "gene"), draw.rng.normal(size=(3, *theirs.shape))
+    given = {
+        "subject": replace(subject, observed=xr.Dataset(seen, axes)),
+        "rivals": xr.Dataset({"shift": rivals}, {"rival": ["a", "b", "c"], **axes}),
+        "cells": drawn.cells,
+    }
+    strength = pd.Series(np.linalg.norm(theirs, axis=1), names)
+    return World(strength, lambda _: given)
