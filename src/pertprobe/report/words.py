@@ -51,7 +51,6 @@ def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:
     rows = verdicts[verdicts.verdict == NOT_EVALUABLE]
     # Numbers inside a reason differ from row to row: reasons of one kind are told together, in short.
     reasons = rows.reason.where(~rows.reason.str.startswith("power:"), "an effect of interest could have been missed")
-    reasons = reasons.where(~reasons.str.startswith("quality gate"), "predicted no better than by the mean shift")
     counted = reasons.str.extract(TOO_FEW)
     rows = rows.assign(kind=counted[1].fillna(reasons), count=pd.to_numeric(counted[0]))
     for (probe, kind), group in rows.groupby(["probe", "kind"], sort=False):

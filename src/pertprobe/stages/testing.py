@@ -186,7 +186,7 @@ def _remarked(rows: Iterable[Mapping[str, Any]], case: TestCase, declaration: De
         primary = row["statistic"] == declaration.primary
         notes = [copies if primary and row["evaluable"] else "", CAUSAL_NOTE if case.causal else ""]
         row = {**row, "reason": evidence.joined(row["reason"], *notes)}
-        yield _gated(_seed_shown(row, case.inputs, declaration), case.quality.get(row["program"], ""), declaration)
+        yield _gated(_seed_shown(row, case.inputs, declaration), case.quality.get(row["program"], ""))
 
 
 def _seed_shown(row: dict[str, Any], inputs: TestInputs, declaration: Declaration) -> dict[str, Any]:
@@ -199,13 +199,9 @@ def _seed_shown(row: dict[str, Any], inputs: TestInputs, declaration: Declaratio
     return {**row, "evaluable": False} if seed else row
 
 
-def _gated(row: dict[str, Any], sentence: str, declaration: Declaration) -> dict[str, Any]:
-    """Apply the gate (methods.md, Quality, and the gate): a representation gets a note, the causal level no answer."""
-    if not sentence or not row["evaluable"]:
-        return row
-    if declaration.level == "causal":
-        return {**row, "evaluable": False, "reason": evidence.joined(sentence, row["reason"])}
-    return {**row, "reason": evidence.joined(row["reason"], sentence)}
+def _gated(row: dict[str, Any], sentence: str) -> dict[str, Any]:
+    """Say of a row that is answered that its program is below the gate (methods.md, Quality, and the gate)."""
+    return {**row, "reason": evidence.joined(row["reason"], sentence)} if row["evaluable"] else row
 
 
 def read_test_case(probe: str, model: str, reference: str, files: Any, question: Mapping[str, Any]) -> TestCase:
