@@ -102,3 +102,12 @@ def test_an_autoencoder_learns_and_answers_as_it_is_asked(cells, monkeypatch):
 def test_folds_hold_every_name_once():
     found = np.concatenate(answers._folds([f"n{i}" for i in range(13)]))
     assert sorted(found) == list(range(13))
+
+
+def test_rivals_of_few_relations_move_the_genes_that_correlate_most(cells):
+    found = linear_rivals(cells, np.array([2]))
+    fitted = cells[np.arange(400) % HELD_BACK != 0]
+    order = np.argsort(-np.abs(np.corrcoef(fitted.T)[2]))[1:]  # without itself
+    for share, number in ((0.05, 1), (0.15, 4)):
+        assert sorted(np.flatnonzero(found[f"slope_of_{share}"][0])) == sorted(order[:number])
+    np.testing.assert_array_equal(found["slope_of_0.15"][0, order[:4]], found["slope"][0, order[:4]])

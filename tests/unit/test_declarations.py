@@ -101,7 +101,9 @@ def test_a_control_statistic_is_asked_of_copies_and_the_scale_of_each_is_said():
     assert (probe.primary, probe.compared_in) == ("coherence", "coherence_hidden")
     assert set(probe.control_statistics) == {"coherence_hidden", "consistency_hidden"}
     assert set(probe.common_scale) == {"consistency", "consistency_hidden"}
-    assert all(each.compared_in in each.control_statistics for each in all_declared().values())
+    with_controls = [each for each in all_declared().values() if each.control_statistics]
+    assert all(each.compared_in in each.control_statistics for each in with_controls)
+    assert len(with_controls) == len(all_declared()) - 1  # intervention_fidelity is compared with rivals
 
 
 def test_settings_that_refer_to_something_are_found_by_what():

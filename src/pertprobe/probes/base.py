@@ -198,13 +198,13 @@ class TableInputs:
     settings: Mapping[str, Any]
     pairs: Sequence[tuple[str, str]] = ()
     """Models and references that the probe compares."""
-    rivals: Mapping[str, xr.Dataset] = field(default_factory=dict)
-    """Model -> what co-variation alone answers to silenced genes, for probes that are tested with it."""
     features: pd.DataFrame | None = None
     """Stability over seeds of the features of the sparse autoencoder that was read; None where there is one seed."""
     min_perturbations: int = 3
     permutations: int = 9999
     seed: int = 0
+    rivals: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    """Model -> what co-variation alone answers to silenced genes, for probes that are tested with it."""
 
     def random(self, *names: object) -> np.random.Generator:
         """Return the generator of one draw, seeded by names."""

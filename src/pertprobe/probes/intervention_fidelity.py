@@ -258,7 +258,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
                 f"beyond rivals {row.disattenuated:.2f} of the ceiling\n({row.share_low:.2f} to {row.share_high:.2f})"
             )
             each.text(0.03, 0.97, text, transform=each.transAxes, va="top", fontsize=6)
-    axes[0].legend(loc="lower right", fontsize=6)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -267,13 +267,18 @@ def _scatter(axes: "Axes", table: pd.DataFrame) -> None:
 
     rival = table.strongest_rival
     axes.scatter(
-        rival, table.ceiling_fidelity, s=12, marker="_", color=NULL, label="ceiling: half the cells for the other"
+        rival,
+        table.ceiling_fidelity,
+        s=12,
+        marker="_",
+        color=NULL,
+        label="ceiling: one half of the cells in place of the model",
     )
     axes.scatter(rival, table.fidelity, s=10, color=SUBJECT, label="the model")
     low, high = (
         function([rival.agg(name), table.fidelity.agg(name)]) for function, name in ((min, "min"), (max, "max"))
     )
-    axes.plot([low, high], [low, high], color="black", linewidth=0.6, linestyle=":")
+    axes.plot([low, high], [low, high], color="black", linewidth=0.6, linestyle=":", label="as the strongest rival")
     axes.axhline(0, color="black", linewidth=0.4)
     axes.set(
         xlabel="strongest rival: silenced gene with its knock-down,\nabove other genes", ylabel="the same of the model"

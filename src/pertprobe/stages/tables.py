@@ -33,9 +33,9 @@ def read_table_inputs(files: Any, params: Any) -> TableInputs:
         run_programs(files.programs, question["programs"], names),
         question["settings"],
         [tuple(pair) for pair in params.pairs],
-        rivals,
         pd.read_csv(files.features, sep="\t") if files.get("features") else None,
         question["programs"]["min_perturbations"],
+        rivals=rivals,
         **{key: question[key] for key in ("permutations", "seed") if key in question},
     )
 

@@ -11,6 +11,8 @@ COMPONENTS = (5, 10, 20)
 """Numbers of principal components that always make a rival, beside the one that predicts best."""
 TRIED = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 """Numbers among which that one is sought."""
+LARGEST = (0.05, 0.15)
+"""Shares of the genes, those that correlate most with one, that it moves in rivals made of few strong relations."""
 SHRINKAGE = (0.01, 0.1, 1.0)
 """Ridge penalties, in units of the mean variance of a gene."""
 HELD_BACK = 5
@@ -36,17 +38,28 @@ def spread(cells: Num[Array, "cell gene"]) -> Spread:
 def linear_rivals(cells: Num[Array, "cell gene"], genes: Integer[Array, " unit"]) -> dict[str, Floats]:
     """Return name -> change of every gene [unit, gene] for one unit more of each of `genes`.
 
-    slope: of every gene on one, alone. ridge: of every gene on all others together, the weight of one. pca_n: what a
-    reconstruction from n principal components returns; pca_best: from the number that predicts cells held back best.
+    slope: of every gene on one, alone; slope_of_x: of the share x of genes that correlate most with it. ridge_x: of
+    every gene on all others together, the weight of one. pca_n: what a reconstruction from n principal components
+    returns; pca_best: from the number that predicts cells held back best.
     """
     found = spread(cells)
     covariance = found.covariance
     variance = np.maximum(np.diag(covariance), 1e-12)
-    rivals = {"slope": covariance[genes] / variance[genes, None]}
+    slope = covariance[genes] / variance[genes, None]
+    near = np.abs(covariance[genes]) / np.sqrt(variance)
+    near[np.arange(len(genes)), genes] = 0.0
+    rivals = {"slope": slope}
+    rivals |= {f"slope_of_{share:g}": np.where(_largest(near, share), slope, 0.0) for share in LARGEST}
     rivals |= {f"ridge_{each:g}": _regressions(covariance, each)[:, genes].T for each in SHRINKAGE}
     vectors = np.linalg.eigh(covariance)[1][:, ::-1]  # largest variance first
     numbers = {"pca_best": _best_number(found, vectors)} | {f"pca_{n}": n for n in COMPONENTS}
     return rivals | {name: vectors[genes, :n] @ vectors[:, :n].T for name, n in numbers.items()}
+
+
+def _largest(values: Floats, share: float) -> np.ndarray:
+    """Return which entries are among the largest of their row, so many of them."""
+    number = max(1, round(share * values.shape[1]))
+    return values >= np.partition(values, -number, axis=1)[:, -number, None]
 
 
 def _regressions(covariance: Floats, shrinkage: float) -> Floats:
