@@ -24,6 +24,8 @@ def said(mechanism, fidelity, accuracy, reach=1.0, **limits):
         ((NONE, HIGH, HIGH), "co-variation"),
         ((MIDDLE, HIGH, HIGH), "co-variation"),
         ((NONE, NONE, HIGH), "lookup"),
+        ((NONE, Shares(0.08, 0.01, 0.15), HIGH), "lookup"),
+        ((NONE, Shares(0.08, 0.01, 0.15), NONE), "co-variation"),
         ((NONE, NONE, NONE), "not predicted"),
         ((WIDE, WIDE, HIGH), "unresolved"),
         ((NONE, NONE, WIDE), "unresolved"),

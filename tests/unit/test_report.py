@@ -181,6 +181,15 @@ def test_readings_are_told():
     assert sentences == ["Reading of m: P, Q are mechanistic.", "Reading of m against n: P is one."]
 
 
+def test_answers_come_first_and_programs_that_differ_are_named():
+    rows = [("m", "", "lookup", ""), ("m", "P", "lookup", "none"), ("m", "Q", "unresolved", "mechanistic")]
+    table = pd.DataFrame(rows, columns=["model", "program", "answer", "dual_reading"]).assign(probe="", reference="")
+    assert list(found(judged()[1], table)) == [
+        "m, all perturbed genes together: lookup. Programs by themselves: Q: unresolved.",
+        "Reading of m: Q is mechanistic.",
+    ]
+
+
 def test_readings_of_one_probe_are_told_apart_from_those_of_levels():
     rows = [("one", "m", "n", "P", ""), ("one", "m", "n", "P", "knockout"), ("none", "m", "n", "Q", "knockout")]
     table = pd.DataFrame(rows, columns=["dual_reading", "model", "reference", "program", "probe"]).assign(answer="")

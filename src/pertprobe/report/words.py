@@ -41,9 +41,8 @@ def _answers(readings: pd.DataFrame) -> Iterator[str]:
     for model, answer in whole.items():
         rows = readings[(readings.model == model) & (readings.program != "") & (readings.answer != answer)]
         others = [f"{listed(list(of.program))}: {word}" for word, of in rows.groupby("answer", sort=True)]
-        yield f"Of all perturbed genes together {model} knows: {answer}." + (
-            f" Of programs by themselves: {'; '.join(others)}." if others else ""
-        )
+        alone = f" Programs by themselves: {'; '.join(others)}." if others else ""
+        yield f"{model}, all perturbed genes together: {answer}.{alone}"
 
 
 def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:

@@ -70,10 +70,10 @@ def answer(shares: Mapping[str, Shares], reach: float, n: int, limits: Mapping[s
         return Answer(UNRESOLVED, "two halves of the observed cells do not agree enough on these genes to compare with")
     if mechanism.low > delta or (mechanism.low > 0 and mechanism.share >= most):
         return Answer(MECHANISM, said)
+    if fidelity.high < delta and accuracy.known and accuracy.low > 0:
+        return Answer(LOOKUP, said)  # before co-variation: of a fidelity above 0 that is too small to count
     if fidelity.low > 0 and mechanism.high < most:
         return Answer(COVARIATION, said)
-    if fidelity.high < delta and accuracy.known and accuracy.low > 0:
-        return Answer(LOOKUP, said)
     if fidelity.high < delta and accuracy.known and accuracy.high < delta:
         return Answer(NOT_PREDICTED, said)
     return Answer(UNRESOLVED, joined(said, _wanted(mechanism, fidelity, n, delta)))
