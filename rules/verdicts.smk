@@ -23,29 +23,31 @@ rule verdicts:
 
 
 # Of the probe that answers the run's question; without one no model has an answer.
-rule answers:
-    input:
-        every("evidence/{probe}.tsv", probe=ANSWERING),
-    output:
-        "<results>/answers.tsv",
-    log:
-        "<results>/logs/answers/answers.log",
-    benchmark:
-        "<results>/benchmarks/answers/answers.tsv"
-    conda:
-        "../envs/pertprobe.yaml"
-    params:
-        limits=config["answer"],
-        statistics=[dict(PROBES[probe].answers) for probe in ANSWERING],
-        code=code("stages.answer:answers"),
-    script:
-        "../scripts/answers.py"
+if ANSWERING:
+
+    rule answers:
+        input:
+            every("evidence/{probe}.tsv", probe=ANSWERING),
+        output:
+            "<results>/answers.tsv",
+        log:
+            "<results>/logs/answers/answers.log",
+        benchmark:
+            "<results>/benchmarks/answers/answers.tsv"
+        conda:
+            "../envs/pertprobe.yaml"
+        params:
+            limits=config["answer"],
+            statistics=[dict(PROBES[probe].answers) for probe in ANSWERING],
+            code=code("stages.answer:answers"),
+        script:
+            "../scripts/answers.py"
 
 
 rule readings:
     input:
         verdicts="<results>/verdicts.tsv",
-        answers="<results>/answers.tsv",
+        answers="<results>/answers.tsv" if ANSWERING else [],
     output:
         "<results>/readings.tsv",
     log:

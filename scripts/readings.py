@@ -9,5 +9,6 @@ with job(snakemake):
     from pertprobe.stages.verdict import readings
 
     given, params = snakemake.input, snakemake.params
-    verdicts, answers = (pd.read_csv(path, sep="\t", keep_default_na=False) for path in (given.verdicts, given.answers))
+    verdicts = pd.read_csv(given.verdicts, sep="\t", keep_default_na=False)
+    answers = pd.read_csv(given.answers, sep="\t", keep_default_na=False) if given.answers else None
     write_table(readings(verdicts, params.levels, params.pairs, params.words, answers), snakemake.output[0])
