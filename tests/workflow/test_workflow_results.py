@@ -18,7 +18,8 @@ EVIDENCE = [
     *("probe", "statistic", "adjustment", "model", "reference", "context", "regime", "role", "copy", "program"),
     *("panel", "unit", "n", "n_background", "estimate", "null_mean", "null_sd", "unit_sd", "effect", "ci_low"),
     *("ci_high", "p", "p_min", "p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q"),
-    *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "redrawn_max", "p_redrawn"),
+    *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "share_low", "share_high"),
+    *("redrawn_max", "p_redrawn"),
     *("exceeds_redrawn", "exceeds_coexpression", "evaluable", "reason"),
 ]
 SPACES = ["pert_encoder", "sae_middle", "knockout", "delta_y"]
