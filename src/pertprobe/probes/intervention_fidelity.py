@@ -17,7 +17,6 @@ from numpy.random import Generator
 
 from pertprobe.probes import delta_y, silenced_genes
 from pertprobe.probes.base import (
-    NOT_EVALUABLE,
     Drawing,
     MeasureInputs,
     Subject,
@@ -28,7 +27,7 @@ from pertprobe.probes.base import (
     members,
     tabulated,
 )
-from pertprobe.probes.knockout_questions import against_partners
+from pertprobe.probes.knockout_questions import against_partners, own_outputs
 from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import Described, Number, Paired, Question, Refused
 from pertprobe.statistics.fidelity import full_length, matched_beyond, share_of, t_interval
@@ -69,7 +68,8 @@ class Profiles:
     """What is compared, [gene, output] over the same genes and outputs."""
 
     genes: np.ndarray
-    outputs: np.ndarray
+    own: np.ndarray
+    """The output that is each gene itself; -1 where none is."""
     silenced: np.ndarray
     answered: np.ndarray
     observed: np.ndarray
@@ -78,11 +78,6 @@ class Profiles:
     """[rival, gene, output]."""
     untrained: np.ndarray
     """Genes whose code was never trained [gene]."""
-
-    @cached_property
-    def own(self) -> np.ndarray:
-        """Return the output that is each gene itself; -1 where none is."""
-        return pd.Index(self.outputs).get_indexer(self.genes)
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -154,8 +149,8 @@ def profiles(subject: Subject, rivals: xr.Dataset | None) -> Profiles | str:
     observed = subject.observed["delta_y"].sel(place).values.astype(np.float64)
     both = halves.sel(place).transpose("half", "perturbation", "gene").values
     foretold = rivals["shift"].sel(place).transpose("rival", "perturbation", "gene").values
-    sides = (each.sel(place).values for each in (shift, response))
-    return Profiles(genes, outputs, *sides, observed, (both[0], both[1]), foretold, ~subject.trained(genes))
+    own, sides = own_outputs(shift.sel(place)), (each.sel(place).values for each in (shift, response))
+    return Profiles(genes, own, *sides, observed, (both[0], both[1]), foretold, ~subject.trained(genes))
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
@@ -212,16 +207,12 @@ def _reach(inputs: TestInputs, found: Profiles, program: str) -> Described:
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     """Return what was found of every gene of every model."""
-    found = {name: profiles(each, inputs.rivals.get(name)) for name, each in measured(inputs.subjects).items()}
+    known = {name: each for name, each in inputs.subjects.items() if "shift" in each.measurement}
+    found = {name: profiles(each, inputs.rivals.get(name)) for name, each in known.items()}
     parts = [
         by_gene(each, inputs.programs).assign(model=name) for name, each in found.items() if isinstance(each, Profiles)
     ]
     return tabulated("intervention_fidelity", genes=parts)
-
-
-def measured(subjects: Mapping[str, Subject]) -> dict[str, Subject]:
-    """Return the models that could be measured."""
-    return {name: each for name, each in subjects.items() if NOT_EVALUABLE not in each.measurement.attrs}
 
 
 def by_gene(found: Profiles, programs: Mapping[str, Sequence[str]]) -> pd.DataFrame:
