@@ -24,6 +24,8 @@ def test_every_figure_asked_for_is_there(short):
         "power at p < 0.05",
         "planted models",
         "untrained weights as the model",
+        "right answer of a model",
+        "programs taken for mechanism",
         "trained models",
         "interval of the disattenuated correlation",
         "speed",

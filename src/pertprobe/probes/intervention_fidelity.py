@@ -5,9 +5,9 @@ knock-down was observed to do; c, what the model answers to its code. Each must 
 of other genes whose knock-downs are as strong.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ from pertprobe.probes.base import (
 from pertprobe.probes.knockout_questions import against_partners, own_outputs
 from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import Described, Number, Paired, Question, Refused
+from pertprobe.statistics.axes import IN_PAIRS, pairs_without_axes
 from pertprobe.statistics.fidelity import full_length, matched_beyond, share_of, t_interval
 from pertprobe.statistics.matched import PairedTest, contrasts, strata
 from pertprobe.statistics.reliability import Ceiling
@@ -117,11 +118,23 @@ class Profiles:
         """Return which genes a statistic is asked of [gene]: where codes are read, those whose code was trained."""
         return np.ones(len(self.genes), bool) if statistic in STATISTICS[:2] else ~self.untrained
 
+    @cached_property
+    def beyond_axes(self) -> Callable[[str, str, tuple[int, ...] | None], np.ndarray]:
+        """Return r [gene, gene] of a statistic less what the axis that all genes share foretells, found without some.
+
+        Given the statistic, `agreements` of the model or what is `repeated` of halves, and positions of the genes that
+        are asked about (None: all). The last are kept, since a program is asked in several ways.
+        """
+        return lru_cache(maxsize=4)(
+            lambda statistic, of, program: pairs_without_axes(getattr(self, of)[statistic], IN_PAIRS, program)
+        )
+
     def apart(
         self, statistic: str, genes: np.ndarray, program: np.ndarray | None, of: str = "agreements"
     ) -> np.ndarray:
         """Return how much nearer each of some genes is to its partner than to others; `of` the model or `repeated`."""
-        return contrasts(getattr(self, of)[statistic], self.groups, genes, program, self.kept(statistic))
+        r = self.beyond_axes(statistic, of, None if program is None else tuple(program))
+        return contrasts(r, self.groups, genes, program, self.kept(statistic))
 
     def ceilings(self, statistic: str, genes: np.ndarray, program: np.ndarray | None) -> np.ndarray:
         """Return the ceiling of each of some genes: what one half of the cells says of the other, at full length."""
@@ -172,7 +185,8 @@ def _asked(inputs: TestInputs, found: Profiles, statistic: str, together: bool =
 
     def test(program: str, own: np.ndarray | None, m: int, random: Generator) -> tuple[PairedTest, np.ndarray]:
         """Test the genes of a program."""
-        result, _ = against_partners(found.agreements[statistic], found.groups, m, random, own, kept)
+        r = found.beyond_axes(statistic, "agreements", None if own is None else tuple(own))
+        result, _ = against_partners(r, found.groups, m, random, own, kept)
         return result, found.apart(statistic, result.genes, own)
 
     def ceiling(result: PairedTest, program: str, _: Generator) -> Ceiling | str:

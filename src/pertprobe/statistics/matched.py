@@ -11,6 +11,7 @@ from scipy.special import gammaln
 
 from pertprobe.shapes import Array, Bool, Float, Integer, Like, Num
 from pertprobe.statistics.arrays import Floats, Integers, Labels, Members, Pairwise, PerUnit
+from pertprobe.statistics.axes import IN_PAIRS, pairs_without_axes
 from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.sets import pairs_without_strength
 from pertprobe.statistics.similarity import kept_positions
@@ -231,8 +232,9 @@ def crossed_test(
     """Test r_ii against r_ij, j of like strength: `paired_profile_test`, stratified by strength.
 
     Profile j of the second model stands in for profile i, so partners are of its stratum there. Within a stratum
-    members may still be the stronger ones: the null is that of r less what the two strengths explain, and what they
-    explain of the estimate is added to every draw, as in `permutation.stratified`.
+    members may still be the stronger ones, and all may agree by an axis that all share: the null is that of r less what
+    the two strengths and this axis explain, and what they explain of the estimate is added to every draw, as in
+    `permutation.stratified`.
 
     Args:
         r: correlations [n, n]; units whose row or column is all nan are left out.
@@ -247,7 +249,9 @@ def crossed_test(
     adjusted = np.full(r.shape, np.nan)
     if known.size > 1:
         sides = (np.asarray(each)[known] for each in (strength_a, strength_b))
-        adjusted[np.ix_(known, known)] = pairs_without_strength(r[np.ix_(known, known)], *sides)
+        inside = np.flatnonzero(np.isin(known, () if members is None else members))
+        beyond_strength = pairs_without_strength(r[np.ix_(known, known)], *sides)
+        adjusted[np.ix_(known, known)] = pairs_without_axes(beyond_strength, IN_PAIRS, inside)
     plain = paired_profile_test(r, groups, 1, np.random.default_rng(0), members=members)
     found = paired_profile_test(adjusted, groups, m, rng, members=members)
     explained = plain.test.estimate - found.test.estimate
