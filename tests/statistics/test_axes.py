@@ -18,14 +18,11 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def of_axes(n, axes, seed=0, symmetric=False):
+def of_axes(n, axes, seed=0):
     """Return pairs that are means and axes alone."""
     random = rng(seed)
-    left = random.normal(size=(n, axes))
-    right = left if symmetric else random.normal(size=(n, axes))
-    rows = random.normal(size=n)
-    columns = rows if symmetric else random.normal(size=n)
-    return rows[:, None] + columns + left @ right.T
+    rows, columns = random.normal(size=(2, n))
+    return rows[:, None] + columns + random.normal(size=(n, axes)) @ random.normal(size=(n, axes)).T
 
 
 @pytest.mark.parametrize("n", [30, LARGE + 30])
@@ -41,6 +38,33 @@ def test_means_and_axes_are_foretold_and_what_members_have_beside_them_stays(n, 
     assert np.abs(left[between]).max() < 0.01 * size
 
 
+def test_a_similarity_of_axes_alone_leaves_nothing():
+    loadings, members = rng(6).normal(size=(40, 3)), np.arange(5)
+    similarity = loadings @ loadings.T
+    found = beyond_axes(similarity, 3, members)
+    assert np.abs(found.left).max() < 0.01 * np.abs(similarity).max()
+    # Members' directions are told by their pairs with others: together they span what the loadings span.
+    outside = found.directions[5:]
+    assert outside.T @ outside == pytest.approx(np.eye(3), abs=1e-9)
+    fit = np.linalg.lstsq(loadings[5:], outside, rcond=None)[0]
+    assert loadings[:5] @ fit == pytest.approx(found.directions[:5], abs=0.01)
+
+
+def test_pairs_are_brought_to_one_variance():
+    """Of noise beside axes, in which members lie far out, what is left has one spread, members or not."""
+    random, members, squares = rng(8), np.arange(12), np.zeros((2, 60, 60))
+    loadings = np.r_[np.full(12, 4.0), random.normal(size=48)][:, None]
+    for _ in range(400):
+        noise = np.triu(random.normal(size=(60, 60)), 1)
+        found = beyond_axes(8 * loadings @ loadings.T + noise + noise.T, 1, members)
+        squares += found.left**2, found.alike() ** 2
+    inside = np.ix_(range(12), range(12))
+    left, alike = np.sqrt(squares[:, *inside].sum(axis=(1, 2)) / (400 * 12 * 11))
+    assert left > 1.2
+    assert alike == pytest.approx(1, abs=0.05)
+    assert np.sqrt(squares[1][12:, 12:].sum() / (400 * 48 * 47)) == pytest.approx(1, abs=0.05)
+
+
 def test_a_units_pair_with_itself_has_no_say():
     pairs = of_axes(40, 1, seed=2)
     more = pairs + np.diag(rng(3).normal(size=40) + 5)
@@ -51,7 +75,7 @@ def test_a_units_pair_with_itself_has_no_say():
 
 
 def test_pairs_of_members_change_nothing_but_themselves():
-    similarity, members = of_axes(50, 2, symmetric=True) + rng(1).normal(size=(50, 50)), np.arange(6)
+    similarity, members = of_axes(50, 2) + rng(1).normal(size=(50, 50)), np.arange(6)
     similarity = (similarity + similarity.T) / 2
     other = similarity.copy()
     other[:6, :6] += 7.0
@@ -76,8 +100,8 @@ def test_a_set_is_foretold_from_units_outside_of_it(n):
     similarity += similarity.T
     found, sets = beyond_axes(similarity, 2, np.arange(3)), np.array([rng(i).permutation(60)[:n] for i in range(5)])
     assert found.members[sets].any()
-    assert found.means(sets) == pytest.approx([slow_mean(found, each) for each in sets], rel=1e-3)
-    assert found.means(np.arange(3)[None])[0] == pytest.approx(slow_mean(found, np.arange(3)), rel=1e-3)
+    assert found.means(sets) == pytest.approx([slow_mean(found, each) for each in sets], rel=5e-3)
+    assert found.means(np.arange(3)[None])[0] == pytest.approx(slow_mean(found, np.arange(3)), rel=5e-3)
 
 
 def test_too_few_others_leave_pairs_as_they_are():
@@ -106,7 +130,7 @@ def shared_with_a_sign(random, n_units, axes):
 
 
 @pytest.mark.parametrize("axes", [1, 2])
-@pytest.mark.parametrize("n", [5, 30])
+@pytest.mark.parametrize("n", [5, 15])
 def test_programs_along_shared_axes_are_not_coherent_by_them(axes, n):
     random, found, unheld = rng(10 * axes + n), 0, 0
     for _ in range(DRAWS):

@@ -22,7 +22,7 @@ from pertprobe.probes.similarity_questions import coherences, consistency, match
 from pertprobe.probes.worlds import profiled_subject
 from pertprobe.statistics.axes import IN_PROGRAMS, beyond_axes
 from pertprobe.statistics.moments import pair_means
-from pertprobe.statistics.null_worlds import dense, pushed
+from pertprobe.statistics.null_worlds import confounded, dense, pushed
 from pertprobe.statistics.permutation import ScoreOfSets
 from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.sets import pairs_without_strength
@@ -96,7 +96,7 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
 
     def held(found: np.ndarray) -> ScoreOfSets:
         """Score sets by neighbours beyond strength and axes."""
-        left = beyond_axes(apart, IN_PROGRAMS, found).left
+        left = beyond_axes(apart, IN_PROGRAMS, found).alike()
         return partial(pair_means, scale(len(found)) * within_reach(left, k))
 
     how = {"scale": scale, "held": held, "draws": lambda program: ("neighbours", program)}
@@ -105,7 +105,14 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
 
 
 def null_world(draw: Drawing) -> World:
-    """Draw codes that share a direction the more the stronger; "pair": and those of a model that shares nothing."""
+    """Draw codes that share a direction the more the stronger; "pair": and those of a model that shares nothing.
+
+    Any other kind: codes that share axes along which programs lie (`null_worlds.confounded`).
+    """
+    if draw.kind not in ("", "pair"):
+        values, strength, weight = confounded(draw.rng, draw.kind, draw.units)
+        subject = _subject(values, strength)
+        return World(pd.Series(np.sqrt(weight), subject.strength.index), lambda _: {"subject": subject})
     subject, *others = (_drawn(draw) for _ in range(2 if draw.kind == "pair" else 1))
     reference = {"reference": others[0], "comparison": "contexts"} if others else {}
     return World(subject.strength, lambda _: {"subject": subject, **reference})
@@ -113,8 +120,11 @@ def null_world(draw: Drawing) -> World:
 
 def _drawn(draw: Drawing) -> Subject:
     codes, strength = dense(draw.rng, draw.units)
-    values = pushed(codes, draw.members, draw.d, draw.rng)
-    return profiled_subject({"embedding": (("perturbation", "feature"), values)}, strength)
+    return _subject(pushed(codes, draw.members, draw.d, draw.rng), strength)
+
+
+def _subject(codes: np.ndarray, strength: np.ndarray) -> Subject:
+    return profiled_subject({"embedding": (("perturbation", "feature"), codes)}, strength)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

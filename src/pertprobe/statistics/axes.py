@@ -31,6 +31,8 @@ times at most: each time, what is wrong with one shrinks to the share that the u
 class Axes(NamedTuple):
     """What is foretold of a block of pairs [n, m]: a row's mean + a column's - that of all + left sizes right."""
 
+    means: bool
+    """Whether means are foretold; they are 0 if not."""
     rows: Floats
     columns: Floats
     mean: float
@@ -49,7 +51,7 @@ class Axes(NamedTuple):
         Of `below` [other, m] and `right_of` [n, other] each other's shares of the axes are least squares, and what two
         others make with each other is the product of theirs (Nystrom's approximation).
         """
-        own, theirs = below.mean(axis=1)[:, None], right_of.mean(axis=0)
+        own, theirs = self.means * below.mean(axis=1)[:, None], self.means * right_of.mean(axis=0)
         shares, held = self.shares(below), self.left.T @ (right_of - self.rows[:, None] - theirs + self.mean)
         with_these = own + self.columns - self.mean + (shares * self.sizes) @ self.right
         of_these = self.rows[:, None] + theirs - self.mean + self.left @ held
@@ -57,16 +59,17 @@ class Axes(NamedTuple):
 
     def shares(self, below: Floats) -> Floats:
         """Return what others have of each axis [other, axis], in the measure of `left`."""
-        along = (below - below.mean(axis=1)[:, None] - self.columns + self.mean) @ self.right.T
+        own = self.means * below.mean(axis=1)[:, None]
+        along = (below - own - self.columns + self.mean) @ self.right.T
         return np.divide(along, self.sizes, out=np.zeros_like(along), where=self.sizes > 0)
 
 
-def axes_of(pairs: Pairwise, number: int) -> Axes:
-    """Return the means of a block of pairs and its `number` leading axes beside them."""
+def axes_of(pairs: Pairwise, number: int, means: bool = True) -> Axes:
+    """Return the `number` leading axes of a block of pairs, with `means` those beside the means of rows and columns."""
     pairs = np.asarray(pairs, dtype=np.float64)
-    rows, columns, mean = pairs.mean(axis=1), pairs.mean(axis=0), float(pairs.mean())
+    rows, columns, mean = means * pairs.mean(axis=1), means * pairs.mean(axis=0), means * float(pairs.mean())
     left, sizes, right = _leading(pairs - rows[:, None] - columns + mean, number)
-    return Axes(rows, columns, mean, left[:, :number], sizes[:number], right[:number])
+    return Axes(means, rows, columns, mean, left[:, :number], sizes[:number], right[:number])
 
 
 def _leading(pairs: Floats, number: int) -> tuple[Floats, Floats, Floats]:
@@ -80,14 +83,14 @@ def _leading(pairs: Floats, number: int) -> tuple[Floats, Floats, Floats]:
     return left[:, order], sizes[order], right[order]
 
 
-def axes_between(pairs: Pairwise, number: int) -> Axes:
+def axes_between(pairs: Pairwise, number: int, means: bool = True) -> Axes:
     """Return the same of pairs [n, n] in which a unit's pair with itself has no say: what is foretold stands for it."""
     found = np.array(pairs, dtype=np.float64)
     between = ~np.eye(len(found), dtype=bool)
     np.fill_diagonal(found, found[between].mean())
     spread = found[between].std()
     for _ in range(ROUNDS):
-        axes = axes_of(found, number)
+        axes = axes_of(found, number, means)
         change = np.abs(np.diagonal(axes.inside) - np.diagonal(found)).max()
         np.fill_diagonal(found, np.diagonal(axes.inside))
         if change <= SETTLED * spread:
@@ -106,17 +109,17 @@ def pairs_without_axes(pairs: Pairwise, number: int, members: Members | None = N
         number: of axes; fewer are held where fewer than 4 units an axis are no members.
         members: positions of units whose pairs with each other are asked about; None: of each its own alone.
     """
-    return _left_of(np.asarray(pairs, dtype=np.float64), number, members)[0]
+    return _left_of(np.asarray(pairs, dtype=np.float64), number, members, means=True)[0]
 
 
-def _left_of(pairs: Floats, number: int, members: Members | None) -> tuple[Floats, Integers, Axes | None]:
+def _left_of(pairs: Floats, number: int, members: Members | None, means: bool) -> tuple[Floats, Integers, Axes | None]:
     """Return what is left of pairs, the positions of the units that are no members, and the axes these have."""
     asked = np.isin(np.arange(len(pairs)), () if members is None else members)
     others = np.flatnonzero(~asked)
     if others.size < FEWEST:
         return pairs, others, None
     foretold = np.empty_like(pairs)
-    axes = axes_between(pairs[np.ix_(others, others)], min(number, others.size // UNITS_OF_AN_AXIS))
+    axes = axes_between(pairs[np.ix_(others, others)], min(number, others.size // UNITS_OF_AN_AXIS), means)
     foretold[np.ix_(others, others)] = axes.inside
     blocks = np.ix_(asked, ~asked), np.ix_(~asked, asked), np.ix_(asked, asked)
     for block, values in zip(blocks, axes.beside(pairs[blocks[0]], pairs[blocks[1]]), strict=True):
@@ -133,9 +136,21 @@ class BeyondAxes(NamedTuple):
     left: Floats
     """Similarity [P, P] less what the axes foretell; 0 of a unit with itself."""
     directions: Floats
-    """What each unit has of the mean and of the axes [P, 1 + axes]: orthonormal over the units that are no members."""
+    """What each unit has of the axes [P, axes]: orthonormal over the units that are no members."""
     members: Bool[Array, " unit"]
     """Whether a unit belongs to the program [P]."""
+
+    def alike(self) -> Float[Array, "unit unit"]:
+        """Return what is left of each pair, brought to one variance, so that no pair is extreme by being less certain.
+
+        It is 1 - h of a unit that the axes knew, h the squares of its directions, in all of its pairs; of a member 1 in
+        its pairs with these, which its own share was read from, and 1 + h in those with other members.
+        """
+        known = np.where(self.members, 0.0, (self.directions**2).sum(axis=1))
+        unknown = np.where(self.members, (self.directions**2).sum(axis=1), 0.0)
+        variance = np.outer(1 - known, 1 - known)
+        variance *= np.where(np.outer(self.members, self.members), np.outer(1 + unknown, 1 + unknown), 1.0)
+        return self.left / np.sqrt(np.maximum(variance, 1e-6))
 
     def means(self, sets: Integer[Array, "set unit"]) -> Float[Array, " set"]:
         """Return the mean over pairs of each set, as if it were foretold from others and all were as certain.
@@ -174,18 +189,18 @@ def _less_certain(own: Floats, sign: int) -> Floats:
 def beyond_axes(similarity: Pairwise, number: int, members: Members) -> BeyondAxes:
     """Find the `number` leading axes of a symmetric similarity [P, P] without a program, and take them away.
 
-    As `pairs_without_axes`; with fewer than 3 units that are no members nothing is taken away.
+    As `pairs_without_axes`, but for the means of units, which a similarity without the shared effect does not have;
+    with fewer than 3 units that are no members nothing is taken away.
     """
     similarity = np.array(similarity, dtype=np.float64)
     np.fill_diagonal(similarity, 0.0)
-    left, others, axes = _left_of(similarity, number, members)
-    directions = np.zeros((len(left), 1 if axes is None else 1 + axes.sizes.size))
+    left, others, axes = _left_of(similarity, number, members, means=False)
+    directions = np.zeros((len(left), 0 if axes is None else axes.sizes.size))
     inside = np.ones(len(left), dtype=bool)
     inside[others] = False
     if axes is not None:
-        directions[:, 0] = others.size**-0.5
-        directions[others, 1:] = axes.left
-        directions[inside, 1:] = axes.shares(similarity[np.ix_(inside, ~inside)])
+        directions[others] = axes.left
+        directions[inside] = axes.shares(similarity[np.ix_(inside, ~inside)])
     left = (left + left.T) / 2
     np.fill_diagonal(left, 0.0)
     return BeyondAxes(left, directions, inside)
