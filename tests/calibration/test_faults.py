@@ -15,7 +15,7 @@ import pytest
 from pertprobe.calibration import nulls
 from pertprobe.interpret import concept_directions
 from pertprobe.probes.declaration import declared, probe_names
-from pertprobe.statistics import conserved, matched, permutation
+from pertprobe.statistics import axes, conserved, matched, permutation
 
 SIZES = {"draws": 120, "draws_slow": 120, "published": 0, "permutations": 99}
 POWER = {"draws": 20, "permutations": 99}
@@ -32,13 +32,14 @@ def everywhere(patch, function, other):
 
 
 def strength_not_held(patch):
-    """Compare a program with sets of any strength."""
+    """Compare a program with sets of any strength; axes by which it could be known are not held either."""
     coherences, score, half = permutation.coherence_tests, permutation.mean_score, conserved.conservation
     everywhere(patch, coherences, lambda each, sets, strength, *more: coherences(each, sets, None, *more))
     everywhere(patch, score, lambda each, members, strength, *more: score(each, members, None, *more))
     everywhere(patch, half, lambda x, y, members, strength, *more: half(x, y, members, None, *more))
     everywhere(patch, matched.strata, lambda strength: np.zeros(len(strength), dtype=int))
     patch.setattr(matched, "pairs_without_strength", lambda r, *strengths: np.asarray(r))
+    everywhere(patch, axes.pairs_without_axes, lambda r, *more: np.asarray(r))
 
 
 def strength_of_others(patch):

@@ -314,7 +314,7 @@ def false_positives_are_nominal(probe: str, folder: Path) -> None:
 
 
 def what_confounds_must_be_held(probe: str, folder: Path) -> None:
-    """Were strength, or expression, not held, programs of strong units would be found: the null law sees it."""
+    """Were strength, or expression, and axes not held, strong programs would be found: the null law sees it."""
     for kind in KINDS.get(probe, ("",)):
         found = false_positives(probe, kind, WORLDS, folder, held=False)
         assert max(found.values()) > bound(WORLDS), found

@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from law_world import cells
@@ -17,6 +19,7 @@ from pertprobe.probes.base import Drawing, TestInputs, World
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Question, Wanted
 from pertprobe.seeding import generator
+from pertprobe.statistics import matched, permutation
 from pertprobe.statistics.null_worlds import by_strength, uniform
 
 UNITS, FEW, MANY = 70, 5, 10
@@ -34,8 +37,21 @@ def bound(worlds: int) -> float:
 def false_positives(probe: str, kind: str, worlds: int, folder: Path, *, held: bool = True) -> dict[str, float]:
     """Return share of null worlds that find a program of few units drawn alike, and one of many by their confounder.
 
-    Where the confounder is not held, that one alone.
+    Where the confounder is not held, that one alone, and axes by which it could be known are not held either.
     """
+    with nullcontext() if held else axes_not_held():
+        return _false_positives(probe, kind, worlds, folder, held)
+
+
+def axes_not_held() -> ExitStack:
+    """Leave what units share in the pairs that are asked about."""
+    stack = ExitStack()
+    stack.enter_context(patch.object(permutation, "IN_PROGRAMS", 0))
+    stack.enter_context(patch.object(matched, "pairs_without_axes", lambda pairs, *_: pairs))
+    return stack
+
+
+def _false_positives(probe: str, kind: str, worlds: int, folder: Path, held: bool) -> dict[str, float]:
     found = defaultdict(list)
     for seed in range(worlds):
         rng = generator(seed, "null world", probe, kind)
