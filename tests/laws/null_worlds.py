@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from pertprobe.probes.base import Drawing, TestInputs, World
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Question, Wanted
 from pertprobe.seeding import generator
-from pertprobe.statistics import matched, permutation
+from pertprobe.statistics import matched
 from pertprobe.statistics.null_worlds import by_strength, uniform
 
 UNITS, FEW, MANY = 70, 5, 10
@@ -39,16 +39,8 @@ def false_positives(probe: str, kind: str, worlds: int, folder: Path, *, held: b
 
     Where the confounder is not held, that one alone, and axes by which it could be known are not held either.
     """
-    with nullcontext() if held else axes_not_held():
+    with nullcontext() if held else patch.object(matched, "pairs_without_axes", lambda pairs, *_: pairs):
         return _false_positives(probe, kind, worlds, folder, held)
-
-
-def axes_not_held() -> ExitStack:
-    """Leave what units share in the pairs that are asked about."""
-    stack = ExitStack()
-    stack.enter_context(patch.object(permutation, "IN_PROGRAMS", 0))
-    stack.enter_context(patch.object(matched, "pairs_without_axes", lambda pairs, *_: pairs))
-    return stack
 
 
 def _false_positives(probe: str, kind: str, worlds: int, folder: Path, held: bool) -> dict[str, float]:

@@ -1,14 +1,10 @@
-from functools import partial
 from itertools import combinations, product
 from math import comb, isnan
 
 import numpy as np
 import pytest
 from scipy.stats import binom, kstest
-from slow_axes import slow_mean
 
-from pertprobe.statistics.axes import IN_PROGRAMS, beyond_axes
-from pertprobe.statistics.moments import pair_means
 from pertprobe.statistics.permutation import coherence, mean_score, randomised
 from pertprobe.statistics.sets import pairs_without_strength, scores_without_strength, strength_windows, uniform_sets
 from pertprobe.statistics.similarity import centred, cosine_similarity
@@ -220,7 +216,7 @@ def test_unit_sd_is_that_of_scores_outside_the_program():
 
 
 def test_matched_draws_are_scored_as_if_they_had_the_members_strength():
-    """p_stratified, its mean and its spread by hand: what nuisances explain is that of the members in every draw."""
+    """p_stratified, its mean and its spread by hand: what strength explains is that of the members in every draw."""
     similarity, strength, members = symmetric(200, 6), rng(3).random(200), np.array([5, 50, 150, 170])
     scores = similarity[0]
     residual, left = pairs_without_strength(similarity, strength), scores_without_strength(scores, strength)
@@ -229,13 +225,12 @@ def test_matched_draws_are_scored_as_if_they_had_the_members_strength():
     def mean_of_pairs(matrix, units):
         return np.mean([matrix[i, j] for i, j in combinations(units, 2)])
 
-    found = beyond_axes(residual, IN_PROGRAMS, members)
-    pairs = np.array([slow_mean(found, each) for each in sets[:4000]])
+    pairs = np.array([mean_of_pairs(residual, each) for each in sets[:4000]])
     for test, null, own, estimate in (
         (
             coherence(similarity, members, strength, 20_000, rng()),
             pairs,
-            slow_mean(found, members),
+            mean_of_pairs(residual, members),
             mean_of_pairs(similarity, members),
         ),
         (
@@ -307,10 +302,8 @@ def test_a_planted_program_is_found_by_the_matched_test():
 def test_what_is_held_may_be_made_in_another_way_and_its_ties_stay():
     strength = rng(1).lognormal(size=40)
     near = (symmetric(40, 2) > 0).astype(float)
-    free, shifted = (
-        coherence(near, range(6), strength, 999, rng(3), held=lambda _, each=each: partial(pair_means, each))
-        for each in (near, near - 0.1)
-    )
+    free = coherence(near, range(6), strength, 999, rng(3), adjusted=near)
+    shifted = coherence(near, range(6), strength, 999, rng(3), adjusted=near - 0.1)
     trend_removed = coherence(near, range(6), strength, 999, rng(3))
     assert free.p_stratified == shifted.p_stratified
     assert free.p_tie == shifted.p_tie > 0.05 > trend_removed.p_tie  # of 15 pairs many have as many neighbours

@@ -21,6 +21,7 @@ SQUARE, WIDE, FIVE = np.eye(5), np.ones((5, 4)), np.arange(5.0)
     lambda: centred(FIVE),
     lambda: coherence(WIDE, [0, 1], None, 9, RNG),
     lambda: coherence(SQUARE, [0, 1], FIVE[:4], 9, RNG),
+    lambda: coherence(SQUARE, [0, 1], None, 9, RNG, adjusted=np.eye(4)),
     lambda: coherence(SQUARE, [0.5, 1.5], None, 9, RNG),
     lambda: mantel(SQUARE, WIDE, 9, RNG),
     lambda: crossed_test(SQUARE, FIVE, FIVE[:4], 9, RNG),

@@ -1,7 +1,6 @@
 """pert_embedding: are the perturbations of a program close to each other in the model's own perturbation code?"""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,10 +19,7 @@ from pertprobe.probes.base import (
 from pertprobe.probes.questions import Coherence, Question, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
 from pertprobe.probes.worlds import profiled_subject
-from pertprobe.statistics.axes import IN_PROGRAMS, beyond_axes
-from pertprobe.statistics.moments import pair_means
-from pertprobe.statistics.null_worlds import confounded, dense, pushed
-from pertprobe.statistics.permutation import ScoreOfSets
+from pertprobe.statistics.null_worlds import dense, pushed
 from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.sets import pairs_without_strength
 from pertprobe.statistics.similarity import centred, cosine_similarity
@@ -81,38 +77,21 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
     """Return the question for the share of members' k nearest neighbours that lie in the program.
 
     It is the mean over pairs of members of who is near whom, times the neighbours that a member can have in the
-    program, over k. In the strength-matched null neighbours are sought anew in what strength and shared axes do not
-    explain: what these explain of neighbourhood itself would break the ties of numbers that are 0, 0.5 or 1.
+    program, over k. In the strength-matched null neighbours are sought anew in what strength does not explain:
+    its trend taken from neighbourhood itself would break the ties of numbers that are 0, 0.5 or 1.
     """
     names = profiles.perturbation.values
     k = min(inputs.settings["neighbours"], len(names) - 1)
     strength = inputs.subject.strength.reindex(names).to_numpy()
     similarity = cosine_similarity(centred(profiles.values))
     apart = pairs_without_strength(similarity, strength)
-
-    def scale(n: int) -> float:
-        """Return pairs that n members can have at most, for each that they can have among the nearest."""
-        return (n - 1) / min(k, n - 1)
-
-    def held(found: np.ndarray) -> ScoreOfSets:
-        """Score sets by neighbours beyond strength and axes."""
-        left = beyond_axes(apart, IN_PROGRAMS, found).alike()
-        return partial(pair_means, scale(len(found)) * within_reach(left, k))
-
-    how = {"scale": scale, "held": held, "draws": lambda program: ("neighbours", program)}
-    near = within_reach(similarity, k)
-    return Coherence(statistic="nearest_neighbours", names=names, strength=strength, similarity=near, **how)
+    near = {"similarity": within_reach(similarity, k), "adjusted": within_reach(apart, k)}
+    how = {"scale": lambda n: (n - 1) / min(k, n - 1), "draws": lambda program: ("neighbours", program)}
+    return Coherence(statistic="nearest_neighbours", names=names, strength=strength, **near, **how)
 
 
 def null_world(draw: Drawing) -> World:
-    """Draw codes that share a direction the more the stronger; "pair": and those of a model that shares nothing.
-
-    Any other kind: codes that share axes along which programs lie (`null_worlds.confounded`).
-    """
-    if draw.kind not in ("", "pair"):
-        values, strength, weight = confounded(draw.rng, draw.kind, draw.units)
-        subject = _subject(values, strength)
-        return World(pd.Series(np.sqrt(weight), subject.strength.index), lambda _: {"subject": subject})
+    """Draw codes that share a direction the more the stronger; "pair": and those of a model that shares nothing."""
     subject, *others = (_drawn(draw) for _ in range(2 if draw.kind == "pair" else 1))
     reference = {"reference": others[0], "comparison": "contexts"} if others else {}
     return World(subject.strength, lambda _: {"subject": subject, **reference})
@@ -120,11 +99,8 @@ def null_world(draw: Drawing) -> World:
 
 def _drawn(draw: Drawing) -> Subject:
     codes, strength = dense(draw.rng, draw.units)
-    return _subject(pushed(codes, draw.members, draw.d, draw.rng), strength)
-
-
-def _subject(codes: np.ndarray, strength: np.ndarray) -> Subject:
-    return profiled_subject({"embedding": (("perturbation", "feature"), codes)}, strength)
+    values = pushed(codes, draw.members, draw.d, draw.rng)
+    return profiled_subject({"embedding": (("perturbation", "feature"), values)}, strength)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

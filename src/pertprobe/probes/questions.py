@@ -21,7 +21,7 @@ from pertprobe.probes.base import TestInputs, each_program, members
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
 from pertprobe.statistics.matched import PairedTest
-from pertprobe.statistics.permutation import Held, Test, coherence, coherence_tests, mean_score
+from pertprobe.statistics.permutation import Test, coherence, coherence_tests, mean_score
 from pertprobe.statistics.reliability import Ceiling, bootstrap_coherence, bootstrap_mean
 
 Row = dict[str, Any]
@@ -179,14 +179,14 @@ class Each(ByProgram):
 
 @dataclass(frozen=True, kw_only=True)
 class Coherence(Each):
-    """Are the units of a program alike: the mean of a similarity over their pairs, strength and shared axes held."""
+    """Are the units of a program alike: the mean of a similarity over their pairs, effect strength held."""
 
     similarity: np.ndarray | Callable[[], np.ndarray]
     """[units, units]; made when it is asked for, where it is a function."""
     strength: np.ndarray | None
     """What is held [units]; None: nothing."""
-    held: Held | None = None
-    """How sets are scored without what nuisances explain, where that is nothing to be subtracted."""
+    adjusted: np.ndarray | None = None
+    """The similarity without what strength explains, where that is no trend to be removed."""
     scale: Callable[[int], float] = lambda _: 1.0
     """Number of members -> what their mean is multiplied by."""
 
@@ -197,7 +197,7 @@ class Coherence(Each):
     def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
         """Yield a row for each program, of one similarity."""
         made = replace(self, similarity=self.similarity() if callable(self.similarity) else self.similarity)
-        test = made.all_at_once(inputs) if self.held is None else made.by_itself
+        test = made.all_at_once(inputs) if self.adjusted is None else made.by_itself
         yield from super(Coherence, replace(made, test=test)).rows(inputs, wanted)
 
     def all_at_once(self, inputs: TestInputs) -> Callable[..., Test]:
@@ -208,9 +208,9 @@ class Coherence(Each):
         return lambda program, *_: tests[program]
 
     def by_itself(self, _: str, found: np.ndarray, m: int, random: np.random.Generator) -> Test:
-        """Test one program, of which nuisances are held in another way."""
+        """Test one program, for which another similarity is held."""
         scale = self.scale(len(found))
-        return coherence(scale * self.similarity, found, self.strength, m, random, held=self.held)
+        return coherence(scale * self.similarity, found, self.strength, m, random, adjusted=scale * self.adjusted)
 
     def interval_of(self, inputs: TestInputs, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
         """Return the interval over resampled members."""

@@ -21,8 +21,6 @@ SPREAD = 0.6
 """Standard deviation of log effect strength."""
 SHARED = 4.0
 """Size of what all perturbations share; the noise of one dimension is 1."""
-ALONG = 0.3
-"""Size of an axis of which a unit has 1, where the unit's own effect has size 1."""
 OFFSET = 0.2
 """Size of what every code holds, a perturbation's strength apart."""
 BIAS = 2.0
@@ -56,48 +54,6 @@ def dense(rng: Generator, units: int = UNITS) -> Profiles:
     codes = loads @ basis
     response = codes @ (rng.normal(size=(WIDTH, WIDTH)) / np.sqrt(WIDTH))
     return Profiles(codes + OFFSET * rng.normal(size=WIDTH), np.linalg.norm(response, axis=1))
-
-
-class Confounded(NamedTuple):
-    """Profiles that are alike by what no program has to do with, and a program's units drawn by it."""
-
-    values: Floats
-    """[units, WIDTH]."""
-    strength: Floats
-    """[units]: what tests are given to hold."""
-    weight: Floats
-    """[units]: a unit is drawn in proportion to it."""
-
-
-def confounded(rng: Generator, kind: str, units: int = UNITS) -> Confounded:
-    """Draw profiles of unrelated units that share axes, with programs of the units that lie along them.
-
-    Args:
-        rng: numpy's generator.
-        kind: "signed axis" and "two axes": shared with loadings of either sign; "noisy strength": by strength, which is
-            seen with noise; "stress axis": one of the strongest tenth alone; "trained elsewhere": one of the three in
-            ten that were.
-        units: number of units.
-    """
-    strength = rng.lognormal(0, SPREAD, units)
-    loadings = np.zeros((units, 2))
-    weight = strength**BIAS
-    if kind in ("signed axis", "two axes"):
-        loadings[:, : 1 + (kind == "two axes")] = rng.normal(size=(units, 1 + (kind == "two axes")))
-        weight = np.exp(loadings.sum(axis=1))
-    elif kind == "noisy strength":
-        loadings[:, 0] = 2
-    elif kind == "stress axis":
-        loadings[:, 0] = 3 * (strength > np.quantile(strength, 0.9))
-    elif kind == "trained elsewhere":
-        loadings[:, 0] = 2 * (rng.random(units) < 0.3)
-        weight = 1 + 2 * loadings[:, 0]
-    else:
-        raise ValueError(f"no world of the kind {kind!r}")
-    own, axes = rng.normal(size=(units, WIDTH)), ALONG * rng.normal(size=(2, WIDTH))
-    values = strength[:, None] * (own + loadings @ axes)
-    seen = strength * rng.lognormal(0, SPREAD, units) if kind == "noisy strength" else strength
-    return Confounded(values, seen, weight)
 
 
 def sparse(rng: Generator, units: int = UNITS) -> Profiles:

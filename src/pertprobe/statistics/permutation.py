@@ -15,7 +15,6 @@ from numpy.random import Generator
 
 from pertprobe.shapes import Array, Float, Integer
 from pertprobe.statistics.arrays import Floats, Integers, Members, Pairwise, PerUnit
-from pertprobe.statistics.axes import IN_PROGRAMS, beyond_axes
 from pertprobe.statistics.moments import Moments, PairSums, pair_means, prefix_pair_means, score_moments, tail
 from pertprobe.statistics.sets import (
     pairs_without_strength,
@@ -28,8 +27,6 @@ from pertprobe.statistics.sets import (
 SEPARABLE = 0.01
 """A verdict uses p_stratified where the smallest p it can reach is at most this."""
 ScoreOfSets = Callable[[Integers], Floats]
-Held = Callable[[Integers], ScoreOfSets]
-"""Positions of members -> how sets are scored without what nuisances explain."""
 
 
 class Test(NamedTuple):
@@ -152,28 +149,24 @@ def coherence(
     strength: PerUnit | None,
     m: int,
     rng: Generator,
-    held: Held | None = None,
+    adjusted: Pairwise | None = None,
 ) -> Test:
     """Test whether members resemble each other: mean of `similarity` [P, P] over pairs i < j of members.
 
-    The strength-matched null is that of the similarity less what strength and the axes that units share explain:
-    `beyond_nuisances`, or `held` where that is made in another way. The per-unit score is a unit's mean similarity with
-    the members.
+    In the strength-matched null, the similarity is adjusted for strength too (`pairs_without_strength`);
+    `adjusted` is the adjusted similarity where that is made in another way. The per-unit score is a unit's mean
+    similarity with the members.
 
     Raises:
         ValueError: fewer than two members, which form no pair.
     """
     similarity, members = np.asarray(similarity, dtype=np.float64), distinct(members)
-    scores = None if strength is None else (held or beyond_nuisances(similarity, strength))(members)
-    test = permutation_test(partial(pair_means, similarity), members, len(similarity), strength, m, rng, scores)
+    if adjusted is None:
+        adjusted = similarity if strength is None else pairs_without_strength(similarity, strength)
+    scores, adjusted_scores = (partial(pair_means, each) for each in (similarity, np.asarray(adjusted)))
+    test = permutation_test(scores, members, len(similarity), strength, m, rng, adjusted_scores)
     moments = PairSums.of(similarity).moments(members.size)
     return described(test, moments, len(similarity), members, similarity[:, members].mean(axis=1))
-
-
-def beyond_nuisances(similarity: Pairwise, strength: PerUnit) -> Held:
-    """Return how sets are scored by a similarity [P, P] less what strength and, found without members, axes explain."""
-    apart = pairs_without_strength(similarity, strength)
-    return lambda members: beyond_axes(apart, IN_PROGRAMS, members).means
 
 
 def distinct(members: Members) -> Integer[Array, " member"]:
@@ -272,7 +265,7 @@ def coherence_tests(
         strength, similarity = np.asarray(strength)[order], similarity[np.ix_(order, order)]
         rank = np.argsort(order)
         members = {name: np.sort(rank[each]) for name, each in members.items()}
-    held = None if strength is None else beyond_nuisances(similarity, strength)
+    adjusted = similarity if strength is None else pairs_without_strength(similarity, strength)
     sums = sums or PairSums.of(similarity)
     with ThreadPoolExecutor(threads) as pool:
         nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
@@ -280,9 +273,9 @@ def coherence_tests(
         def test(name: str) -> Test:
             """Test one set of members."""
             found = _uniform_test(similarity, members[name], nulls[members[name].size], m, sums)
-            if held is None:
+            if strength is None:
                 return found
-            return stratified(found, held(members[name]), members[name], strength, m, rng_of(name))
+            return stratified(found, partial(pair_means, adjusted), members[name], strength, m, rng_of(name))
 
         return dict(zip(members, pool.map(test, members), strict=True))
 
