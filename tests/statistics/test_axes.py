@@ -1,4 +1,4 @@
-"""What common axes foretell of pairs, against the obvious: known axes, sets left out one by one, planted nuisances."""
+"""What common axes foretell of pairs, against the obvious: known axes, and agreement by a shared axis alone."""
 
 import numpy as np
 import pytest

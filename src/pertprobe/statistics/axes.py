@@ -48,15 +48,12 @@ class Axes(NamedTuple):
         others make with each other is the product of theirs (Nystrom's approximation).
         """
         own, theirs = below.mean(axis=1)[:, None], right_of.mean(axis=0)
-        shares, held = self.shares(below), self.left.T @ (right_of - self.rows[:, None] - theirs + self.mean)
-        with_these = own + self.columns - self.mean + (shares * self.sizes) @ self.right
+        along = (below - own - self.columns + self.mean) @ self.right.T
+        shares = np.divide(along, self.sizes, out=np.zeros_like(along), where=self.sizes > 0)
+        held = self.left.T @ (right_of - self.rows[:, None] - theirs + self.mean)
+        with_these = own + self.columns - self.mean + along @ self.right
         of_these = self.rows[:, None] + theirs - self.mean + self.left @ held
         return with_these, of_these, own + theirs - self.mean + shares @ held
-
-    def shares(self, below: Floats) -> Floats:
-        """Return what others have of each axis [other, axis], in the measure of `left`."""
-        along = (below - below.mean(axis=1)[:, None] - self.columns + self.mean) @ self.right.T
-        return np.divide(along, self.sizes, out=np.zeros_like(along), where=self.sizes > 0)
 
 
 def axes_of(pairs: Pairwise, number: int) -> Axes:
