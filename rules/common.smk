@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 from pertprobe.calibration import parts
 from pertprobe.errors import Faults, PertprobeError, raise_together
 from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
+from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.checks import check_inputs, check_references, control_faults, given_paths
 from pertprobe.workflow.config import expanded, fill_in, schema_faults, whole_schema
 from pertprobe.workflow.digest import code, functions
@@ -138,6 +139,17 @@ def training_source(wildcards):
     return {key: entry[key] for key in sources}
 
 
+def network_of(wildcards):
+    """Return the network that a model is trained on, where its kind has one."""
+    return config["controls"].get("network", []) if MODELS[wildcards.model]["kind"] == NETWORK else []
+
+
+def training_code(model):
+    """Return the digest of the code that trains a model."""
+    known = MODELS[model]["kind"] in KNOWN
+    return code("models.known.training:train_known" if known else "models.state.train:train")
+
+
 def cells_of(wildcards):
     """Return the cell sets of the model's context."""
     return cells_of_model(wildcards.model)
@@ -221,11 +233,15 @@ def read_by(wildcards):
 
 
 def derived_of(which):
-    """Return the function of the models planted beside a model or its reference; of none where none are wanted."""
+    """Return the function of what was measured of the models planted beside a model or its reference, or of known kind.
+
+    Of none where none are wanted.
+    """
 
     def derived(wildcards):
-        model = wildcards.get(which)
-        wanted = model and config["controls"]["planted"] and declared(wildcards.probe).control_statistics
+        model, probe = wildcards.get(which), declared(wildcards.probe)
+        planted = config["controls"]["planted"] and probe.control_statistics
+        wanted = model and (config["controls"]["known"] if probe.known_kinds else planted)
         return f"{RESULTS}/measurements/{declared(wildcards.probe).measurement}/derived/{model}.nc" if wanted else []
 
     return derived
@@ -250,6 +266,12 @@ def responses_of(wildcards):
 def rivals_of(wildcards):
     """Return what co-variation alone answers, for a probe that is tested with it."""
     return f"{RESULTS}/rivals/{wildcards.model}.nc" if with_rivals(wildcards.probe) else []
+
+
+def known_of(wildcards):
+    """Return the models of known kind that stand beside the models of the run, for a probe that asks them too."""
+    wanted = declared(wildcards.probe).known_kinds
+    return every("rivals/{model}.safetensors", model=MODELS) if wanted else []
 
 
 def with_rivals(probe):

@@ -20,6 +20,30 @@ rule draw_verdicts:
         "../scripts/draw_verdicts.py"
 
 
+rule draw_scorecard:
+    input:
+        scorecard="<results>/scorecard.tsv",
+        answers="<results>/answers.tsv" if ANSWERING else [],
+    output:
+        multiext("<results>/figures/scorecard", ".svg", ".pdf", ".png"),
+    log:
+        "<results>/logs/draw_scorecard/draw_scorecard.log",
+    benchmark:
+        "<results>/benchmarks/draw_scorecard/draw_scorecard.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        delta=config["answer"]["delta"],
+        code=code(
+            "report.scorecard_figure:scorecard_figure",
+            "stages.scorecard:read_scorecard",
+            "stages.answer:read_answers",
+            "plots:write_figure",
+        ),
+    script:
+        "../scripts/draw_scorecard.py"
+
+
 rule draw_controls:
     input:
         every("evidence/{probe}.tsv", probe=config["probes"]),
@@ -87,11 +111,12 @@ rule report:
     input:
         verdicts="<results>/verdicts.tsv",
         readings="<results>/readings.tsv",
+        scorecard="<results>/scorecard.tsv",
         evaluability="<results>/inputs/evaluability.tsv",
         evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
         cards=every("models/{model}/card.json", model=MODELS),
         quality=every("models/{model}/quality.tsv", model=MODELS),
-        figures=every("figures/{figure}.svg", figure=["verdict_matrix", *config["probes"]]),
+        figures=every("figures/{figure}.svg", figure=["scorecard", "verdict_matrix", *config["probes"]]),
         controls="<results>/figures/controls.svg",
         cascade="<results>/figures/cascade.svg",
         sae=every("sae/{sae}/quality.tsv", sae=config["sae"]),

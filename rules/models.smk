@@ -1,10 +1,11 @@
-# Models: trained where the config says so, checked and described, and their responses measured.
+# Models: trained where the config says so (State's, or of known kind), checked and described, and their responses measured.
 
 
 rule train:
     input:
         checks="<results>/inputs/checked.json",
         cells=cell_file_of,
+        network=network_of,
     output:
         directory("<results>/trained/{model}"),
     log:
@@ -17,7 +18,7 @@ rule train:
         entry=lambda wildcards: MODELS[wildcards.model],
         cells=training_source,
         seed=SEED,
-        code=code("models.state.train:train"),
+        code=lambda wildcards: training_code(wildcards.model),
     script:
         "../scripts/train.py"
 
@@ -92,14 +93,17 @@ rule observe:
         "../scripts/observe.py"
 
 
-# What co-variation alone would answer, fitted once: models that share their cells share the rivals.
+# What co-variation alone would answer, and models of known kind, fitted once: models that share cells share rivals.
 rule rivals:
     input:
         names=every("models/{model}/names.json", model=MODELS),
         cells=list(map(cells_of_model, MODELS)),
+        observed=every("models/{model}/observed.nc", model=MODELS),
         files=sorted({entry["path"] for entry in config["cells"].values()}),
+        network=config["controls"].get("network", []),
     output:
-        every("rivals/{model}.nc", model=MODELS),
+        answers=every("rivals/{model}.nc", model=MODELS),
+        known=every("rivals/{model}.safetensors", model=MODELS),
     log:
         "<results>/logs/rivals/rivals.log",
     benchmark:
@@ -110,7 +114,12 @@ rule rivals:
         models={name: entry["context"] for name, entry in MODELS.items()},
         entries=config["cells"],
         seed=SEED,
-        code=code("stages.rivals:rivals_of_run", "stages.measuring:write_measurement"),
+        code=code(
+            "stages.rivals:rivals_of_run",
+            "stages.measuring:write_measurement",
+            "models.known.model:write_known",
+            "data.regulons:read_regulons",
+        ),
     script:
         "../scripts/rivals.py"
 

@@ -52,8 +52,8 @@ rule gather:
         "../scripts/gather.py"
 
 
-# The models planted beside each model: closed forms with its genes, perturbations, programs and cells. They are
-# measured in less time than torch takes to load: one job for all models.
+# The models planted beside each model, or those of known kind: closed forms with its genes, perturbations, programs and
+# cells. They are measured in less time than torch takes to load: one job for all models.
 rule measure_derived:
     input:
         names=every("models/{model}/names.json", model=MODELS),
@@ -63,6 +63,7 @@ rule measure_derived:
         contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
         programs=program_files(),
         responses=responses_of,
+        known=known_of,
     output:
         every("measurements/{{probe}}/derived/{model}.nc", model=MODELS),
     log:
@@ -85,6 +86,7 @@ rule measure_derived:
             "stages.measuring:write_measurement",
             "stages.measuring:measure_inputs",
             "stages.planted:derived_models",
+            "models.known.model:read_known",
         ),
     script:
         "../scripts/measure_derived.py"

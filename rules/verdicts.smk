@@ -60,6 +60,29 @@ rule readings:
         levels=config["levels"],
         pairs=config["pairs"],
         words=config["reading_words"],
-        code=code("stages.verdict:readings"),
+        code=code("stages.verdict:readings", "stages.answer:read_answers"),
     script:
         "../scripts/readings.py"
+
+
+rule scorecard:
+    input:
+        evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
+        answers="<results>/answers.tsv" if ANSWERING else [],
+    output:
+        "<results>/scorecard.tsv",
+    log:
+        "<results>/logs/scorecard/scorecard.log",
+    benchmark:
+        "<results>/benchmarks/scorecard/scorecard.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    params:
+        probes=list(config["probes"]),
+        levels=config["levels"],
+        primary={name: probe.primary for name, probe in PROBES.items()},
+        answering={probe: dict(PROBES[probe].answers) for probe in ANSWERING},
+        seed=SEED,
+        code=code("stages.scorecard:scorecard", "stages.answer:read_answers"),
+    script:
+        "../scripts/scorecard.py"

@@ -1,16 +1,25 @@
-"""Fit what co-variation alone would answer to silenced genes, for every model of the run."""
+"""Fit what co-variation alone would answer to silenced genes, and models of known kind, for every model of the run."""
 
 from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.data.cell_sets import CellSets
+    from pertprobe.data.regulons import read_regulons
     from pertprobe.models.cards import read_card
-    from pertprobe.stages.measuring import write_measurement
+    from pertprobe.models.known.model import write_known
+    from pertprobe.stages.measuring import read_measurement, write_measurement
     from pertprobe.stages.rivals import rivals_of_run
 
     given, params = snakemake.input, snakemake.params
-    outputs = dict(zip(params.models, snakemake.output, strict=True))
-    cards = {name: read_card(path) for name, path in zip(params.models, given.names, strict=True)}
-    cells = {name: CellSets.load(path) for name, path in zip(params.models, given.cells, strict=True)}
-    for name, found in rivals_of_run(cards, cells, params.models, params.entries, params.seed):
-        write_measurement(found, outputs[name])
+    read = {"names": read_card, "cells": CellSets.load, "observed": lambda path: read_measurement(path)["delta_y"]}
+    cards, cells, observed = (
+        {name: reader(path) for name, path in zip(params.models, given[what], strict=True)}
+        for what, reader in read.items()
+    )
+    observed = {name: each.to_pandas() for name, each in observed.items()}
+    network = read_regulons(given.network).signs if given.network else None
+    found = rivals_of_run(cards, cells, observed, params.models, params.entries, network, params.seed)
+    outputs = zip(snakemake.output.answers, snakemake.output.known, strict=True)
+    for (_, fitted), (answers, known) in zip(found, outputs, strict=True):
+        write_measurement(fitted.answers, answers)
+        write_known(fitted.known, known)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pertprobe.files import write_table
-from pertprobe.roles import CASCADE, COEXPRESSION, OBSERVED, PLANTED, REDRAWN, SUBJECT
+from pertprobe.roles import CASCADE, COEXPRESSION, KNOWN, OBSERVED, PLANTED, REDRAWN, SUBJECT
 from pertprobe.statistics.power import benjamini_hochberg
 
 COLUMNS: dict[str, Any] = {
@@ -35,13 +35,13 @@ UNWRITTEN = frozenset({"p_tie"})
 KEYS = list(COLUMNS)[:11]
 CATEGORIES = {
     "adjustment": {"centred", "raw"},
-    "role": {SUBJECT, OBSERVED, COEXPRESSION, *REDRAWN, *PLANTED},
+    "role": {SUBJECT, OBSERVED, COEXPRESSION, *REDRAWN, *PLANTED, *KNOWN},
     "unit": {"perturbation", "gene"},
     "p_used": {"", "p", "p_stratified"},
 }
 ROUNDING = 1e-12
 """An effect below this share of the numbers it is the difference of is none: its null's spread is rounding too."""
-CONTROLS = (*PLANTED, OBSERVED, COEXPRESSION)
+CONTROLS = (*dict.fromkeys((*PLANTED, *KNOWN)), OBSERVED, COEXPRESSION)
 """Roles that are judged as if they were the model: each is a family of its own for q."""
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,16 @@ def write_table(table: "pd.DataFrame", path: str | Path, digits: int = 10) -> No
     """Write a table as TSV without its index, floats with so many digits, all or nothing."""
     with atomic(path) as temporary:
         table.to_csv(temporary, sep="\t", index=False, float_format=f"%.{digits}g")
+
+
+def read_table(path: str | Path, texts: Collection[str]) -> "pd.DataFrame":
+    """Read a table that `write_table` wrote: `texts` are columns of words, in which nothing is no missing number."""
+    import pandas as pd
+
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    numbers = table.columns.difference(list(texts))
+    table[numbers] = table[numbers].mask(table[numbers] == "").apply(pd.to_numeric)
+    return table
 
 
 def sha256(path: str | Path) -> str:

@@ -5,8 +5,12 @@ REDRAWN = ("redrawn", "shuffled")
 """The two kinds of untrained copies (methods.md, Untrained copies: the architecture null)."""
 CASCADE = "cascade"
 """Copies re-drawn from the output down, a descriptive curve; their rows have the role redrawn."""
-PLANTED = ("planted", "lookup", "covariation", "additive")
+LOOKUP, COMPONENTS, AUTOENCODER, NETWORK = "lookup", "covariation_pca", "covariation_autoencoder", "network"
+PLANTED = ("planted", LOOKUP, "covariation", "additive")
 """Models in closed form that stand beside the subject (methods.md, Planted models)."""
+KNOWN = (LOOKUP, COMPONENTS, AUTOENCODER, NETWORK)
+"""Models of known kind, fitted to the cells of the run: they are asked all that the subject is asked
+(methods.md, Models of known kind)."""
 
 
 def role_of(variant: str) -> tuple[str, int]:

@@ -7,8 +7,9 @@ from sklearn.linear_model import Ridge
 
 from pertprobe.models.rivals import answers
 from pertprobe.models.rivals.answers import FOLDS, Known, fit_rivals, rival_shifts
-from pertprobe.models.rivals.autoencoder import Autoencoder, Size, autoencoder_shifts
+from pertprobe.models.rivals.autoencoder import Autoencoder, Size
 from pertprobe.models.rivals.linear import HELD_BACK, linear_rivals
+from pertprobe.models.rivals.silenced import silenced_shifts
 
 GENES = tuple(f"g{i:02d}" for i in range(25))
 NAMES = GENES[:6]
@@ -86,7 +87,7 @@ def test_an_autoencoder_learns_and_answers_as_it_is_asked(cells, monkeypatch):
     monkeypatch.setattr("pertprobe.models.rivals.autoencoder.STEPS", 400)
     import torch
 
-    net = Autoencoder(cells, Size(16, 4), 0)
+    net = Autoencoder.fitted(cells, Size(16, 4), 0)
     given = torch.as_tensor(cells, dtype=torch.float32)
     with torch.no_grad():
         left = (net(given) - given).square().mean() / given.var(dim=0).mean()
@@ -94,8 +95,8 @@ def test_an_autoencoder_learns_and_answers_as_it_is_asked(cells, monkeypatch):
         edited[:, 3] = 0
         expected = (net(edited) - net(given)).mean(dim=0)
     assert left < 0.75
-    np.testing.assert_allclose(autoencoder_shifts(net, cells, np.array([3]), [0.0])[0], expected, atol=1e-4)
-    again = Autoencoder(cells, Size(16, 4), 0)
+    np.testing.assert_allclose(silenced_shifts(net, cells, np.array([3]), [0.0])[0], expected, atol=1e-4)
+    again = Autoencoder.fitted(cells, Size(16, 4), 0)
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
 
 

@@ -233,7 +233,7 @@ def test_models_planted_beside_a_model_are_measured_with_its_units(probe):
 def test_where_no_planted_model_can_be_asked_that_is_said():
     models = {"additive": derived()["additive"]}
     found = measure_derived("pert_embedding", request_of("pert_embedding", None), models)
-    assert found.attrs[NOT_EVALUABLE] == "no planted model has what the probe needs"
+    assert found.attrs[NOT_EVALUABLE] == "no model that stands beside this one has what the probe needs"
     assert not found.data_vars
 
 

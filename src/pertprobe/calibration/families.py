@@ -7,10 +7,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
+from torch.nn.functional import softplus
 
 from pertprobe.data.networks.screen import CONTROL, Screen
-from pertprobe.models.rivals.autoencoder import Autoencoder, Size, autoencoder_shifts
+from pertprobe.models.known.readings import as_they_are, components, equations
+from pertprobe.models.rivals.autoencoder import Autoencoder, Size
 from pertprobe.models.rivals.linear import linear_rivals
+from pertprobe.models.rivals.silenced import silenced_shifts
 from pertprobe.seeding import seed_of
 from pertprobe.stages.answer import COVARIATION, LOOKUP, MECHANISM
 from pertprobe.statistics.arrays import Floats, Integers
@@ -46,35 +50,19 @@ class Asked(NamedTuple):
         return -self.removed[:, None] * linear_rivals(cells, self.genes)[name]
 
 
-def lookup(asked: Asked) -> Floats:
-    """Answer nothing but what was taken away: whatever the model knows, it knows by the names of perturbations."""
-    found = np.zeros((len(asked.genes), asked.cells.shape[1]))
-    found[np.arange(len(found)), asked.genes] = -asked.removed
-    return found
+def read(asked: Asked, reading: Callable[[Tensor], Tensor]) -> Floats:
+    """Answer what something that returns cells says of cells in which a gene is silenced."""
+    return silenced_shifts(reading, asked.cells, asked.genes, np.zeros(len(asked.genes)))
 
 
-def reconstructed(asked: Asked, components: int, softplus: bool = False) -> Floats:
-    """Answer what principal components of control cells return, through a softplus or not."""
-    mean = asked.controls.mean(axis=0)
-    axes = np.linalg.svd(asked.controls - mean, full_matrices=False)[2][:components]
-
-    def returned(cells: Floats) -> Floats:
-        """Return the mean of cells as they are reconstructed."""
-        found = (cells - mean) @ axes.T @ axes + mean
-        return (np.logaddexp(0, 3 * found) / 3 if softplus else found).mean(axis=0)
-
-    before, answers = returned(asked.cells), []
-    for gene in asked.genes:
-        edited = asked.cells.copy()
-        edited[:, gene] = 0
-        answers.append(returned(edited) - before)
-    return np.stack(answers)
+def softened(reading: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return the reading through a softplus, as that of a model whose outputs are never below zero."""
+    return lambda cells: softplus(3 * reading(cells)) / 3
 
 
 def autoencoded(asked: Asked, size: Size) -> Floats:
     """Answer what an autoencoder of control cells returns that was trained from another seed than any rival."""
-    net = Autoencoder(asked.controls, size, seed_of(asked.seed, "family", *size))
-    return autoencoder_shifts(net, asked.cells, asked.genes, np.zeros(len(asked.genes)))
+    return read(asked, Autoencoder.fitted(asked.controls, size, seed_of(asked.seed, "family", *size)))
 
 
 def slope_without_own(asked: Asked) -> Floats:
@@ -85,19 +73,6 @@ def slope_without_own(asked: Asked) -> Floats:
         centred = cells - cells.mean(axis=0)
         rows.append(-removed * (centred.T @ centred[:, gene]) / (centred[:, gene] @ centred[:, gene]))
     return np.stack(rows)
-
-
-def linear_equations(asked: Asked) -> Floats:
-    """Answer what linear equations on the true graph say, fitted to control cells: each gene by its own regulators."""
-    graph = asked.screen.graphs[asked.context]
-    centred = asked.controls - asked.controls.mean(axis=0)
-    answers = lookup(asked)
-    for gene, parents in enumerate(graph.seen_parents()):
-        if parents.size:
-            weights = np.linalg.lstsq(centred[:, parents], centred[:, gene], rcond=None)[0]
-            silenced = asked.genes == gene
-            answers[~silenced, gene] = answers[~silenced][:, parents] @ weights
-    return answers
 
 
 def truth(asked: Asked) -> Floats:
@@ -113,14 +88,17 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    "lookup": Family(lookup, LOOKUP),
+    "lookup": Family(lambda asked: read(asked, as_they_are(asked.controls)), LOOKUP),
     "slope of control cells": Family(lambda asked: asked.linear("slope", asked.controls[::2]), COVARIATION),
     "slope of all cells, own left out": Family(slope_without_own, COVARIATION),
     "ridge of control cells": Family(lambda asked: asked.linear("ridge_0.1", asked.controls[::2]), COVARIATION),
-    "15 components": Family(lambda asked: reconstructed(asked, 15), COVARIATION),
-    "10 components, softplus": Family(lambda asked: reconstructed(asked, 10, softplus=True), COVARIATION),
+    "15 components": Family(lambda asked: read(asked, components(asked.controls, 15)), COVARIATION),
+    "10 components, softplus": Family(lambda asked: read(asked, softened(components(asked.controls, 10))), COVARIATION),
     "autoencoder": Family(lambda asked: autoencoded(asked, Size(64, 12)), COVARIATION),
     "large autoencoder": Family(lambda asked: autoencoded(asked, Size(256, 32)), COVARIATION),
-    "linear equations, true graph": Family(linear_equations, MECHANISM),
+    "linear equations, true graph": Family(
+        lambda asked: read(asked, equations(asked.controls, asked.screen.graphs[asked.context].seen_parents())),
+        MECHANISM,
+    ),
     "the simulator itself": Family(truth, MECHANISM),
 }

@@ -151,6 +151,13 @@ def describe_cells(path: str | Path, **source: str | None) -> ContextCells:
     return ContextCells(len(inside), len(controls), tuple(perturbations), tuple(batches), tuple(map(str, names)), notes)
 
 
+def perturbed_labels(path: str | Path, **source: str | None) -> pd.DataFrame:
+    """Return context and perturbation of every cell of a file; `source` are the fields of `CellSource`."""
+    with CellFile(path) as file:
+        labels = _labels(file, CellSource(**source))
+    return labels[labels["perturbation"] != ""][["context", "perturbation"]]
+
+
 def _checked_plan(file: CellFile, where: CellSource, genes: Sequence[str] | None) -> "_Plan":
     """Return where the context's controls and the wanted genes are; raises `Faults`."""
     plan, faults = _plan(file, where, genes, 1, 1)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pertprobe.errors import PertprobeError
+from pertprobe.roles import KNOWN
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,7 @@ def load_model(
 
     Args:
         path: what the model's kind reads; for "state" a State model directory.
-        kind: "state", or the name of an entry point of the group `pertprobe.models`.
+        kind: "state", a kind of `roles.KNOWN`, or the name of an entry point of the group `pertprobe.models`.
         attention: bidirectional, causal, causal_rope or self; None or "flag" = what the checkpoint says.
         dtype: float32 (the default) or float64, by name or as torch's.
         device: where the weights live.
@@ -50,9 +51,14 @@ def load_model(
         from pertprobe.models.state.load import load_state
 
         return load_state(path, **options)
+    if kind in KNOWN:
+        from pertprobe.models.known.training import load_known
+
+        return load_known(path, kind, **options)
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
     if kind not in found:
-        raise PertprobeError(f"model: kind '{kind}' is unknown (available: {', '.join(['state', *sorted(found)])})")
+        available = ", ".join(["state", *KNOWN, *sorted(found)])
+        raise PertprobeError(f"model: kind '{kind}' is unknown (available: {available})")
     return found[kind].load()(path, **options)
 
 

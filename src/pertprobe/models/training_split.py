@@ -1,7 +1,8 @@
 """Which perturbations a model was trained with, and in which context."""
 
+import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -9,8 +10,10 @@ from typing import Literal
 import pandas as pd
 
 from pertprobe.errors import PertprobeError, listed, raise_together
+from pertprobe.seeding import generator
 
 Seen = Literal["here", "elsewhere", "never", "unknown"]
+Regime = Literal["fewshot", "zeroshot"]
 
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -116,3 +119,31 @@ def seen_status(
 
     index = pd.Index(names, name="perturbation")
     return pd.Series([status(name) for name in names], index=index, name="seen", dtype=object)
+
+
+def held_out(
+    labels: pd.DataFrame, context: str, regime: Regime, *, share: float, control: str, seed: int
+) -> tuple[str, ...]:
+    """Return the perturbations of `context` that the model must not see there, sorted: a share (fewshot) or all.
+
+    Raises:
+        PertprobeError: the context has no cells.
+    """
+    inside = labels[labels["context"] == context]
+    if inside.empty:
+        raise PertprobeError(f"train: context '{context}' is not among {listed(sorted(set(labels['context'])))}")
+    names = sorted(set(inside["perturbation"]) - {control, ""})
+    if regime == "zeroshot":
+        return tuple(names)
+    return tuple(sorted(generator(seed, "heldout", context).choice(names, round(share * len(names)), replace=False)))
+
+
+def split_toml(cells_path: Path, context: str, regime: Regime, heldout: Sequence[str]) -> str:
+    """Return cell-load's description of what was trained, the file's stem being the dataset's name."""
+    name = cells_path.stem
+    lines = ["[datasets]", f"{json.dumps(name)} = {json.dumps(str(cells_path))}"]
+    lines += ["", "[training]", f'{json.dumps(name)} = "train"', "", "[zeroshot]"]
+    key = json.dumps(f"{name}.{context}")
+    if regime == "zeroshot":
+        return "\n".join([*lines, f'{key} = "test"', "", "[fewshot]", ""])
+    return "\n".join([*lines, "", f"[fewshot.{key}]", "val = []", f"test = {json.dumps(list(heldout))}", ""])

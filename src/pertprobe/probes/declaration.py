@@ -56,6 +56,7 @@ class Declaration:
     required: tuple[str, ...]
     together: Mapping[str, list[str]]
     answers: Mapping[str, str]
+    known_kinds: bool
     calibration: Mapping[str, Any]
     measured_by: str = ""
     files: str = ""

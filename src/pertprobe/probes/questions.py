@@ -19,7 +19,7 @@ from pertprobe.data.observed import coexpression_similarity, similarity_referenc
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import TestInputs, each_program, members
 from pertprobe.probes.declaration import Declaration, declared
-from pertprobe.roles import COEXPRESSION, OBSERVED, SUBJECT
+from pertprobe.roles import COEXPRESSION, KNOWN, OBSERVED, SUBJECT
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.permutation import Test, coherence, coherence_tests, mean_score
 from pertprobe.statistics.reliability import Ceiling, bootstrap_coherence, bootstrap_mean
@@ -427,15 +427,21 @@ def answers(inputs: TestInputs, declaration: Declaration, questions: Iterable[Qu
     """Yield the evidence of questions, as far as they are asked of whoever `inputs` are about.
 
     Of untrained copies and planted models the control statistics alone, and of these the estimate with its null; the
-    published statistic where the default thresholds read it.
+    published statistic where the default thresholds read it. Of models of known kind, where they stand beside the
+    subject, all that it is asked itself.
     """
     role = inputs.identity.get("role", SUBJECT)
     for question in questions:
-        if role == SUBJECT:
+        if role == SUBJECT or (question.role == SUBJECT and asked_all(declaration, role)):
             asked = inputs if question.role == SUBJECT else inputs.as_role(question.role)
             yield from question.rows(asked, Wanted(True, True, question.role == SUBJECT))
         elif question.role == SUBJECT and _of_controls(question, declaration):
             yield from question.rows(inputs, Wanted(False, declaration.published_of_controls, False))
+
+
+def asked_all(declaration: Declaration, role: str) -> bool:
+    """Return whether a probe asks those of this role all that it asks the subject."""
+    return declaration.known_kinds and role in KNOWN
 
 
 def _of_controls(question: Question, declaration: Declaration) -> bool:

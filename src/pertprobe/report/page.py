@@ -15,6 +15,7 @@ from pertprobe.models.cards import read_card
 from pertprobe.probes.base import SHARED
 from pertprobe.report import words
 from pertprobe.roles import SUBJECT
+from pertprobe.stages.scorecard import read_scorecard
 from pertprobe.stages.verdict import MIXED, NOT_EVALUABLE
 
 
@@ -37,7 +38,8 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     verdicts = _table(files.verdicts)
     readings = _table(files.readings)
     tables = pd.concat([evidence.read(each) for each in files.evidence], ignore_index=True)
-    figures = dict(zip(["verdict_matrix", *params.probes], map(inline_svg, files.figures), strict=True))
+    card = read_scorecard(files.scorecard)
+    figures = dict(zip(["scorecard", "verdict_matrix", *params.probes], map(inline_svg, files.figures), strict=True))
     further = dict(zip(getattr(params, "reported", []), map(_further, getattr(files, "tables", [])), strict=True))
     return {
         "params": params,
@@ -45,6 +47,8 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "controls": inline_svg(files.controls),
         "cascade": inline_svg(files.cascade),
         "control_answers": words.control_answers(verdicts),
+        "answers": list(words.answers(readings, card)),
+        "scorecard": card.to_dict("records"),
         "found": list(words.found(verdicts, readings)),
         "not_evaluable": list(words.not_evaluable(verdicts)),
         "truth": words.agreement_with_truth(verdicts, params.levels["representation"]),

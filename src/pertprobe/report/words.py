@@ -4,10 +4,18 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from pertprobe.roles import AUTOENCODER, COMPONENTS, KNOWN, LOOKUP, NETWORK
 from pertprobe.stages.verdict import CONTROL_WORDS, FAIL, NOT_EVALUABLE, PASS
 
 TOO_FEW = r"^(\d+) (.*)$"
 """Reasons that begin with a count."""
+KINDS = {
+    LOOKUP: "a lookup",
+    COMPONENTS: "co-variation (components)",
+    AUTOENCODER: "co-variation (autoencoder)",
+    NETWORK: "a mechanism (network)",
+}
+"""Role of a model of known kind -> what pages and figures call it."""
 MANY = 8
 """Longer lists of names are cut, and the rest counted."""
 
@@ -20,14 +28,13 @@ def listed(names: list[str]) -> str:
 
 
 def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
-    """Yield a sentence per probe and model: which programs passed, how many failed; then the readings."""
+    """Yield a sentence per probe and model: which programs passed, how many failed; then the clear readings."""
     for (probe, model, reference), rows in verdicts.groupby(["probe", "model", "reference"], sort=False):
         passed, failed = (list(rows[rows.verdict == answer].program) for answer in (PASS, FAIL))
         who = f"{model} against {reference}" if reference else model
         if passed or failed:
             what = f"found {listed(passed)}" if passed else "found none"
             yield f"{probe} on {who} {what}, of {len(passed) + len(failed)} programs that could be tested."
-    yield from _answers(readings[readings.answer != ""])
     clear = readings[~readings.dual_reading.isin([NOT_EVALUABLE, "none", ""])]
     keys = ["dual_reading", "model", "reference", "probe"]
     for (reading, model, reference, probe), rows in clear.groupby(keys, sort=False):
@@ -35,14 +42,21 @@ def found(verdicts: pd.DataFrame, readings: pd.DataFrame) -> Iterator[str]:
         yield f"Reading of {who}: {listed(list(rows.program))} {'is' if len(rows) == 1 else 'are'} {reading}."
 
 
-def _answers(readings: pd.DataFrame) -> Iterator[str]:
-    """Yield the answer of each model, and of which programs it is another."""
-    whole = readings[readings.program == ""].set_index("model").answer
+def answers(readings: pd.DataFrame, scorecard: pd.DataFrame) -> Iterator[str]:
+    """Yield the answer of each model, and of which programs it is another; then those of models of known kind."""
+    whole = readings[(readings.program == "") & (readings.answer != "")].set_index("model").answer
     for model, answer in whole.items():
-        rows = readings[(readings.model == model) & (readings.program != "") & (readings.answer != answer)]
+        rows = readings[(readings.model == model) & (readings.program != "") & ~readings.answer.isin(["", answer])]
         others = [f"{listed(list(of.program))}: {word}" for word, of in rows.groupby("answer", sort=True)]
         alone = f" Programs by themselves: {'; '.join(others)}." if others else ""
         yield f"{model}, all perturbed genes together: {answer}.{alone}"
+    known = scorecard[scorecard.role.isin(KNOWN) & (scorecard.answer != "")]
+    said = [
+        f"{KINDS[role]} is called {' and '.join(dict.fromkeys(rows.answer))}"
+        for role, rows in known.groupby("role", sort=False)
+    ]
+    if said:
+        yield f"Beside them, on the same cells and genes, stand models whose kind is known: {'; '.join(said)}."
 
 
 def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:

@@ -6,12 +6,14 @@ the gene says beyond co-variation (mechanism), with it (fidelity), and how much 
 
 from collections.abc import Mapping
 from math import ceil, nan
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from pertprobe.evidence import joined
-from pertprobe.roles import SUBJECT
+from pertprobe.files import read_table
+from pertprobe.roles import KNOWN, SUBJECT
 
 MECHANISM, COVARIATION, LOOKUP = "mechanism", "co-variation", "lookup"
 NOT_PREDICTED, UNRESOLVED = "not predicted", "unresolved"
@@ -23,9 +25,12 @@ ALL_GENES = "_all_genes"
 LIMITS = {"delta": 0.25, "most": 0.5}
 """Share of the ceiling that counts, and share that alone is enough, or is too much for co-variation."""
 COLUMNS = [
-    *("program", "model", "context", "regime", "answer", "reason", "n", "reach"),
+    *("program", "model", "role", "context", "regime", "answer", "reason", "n", "n_asked", "reach"),
     *(f"{aspect}{end}" for aspect in ASPECTS for end in ("", "_low", "_high")),
 ]
+
+TEXTS = COLUMNS[: COLUMNS.index("n")]
+"""Columns that hold words; empty ones are no missing numbers."""
 
 
 class Shares(NamedTuple):
@@ -89,23 +94,30 @@ def _wanted(mechanism: Shares, fidelity: Shares, n: int, delta: float) -> str:
 def answers(
     evidence: pd.DataFrame, statistics: Mapping[str, str], limits: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
-    """Return the answer of each program and of all genes (no program) of each model.
+    """Return the answer of each program and of all genes (no program) of each model, and of those of known kind.
+
+    The latter stand beside the model whose genes and cells they were given; `role` says which kind.
 
     Args:
         evidence: rows of the probe that answers.
         statistics: aspect, and reach -> its statistic.
         limits: see `answer`.
     """
-    mine = evidence[(evidence.role == SUBJECT) & (evidence.reference == "")]
+    mine = evidence[evidence.role.isin([SUBJECT, *KNOWN]) & (evidence.reference == "")]
     rows = []
-    for (model, context, regime), table in mine.groupby(["model", "context", "regime"], sort=True):
+    for (model, role, context, regime), table in mine.groupby(["model", "role", "context", "regime"], sort=True):
         for program in sorted(set(table.program) | {""}):
             end = "" if program else ALL_GENES
             found = {aspect: _row(table, program, statistics[aspect] + end) for aspect in ASPECTS}
             reach = _row(table, program, statistics["reach"])
-            who = {"program": program, "model": model, "context": context, "regime": regime}
+            who = {"program": program, "model": model, "role": role, "context": context, "regime": regime}
             rows.append({**who, **_answered(table, program, found, reach, limits)})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def read_answers(path: str | Path | None) -> pd.DataFrame:
+    """Read the answers of a run; none, where it has no probe that answers, is a table without rows."""
+    return read_table(path, TEXTS) if path else pd.DataFrame(columns=COLUMNS)
 
 
 def _row(table: pd.DataFrame, program: str, statistic: str) -> Mapping[str, Any] | None:
@@ -135,7 +147,8 @@ def _answered(
         for aspect, share in shares.items()
         for end, value in zip(("", "_low", "_high"), share, strict=True)
     }
-    return {**said._asdict(), "n": n, "reach": moved, **numbers}
+    asked = int(reach["n"]) if reach is not None else n
+    return {**said._asdict(), "n": n, "n_asked": asked, "reach": moved, **numbers}
 
 
 def _shares(row: Mapping[str, Any] | None) -> Shares:

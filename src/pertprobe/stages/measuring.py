@@ -97,9 +97,9 @@ def variants(found: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]) -> xr.Dataset:
-    """Measure the models planted as a model's controls, with its units and cells; `variant` is their kind.
+    """Measure models that stand beside a model as its controls, with its units and cells; `variant` is their kind.
 
-    Source: methods.md, Planted models.
+    Source: methods.md, Planted models; Models of known kind.
 
     Raises KeyError for a kind that is no role. Kinds that lack what the probe needs are left out. A probe that has a
     function `plant` exchanges them for models in which its own score is shifted by the strength d that is wanted.
@@ -111,7 +111,7 @@ def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]
     models = module.plant(inputs, models) if hasattr(module, "plant") else models
     able = {kind: model for kind, model in models.items() if not declaration.needs - model.capabilities}
     if not able:
-        return xr.Dataset(attrs={NOT_EVALUABLE: "no planted model has what the probe needs"})
+        return xr.Dataset(attrs={NOT_EVALUABLE: "no model that stands beside this one has what the probe needs"})
     with torch.no_grad():
         found = {kind: _control(module, inputs, model, kind) for kind, model in able.items()}
     refused = [each for each in found.values() if NOT_EVALUABLE in each.attrs]

@@ -1,13 +1,16 @@
-"""The rivals of a run: fitted once to the cells that models share, and asked in the context of each."""
+"""The rivals of a run, and models of known kind: fitted once to the cells that models share, for each of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.cells import context_source, sampled_cells
+from pertprobe.models.known.fitting import known_models, observed_table
+from pertprobe.models.known.model import KnownModel
 from pertprobe.models.rivals.answers import Known, Rivals, fit_rivals, rival_shifts
 from pertprobe.probes.base import NOT_EVALUABLE
 
@@ -15,38 +18,66 @@ CONTROLS, EACH = 20_000, 200
 """Most control cells of each context, and most cells of each perturbation, that rivals learn from."""
 
 
+class Fitted(NamedTuple):
+    """What was fitted for one model of the run."""
+
+    answers: xr.Dataset
+    """What rivals answer in its cells to each of its perturbations that is an input gene."""
+    known: Mapping[str, KnownModel]
+    """Kind -> the model of that kind with its genes and perturbations; none where rivals have no answer."""
+
+
 def rivals_of_run(
     cards: Mapping[str, Mapping[str, Any]],
     cells: Mapping[str, CellSets],
+    observed: Mapping[str, pd.DataFrame],
     models: Mapping[str, str],
     entries: Mapping[str, Mapping[str, Any]],
+    network: pd.DataFrame | None,
     seed: int,
-) -> Iterator[tuple[str, xr.Dataset]]:
-    """Yield model -> what rivals answer in its cells to each of its perturbations that is an input gene.
+) -> Iterator[tuple[str, Fitted]]:
+    """Yield model -> what was fitted for it.
 
     Args:
         cards: model -> its names: genes, perturbations, control, capabilities.
         cells: model -> control cells of its context.
+        observed: model -> observed changes of its context [perturbation, gene].
         models: model -> context.
         entries: context -> its `cells` entry of the config.
+        network: source and target of the edges that the run names; None: it names none.
         seed: of the run.
     """
-    fitted: dict[Any, tuple[Known, Rivals]] = {}
+    learnt: dict[Any, tuple[Known, Rivals]] = {}
     for name, context in models.items():
-        card = cards[name]
+        card, own = cards[name], entries[context]
         asked = sorted(set(card["perturbations"]) & set(card["genes"]) - {card["control"]})
         if "gene_space" not in card["capabilities"] or not asked:
-            yield name, xr.Dataset(attrs={NOT_EVALUABLE: "no perturbation is an input gene of the model"})
+            refused = xr.Dataset(attrs={NOT_EVALUABLE: "no perturbation is an input gene of the model"})
+            yield name, Fitted(refused, {})
             continue
-        own = entries[context]
         key = tuple(card["genes"]), tuple(asked), *_file(own)
-        if key not in fitted:
+        if key not in learnt:
             shared = {each: entry for each, entry in entries.items() if _file(entry) == _file(own)}
-            known = known_cells(shared, card["genes"], seed)
-            fitted[key] = known, fit_rivals(known, asked, seed)
-        known, rivals = fitted[key]
+            found = known_cells(shared, card["genes"], seed)
+            learnt[key] = found, fit_rivals(found, asked, seed)
         values = cells[name].for_genes(card["genes"]).values.reshape(-1, len(card["genes"]))
-        yield name, rival_shifts(rivals, known, values, own["context"])
+        answers = rival_shifts(learnt[key][1], learnt[key][0], values, own["context"])
+        known = _of_known_kind(learnt[key][0], own["context"], card, observed[name], network, seed)
+        yield name, Fitted(answers, known)
+
+
+def _of_known_kind(
+    learnt: Known,
+    context: str,
+    card: Mapping[str, Any],
+    observed: pd.DataFrame,
+    network: pd.DataFrame | None,
+    seed: int,
+) -> dict[str, KnownModel]:
+    """Return the models of known kind that stand beside one model."""
+    controls = learnt.values[learnt.controls & (learnt.contexts == context)]
+    table, names = observed_table(observed, card), {each: card[each] for each in ("control", "set_size")}
+    return known_models(controls, table, network, context=context, seed=seed, **names)
 
 
 def _file(entry: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -16,8 +16,8 @@ from pertprobe.models.cards import known_gene_names, read_card, read_seen
 from pertprobe.probes.base import NOT_EVALUABLE, Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
-from pertprobe.probes.questions import ask
-from pertprobe.roles import CASCADE, COEXPRESSION, PLANTED, REDRAWN, SUBJECT, role_of
+from pertprobe.probes.questions import ask, asked_all
+from pertprobe.roles import CASCADE, COEXPRESSION, KNOWN, PLANTED, REDRAWN, SUBJECT, role_of
 from pertprobe.stages.measuring import COPIES_NOTE, read_measurement, read_subject
 from pertprobe.stages.quality import gate, read_program_quality
 
@@ -147,18 +147,19 @@ def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> 
 
 
 def _control_rows(probe: str, case: TestCase) -> Iterator[dict[str, Any]]:
-    """Put the question to every copy of the model, and to the models planted as its controls."""
-    inputs = case.inputs
+    """Put the question to every copy of the model, and to the models that stand beside it as its controls."""
+    inputs, declaration = case.inputs, declared(probe)
     sides = [(inputs.subject.measurement, inputs.reference.measurement if inputs.reference else None)]
     sides.append((case.derived, case.reference_derived))
     for ours, theirs in sides:
         for name, other in _variants(ours, theirs, inputs):
             role, copy = role_of(name)
-            draws = inputs.permutations if role in PLANTED else min(inputs.permutations, COPY_PERMUTATIONS)
-            # What was observed is compared with the subject alone.
+            draws = inputs.permutations if role in (*PLANTED, *KNOWN) else min(inputs.permutations, COPY_PERMUTATIONS)
+            # What was observed is compared with those alone that are asked all.
+            observed = {} if asked_all(declaration, role) else {"observed": None}
             reference = inputs.reference and replace(inputs.reference, measurement=theirs.sel(variant=other, drop=True))
-            reference = reference and replace(reference, observed=None)
-            subject = replace(inputs.subject, measurement=ours.sel(variant=name, drop=True), observed=None)
+            reference = reference and replace(reference, **observed)
+            subject = replace(inputs.subject, measurement=ours.sel(variant=name, drop=True), **observed)
             question = replace(inputs.as_role(role, copy), subject=subject, reference=reference, permutations=draws)
             for row in ask(probe, question):
                 yield {**row, "statistic": cascade_statistic(row["statistic"], name)}

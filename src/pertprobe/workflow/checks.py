@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.files import sha256
 from pertprobe.probes.declaration import Declaration, declared, probe_names
+from pertprobe.roles import KNOWN, NETWORK
 
 if TYPE_CHECKING:
     from pertprobe.data.cells import ContextCells
@@ -38,7 +39,22 @@ def check_references(config: Config) -> list[str]:
         for name in names
         if name not in known
     ]
-    return [*unknown, *_pair_faults(config), *_two_layers(config), *_uncompared(config)]
+    return [*unknown, *_training_faults(config), *_pair_faults(config), *_two_layers(config), *_uncompared(config)]
+
+
+def _training_faults(config: Config) -> Iterator[str]:
+    """Yield the models that the run is to train and cannot."""
+    for name, entry in _section(config, "models").items():
+        kind = entry.get("kind", "state")
+        if "train" not in entry:
+            continue
+        if kind not in ("state", *KNOWN):
+            here = f"state, {listed(KNOWN)}"
+            yield f"models.{name}.kind: '{kind}' cannot be trained here, as {here} can. Give its path in place of train"
+        if kind in KNOWN and "steps" in entry["train"]:
+            yield f"models.{name}.train.steps: a model of the kind {kind} is not trained in steps. Leave it out"
+        if kind == NETWORK and not _section(config, "controls").get("network"):
+            yield f"models.{name}: the kind network needs controls.network, a table of regulators and targets"
 
 
 def _section(config: Config, name: str) -> Mapping[str, Any]:
@@ -322,6 +338,7 @@ def _check_programs(
 def _regulon_files(config: Config) -> dict[str, str]:
     """Return key of the config -> table of signed edges that it names and the run does not make itself."""
     files = [(f"{key}.{name}", path) for key, named in _referred(config, "regulons") for name, path in named.items()]
+    files += [("controls.network", path) for path in [_section(config, "controls").get("network")] if path]
     return {key: path for key, path in files if not _made_by_run(config, path)}
 
 

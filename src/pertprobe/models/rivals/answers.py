@@ -88,7 +88,7 @@ def rival_shifts(
         context: of these cells.
         left: the share of its expression that each gene keeps; None: nothing.
     """
-    from pertprobe.models.rivals.autoencoder import autoencoder_shifts
+    from pertprobe.models.rivals.silenced import silenced_shifts
 
     genes = _places(known, rivals.names)
     left = np.zeros(len(genes)) if left is None else np.asarray(left, dtype=np.float64)
@@ -99,7 +99,7 @@ def rival_shifts(
     for name, nets in rivals.nets.items():
         found[name] = np.zeros((len(genes), len(known.genes)))
         for net, asked in nets:
-            found[name][asked] = autoencoder_shifts(net, cells, genes[asked], left[asked])
+            found[name][asked] = silenced_shifts(net, cells, genes[asked], left[asked])
     shifts = ("rival", "perturbation", "gene"), np.stack(list(found.values())).astype(np.float32)
     labels = {"rival": list(found), "perturbation": list(rivals.names), "gene": list(known.genes)}
     return xr.Dataset({"shift": shifts}, labels)
@@ -114,7 +114,9 @@ def _nets(known: Known, chosen: np.ndarray, sizes: slice, tier: str, seed: int) 
     from pertprobe.models.rivals.autoencoder import SIZES, Autoencoder, seeded
 
     cells = np.asarray(known.values[chosen])
-    return {f"autoencoder_{size.hidden}": Autoencoder(cells, size, seeded(tier, size, seed)) for size in SIZES[sizes]}
+    return {
+        f"autoencoder_{size.hidden}": Autoencoder.fitted(cells, size, seeded(tier, size, seed)) for size in SIZES[sizes]
+    }
 
 
 def _folds(names: Sequence[str]) -> list[Integers]:

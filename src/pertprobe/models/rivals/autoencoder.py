@@ -1,15 +1,13 @@
-"""Rivals that are small autoencoders of cells: what a net returns for cells in which a gene is silenced."""
+"""Rivals that are small autoencoders of cells."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pertprobe.seeding import seed_of
-from pertprobe.shapes import Array, Float, Integer, Num
+from pertprobe.shapes import Array, Num
 
 
 class Size(NamedTuple):
@@ -24,26 +22,33 @@ class Size(NamedTuple):
 SIZES = (Size(32, 6), Size(64, 12), Size(256, 32))
 """The autoencoders of a run."""
 STEPS, BATCH, RATE = 1200, 128, 2e-3
-AT_ONCE = 4096
-"""Cells that a net reads at once."""
 
 
 class Autoencoder(nn.Module):
     """Two layers down, two layers up, over standardised genes."""
 
-    def __init__(self, cells: Num[Array, "cell gene"], size: Size, seed: int) -> None:
-        """Fit an autoencoder to cells, by Adam over batches drawn by the seed."""
+    def __init__(self, genes: int, size: Size) -> None:
+        """Make one for so many genes, with fresh weights; `fitted` makes one that knows cells."""
         super().__init__()
-        self.register_buffer("mean", torch.as_tensor(cells.mean(axis=0), dtype=torch.float32))
-        # Genes that hardly vary would otherwise be read as if their noise were signal.
-        self.register_buffer("sd", torch.as_tensor(cells.std(axis=0) + 0.1, dtype=torch.float32))
-        genes, source = cells.shape[1], torch.Generator().manual_seed(seed)
+        self.size = size
+        self.register_buffer("mean", torch.zeros(genes))
+        self.register_buffer("sd", torch.ones(genes))
+        widths = (genes, size.hidden, size.code, size.hidden, genes)
+        first, second, third, last = (nn.Linear(*each) for each in pairwise(widths))
+        self.net = nn.Sequential(first, nn.GELU(), second, third, nn.GELU(), last)
+
+    @classmethod
+    def fitted(cls, cells: Num[Array, "cell gene"], size: Size, seed: int) -> "Autoencoder":
+        """Return one that is fitted to cells, by Adam over batches drawn by the seed."""
+        source = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            widths = (genes, size.hidden, size.code, size.hidden, genes)
-            first, second, third, last = (nn.Linear(*each) for each in pairwise(widths))
-            self.net = nn.Sequential(first, nn.GELU(), second, third, nn.GELU(), last)
-        self._fit((torch.as_tensor(cells, dtype=torch.float32) - self.mean) / self.sd, size.noise, source)
+            found = cls(cells.shape[1], size)
+        found.mean = torch.as_tensor(cells.mean(axis=0), dtype=torch.float32)
+        # Genes that hardly vary would otherwise be read as if their noise were signal.
+        found.sd = torch.as_tensor(cells.std(axis=0) + 0.1, dtype=torch.float32)
+        found._fit((torch.as_tensor(cells, dtype=torch.float32) - found.mean) / found.sd, size.noise, source)
+        return found
 
     def _fit(self, cells: Tensor, noise: float, source: torch.Generator) -> None:
         optimiser = torch.optim.Adam(self.net.parameters(), RATE)
@@ -59,32 +64,6 @@ class Autoencoder(nn.Module):
     def forward(self, cells: Tensor) -> Tensor:
         """Return cells [cell, gene] as it returns them."""
         return self.net((cells - self.mean) / self.sd) * self.sd + self.mean
-
-
-def autoencoder_shifts(
-    net: nn.Module, cells: Num[Array, "cell gene"], genes: Integer[Array, " unit"], left: Sequence[float] | np.ndarray
-) -> Float[Array, "unit gene"]:
-    """Return how the mean of what a net returns moves when each gene is multiplied in all cells by what is left of it.
-
-    Args:
-        net: cells -> cells.
-        cells: control cells.
-        genes: the genes that are silenced, one after another.
-        left: share of its expression that each keeps; 0: none.
-    """
-    given = torch.as_tensor(np.asarray(cells), dtype=torch.float32)
-    with torch.no_grad():
-        before = _mean(net, given)
-        found = []
-        for gene, share in zip(genes, left, strict=True):
-            edited = given.clone()
-            edited[:, gene] *= float(share)
-            found.append(_mean(net, edited) - before)
-    return torch.stack(found).numpy().astype(np.float64)
-
-
-def _mean(net: nn.Module, cells: Tensor) -> Tensor:
-    return sum(net(part).sum(dim=0, dtype=torch.float64) for part in cells.split(AT_ONCE)) / len(cells)
 
 
 def seeded(name: str, size: Size, seed: int) -> int:

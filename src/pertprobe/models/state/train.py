@@ -3,11 +3,10 @@
 For speed on a laptop it has State's architecture, loss and batches, and nothing else of State's training.
 """
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,10 +21,8 @@ from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.initialise import initial_parameters
 from pertprobe.models.state.model import StateModel
 from pertprobe.models.state.write import write_state_directory
+from pertprobe.models.training_split import Regime, held_out, split_toml
 from pertprobe.seeding import generator, seed_of
-
-Regime = Literal["fewshot", "zeroshot"]
-
 
 WEIGHT_DECAY = 5e-4
 """As State's: an L2 penalty inside Adam."""
@@ -128,34 +125,6 @@ def read_training_cells(
         names = tuple(str(name) for name in file.gene_names(space, genes)[0])
         values = take(file.space(space), np.arange(len(labels)), np.arange(len(names)))
     return TrainingCells(torch.as_tensor(np.asarray(values, np.float32)), names, labels)
-
-
-def held_out(
-    labels: pd.DataFrame, context: str, regime: Regime, *, share: float, control: str, seed: int
-) -> tuple[str, ...]:
-    """Return the perturbations of `context` that the model must not see there, sorted: a share (fewshot) or all.
-
-    Raises:
-        PertprobeError: the context has no cells.
-    """
-    inside = labels[labels["context"] == context]
-    if inside.empty:
-        raise PertprobeError(f"train: context '{context}' is not among {listed(sorted(set(labels['context'])))}")
-    names = sorted(set(inside["perturbation"]) - {control, ""})
-    if regime == "zeroshot":
-        return tuple(names)
-    return tuple(sorted(generator(seed, "heldout", context).choice(names, round(share * len(names)), replace=False)))
-
-
-def split_toml(cells_path: Path, context: str, regime: Regime, heldout: Sequence[str]) -> str:
-    """Return cell-load's description of what was trained, the file's stem being the dataset's name."""
-    name = cells_path.stem
-    lines = ["[datasets]", f"{json.dumps(name)} = {json.dumps(str(cells_path))}"]
-    lines += ["", "[training]", f'{json.dumps(name)} = "train"', "", "[zeroshot]"]
-    key = json.dumps(f"{name}.{context}")
-    if regime == "zeroshot":
-        return "\n".join([*lines, f'{key} = "test"', "", "[fewshot]", ""])
-    return "\n".join([*lines, "", f"[fewshot.{key}]", "val = []", f"test = {json.dumps(list(heldout))}", ""])
 
 
 class Draws:
