@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from pertprobe import evidence
-from pertprobe.stages.answer import ANSWERS, Shares, answer, answers
+from pertprobe.files import write_table
+from pertprobe.stages.answer import ANSWERS, Shares, answer, answers, read_answers
 
 HIGH, MIDDLE, NONE, WIDE = Shares(0.8, 0.6, 1.0), Shares(0.3, 0.1, 0.45), Shares(0.0, -0.1, 0.1), Shares(0.3, -0.4, 1.0)
 UNKNOWN = Shares()
@@ -81,7 +82,19 @@ def test_a_model_that_could_not_be_asked_has_the_reason():
     assert table.reason[table.program == "P"].item() == "no cells"
 
 
-def test_controls_and_pairs_have_no_answer():
-    rows = [row("reach", "", estimate=1.0, role="lookup"), row("reach", "", estimate=1.0, reference="n")]
-    assert isinstance(answers(evidence.frame(rows), STATISTICS), pd.DataFrame)
-    assert answers(evidence.frame(rows), STATISTICS).empty
+def test_copies_planted_models_and_pairs_have_no_answer_models_of_known_kind_have():
+    rows = [row("reach", "", estimate=1.0, role=role) for role in ("planted", "redrawn", "observed", "lookup")]
+    table = answers(evidence.frame([*rows, row("reach", "", estimate=1.0, reference="n")]), STATISTICS)
+    assert table.role.tolist() == ["lookup"]
+    alone = answers(evidence.frame(rows[:3]), STATISTICS)
+    assert isinstance(alone, pd.DataFrame)
+    assert alone.empty
+
+
+def test_answers_come_back_from_their_file_and_a_run_without_them_has_a_table_without_rows(tmp_path):
+    table = answers(evidence.frame([row("reach", "NA", estimate=1.0)]), STATISTICS)
+    write_table(table, tmp_path / "answers.tsv")
+    again = read_answers(tmp_path / "answers.tsv")
+    assert set(again.program) == {"", "NA"}
+    assert again.mechanism.isna().all()
+    assert read_answers(None).columns.tolist() == again.columns.tolist()

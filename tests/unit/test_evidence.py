@@ -183,7 +183,7 @@ def test_controls_have_a_q_in_the_statistic_they_are_compared_by():
 
 
 def test_every_role_of_the_run_is_a_role_of_the_evidence():
-    known = {roles.SUBJECT, roles.OBSERVED, roles.COEXPRESSION, *roles.REDRAWN, *roles.PLANTED}
+    known = {roles.SUBJECT, roles.OBSERVED, roles.COEXPRESSION, *roles.REDRAWN, *roles.PLANTED, *roles.KNOWN}
     assert evidence.CATEGORIES["role"] == known
     assert set(evidence.CONTROLS) == known - {roles.SUBJECT, *roles.REDRAWN}
 

@@ -1,4 +1,4 @@
-"""The page: the verdict matrix first, answers in words, one file that needs no other."""
+"""The page: the score card first, then the verdict matrix, answers in words, one file that needs no other."""
 
 import json
 import re
@@ -16,7 +16,8 @@ from pertprobe.plots import nothing_to_draw, write_figure
 from pertprobe.report import write_report
 from pertprobe.report.page import inline_svg, number
 from pertprobe.report.verdict_matrix import verdict_matrix
-from pertprobe.report.words import agreement_with_truth, control_answers, found, listed, not_evaluable
+from pertprobe.report.words import agreement_with_truth, answers, control_answers, found, listed, not_evaluable
+from pertprobe.stages.scorecard import COLUMNS as SCORE_COLUMNS
 from pertprobe.stages.verdict import CONTROL_WORDS, VERDICT_COLUMNS, readings, verdicts
 
 WHO = {"probe": "knockout", "statistic": "agreement", "context": "line_a", "regime": "fewshot"}
@@ -39,11 +40,12 @@ def judged(*rows, truth=None):
     return table, verdicts(table, THRESHOLDS, {"knockout": "agreement", "pert_embedding": "coherence"}, truth)
 
 
-def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS):
+def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS, scorecard=None):
     """Write a report of these evidence rows; return its text."""
     table, verdict = judged(*rows, truth=truth)
     reading = readings(verdict, levels, {})
-    for name, each in (("verdicts", verdict), ("readings", reading)):
+    score = pd.DataFrame(columns=SCORE_COLUMNS) if scorecard is None else scorecard
+    for name, each in (("verdicts", verdict), ("readings", reading), ("scorecard", score)):
         write_table(each, tmp_path / f"{name}.tsv")
     evidence.write(table, tmp_path / "knockout.tsv")
     (tmp_path / "evaluability.tsv").write_text(
@@ -58,11 +60,11 @@ def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS):
     (tmp_path / "card.json").write_text(json.dumps({**known, **card}))
     write_table(pd.DataFrame({"model": ["m"], "explained": [0.87654]}), tmp_path / "sae.tsv")
     write_figure(verdict_matrix(verdict, ["m"], levels), [tmp_path / "verdict_matrix.svg"])
-    for name in ("knockout", "controls", "cascade"):
+    for name in ("scorecard", "knockout", "controls", "cascade"):
         write_figure(nothing_to_draw(f"the figure {name}"), [tmp_path / f"{name}.svg"])
-    paths = {name: tmp_path / f"{name}.tsv" for name in ("verdicts", "readings", "evaluability")}
+    paths = {name: tmp_path / f"{name}.tsv" for name in ("verdicts", "readings", "scorecard", "evaluability")}
     lists = {"evidence": ["knockout.tsv"], "cards": ["card.json"], "quality": ["quality.tsv"], "sae": ["sae.tsv"]}
-    lists |= {"figures": ["verdict_matrix.svg", "knockout.svg"]}
+    lists |= {"figures": ["scorecard.svg", "verdict_matrix.svg", "knockout.svg"]}
     paths |= {name: tmp_path / f"{name}.svg" for name in ("controls", "cascade")}
     files = SimpleNamespace(**paths, **{key: [tmp_path / each for each in value] for key, value in lists.items()})
     params = SimpleNamespace(
@@ -91,8 +93,10 @@ class Checked(HTMLParser):
         self.outside += [link for link in links if link and not link.startswith(("#", "data:"))]
 
 
-def test_the_matrix_comes_first_and_answers_are_in_words(tmp_path):
+def test_the_score_card_comes_first_then_the_matrix_and_answers_are_in_words(tmp_path):
     text = page(tmp_path, asked("P", 0.001), asked("Q", 0.5), unasked("R"))
+    assert text.index("the figure scorecard") < text.index("What was found")
+    assert "No probe of this run answers" in text
     assert text.index("<svg") < text.index("What was found") < text.index("What was not evaluable")
     assert "knockout on m found P, of 2 programs that could be tested." in text
     assert "knockout: 1 program (R) - 2 knocked-out genes of the program, 3 needed." in text
@@ -181,13 +185,13 @@ def test_readings_are_told():
     assert sentences == ["Reading of m: P, Q are mechanistic.", "Reading of m against n: P is one."]
 
 
-def test_answers_come_first_and_programs_that_differ_are_named():
+def test_answers_stand_apart_and_programs_that_differ_are_named():
     rows = [("m", "", "lookup", ""), ("m", "P", "lookup", "none"), ("m", "Q", "unresolved", "mechanistic")]
     table = pd.DataFrame(rows, columns=["model", "program", "answer", "dual_reading"]).assign(probe="", reference="")
-    assert list(found(judged()[1], table)) == [
-        "m, all perturbed genes together: lookup. Programs by themselves: Q: unresolved.",
-        "Reading of m: Q is mechanistic.",
+    assert list(answers(table, pd.DataFrame(columns=SCORE_COLUMNS))) == [
+        "m, all perturbed genes together: lookup. Programs by themselves: Q: unresolved."
     ]
+    assert list(found(judged()[1], table)) == ["Reading of m: Q is mechanistic."]
 
 
 def test_readings_of_one_probe_are_told_apart_from_those_of_levels():
