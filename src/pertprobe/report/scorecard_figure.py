@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pertprobe.plots import NULL, SUBJECT, nothing_to_draw
 from pertprobe.report.words import KINDS
@@ -18,14 +19,17 @@ PANELS = {
     "representation": "representation",
     "routing": "routing",
     "causal": "causal",
-    "fidelity": "fidelity:\nas co-variation\nforetells, or more",
-    "intervention": "mechanism:\nbeyond\nco-variation",
-    "accuracy": "accuracy\nof codes",
+    "fidelity": "fidelity\nof silencing",
+    "intervention": "mechanism\n(the same beyond\nco-variation)",
+    "accuracy": "accuracy\nof names",
 }
 """Column of the figure -> its title; the answer stands on the last three."""
+TITLE = {"fontsize": 6.5, "fontweight": "bold", "loc": "center", "linespacing": 1.05}
+KNOWN = "#7a8691"
+"""Colour of models of known kind."""
 LIMITS = -0.6, 1.6
 """Of shares that are drawn; what lies beyond is drawn at the edge, as an arrow."""
-ROW, HEAD, FOOT = 0.2, 0.75, 0.55
+ROW, HEAD, FOOT = 0.18, 0.5, 0.62
 """Inches of a row, above all rows and below."""
 
 
@@ -43,7 +47,7 @@ def scorecard_figure(table: pd.DataFrame, answers: pd.DataFrame, delta: float) -
         return nothing_to_draw()
     height = HEAD + FOOT + ROW * len(lines)
     figure, axes = plt.subplots(1, len(columns), figsize=(7.2, height), sharey=True, squeeze=False)
-    figure.subplots_adjust(left=0.24, right=0.87, top=1 - HEAD / height, bottom=FOOT / height, wspace=0.12)
+    figure.subplots_adjust(left=0.23, right=0.86, top=1 - HEAD / height, bottom=FOOT / height, wspace=0.12)
     places = {name: values.set_index(["model", "role"]) for name, values in _values(table, answers).items()}
     for each, name in zip(axes[0], columns, strict=True):
         for y, (key, _) in enumerate(lines):
@@ -53,8 +57,16 @@ def scorecard_figure(table: pd.DataFrame, answers: pd.DataFrame, delta: float) -
     for y, ((model, role), _) in enumerate(lines):
         axes[0, 0].get_yticklabels()[y].set_color("black" if role in ("", OWN) else "#5b6670")
         axes[0, 0].get_yticklabels()[y].set_fontweight("bold" if role == "" else "normal")
-        axes[0, -1].text(LIMITS[1] + 0.12, y, _answer(table, model, role), va="center", fontsize=6.5)
-    figure.supxlabel("share of what the data allow: 0 = nothing, 1 = as the observed responses say", fontsize=7)
+        weight = "bold" if role == OWN else "normal"
+        axes[0, -1].text(*(LIMITS[1] + 0.35, y), _answer(table, model, role), va="center", fontsize=6.5, weight=weight)
+    axes[0, -1].text(LIMITS[1] + 0.35, -0.6 - 0.22, "answer", va="bottom", fontsize=6.5, weight="bold")
+    figure.supxlabel(
+        "share of what the data allow: 0 = nothing, 1 = as the observed responses say", fontsize=7, y=0.12 / height
+    )
+    handles = [Line2D([], [], color=SUBJECT, marker="o", markersize=4, linewidth=1, label="models of the run"),
+               Line2D([], [], color=KNOWN, marker="D", markersize=3.4, markerfacecolor="white", linewidth=1,
+                      label="models whose kind is known, on the same cells")]  # fmt: skip
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.22 / height), ncols=2, fontsize=6.5)
     return figure
 
 
@@ -81,18 +93,19 @@ def _mark(axes: Axes, y: int, key: tuple[str, str], values: pd.DataFrame) -> Non
     estimate, low, high = row.estimate, row.ci_low, row.ci_high
     if not np.isfinite(estimate):
         return
-    colour, marker = (SUBJECT, "o") if own else ("#7a8691", "D")
+    colour, marker = (SUBJECT, "o") if own else (KNOWN, "D")
     if np.isfinite(low):
         axes.hlines(y, *np.clip([low, high], *LIMITS), color=colour, linewidth=1)
     if LIMITS[0] <= estimate <= LIMITS[1]:
-        axes.plot(estimate, y, marker, color=colour, markersize=4 if own else 3.4, fillstyle="full" if own else "none")
+        inside = colour if own else "white"
+        axes.plot(estimate, y, marker, color=colour, markersize=4 if own else 3.4, markerfacecolor=inside)
     else:
         right = estimate > LIMITS[1]
         axes.plot(LIMITS[int(right)], y, ">" if right else "<", color=colour, markersize=4, clip_on=False)
 
 
 def _frame(axes: Axes, name: str, lines: int, delta: float) -> None:
-    axes.set_title(PANELS[name], fontsize=7, fontweight="bold", loc="center")
+    axes.set_title(PANELS[name], **TITLE)
     axes.axvline(0, color="black", linewidth=0.5)
     axes.axvline(1, color=NULL, linewidth=0.5, linestyle=":")
     if name == "intervention":

@@ -146,10 +146,11 @@ def _complete(level: str, scores: Scores, seed: int) -> pd.DataFrame:
 def _ranks(scores: Scores, seed: int, level: str) -> tuple[dict[int, dict[str, Any]], str]:
     """Return place of a row -> its rank and the rank's interval, and what was left out to compare like with like.
 
-    Ranks are those of the estimates; intervals are of draws of the programs that all ranked models answer.
+    Ranks are those of the estimates of the models themselves, those of known kind apart; intervals are of draws of the
+    programs that all ranked models answer.
     """
     rows = scores.rows.reset_index(drop=True)
-    ranked = rows.index[rows.estimate.notna()]
+    ranked = rows.index[rows.estimate.notna() & (rows.role == SUBJECT)]
     if len(ranked) < 2:
         return {}, ""
     tables = [_by_program(scores.programs, rows.loc[i]) for i in ranked]
@@ -181,4 +182,5 @@ def shown(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for context, rows in table.groupby("context", sort=False):
         own = rows[rows.role == SUBJECT]
         first = own.model.iloc[0] if len(own) else ""
-        yield str(context), pd.concat([own, rows[rows.role.isin(KNOWN) & (rows.model == first)]])
+        beside = rows[rows.role.isin(KNOWN) & (rows.model == first)]
+        yield str(context), pd.concat([own, beside.sort_values("role", key=lambda role: role.map(KNOWN.index))])
