@@ -167,3 +167,24 @@ def test_settings_of_probes_are_checked_against_the_models(config):
     assert "sae.joint.layer: 99, but fewshot has the layers 0 to" in said
     assert "probes.knockout.perturbation: 'STAT9' is no perturbation of fewshot" in said
     assert "probes.knockout.genes: not among the genes of fewshot: NOGENE" in said
+
+
+def test_models_that_cannot_be_trained_are_named_before_any_file_is_read():
+    models = {
+        "steps": {"kind": "lookup", "context": "a", "train": {"steps": 5}},
+        "own": {"kind": "linear", "context": "a", "train": {}},
+        "net": {"kind": "network", "context": "a", "train": {}},
+        "good": {"kind": "covariation_pca", "context": "a", "train": {"heldout": 0.1}},
+        "given": {"kind": "network", "context": "a", "path": "somewhere"},
+    }
+    found = list(check_references({"cells": {"a": {}}, "models": models}))
+    assert [text.partition(":")[0] for text in found] == ["models.steps.train.steps", "models.own.kind", "models.net"]
+    assert check_references({"cells": {"a": {}}, "models": models, "controls": {"network": "n.tsv"}}) == found[:2]
+
+
+def test_a_network_that_is_no_table_of_edges_is_refused_behind_its_key(config, tmp_path):
+    (tmp_path / "network.tsv").write_text("a\tb\n1\t2\n")
+    config["controls"] = {"network": str(tmp_path / "network.tsv")}
+    (text,) = faults(config)
+    assert text.startswith("controls.network: ")
+    assert "no column for" in text

@@ -4,11 +4,16 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from pertprobe import load_model
+from pertprobe import load_model, read_cells
 from pertprobe.errors import PertprobeError
+from pertprobe.interpret.sae import SparseAutoencoder
 from pertprobe.models.cards import own_split, perturbation_table
 from pertprobe.models.known.training import train_known
+from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs
+from pertprobe.probes.declaration import declared
+from pertprobe.stages.measuring import measure_shard
 
 SOURCE = {
     "context_column": "cell_line",
@@ -70,3 +75,41 @@ def test_every_kind_is_loaded_by_its_name_as_it_was_fitted(fitted, small_directo
 def test_a_network_is_needed_for_its_equations(fitted):
     with pytest.raises(PertprobeError, match=r"needs controls\.network"):
         fitted("network")
+
+
+@pytest.fixture
+def asked(fitted, small_directory):
+    """Return what a probe is given of a model of some kind, with settings small enough for a test."""
+
+    def ask(kind, probe, **more):
+        model = fitted(kind, network=small_directory / "regulons.tsv")
+        where = {"context": "line_a", "genes": model.genes, "set_size": 16, "n_sets": 2, "seed": 0, **SOURCE}
+        cells = read_cells(small_directory / "cells.h5ad", **where)
+        declaration, small = declared(probe), {"genes": 10, "draws": 2, "sketch": 16, "at": "mean_cell"}
+        settings = declaration.default_settings | {key: small[key] for key in small if key in declaration.settings}
+        panel = {"program": "P", "regulators": model.genes[40:42], "targets": model.genes[50:53],
+                 "perturbations": ["g001", "g002", "g003"], "controls": "others"}  # fmt: skip
+        known = {"panels": {"panel": panel}, "programs": {"P": ["g001", "g002", "g003"]}, "contexts": (cells,)}
+        seen = dict.fromkeys(model.perturbations, "here")
+        return MeasureInputs(model, cells, settings, seen=seen, **known, **more)
+
+    return ask
+
+
+PROBES = ("pert_embedding", "intervention_fidelity", "knockout", "routing_coherence", "targeted_jacobian",
+          "regulon_recovery", "jacobian_divergence", "input_sensitivity")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["covariation_autoencoder", "network"])
+def test_known_kinds_go_through_the_probes_of_a_run(asked, kind, monkeypatch):
+    monkeypatch.setattr("pertprobe.models.rivals.autoencoder.STEPS", 20)
+    for probe in PROBES:
+        found = measure_shard(probe, asked(kind, probe), 0, 1)
+        assert NOT_EVALUABLE not in found.attrs, probe
+        assert all(np.isfinite(values).all() for values in found.values() if values.dtype.kind == "f"), probe
+
+
+def test_an_autoencoder_of_another_width_costs_its_probe_and_not_the_run(asked):
+    sae = SparseAutoencoder(torch.ones(7, 14), torch.zeros(14), torch.ones(14, 7), torch.zeros(7), 2)
+    found = measure_shard("sae_features", asked("lookup", "sae_features", sae=sae), 0, 1)
+    assert "not measured: sae: activations are 96 wide, the SAE's input 7" in found.attrs[NOT_EVALUABLE]

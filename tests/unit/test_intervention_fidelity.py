@@ -12,12 +12,16 @@ from pertprobe.calibration.families import FAMILIES, Asked
 from pertprobe.data.networks.mechanisms import hill
 from pertprobe.data.networks.screen import CONTROL, Design, simulate_screen
 from pertprobe.data.programs import Programs
+from pertprobe.models.known.fitting import known_models, observed_table
 from pertprobe.models.rivals.answers import Known, fit_rivals, rival_shifts
 from pertprobe.probes import intervention_fidelity as probe
-from pertprobe.probes.base import TableInputs, TestInputs
+from pertprobe.probes.base import MeasureInputs, TableInputs, TestInputs
 from pertprobe.probes.declaration import declared
-from pertprobe.probes.questions import ask
+from pertprobe.probes.questions import ask, asked_all
+from pertprobe.roles import AUTOENCODER, COMPONENTS, LOOKUP, NETWORK, SUBJECT
 from pertprobe.stages.answer import answers
+from pertprobe.stages.measuring import measure_derived
+from pertprobe.stages.testing import TestCase, run_test
 
 FAST = ("lookup", "15 components", "linear equations, true graph", "the simulator itself")
 
@@ -118,3 +122,43 @@ def test_the_table_of_genes_averages_to_the_evidence(world):
     empty = probe.tables(TableInputs({}, given.programs, {}))["genes"]
     assert isinstance(empty, pd.DataFrame)
     assert empty.empty
+
+
+@pytest.fixture(scope="module")
+def beside(world):
+    """Return a lookup, and models of known kind that were measured beside it; the network is the true graph."""
+    screen, cells, _, asked = world
+    seen_parents = enumerate(screen.graphs[asked.context].seen_parents())
+    edges = [(screen.genes[parent], screen.genes[gene]) for gene, own in seen_parents for parent in own]
+    network = pd.DataFrame(edges, columns=["source", "target"])
+    observed = foreign.observed_of(screen, asked.context)
+    card = {"perturbations": [CONTROL, *screen.knocked], "genes": list(screen.genes)}
+    table = observed_table(observed["delta_y"].to_pandas(), card)
+    models = known_models(asked.controls, table, network, context=asked.context, seed=0, control=CONTROL)
+    measuring = MeasureInputs(None, cells, {"perturbation": "control"}, seen=dict.fromkeys(screen.knocked, "here"))
+    return models, measure_derived("intervention_fidelity", measuring, models)
+
+
+def test_models_of_known_kind_are_called_what_they_are(world, beside):
+    rows = run_test("intervention_fidelity", TestCase(inputs(world, "lookup"), beside[1]))
+    found = answers(rows, declared("intervention_fidelity").answers).set_index(["role", "program"]).answer
+    right = {LOOKUP: "lookup", COMPONENTS: "co-variation", NETWORK: "mechanism", SUBJECT: "lookup"}
+    assert {role: found[role, ""] for role in right} == right
+    assert found[AUTOENCODER, ""] in ("co-variation", "unresolved")  # trained in few steps here
+
+
+def test_a_known_kind_has_the_rows_that_it_would_have_as_the_subject(world, beside):
+    given = inputs(world, "lookup")
+    rows = run_test("intervention_fidelity", TestCase(given, beside[1]))
+    measured = beside[1].sel(variant=NETWORK, drop=True)
+    alone = run_test(
+        "intervention_fidelity", TestCase(replace(given, subject=replace(given.subject, measurement=measured)))
+    )
+    other = rows[rows.role == NETWORK].drop(columns=["role", "q", "exceeds_redrawn"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(other, alone.drop(columns=["role", "q", "exceeds_redrawn"]))
+
+
+def test_probes_without_known_kinds_ask_their_lookup_as_a_planted_model(world):
+    assert asked_all(declared("intervention_fidelity"), LOOKUP)
+    assert not asked_all(declared("intervention_fidelity"), "planted")
+    assert not asked_all(declared("knockout"), LOOKUP)
