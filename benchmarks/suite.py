@@ -20,7 +20,10 @@ from measure import COLUMNS, THREADS, Row, machine, row_of
 from pertprobe.workflow.job import keep_freed_memory
 
 HERE = Path(__file__).resolve().parent
-WORKS = ("routing", "panel", "atlas", "diagonal", "knockouts", "permutations", "reading", "growth", "overhead")
+WORKS = (
+    *("routing", "panel", "atlas", "diagonal", "knockouts"),
+    *("permutations", "reading", "rivals", "growth", "overhead"),
+)
 NUMBERS = {"seconds": 2, "ratio": 1, "floor_ratio": 2, "peak_mb": 0, "value": 2}
 """Column -> digits shown."""
 
