@@ -78,7 +78,7 @@ rule measure_derived:
         programs=program_settings(),
         # A panel belongs to its Jacobian: in other probes the same programs are planted where they happen to fall.
         panels=panels_of,
-        controls={key: config["controls"][key] for key in ("planted", "additive")},
+        controls={"planted": {"d": config["power"]["d"]}, "additive": config["controls"]["additive"]},
         seed=SEED,
         code=lambda wildcards: code(
             *functions_of(wildcards.probe, "derive"),

@@ -19,7 +19,21 @@ COLUMNS: dict[str, Any] = {
     **{"role": SUBJECT, "copy": 0, "program": "", "panel": ""},
     **{"unit": "perturbation", "n": 0, "n_background": 0},
     # The statistic and its permutation null.
-    **dict.fromkeys(("estimate", "null_mean", "null_sd", "unit_sd", "effect", "ci_low", "ci_high"), np.nan),
+    **dict.fromkeys(
+        (
+            "estimate",
+            "null_mean",
+            "null_sd",
+            "null_skewness",
+            "null_own",
+            "null_own_sd",
+            "unit_sd",
+            "effect",
+            "ci_low",
+            "ci_high",
+        ),
+        np.nan,
+    ),
     **dict.fromkeys(("p", "p_min", "p_stratified", "p_min_stratified"), np.nan),
     **{"p_used": "", "p_tail": np.nan, "n_permutations": 0},
     **dict.fromkeys(("q", "estimate_published", "p_published", "q_published"), np.nan),
@@ -64,9 +78,8 @@ def not_evaluable(identity: Mapping[str, Any], reason: str, **values: Any) -> di
 
 def tested(test: Any, *notes: str) -> dict[str, Any]:
     """Return the columns that a `statistics.permutation.Test` fills; its note, then `notes`, are the reason."""
-    effect = {"effect": test.estimate - test.null_mean}
     columns = {name: value for name, value in test._asdict().items() if name in COLUMNS or name in UNWRITTEN}
-    return {**columns, **effect, "reason": joined(test.note, *notes)}
+    return {**columns, "reason": joined(test.note, *notes)}
 
 
 def ceilinged(ceiling: Any) -> tuple[dict[str, Any], str]:

@@ -135,12 +135,12 @@ def test_members_alike_in_both_models_in_the_same_features_are_found_in_unrelate
 
 def test_a_mean_of_cosines_would_be_far_from_0_for_members_alike_in_unrelated_features():
     rng, p = np.random.default_rng(0), []
-    for _ in range(100):
+    for _ in range(300):
         strength, members = np.ones(60), rng.choice(60, 8, replace=False)
         x, y = planted(rng, *rng.normal(size=(2, 40)) / np.sqrt(10), strength, members)
         x, y = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (x, y))
         p.append(coherence((x @ y.T + y @ x.T) / 2, members, None, 99, rng).p)
-    assert np.mean(np.array(p) < 0.05) > 0.3
+    assert np.mean(np.array(p) < 0.05) > 0.25
     assert np.mean(np.array(p) > 0.95) > 0.3
 
 

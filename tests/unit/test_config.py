@@ -76,7 +76,7 @@ def test_defaults_keep_a_users_config_at_15_lines():
     }
     assert config["statistics"] == {"permutations": 9999, "bootstrap": 999}
     assert set(config["levels"]) == {"representation", "routing", "causal"}
-    assert config["controls"] == {"redrawn": 5, "cascade": True, "planted": {"d": 2}, "additive": True}
+    assert config["controls"] == {"redrawn": 5, "cascade": True, "planted": True, "additive": True}
     assert config["power"] == {"d": 1, "power": 0.8}
     assert config["reading_words"] == {}
 
@@ -100,8 +100,7 @@ def test_defaults_keep_a_users_config_at_15_lines():
         ("thresholds/knockout", [["q", "=<", 1]], "thresholds.knockout.0.1: '=<' is not one of ['<'"),
         ("probes", None, "config: 'probes' missing"),
         ("controls/redrawn", -1, "controls.redrawn: -1 is less than the minimum of 0"),
-        ("controls/planted", True, "controls.planted: True is not one of the forms allowed (False, "),
-        ("controls/planted", {"d": 0}, "controls.planted: {'d': 0} is not one of the forms allowed"),
+        ("controls/planted", {"d": 2}, "controls.planted: {'d': 2} is not of type 'boolean'"),
         ("power/power", 1, "power.power: 1 is greater than or equal to the maximum of 1"),
     ],
 )

@@ -24,7 +24,8 @@ CONTRACT = [
         "program",
         "panel",
     ),
-    *("unit", "n", "n_background", "estimate", "null_mean", "null_sd", "unit_sd", "effect", "ci_low", "ci_high"),
+    *("unit", "n", "n_background", "estimate", "null_mean", "null_sd", "null_skewness", "null_own", "null_own_sd"),
+    *("unit_sd", "effect", "ci_low", "ci_high"),
     *("p", "p_min", "p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q"),
     *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "share_low", "share_high"),
     *("redrawn_max", "p_redrawn"),
@@ -260,11 +261,11 @@ def test_a_noise_ceiling_fills_its_columns_and_says_what_it_holds(note, said):
 
 def test_a_permutation_test_fills_its_columns_and_the_effect():
     test = PermutationTest(
-        estimate=0.5, null_mean=0.2, null_sd=0.1, p=0.01, p_min=0.001, p_stratified=0.02, p_min_stratified=0.002,
-        p_used="p_stratified", n_permutations=999, p_tail=0.015, p_tie=0.1, unit_sd=0.4, note="noted",
+        estimate=0.5, null_mean=0.2, null_sd=0.1, null_skewness=0.7, effect=0.4, p=0.01, p_min=0.001,
+        p_stratified=0.02, p_min_stratified=0.002, p_used="p_stratified", n_permutations=999, p_tail=0.015, p_tie=0.1, unit_sd=0.4, note="noted",
     )  # fmt: skip
     row = evidence.row(WHO, **evidence.tested(test, "", "more"))
-    assert row["effect"] == pytest.approx(0.3)
+    assert (row["effect"], row["null_skewness"], row["null_own"]) == (0.4, 0.7, 0.0)  # not against the null
     assert [row[name] for name in ("p", "p_min", "p_stratified", "p_min_stratified")] == [0.01, 0.001, 0.02, 0.002]
     assert (row["p_used"], row["n_permutations"], row["p_tail"], row["unit_sd"]) == ("p_stratified", 999, 0.015, 0.4)
     assert row["reason"] == "noted; more"

@@ -27,7 +27,7 @@ NASTY = "a<script>alert(1)</script>&b"
 
 
 def asked(program, p, **values):
-    strong = {"unit_sd": 1.0, "null_sd": 0.1}  # an effect of one sd would have been found
+    strong = {"unit_sd": 1.0, "null_sd": 0.1, "effect": 0.2}  # an effect of one sd is excluded
     return evidence.row({**WHO, "model": "m"}, program=program, p=p, p_min=0.001, p_used="p", **strong | values)
 
 
@@ -262,17 +262,17 @@ def test_controls_are_no_evidence_rows_of_the_page(tmp_path):
 
 def test_what_a_fail_and_power_mean_is_said_with_the_numbers_of_the_config(tmp_path):
     text = page(tmp_path, asked("P", 0.001))
-    assert "Power is that of the condition on q for members shifted by 0.75 sd of all others" in text
-    assert re.search(r"below\s+0\.9 a missed condition is not evaluable", text)
-    assert "A fail is said only where an effect worth finding would have been found" in text
+    assert "An effect counts as absent where it is shown to be smaller than 0.75 sd of all others" in text
+    assert re.search(r"the smallest effect that which is found in 0\.9\b", text)
+    assert "A fail is said only where an effect worth finding is excluded" in text
     assert "not measured" not in text
 
 
 def test_missing_power_is_told_once_for_all_programs(tmp_path):
-    weak = {"unit_sd": 1.0}
+    weak = {"unit_sd": 1.0, "effect": 0.3}
     _, table = judged(*(asked(name, 0.5, **weak, null_sd=sd) for name, sd in (("P", 0.5), ("Q", 0.6))))
     (sentence,) = not_evaluable(table)
-    assert sentence == "knockout: 2 programs (P, Q) - an effect of interest could have been missed."
+    assert sentence == "knockout: 2 programs (P, Q) - an effect of interest is neither found nor excluded."
 
 
 def test_readings_name_the_probe_they_are_of(tmp_path):

@@ -170,8 +170,8 @@ def test_copies_are_given_fewer_permutations_and_planted_models_as_many(monkeypa
     monkeypatch.setattr(testing, "COPY_PERMUTATIONS", 49)
     derived = variants("pert_embedding", dict.fromkeys(DERIVED, 0.0), seed=20)
     table = run_test("pert_embedding", asked("pert_embedding", derived=derived, permutations=199))
-    draws = table[table.evaluable].groupby("role").n_permutations.unique().map(list).to_dict()
-    assert draws == {"subject": [199], "redrawn": [49], "shuffled": [49], **{kind: [199] for kind in DERIVED}}
+    draws = table[table.evaluable].groupby("role").n_permutations.min().to_dict()
+    assert draws == {"subject": 199, "redrawn": 49, "shuffled": 49, **dict.fromkeys(DERIVED, 199)}
     assert COPY_PERMUTATIONS >= 499
 
 

@@ -13,7 +13,7 @@ from pertprobe import evidence, probes
 from pertprobe.probes.declaration import declared
 from pertprobe.stages import verdict
 from pertprobe.stages.verdict import CONTROL_WORDS, INTEREST, OWN, judge, planted_truth, readings, verdicts
-from pertprobe.statistics.power import benjamini_hochberg, power, smallest_effect
+from pertprobe.statistics.power import Null, bayes_absence, benjamini_hochberg, interval, power, smallest_effect
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 WHO = {"probe": "one", "statistic": "s", "model": "m", "context": "c", "regime": "fewshot"}
@@ -23,7 +23,7 @@ Q = [["q", "<", 0.05]]
 NUMBERS = {"p": 0.01, "p_min": 0.001, "p_used": "p", "estimate": 0.5, "effect": 0.3, "q": 0.02}
 STRONG = {"unit_sd": 1.0, "null_sd": 0.2, "null_mean": 0.2}
 WEAK = {"unit_sd": 1.0, "null_sd": 0.5, "null_mean": 0.2}
-"""Below a power of 0.8 for one unit_sd at p < 0.05: 1 / 0.5 is less than 1.64 + 0.84."""
+"""An effect of 0.3 is not shown to be smaller than one unit_sd: 0.3 + 1.64 x 0.5 is more."""
 
 
 def evidence_row(**values):
@@ -95,40 +95,58 @@ def test_the_smallest_p_is_that_of_the_p_which_q_was_made_of():
     assert judge(evidence_row(p_min=0.2, p=0.2), [["p", ">", 0.05]])[0] == "pass"
 
 
-def test_an_answer_carries_its_power_and_the_smallest_effect_it_could_see():
+STRONG_NULL, WEAK_NULL = Null(1.0, 0.2), Null(1.0, 0.5)
+
+
+def test_an_answer_carries_its_effect_its_power_and_the_smallest_effect_it_could_see():
     found = judge(evidence_row(), Q)
-    assert found.power == pytest.approx(power(1.0, 0.2, 0.05, 1.0))
-    assert found.smallest_effect == pytest.approx(smallest_effect(1.0, 0.2, 0.05, 0.8))
+    assert (found.d, found.d_low, found.d_high) == pytest.approx((0.3, *interval(0.3, 0.2)))
+    assert found.bayes_absence == pytest.approx(bayes_absence(0.3, 0.2, 1.0))
+    assert found.power == pytest.approx(power(STRONG_NULL, 0.05, 1.0))
+    assert found.smallest_effect == pytest.approx(smallest_effect(STRONG_NULL, 0.05, 0.8))
     wanted = judge(evidence_row(), Q, None, {"d": 0.3, "power": 0.9})
-    assert wanted.power == pytest.approx(power(1.0, 0.2, 0.05, 0.3))
-    assert wanted.smallest_effect == pytest.approx(smallest_effect(1.0, 0.2, 0.05, 0.9))
+    assert wanted.power == pytest.approx(power(STRONG_NULL, 0.05, 0.3))
+    assert wanted.smallest_effect == pytest.approx(smallest_effect(STRONG_NULL, 0.05, 0.9))
     row = judged(evidence_row(), interest={"d": 0.3, "power": 0.9}).iloc[0]
     assert (row.power, row.smallest_effect) == (pytest.approx(wanted.power), pytest.approx(wanted.smallest_effect))
+    halved = judge(evidence_row(unit_sd=2.0), Q)
+    assert (halved.d, halved.d_high) == pytest.approx((found.d / 2, found.d_high / 2))
 
 
-@pytest.mark.parametrize("missed", [{"q": 0.2}, {"q": 0.2, "effect": 0.05}], ids=str)
-def test_no_significance_is_a_fail_only_with_power(missed):
-    conditions = [*Q, ["effect", ">", 0.1]]
+@pytest.mark.parametrize("missed", [{"q": 0.2}, {"q": 0.2, "estimate": 0.05}], ids=str)
+def test_no_significance_is_a_fail_only_where_the_effect_is_shown_to_be_small(missed):
+    conditions = [*Q, ["estimate", ">", 0.1]]
     assert judge(evidence_row(**missed), conditions).verdict == "fail"
     open_ = judge(evidence_row(**WEAK, **missed), conditions)
     assert open_.verdict == "not evaluable"
-    assert open_.reason.startswith("power: 0.64 for an effect of 1 sd, 1.2 sd could have been seen; q 0.2 < 0.05 does")
+    assert open_.reason.startswith("power: effect -0.52 to 1.1 sd, 1 sd found in 64%; q 0.2 < 0.05 does")
     assert judge(evidence_row(**WEAK, **missed), conditions, None, {"d": 1.3, "power": 0.8}).verdict == "fail"
 
 
-def test_power_decides_at_its_very_bound():
-    bound = 1 / (1.6448536269514722 + 0.8416212335729143)
-    answers = [judge(evidence_row(q=0.2, null_sd=bound * factor), Q).verdict for factor in (0.999, 1.001)]
-    assert answers == ["fail", "not evaluable"]
+def test_power_alone_settles_nothing():
+    """One sd would have been found, and 0.9 sd is what was: missing q by a little is no absence."""
+    found = judge(evidence_row(q=0.06, effect=0.9, null_sd=0.3), Q)
+    assert (found.verdict, found.power > 0.9) == ("not evaluable", True)
 
 
-@pytest.mark.parametrize(("ci_high", "verdict"), [(1.1, "fail"), (1.3, "not evaluable"), (np.nan, "not evaluable")])
-def test_an_interval_that_ends_below_the_effect_of_interest_settles_it_without_power(ci_high, verdict):
-    assert judge(evidence_row(**WEAK, q=0.2, ci_high=ci_high), Q).verdict == verdict  # null mean 0.2, interest 1.0
+@pytest.mark.parametrize("skewness", [0.0, 0.8])
+def test_the_interval_decides_at_its_very_bound(skewness):
+    bound = 1 - (interval(0.0, 0.5, skewness)[1])
+    answers = [judge(evidence_row(**WEAK, q=0.2, null_skewness=skewness, effect=bound + by), Q) for by in (-1e-3, 1e-3)]
+    assert [each.verdict for each in answers] == ["fail", "not evaluable"]
 
 
-def test_a_pass_stands_whatever_its_power_and_its_interval():
-    assert judge(evidence_row(**WEAK, ci_high=0.4), Q).verdict == "pass"
+def test_a_bayes_factor_for_absence_settles_it_too():
+    row = evidence_row(q=0.9, effect=-0.4, unit_sd=1.0, null_sd=1.0)
+    assert judge(row, Q).verdict == "not evaluable"
+    wide = judge({**row, "effect": -2.0, "null_sd": 1.5}, Q)
+    assert (wide.verdict, wide.d_high < 1) == ("fail", True)
+    many = judge({**row, "effect": 0.0}, Q, None, {"d": 3.5, "power": 0.8})
+    assert (many.verdict, many.bayes_absence > 3) == ("fail", True)
+
+
+def test_a_pass_stands_whatever_its_power():
+    assert judge(evidence_row(**WEAK), Q).verdict == "pass"
     assert judge(evidence_row(unit_sd=np.nan), Q).verdict == "pass"
 
 
@@ -144,7 +162,7 @@ def test_a_size_that_is_too_small_is_a_fail_where_the_effect_is_significant():
 
 @pytest.mark.parametrize("column", ["exceeds_redrawn", "exceeds_coexpression"])
 @pytest.mark.parametrize("q", [0.02, 0.2])
-def test_where_q_holds_a_control_that_wins_is_a_fail_whatever_the_power_and_needs_power_where_q_is_missed(column, q):
+def test_where_q_holds_a_control_that_wins_is_a_fail_and_settles_nothing_where_q_is_missed(column, q):
     conditions = [*Q, [column, "==", True]]
     found = judge(evidence_row(**WEAK, q=q, **{column: False}), conditions)
     assert found.verdict == ("fail" if q < 0.05 else "not evaluable")
@@ -157,10 +175,10 @@ def test_q_asks_for_the_next_step_of_benjamini_hochberg():
     rows += [evidence_row(program="untested", q=np.nan), evidence_row(program="raw", q=0.001, adjustment="raw")]
     table = judged(*rows).set_index("program")
     alpha = 0.05 * 3 / 4  # two of four pass: the third would need this p
-    assert table.power.drop("untested").tolist() == pytest.approx([power(1.0, 0.2, alpha, 1.0)] * 4)
-    assert table.smallest_effect["c"] == pytest.approx(smallest_effect(1.0, 0.2, alpha, 0.8))
+    assert table.power.drop("untested").tolist() == pytest.approx([power(STRONG_NULL, alpha, 1.0)] * 4)
+    assert table.smallest_effect["c"] == pytest.approx(smallest_effect(STRONG_NULL, alpha, 0.8))
     everyone = judged(*(evidence_row(program=name, q=0.01) for name in "abc")).power
-    assert everyone.tolist() == pytest.approx([power(1.0, 0.2, 0.05, 1.0)] * 3)
+    assert everyone.tolist() == pytest.approx([power(STRONG_NULL, 0.05, 1.0)] * 3)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -220,21 +238,44 @@ def test_controls_are_read_in_the_statistic_they_have():
     assert judged(*rows).planted_control.tolist() == ["missed"]
 
 
-def test_no_fail_where_the_planted_mechanism_is_missed_too():
-    missed = judged(evidence_row(**FAILED), planted_row(**FAILED)).iloc[0]
-    assert (missed.verdict, missed.planted_control) == ("not evaluable", "missed")
-    assert missed.reason.startswith(
-        "power: the planted control is missed at this size; the smallest it could have seen"
+@pytest.mark.parametrize(("values", "verdict"), [({}, "pass"), (FAILED, "fail")], ids=["pass", "fail"])
+def test_a_planted_control_that_is_missed_is_one_draw_and_decides_nothing(values, verdict):
+    row = judged(evidence_row(**values), planted_row(**WEAK, **FAILED)).iloc[0]
+    assert (row.verdict, row.planted_control) == (verdict, "missed")
+    assert row.reason.endswith("the planted control, one draw, is missed; 64% of such programs would be found")
+    found = judged(evidence_row(**values), planted_row(**WEAK)).iloc[0]
+    assert (found.verdict, found.planted_control) == (verdict, "found")
+    assert "planted" not in found.reason
+
+
+def test_the_share_of_planted_programs_that_would_be_found_is_that_of_the_planted_model():
+    row = judged(evidence_row(), planted_row(**WEAK), interest={"d": 2.0, "power": 0.8}).iloc[0]
+    assert row.planted_found == pytest.approx(power(WEAK_NULL, 0.05, 2.0))
+    assert row.power == pytest.approx(power(STRONG_NULL, 0.05, 2.0))
+    assert np.isnan(judged(evidence_row()).planted_found.item())
+
+
+FLOOR = {"p": 1e-4, "p_min": 1e-4, "n_permutations": 9999, "effect": 0.3}
+
+
+def test_a_p_that_no_draw_reached_and_that_is_too_large_for_its_family_is_no_fail():
+    """One of 500 rows: q = 0.0001 x 500 = 0.05, and 9999 draws can give no less."""
+    family = [evidence_row(program=f"P{i}", p=0.5, q=0.6, p_min=1e-4, n_permutations=9999) for i in range(499)]
+    table = judged(evidence_row(**FLOOR, q=0.05), *family).set_index("program")
+    assert table.verdict["P"] == "not evaluable"
+    assert table.reason["P"] == (
+        "power: no one of 9999 draws reached it, 10000 draws would do; q 0.05 < 0.05 does not hold"
     )
-    assert missed.reason.endswith("; q 0.2 < 0.05 does not hold")
-    assert judged(evidence_row(**FAILED), planted_row()).verdict.tolist() == ["fail"]
-    assert judged(evidence_row(**FAILED)).verdict.tolist() == ["fail"]
+    assert set(table.verdict.drop("P")) == {"fail"}
 
 
-def test_a_pass_stands_where_the_planted_mechanism_is_missed_and_says_so():
-    row = judged(evidence_row(), planted_row(**FAILED)).iloc[0]
-    assert (row.verdict, row.reason) == ("pass", "the planted control is missed: passes are rare here")
-    assert judged(evidence_row(), planted_row()).reason.tolist() == [""]
+def test_a_p_as_small_as_so_few_arrangements_allow_says_so():
+    row = evidence_row(p=0.01, p_min=0.01, q=0.2, n_permutations=0)
+    found = judge(row, Q, {"q": 0.005})
+    assert found.verdict == "not evaluable"
+    assert found.reason.startswith("power: the smallest p this size can reach is 0.01, 0.005 is needed; q 0.2 < 0.05")
+    assert judge(row, Q, {"q": 0.02}).verdict == "fail"
+    assert judge({**row, "p": 0.03}, Q, {"q": 0.005}).verdict == "fail"
 
 
 def test_models_without_a_mechanism_change_no_verdict():

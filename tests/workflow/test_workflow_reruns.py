@@ -60,8 +60,7 @@ def test_the_preset_published_only_judges_again(demo):
 
 
 def test_another_effect_of_interest_only_judges_again(demo):
-    for power in ({"d": 2}, {"power": 0.9}):
-        assert demo.plan(tiny() | {"power": power}).jobs == JUDGING
+    assert demo.plan(tiny() | {"power": {"power": 0.9}}).jobs == JUDGING
 
 
 def test_other_words_of_readings_are_only_read_again(demo):
@@ -81,8 +80,8 @@ def test_other_copies_measure_again_what_has_copies_and_no_more(demo, controls):
     assert not any("derived" in name for name in plan.outputs)
 
 
-def test_a_stronger_planted_effect_measures_the_planted_models_again_and_tests(demo):
-    plan = demo.plan(tiny() | {"controls": tiny()["controls"] | {"planted": {"d": 3}}})
+def test_another_effect_of_interest_measures_the_planted_models_again_and_tests(demo):
+    plan = demo.plan(tiny() | {"power": {"d": 3}})
     assert plan.jobs == TESTED + times(4, TESTING + DERIVING) + COMPARING
 
 

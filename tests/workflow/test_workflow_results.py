@@ -121,11 +121,11 @@ def test_verdicts_say_how_the_planted_models_fared_and_what_could_have_been_seen
     assert {"found", "missed"} & set(verdicts.planted_control)
     assert set(verdicts.planted_control) <= {"found", "missed", "absent"}
     assert set(verdicts.lookup_control) | set(verdicts.covariation_control) <= {"passes", "fails", "absent"}
-    assert not ((verdicts.verdict == "fail") & (verdicts.planted_control == "missed")).any()
-    asked = verdicts[verdicts.reason.str.startswith("power: 0.")]
-    assert len(asked)
-    assert (asked.power.astype(float) < 0.8).all()
-    assert (asked.smallest_effect.astype(float) > 1).all()
+    found = verdicts[(verdicts.planted_control != "absent") & (verdicts.planted_found != "")]
+    assert found.planted_found.astype(float).between(0, 1).all()
+    assert not verdicts[(verdicts.verdict == "fail") & (verdicts.d_low != "")].empty
+    asked = verdicts[verdicts.reason.str.startswith("power: effect")]
+    assert (asked.d_high.astype(float) >= 1).all()
 
 
 @pytest.mark.parametrize("probe", PROBES)

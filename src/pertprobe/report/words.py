@@ -63,7 +63,9 @@ def not_evaluable(verdicts: pd.DataFrame) -> Iterator[str]:
     """Yield a sentence per probe and reason: which questions could not be put, and how many units they had."""
     rows = verdicts[verdicts.verdict == NOT_EVALUABLE]
     # Numbers inside a reason differ from row to row: reasons of one kind are told together, in short.
-    reasons = rows.reason.where(~rows.reason.str.startswith("power:"), "an effect of interest could have been missed")
+    reasons = rows.reason.where(
+        ~rows.reason.str.startswith("power:"), "an effect of interest is neither found nor excluded"
+    )
     counted = reasons.str.extract(TOO_FEW)
     rows = rows.assign(kind=counted[1].fillna(reasons), count=pd.to_numeric(counted[0]))
     for (probe, kind), group in rows.groupby(["probe", "kind"], sort=False):

@@ -36,7 +36,7 @@ def derived_models(
             that the planted models of a pair have the same graph.
         programs: the config's other programs and limits.
         panels: panels that serve the programs.
-        controls: what is wanted: `planted` with its strength d, `additive`.
+        controls: what is wanted: `planted` with the smallest effect of interest d, `additive`.
         seed: of the run.
     """
     from pertprobe.models.planted.closed_form import planted_models

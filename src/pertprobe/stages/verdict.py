@@ -6,7 +6,7 @@ for a probe; a level joins the verdicts of its probes; a reading joins the level
 
 import operator
 from collections.abc import Mapping, Sequence
-from math import nan
+from math import ceil, nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +15,13 @@ import pandas as pd
 
 from pertprobe.evidence import joined
 from pertprobe.roles import SUBJECT
-from pertprobe.statistics.power import power, smallest_effect
+from pertprobe.statistics.power import Null, bayes_absence, interval, power, smallest_effect
 
 PASS, FAIL, NOT_EVALUABLE, MIXED = "pass", "fail", "not evaluable", "mixed"
 VERDICT_COLUMNS = [
     *("probe", "statistic", "model", "reference", "program", "panel", "verdict", "reason", "conditions"),
-    *("planted_control", "lookup_control", "covariation_control", "power", "smallest_effect", "planted"),
+    *("d", "d_low", "d_high", "bayes_absence", "power", "smallest_effect"),
+    *("planted_control", "planted_found", "lookup_control", "covariation_control", "planted"),
 ]
 READING_COLUMNS = [
     *("program", "model", "reference", "comparison", "probe"),
@@ -41,7 +42,9 @@ CONTROL_WORDS = {
 }
 """Role of a planted model -> words for what it should (planted) or should not (the others, at the causal level) do."""
 INTEREST = {"d": 1.0, "power": 0.8}
-"""Smallest effect of interest in sd of the per-unit score, and the power asked for it."""
+"""Smallest effect of interest in sd of the per-unit score, and the power that `smallest_effect` is said for."""
+ABSENT = 3.0
+"""Bayes factor for absence above which an effect counts as absent (Jeffreys 1961: substantial)."""
 SMALLEST_P = {"p": "p_min", "p_stratified": "p_min_stratified"}
 """Column of a p value -> the smallest value it could have taken."""
 
@@ -71,6 +74,14 @@ class Judged(NamedTuple):
 
     verdict: str
     reason: str
+    d: float = nan
+    """The effect, in sd of all other units' scores."""
+    d_low: float = nan
+    """Lower end of its interval (`power.LEVEL`)."""
+    d_high: float = nan
+    """Upper end."""
+    bayes_absence: float = nan
+    """Bayes factor of no effect against one of about the size of interest."""
     power: float = nan
     """Chance to pass the conditions on p or q with an effect of the size of interest."""
     smallest_effect: float = nan
@@ -90,8 +101,8 @@ def verdicts(
 
     `thresholds` holds the conditions per probe, `primary` its primary statistic, `controlled` the one that its planted
     models have; `truth` maps (program, context) to what was planted in simulated data. `interest` holds `d`, the
-    smallest effect of interest in sd of the per-unit score, and `power`, the chance with which it must be found before
-    its absence is a fail.
+    smallest effect of interest in sd of the per-unit score, below which an effect counts as absent, and `power`, the
+    chance for which the smallest effect that would be found is said.
     """
     interest, controlled = interest or INTEREST, controlled or primary
     table = evidence[(evidence.adjustment == "centred") & (evidence.program != "")]
@@ -103,11 +114,10 @@ def verdicts(
         for row in asked.to_dict("records"):
             judged = judge(row, conditions, alpha, interest)
             planted = _planted(row, mine[mine.statistic == controlled[probe]])
-            controls = {role: _answer(role, planted.get(role), conditions) for role in CONTROL_WORDS}
-            if controls["planted"] == "missed":
-                sizes = planted["planted"]["unit_sd"], planted["planted"]["null_sd"]
-                seen = smallest_effect(*sizes, strictest(conditions, alpha), interest["power"])
-                judged = _without_control(judged, seen)
+            controls = {f"{role}_control": _answer(role, planted.get(role), conditions) for role in CONTROL_WORDS}
+            share = _found(planted.get("planted"), strictest(conditions, alpha), interest)
+            judged = _beside_control(judged, controls["planted_control"], share)
+            controls["planted_found"] = share
             rows.append(_verdict(row, judged, conditions, controls, truth or {}))
     return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
 
@@ -116,13 +126,13 @@ def _verdict(
     row: Mapping[str, Any],
     judged: Judged,
     conditions: Sequence[Condition],
-    controls: Mapping[str, str],
+    controls: Mapping[str, Any],
     truth: Mapping[Any, str],
 ) -> dict[str, Any]:
     return {
         **{column: row[column] for column in VERDICT_COLUMNS if column in row},
         **judged._asdict(),
-        **{f"{role}_control": answer for role, answer in controls.items()},
+        **controls,
         "conditions": "; ".join(_shown(row, condition) for condition in conditions),
         "planted": truth.get((row["program"], row["context"]), ""),
     }
@@ -154,18 +164,17 @@ def _plainly(row: Mapping[str, Any], conditions: Sequence[Condition]) -> str:
     return PASS if all(_holds(row, condition) for condition in conditions) else FAIL
 
 
-def _without_control(judged: Judged, smallest: float) -> Judged:
-    """Return the answer where the planted effect is missed: no fail; a pass stands, with a note.
+def _found(row: Mapping[str, Any] | None, alpha: float, interest: Mapping[str, float]) -> float:
+    """Return the share of programs of this size, planted at the size of interest, that would be found; nan without."""
+    return nan if row is None else power(Null.of(row), alpha, interest["d"])
 
-    `smallest` is the effect that would have been found in the planted model.
-    """
-    if judged.verdict == FAIL:
-        seen = f"; the smallest it could have seen is {smallest:.2g} sd" if smallest > 0 else ""
-        words = f"power: the planted control is missed at this size{seen}"
-        return judged._replace(verdict=NOT_EVALUABLE, reason=joined(words, judged.reason))
-    if judged.verdict == PASS:
-        return judged._replace(reason=joined(judged.reason, "the planted control is missed: passes are rare here"))
-    return judged
+
+def _beside_control(judged: Judged, control: str, share: float) -> Judged:
+    """Return the answer with a note where the planted effect is missed, which is one draw and decides nothing."""
+    if control != "missed" or judged.verdict == NOT_EVALUABLE:
+        return judged
+    among = f"; {share:.0%} of such programs would be found" if share == share else ""
+    return judged._replace(reason=joined(judged.reason, f"the planted control, one draw, is missed{among}"))
 
 
 def judge(
@@ -176,9 +185,8 @@ def judge(
 ) -> Judged:
     """Return the answer of one evidence row under its conditions, before its controls are asked.
 
-    Missing a condition on p or q is a fail only where an effect of interest would have been found, or where the
-    interval's upper end lies below it (methods.md, What a pass and a fail mean); `alpha` maps such columns to the p
-    they ask of this row.
+    Missing a condition on p or q is a fail only where the effect is shown to be smaller than that of interest
+    (methods.md, What a pass and a fail mean); `alpha` maps such columns to the p they ask of this row.
     """
     if not row["evaluable"]:
         return Judged(NOT_EVALUABLE, row["reason"])
@@ -191,16 +199,47 @@ def judge(
     interest = interest or INTEREST
     missed = [condition for condition in conditions if not _holds(row, condition)]
     strict = strictest(conditions, alpha)
-    found = power(row["unit_sd"], row["null_sd"], strict, interest["d"])
-    smallest = smallest_effect(row["unit_sd"], row["null_sd"], strict, interest["power"])
+    measured = Judged(PASS, "", **_sized(row, strict, interest))
     if not missed:
-        return Judged(PASS, "", found, smallest)
+        return measured
     reason = "; ".join(f"{_shown(row, condition)} does not hold" for condition in missed)
-    if any(column in TESTED for column, _, _ in missed) and not _settled(row, found, interest):
-        seen = f"{found:.2g} for an effect of {interest['d']:g} sd, {smallest:.2g} sd could have been seen"
-        words = f"power: {seen if found == found else 'not known'}"
-        return Judged(NOT_EVALUABLE, joined(words, reason), found, smallest)
-    return Judged(FAIL, reason, found, smallest)
+    if any(column in TESTED for column, _, _ in missed) and (open_ := _open(row, strict, measured, interest)):
+        return measured._replace(verdict=NOT_EVALUABLE, reason=joined(f"power: {open_}", reason))
+    return measured._replace(verdict=FAIL, reason=reason)
+
+
+def _sized(row: Mapping[str, Any], alpha: float, interest: Mapping[str, float]) -> dict[str, float]:
+    """Return the effect of a row in sd of the per-unit score, and what could have been found."""
+    unit, sd = row["unit_sd"], row["null_sd"]
+    ends = interval(row["effect"], sd, row["null_skewness"])
+    d, low, high = ((each / unit if unit > 0 else nan) for each in (row["effect"], *ends))
+    return {
+        **{"d": d, "d_low": low, "d_high": high},
+        "bayes_absence": bayes_absence(row["effect"], sd, interest["d"] * unit),
+        "power": power(Null.of(row), alpha, interest["d"]),
+        "smallest_effect": smallest_effect(Null.of(row), alpha, interest["power"]),
+    }
+
+
+def _open(row: Mapping[str, Any], alpha: float, found: Judged, interest: Mapping[str, float]) -> str:
+    """Return why a missed p or q is no answer; empty where the effect is shown to be smaller than that of interest."""
+    if floored := _at_floor(row, alpha):
+        return floored
+    if found.d_high < interest["d"] or found.bayes_absence > ABSENT:
+        return ""
+    if np.isnan(found.d_high):
+        return "not known"
+    return f"effect {found.d_low:.2g} to {found.d_high:.2g} sd, {interest['d']:g} sd found in {found.power:.0%}"
+
+
+def _at_floor(row: Mapping[str, Any], alpha: float) -> str:
+    """Say so where no draw of the null reached the estimate, and p is still too large for its family."""
+    p, smallest = row.get(row["p_used"]), row.get(SMALLEST_P.get(row["p_used"], ""))
+    if p is None or smallest is None or np.isnan(alpha) or not (p <= smallest and smallest >= alpha):
+        return ""
+    if row["n_permutations"] and smallest <= 1 / (row["n_permutations"] + 1):
+        return f"no one of {row['n_permutations']} draws reached it, {ceil(1 / alpha)} draws would do"
+    return f"the smallest p this size can reach is {smallest:.3g}, {alpha:.3g} is needed"
 
 
 def strictest(conditions: Sequence[Condition], alpha: Mapping[str, float] | None = None) -> float:
@@ -208,12 +247,6 @@ def strictest(conditions: Sequence[Condition], alpha: Mapping[str, float] | None
     alpha = alpha or {}
     bounds = (each for each in conditions if each[0] in TESTED and each[1] in ("<", "<="))
     return min((alpha.get(column, value) for column, _, value in bounds), default=nan)
-
-
-def _settled(row: Mapping[str, Any], found: float, interest: Mapping[str, float]) -> bool:
-    """Is a missed p or q an answer? With power, or with an interval that ends below the effect of interest."""
-    below = row["ci_high"] - row["null_mean"] < interest["d"] * row["unit_sd"]
-    return bool(found >= interest["power"] or below)
 
 
 def _reachable(family: pd.DataFrame, conditions: Sequence[Condition]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pertprobe.shapes import Array, Float, Integer, Like, Num
 from pertprobe.statistics.arrays import Floats, Integers, Members, PerUnit
+from pertprobe.statistics.outside import sets_outside, share_of_own
 from pertprobe.statistics.permutation import Test, permutation_test, summary, with_stratified
 from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import orders_within, scores_without_strength, strength_blocks
@@ -164,7 +165,16 @@ def conservation(
     rank = ranked(len(x), strength)
     scores = [partial(_half_cosines, Grams.of(*sides), rank) for sides in ((x, y), adjusted)]
     test = permutation_test(scores[0], members, len(x), strength, m, rng, scores[1])
-    return test._replace(unit_sd=_rise(x, y, members, rank))
+    held = test.p_used == "p_stratified"
+    used, sides, matched = (scores[1], adjusted, strength) if held else (scores[0], (x, y), None)
+    sets = sets_outside(members, len(x), matched, OUTSIDE, rng)
+    effect = nan if sets is None else float(used(members[None])[0] - used(sets).mean())
+    own, own_sd = share_of_own(members, len(x), matched, rng, pairs=True)
+    return test._replace(effect=effect, unit_sd=_rise(*sides, members, rank), null_own=own, null_own_sd=own_sd)
+
+
+OUTSIDE = 499
+"""Sets of units outside a program, whose mean its effect is taken against."""
 
 
 def ranked(n_units: int, strength: PerUnit | None) -> Integers:

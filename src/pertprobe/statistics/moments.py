@@ -10,7 +10,7 @@ from math import nan, perm, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammainc, gammaincc, ndtr
+from scipy.special import gammainc, gammaincc, gammainccinv, gammaincinv, ndtr, ndtri
 
 from pertprobe.shapes import Array, Float, Integer
 from pertprobe.statistics.arrays import Floats, Integers, Pairwise, PerUnit
@@ -123,6 +123,15 @@ def tail(estimate: float, mean: float, sd: float, skewness: float) -> float:
     root = 2 / skewness  # of the gamma distribution's shape, and its rate
     place = max(root * (z + root), 0.0)
     return float(gammaincc(root**2, place) if skewness > 0 else gammainc(root**2, place))
+
+
+def tail_end(p: float, skewness: float) -> float:
+    """Return the z that the standardised Pearson type III distribution exceeds with probability p; `tail` inverted."""
+    if not abs(skewness) >= NO_SKEW:  # nan: no spread, no shape
+        return float(-ndtri(p))
+    root = 2 / skewness
+    place = gammainccinv(root**2, p) if skewness > 0 else gammaincinv(root**2, p)
+    return float(place / root - root)
 
 
 def _closed(sums: dict[int, float], last: int) -> dict[int, float]:

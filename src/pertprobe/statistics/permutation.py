@@ -16,6 +16,7 @@ from numpy.random import Generator
 from pertprobe.shapes import Array, Float, Integer
 from pertprobe.statistics.arrays import Floats, Integers, Members, Pairwise, PerUnit
 from pertprobe.statistics.moments import Moments, PairSums, pair_means, prefix_pair_means, score_moments, tail
+from pertprobe.statistics.outside import PairsOutside, scores_outside, share_of_own
 from pertprobe.statistics.sets import (
     pairs_without_strength,
     random_orders,
@@ -38,6 +39,12 @@ class Test(NamedTuple):
     """Mean of the permutation null that `p_used` names."""
     null_sd: float = nan
     """Standard deviation of the same null (divided by its number of draws)."""
+    null_skewness: float = nan
+    """Skewness of the same null: nulls of means over few pairs reach further up than down. nan where it has no spread.
+    """
+    effect: float = nan
+    """Estimate less what units outside the program have at the members' strengths (`statistics.outside`); less
+    `null_mean` where the null holds no members beside the program's own arrangement. nan without units outside."""
     p: float = nan
     """(b + 1) / (m + 1) over uniform sets, or the share of all sets where visited; b = sets at least as large."""
     p_min: float = nan
@@ -54,10 +61,16 @@ class Test(NamedTuple):
     """Pearson type III tail of the uniform null's exact moments, at least 1 / arrangements; nan = none was made."""
     p_tie: float = nan
     """Share of the null `p_used` names that equals the estimate, the observed arrangement itself included."""
+    null_own: float = 0.0
+    """Mean over the sets of that null of the share of the statistic that is the program's own (`share_of_own`): what
+    the members have beyond others is in the null in this share."""
+    null_own_sd: float = 0.0
+    """Standard deviation of that share."""
     unit_sd: float = nan
     """Standard deviation of the per-unit score over units outside the program; nan below two, or without such a score.
 
-    The unit in which the strength d of planted programs and power are stated.
+    The unit in which the strength d of planted programs and power are stated. It is that of the score whose null
+    `p_used` names: without what strength explains where that is `p_stratified`.
     """
     note: str = ""
     """What a reader must know: "strength not separable" where strength was given and `p` had to be used."""
@@ -95,9 +108,37 @@ def permutation_test(
     estimate = float(score_of_sets(members[None])[0])
     null = score_of_sets(uniform_sets(members.size, n_units, m, rng))
     test = summary(estimate, null, arrangements=comb(n_units, members.size), m=m)
-    if strength is None:
+    if strength is not None:
+        test = stratified(test, adjusted_score_of_sets or score_of_sets, members, strength, m, rng)
+    return with_more_draws(test, null, score_of_sets, members.size, n_units, rng)
+
+
+REFINED = 10
+"""A set that no draw of its null reaches is compared with this many times as many."""
+ROWS = 20_000
+"""Sets in memory at once."""
+
+
+def with_more_draws(
+    test: Test, null: Floats, score_of_sets: ScoreOfSets, n_members: int, n_units: int, rng: Generator
+) -> Test:
+    """Return a test whose uniform null is used and has no draw that reaches the estimate, with more draws of it.
+
+    p stays valid: it is that of all draws where none of the first reaches the estimate, and of the first otherwise,
+    which is never less than what all draws would have given at p below 1 / (m + 1).
+    """
+    if test.p_used != "p" or not test.n_permutations or test.p > test.p_min:
         return test
-    return stratified(test, adjusted_score_of_sets or score_of_sets, members, strength, m, rng)
+    drawn = lambda m: score_of_sets(uniform_sets(n_members, n_units, m, rng))  # noqa: E731
+    more = _more(null, drawn)
+    found = summary(test.estimate, more, inf, more.size)
+    return test._replace(**{name: getattr(found, name) for name in (*USED, "p", "p_min")})
+
+
+def _more(null: Floats, drawn: Callable[[int], Floats]) -> Floats:
+    """Return a null with `REFINED` times its draws, a limited number of sets at a time."""
+    wanted = (REFINED - 1) * null.size
+    return np.concatenate([null, *(drawn(min(ROWS, wanted - start)) for start in range(0, wanted, ROWS))])
 
 
 def stratified(
@@ -107,22 +148,25 @@ def stratified(
     strength: PerUnit,
     m: int,
     rng: Generator,
-    rows: int = 20_000,
 ) -> Test:
     """Add the strength-matched p to an unstratified test, and let a verdict use it where it can become small enough.
 
     Matched sets (`strength_windows`) still differ a little in strength from the members. `adjusted_score_of_sets` is
     the score without what strength explains of it; what it explains of the members' is added to every draw, so that
-    each is scored as if it had the members' strength. At most `rows` sets are in memory at once.
+    each is scored as if it had the members' strength. Where no draw reaches the estimate, more are made (`REFINED`).
     """
     windows = strength_windows(members, strength)
     if windows is None:
         return test._replace(note="strength not separable")
     explained = test.estimate - adjusted_score_of_sets(members[None])[0]
-    drawn = (windows.draw(min(rows, m - start), rng) for start in range(0, m, rows))
-    null = explained + np.concatenate([adjusted_score_of_sets(sets) for sets in drawn])
-    p_min = max(1 / windows.arrangements, 1 / (m + 1))
-    matched = summary(test.estimate, null, inf, m)._replace(p_min=p_min)
+    drawn = lambda number: explained + adjusted_score_of_sets(windows.draw(number, rng))  # noqa: E731
+    null = np.concatenate([drawn(min(ROWS, m - start)) for start in range(0, m, ROWS)])
+    matched = summary(test.estimate, null, inf, m)
+    if matched.p <= matched.p_min and windows.arrangements > m:
+        null = _more(null, drawn)
+        matched = summary(test.estimate, null, inf, null.size)
+    p_min = max(1 / windows.arrangements, matched.p_min)
+    matched = matched._replace(p_min=p_min)
     if p_min > SEPARABLE:
         return test._replace(p_stratified=matched.p, p_min_stratified=p_min, note="strength not separable")
     return with_stratified(test, matched)
@@ -139,8 +183,13 @@ def summary(estimate: float, null: Float[Array, " draw"], arrangements: float, m
     own = 0 if exact else 1  # draws do not hold the observed arrangement itself
     p, p_tie = ((reached + own) / (null.size + own) for reached in (at_least, at_least - above))
     p_min, draws = (1 / arrangements, 0) if exact else (1 / (m + 1), null.size)
-    moments = {"null_mean": float(null.mean()), "null_sd": float(null.std())}
-    return Test(estimate, **moments, p=p, p_min=p_min, n_permutations=draws, p_tie=p_tie)
+    mean, sd = float(null.mean()), float(null.std())
+    moments = {"null_mean": mean, "null_sd": sd, "null_skewness": _skewness(null, mean, sd)}
+    return Test(estimate, **moments, effect=estimate - mean, p=p, p_min=p_min, n_permutations=draws, p_tie=p_tie)
+
+
+def _skewness(null: Floats, mean: float, sd: float) -> float:
+    return float((((null - mean) / sd) ** 3).mean()) if sd > 1e-12 * abs(mean) else nan
 
 
 def coherence(
@@ -165,8 +214,27 @@ def coherence(
         adjusted = similarity if strength is None else pairs_without_strength(similarity, strength)
     scores, adjusted_scores = (partial(pair_means, each) for each in (similarity, np.asarray(adjusted)))
     test = permutation_test(scores, members, len(similarity), strength, m, rng, adjusted_scores)
-    moments = PairSums.of(similarity).moments(members.size)
-    return described(test, moments, len(similarity), members, similarity[:, members].mean(axis=1))
+    test = with_tail(test, PairSums.of(similarity).moments(members.size), len(similarity), members)
+    held = test.p_used == "p_stratified"
+    return _of_pairs(test, PairsOutside.of(adjusted if held else similarity, strength if held else None), members, rng)
+
+
+def _of_pairs(test: Test, used: PairsOutside, members: Integers, rng: Generator) -> Test:
+    """Add effect, `unit_sd` and the program's own share of a coherence, of the similarity whose null is used."""
+    effect = float(pair_means(used.similarity, members[None])[0]) - used.mean(members)
+    scores = used.similarity[:, members].mean(axis=1)
+    share = share_of_own(members, len(scores), used.strength, rng, pairs=True)
+    return _described(test, effect, _spread_outside(scores, members), share)
+
+
+def _described(test: Test, effect: float, unit_sd: float, share: tuple[float, float]) -> Test:
+    return test._replace(effect=effect, unit_sd=unit_sd, null_own=share[0], null_own_sd=share[1])
+
+
+def _spread_outside(scores: Floats, members: Integers) -> float:
+    """Return the standard deviation of scores over units outside; nan below two."""
+    outside = np.delete(scores, members)
+    return float(outside.std(ddof=1)) if outside.size > 1 else nan
 
 
 def distinct(members: Members) -> Integer[Array, " member"]:
@@ -177,14 +245,9 @@ def distinct(members: Members) -> Integer[Array, " member"]:
     return members
 
 
-def described(
-    test: Test, moments: Moments, n_units: int, members: Integer[Array, " member"], unit_scores: Float[Array, " unit"]
-) -> Test:
-    """Add `p_tail` from the moments of the uniform null, and `unit_sd` from the per-unit scores [n_units]."""
-    arrangements = comb(n_units, members.size)
-    approximate = max(tail(test.estimate, *moments), 1 / arrangements)
-    outside = np.delete(unit_scores, members)
-    return test._replace(p_tail=approximate, unit_sd=float(outside.std(ddof=1)) if outside.size > 1 else nan)
+def with_tail(test: Test, moments: Moments, n_units: int, members: Integers) -> Test:
+    """Add `p_tail` from the moments of the uniform null."""
+    return test._replace(p_tail=max(tail(test.estimate, *moments), 1 / comb(n_units, members.size)))
 
 
 def mean_score(
@@ -213,12 +276,21 @@ def mean_score(
     adjusted = scores if strength is None else scores_without_strength(scores, strength)
     of_sets, adjusted_of_sets = (lambda sets, each=each: each[sets].mean(axis=1) for each in (scores, adjusted))
     test = permutation_test(of_sets, chosen, pool.size, strength, m, rng, adjusted_of_sets)
-    return described(test, score_moments(scores, chosen.size), pool.size, chosen, scores)
+    test = with_tail(test, score_moments(scores, chosen.size), pool.size, chosen)
+    held = test.p_used == "p_stratified"
+    used, strength = (adjusted, strength) if held else (scores, None)
+    effect = float(used[chosen].mean()) - scores_outside(used, chosen, strength)
+    share = share_of_own(chosen, pool.size, strength, rng)
+    return _described(test, effect, _spread_outside(used, chosen), share)
+
+
+USED = ("null_mean", "null_sd", "null_skewness", "effect", "n_permutations", "p_tie")
+"""What a test holds of the null that `p_used` names."""
 
 
 def with_stratified(test: Test, matched: Test) -> Test:
     """Add the p of a test of the same estimate whose null is stratified by strength, and let a verdict use it."""
-    used = {name: getattr(matched, name) for name in ("null_mean", "null_sd", "n_permutations", "p_tie")}
+    used = {name: getattr(matched, name) for name in USED}
     return test._replace(p_stratified=matched.p, p_min_stratified=matched.p_min, p_used="p_stratified", **used)
 
 
@@ -267,23 +339,23 @@ def coherence_tests(
         members = {name: np.sort(rank[each]) for name, each in members.items()}
     adjusted = similarity if strength is None else pairs_without_strength(similarity, strength)
     sums = sums or PairSums.of(similarity)
+    used = {"p": PairsOutside.of(similarity, None), "p_stratified": PairsOutside.of(adjusted, strength)}
     with ThreadPoolExecutor(threads) as pool:
         nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
 
         def test(name: str) -> Test:
             """Test one set of members."""
-            found = _uniform_test(similarity, members[name], nulls[members[name].size], m, sums)
-            if strength is None:
-                return found
-            return stratified(found, partial(pair_means, adjusted), members[name], strength, m, rng_of(name))
+            own, null, rng = members[name], nulls[members[name].size], rng_of(name)
+            found = summary(
+                float(pair_means(similarity, own[None])[0]), null, arrangements=comb(len(similarity), own.size), m=m
+            )
+            if strength is not None:
+                found = stratified(found, partial(pair_means, adjusted), own, strength, m, rng)
+            found = with_more_draws(found, null, partial(pair_means, similarity), own.size, len(similarity), rng)
+            found = with_tail(found, sums.moments(own.size), len(similarity), own)
+            return _of_pairs(found, used[found.p_used], own, rng)
 
         return dict(zip(members, pool.map(test, members), strict=True))
-
-
-def _uniform_test(similarity: Floats, members: Integers, null: Floats, m: int, sums: PairSums) -> Test:
-    arrangements = comb(len(similarity), members.size)
-    test = summary(float(pair_means(similarity, members[None])[0]), null, arrangements, m)
-    return described(test, sums.moments(members.size), len(similarity), members, similarity[:, members].mean(axis=1))
 
 
 def _uniform_nulls(similarity: Floats, sizes: set[int], m: int, rng: Generator, pool: Executor) -> dict[int, Floats]:

@@ -96,13 +96,18 @@ def strength_windows(members: Members, strength: PerUnit, *, share: float = SHAR
     """
     order = np.argsort(np.asarray(strength), kind="stable")
     ranks = np.sort(np.argsort(order, kind="stable")[np.asarray(members)])
-    for window in range(max(FEWEST, round(share * order.size)), order.size // 2 + 1):
+    for window in range(matched_number(order.size, share), order.size // 2 + 1):
         starts = np.clip(ranks - window // 2, 0, order.size - window)
         tables, log_arrangements = _increasing_sequences(starts, window)
         if log_arrangements >= log(ENOUGH_ARRANGEMENTS) - 1e-9:
             arrangements = exp(log_arrangements) if log_arrangements < 690 else inf
             return Windows(order, starts, window, tables, arrangements)
     return None
+
+
+def matched_number(n_units: int, share: float = SHARE) -> int:
+    """Return how many units count as of one strength: a share of all, at least 5."""
+    return max(FEWEST, round(share * n_units))
 
 
 def _increasing_sequences(starts: Integers, window: int) -> tuple[Floats, float]:
@@ -125,7 +130,7 @@ def _increasing_sequences(starts: Integers, window: int) -> tuple[Floats, float]
 def strength_blocks(strength: PerUnit) -> list[Integers]:
     """Return positions of units in blocks of neighbouring strength, as wide as the windows of matched sets."""
     order = np.argsort(np.asarray(strength), kind="stable")
-    return np.array_split(order, max(1, order.size // max(FEWEST, round(SHARE * order.size))))
+    return np.array_split(order, max(1, order.size // matched_number(order.size)))
 
 
 def orders_within(blocks: Sequence[Integers], size: int, m: int, rng: Generator) -> Integer[Array, "{m} {size}"]:
