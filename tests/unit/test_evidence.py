@@ -262,7 +262,8 @@ def test_a_noise_ceiling_fills_its_columns_and_says_what_it_holds(note, said):
 def test_a_permutation_test_fills_its_columns_and_the_effect():
     test = PermutationTest(
         estimate=0.5, null_mean=0.2, null_sd=0.1, null_skewness=0.7, effect=0.4, p=0.01, p_min=0.001,
-        p_stratified=0.02, p_min_stratified=0.002, p_used="p_stratified", n_permutations=999, p_tail=0.015, p_tie=0.1, unit_sd=0.4, note="noted",
+        p_stratified=0.02, p_min_stratified=0.002, p_used="p_stratified", n_permutations=999, p_tail=0.015,
+        p_tie=0.1, unit_sd=0.4, note="noted",
     )  # fmt: skip
     row = evidence.row(WHO, **evidence.tested(test, "", "more"))
     assert (row["effect"], row["null_skewness"], row["null_own"]) == (0.4, 0.7, 0.0)  # not against the null

@@ -38,7 +38,8 @@ def judged(*rows, thresholds=Q, primary="s", truth=None, **more):
 
 
 def verdict_row(probe, verdict, program="P", model="m", reference=""):
-    return {"probe": probe, "verdict": verdict, "program": program, "model": model, "reference": reference}
+    who = {"probe": probe, "program": program, "model": model, "reference": reference}
+    return {**who, "verdict": verdict, "d_low": np.nan, "d_high": np.nan}
 
 
 def read(*rows, levels=None, pairs=None):
@@ -321,17 +322,28 @@ def test_planted_truth_stands_beside_every_probe(tmp_path):
     assert planted_truth([]) == {}
 
 
-def test_a_level_needs_two_evaluable_probes():
+def test_a_level_pools_the_evaluable_probes_there_are():
     table = read(*level("r", "pass", "not evaluable"), *level("c", "fail", "fail"))
-    assert table.representation.item() == "not evaluable"
-    assert table.causal.item() == "fail"
-    assert table.dual_reading.item() == "not evaluable"
-    assert "representation not evaluable (1 probe evaluable, 2 needed)" in table.reason.item()
+    assert table.representation.item() == "pass"
+    assert table.dual_reading.item() == "representational, not mechanistic"
+    assert table.reason.item() == "representation pass (one probe spoke: r1)"
+
+
+def test_a_level_of_one_probe_says_how_wide_its_interval_is():
+    known = {**verdict_row("r1", "fail"), "d_low": -0.21, "d_high": 0.93}
+    table = read(known, *level("c", "pass", "pass"))
+    assert table.reason.item() == "representation fail (one probe spoke: r1; effect -0.21 to 0.93 sd)"
+
+
+def test_a_level_without_an_evaluable_probe_is_not_evaluable():
+    table = read(*level("r", "not evaluable", "not evaluable"), *level("c", "pass", "pass"))
+    assert (table.representation.item(), table.dual_reading.item()) == ("not evaluable", "not evaluable")
+    assert "representation not evaluable (no probe evaluable)" in table.reason.item()
 
 
 def test_two_rows_of_one_probe_are_one_probe():
     twice = [verdict_row("r1", "pass"), verdict_row("r1", "pass")]
-    assert read(*twice).representation.item() == "not evaluable"
+    assert "one probe spoke: r1" in read(*twice).reason.item()
 
 
 def test_a_mixed_level_names_its_probes():

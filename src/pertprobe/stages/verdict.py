@@ -365,17 +365,26 @@ def _levels(
 
 
 def join(verdict: pd.DataFrame) -> tuple[str, str]:
-    """Return (answer, reason) of one level: pass or fail where all evaluable probes agree and at least two are."""
+    """Return (answer, reason) of one level: pass or fail where all evaluable probes agree.
+
+    One is enough; the reason then says that it spoke alone, and how wide its intervals are.
+    """
     evaluable = verdict[verdict.verdict != NOT_EVALUABLE]
     probes = sorted(evaluable.probe.unique())
-    if len(probes) < 2:
-        return NOT_EVALUABLE, f"{len(probes)} probe{'s' * (len(probes) != 1)} evaluable, 2 needed"
+    if not probes:
+        return NOT_EVALUABLE, "no probe evaluable"
     answers = set(evaluable.verdict)
     if len(answers) == 1:
-        return answers.pop(), ""
+        return answers.pop(), "" if len(probes) > 1 else joined(f"one probe spoke: {probes[0]}", *_widths(evaluable))
     passed = sorted(evaluable[evaluable.verdict == PASS].probe.unique())
     failed = sorted(evaluable[evaluable.verdict == FAIL].probe.unique())
     return MIXED, f"passed: {', '.join(passed)}; failed: {', '.join(failed)}"
+
+
+def _widths(verdict: pd.DataFrame) -> list[str]:
+    """Return the interval of each row's effect in words; of none where there is no per-unit score."""
+    known = verdict.dropna(subset=["d_low", "d_high"])
+    return [f"effect {low:.2g} to {high:.2g} sd" for low, high in zip(known.d_low, known.d_high, strict=True)]
 
 
 def _reading(answers: Mapping[str, tuple[str, str]]) -> dict[str, str]:
