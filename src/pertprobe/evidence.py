@@ -38,9 +38,9 @@ COLUMNS: dict[str, Any] = {
     **{"p_used": "", "p_tail": np.nan, "n_permutations": 0},
     **dict.fromkeys(("q", "estimate_published", "p_published", "q_published"), np.nan),
     # Controls.
-    **dict.fromkeys(("ceiling", "disattenuated", "share_low", "share_high", "redrawn_max", "p_redrawn"), np.nan),
-    **dict.fromkeys(("exceeds_redrawn", "exceeds_coexpression")),
-    **{"evaluable": True, "reason": ""},
+    **dict.fromkeys(("ceiling", "disattenuated", "share_low", "share_high"), np.nan),
+    **dict.fromkeys(("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high"), np.nan),
+    **{"exceeds_coexpression": None, "evaluable": True, "reason": ""},
 }
 """Column -> value of a row that does not set it. The contract of each is in docs/contracts.md."""
 

@@ -179,7 +179,7 @@ def test_defaults_are_filled_in_where_a_section_was_given_and_change_nothing_tha
     fill_in(config, SCHEMA)
     assert (config["sae"]["joint"]["k"], config["sae"]["joint"]["expansion"]) == (5, 8)  # behind a reference
     assert config["pairs"] == {"contexts": [["few", "few"]], "regimes": []}
-    assert config["thresholds"]["pert_embedding"] == [["q", "<", 0.05], ["exceeds_redrawn", "==", True]]
+    assert config["thresholds"]["pert_embedding"] == [["q", "<", 0.05], ["excess_redrawn_low", ">", 0]]
     assert "input_sensitivity" not in config["thresholds"]  # it is not judged
 
 
@@ -204,10 +204,10 @@ def made_by_itself(thresholds, **controls):
     return config | {"thresholds": {"knockout": thresholds, "not_a_probe_of_the_run": thresholds}}
 
 
-COPIES = [["q", "<", 0.05], ["exceeds_redrawn", "==", True]]
+COPIES = [["q", "<", 0.05], ["excess_redrawn_low", ">", 0]]
 
 
-@pytest.mark.parametrize("column", ["exceeds_redrawn", "p_redrawn", "redrawn_max"])
+@pytest.mark.parametrize("column", ["excess_redrawn", "excess_redrawn_low"])
 def test_a_threshold_on_copies_that_are_not_drawn_is_a_fault(column):
     faults = list(control_faults(made_by_itself([["q", "<", 0.05], [column, "<", 0.5]], redrawn=0)))
     assert faults == [

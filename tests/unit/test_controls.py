@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy
 
 from pertprobe import evidence
+from pertprobe.stages import testing
 from pertprobe.stages.testing import cascade_statistic, pairs_of_copies, stages_redrawn, with_controls
 
 WHO = {"probe": "one", "model": "m", "context": "c", "regime": "fewshot"}
@@ -24,29 +26,41 @@ def compared(rows, primary="s", controlled="s"):
     return table[(table.role == "subject") & (table.statistic == primary)].iloc[0]
 
 
-def test_a_model_above_every_copy_exceeds_them_and_p_says_how_fine_that_is():
+def test_the_excess_is_over_the_mean_of_copies_with_the_interval_of_one_more():
+    sizes = np.array([1.0, 2.5, -1.0, 0.0])
     found = compared([row(3.0), *copies(1.0, 2.5), *copies(-1.0, 0.0, role="shuffled")])
-    assert (found.redrawn_max, found.p_redrawn, found.exceeds_redrawn) == (pytest.approx(2.5), 0.2, True)
+    half = scipy.stats.t.ppf(0.95, 3) * sizes.std(ddof=1) * np.sqrt(1 + 1 / 4)
+    ends = [found.excess_redrawn, found.excess_redrawn_low, found.excess_redrawn_high]
+    assert ends == pytest.approx([3 - 0.625, 3 - 0.625 - half, 3 - 0.625 + half])
 
 
-@pytest.mark.parametrize("largest", [3.0, 3.5])
-def test_one_copy_as_large_is_enough(largest):
-    found = compared([row(3.0), *copies(1.0, largest, 0.0)])
-    assert found.exceeds_redrawn is False or not found.exceeds_redrawn
-    assert found.p_redrawn == 0.5
+def test_the_lower_end_is_above_zero_for_one_copy_in_twenty():
+    z = np.random.default_rng(0).normal(size=(4000, 11))
+    low = [
+        testing._against_copies(own, others)["excess_redrawn_low"]
+        for own, *others in z
+        for others in [np.array(others)]
+    ]
+    assert np.mean(np.array(low) > 0) == pytest.approx(0.05, abs=0.014)
+
+
+def test_one_copy_has_no_interval():
+    found = compared([row(3.0), *copies(1.0)])
+    assert found.excess_redrawn == pytest.approx(2.0)
+    assert np.isnan(found.excess_redrawn_low)
 
 
 def test_statistics_are_compared_in_units_of_their_own_null():
     numbers = {"estimate": 400.0, "null_mean": 300.0, "null_sd": 200.0, "effect": 100.0}
     large_raw = row(0.5, role="redrawn", copy=1) | numbers
-    assert compared([row(1.0), large_raw]).exceeds_redrawn
+    assert compared([row(1.0), large_raw]).excess_redrawn == pytest.approx(0.5)
 
 
 def test_copies_speak_in_the_statistic_they_have():
     rows = [row(9.0), row(1.0, "raw activations"), *copies(2.0, statistic="raw activations")]
-    assert not compared(rows, "s", "raw activations").exceeds_redrawn
+    assert compared(rows, "s", "raw activations").excess_redrawn == pytest.approx(-1.0)
     rows[1] = row(2.5, "raw activations")
-    assert compared(rows, "s", "raw activations").exceeds_redrawn
+    assert compared(rows, "s", "raw activations").excess_redrawn == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -61,16 +75,13 @@ def test_copies_speak_in_the_statistic_they_have():
 )
 def test_without_copies_of_the_same_question_nothing_is_said(others):
     found = compared([row(3.0), *others])
-    assert np.isnan(found.redrawn_max)
-    assert found.exceeds_redrawn is None or found.isna().exceeds_redrawn
+    assert np.isnan([found.excess_redrawn, found.excess_redrawn_low]).all()
 
 
 def test_a_copy_without_any_effect_counts_as_zero():
-    flat = {**row(0.0, role="redrawn", copy=1), "null_sd": 0.0}
-    found = compared([row(1.0), flat])
-    assert found.exceeds_redrawn
-    assert found.redrawn_max == 0.0
-    assert not compared([row(-1.0), flat]).exceeds_redrawn
+    flat = [{**row(0.0, role="redrawn", copy=i), "null_sd": 0.0} for i in (1, 2)]
+    assert compared([row(1.0), *flat]).excess_redrawn_low == 1.0
+    assert compared([row(-1.0), *flat]).excess_redrawn_low == -1.0
 
 
 @pytest.mark.parametrize(("rival", "exceeds"), [(1.0, True), (2.0, False), (5.0, False)])
@@ -80,7 +91,7 @@ def test_co_expression_is_exceeded_or_not(rival, exceeds):
 
 def test_controls_themselves_get_no_controls():
     table = with_controls(evidence.frame([row(3.0), *copies(1.0), row(2.0, role="planted")]), "s", "s")
-    assert table[table.role != "subject"].exceeds_redrawn.isna().all()
+    assert table[table.role != "subject"].excess_redrawn.isna().all()
 
 
 def test_pairs_that_share_a_seed_are_compared_with_copies_of_one_seed_all_others_with_copies_of_two():

@@ -118,7 +118,7 @@ def test_every_program_has_a_row_of_each_statistic(measurement):
         assert "needed" in rows.reason["few"]
         assert rows.estimate[["P", "Q"]].notna().all()
     assert set(rows_of(mine, unit="gene").statistic) == {"input_loading", "output_loading"}
-    assert rows_of(mine, statistic="through_cells", program="P").exceeds_redrawn.notna().all()
+    assert rows_of(mine, statistic="through_cells", program="P").excess_redrawn.notna().all()
 
 
 def test_sources_of_a_programs_coherence_sum_to_that_of_its_responses(measurement):

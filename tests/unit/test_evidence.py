@@ -28,8 +28,8 @@ CONTRACT = [
     *("unit_sd", "effect", "ci_low", "ci_high"),
     *("p", "p_min", "p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q"),
     *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "share_low", "share_high"),
-    *("redrawn_max", "p_redrawn"),
-    *("exceeds_redrawn", "exceeds_coexpression", "evaluable", "reason"),
+    *("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high"),
+    *("exceeds_coexpression", "evaluable", "reason"),
 ]
 WHO = {"probe": "a", "statistic": "s", "model": "m", "context": "c", "regime": "fewshot"}
 
@@ -65,22 +65,20 @@ def test_a_table_reads_back_with_its_types(tmp_path):
             evidence.row(
                 WHO,
                 program="NA",
-                exceeds_redrawn=True,
-                exceeds_coexpression=False,
+                exceeds_coexpression=True,
                 n=5,
                 estimate=0.25,
                 reason='a\ttab, a "quote"',
             ),
-            evidence.row(WHO, program="none", exceeds_redrawn=False),
+            evidence.row(WHO, program="none", exceeds_coexpression=False),
             evidence.not_evaluable(WHO, "too few", program="untested"),
         ]
     )
     evidence.write(table, tmp_path / "e.tsv")
     again = evidence.read(tmp_path / "e.tsv")
     pd.testing.assert_frame_equal(again, table)
-    assert str(again.exceeds_redrawn.dtype) == "boolean"
-    assert again.exceeds_redrawn.isna().tolist() == [False, False, True]
-    assert again.exceeds_coexpression.isna().tolist() == [False, True, True]
+    assert str(again.exceeds_coexpression.dtype) == "boolean"
+    assert again.exceeds_coexpression.isna().tolist() == [False, False, True]
     assert not again.exceeds_coexpression[0]
     assert again.evaluable.dtype == bool
     assert again.program.tolist() == ["NA", "none", "untested"]

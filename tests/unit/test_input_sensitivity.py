@@ -95,7 +95,7 @@ def test_every_program_has_its_rows(measurement):
         assert sorted(mine.index) == sorted(PROGRAMS)
         assert (mine.unit == "gene").all()
         assert not mine.evaluable["few"]
-    assert rows_of(rows, statistic="input_rank", program="P").exceeds_redrawn.notna().all()
+    assert rows_of(rows, statistic="input_rank", program="P").excess_redrawn.notna().all()
 
 
 def test_the_most_sensitive_inputs_rank_highest(measurement):

@@ -16,11 +16,25 @@ COMPARED = {"sae_features": PAIRS, "pert_embedding": PAIRS, "targeted_jacobian":
 """Probe -> the pairs it has a question about: knock-outs only that of two contexts."""
 EVIDENCE = [
     *("probe", "statistic", "adjustment", "model", "reference", "context", "regime", "role", "copy", "program"),
-    *("panel", "unit", "n", "n_background", "estimate", "null_mean", "null_sd", "unit_sd", "effect", "ci_low"),
+    *(
+        "panel",
+        "unit",
+        "n",
+        "n_background",
+        "estimate",
+        "null_mean",
+        "null_sd",
+        "null_skewness",
+        "null_own",
+        "null_own_sd",
+        "unit_sd",
+        "effect",
+        "ci_low",
+    ),
     *("ci_high", "p", "p_min", "p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q"),
     *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "share_low", "share_high"),
-    *("redrawn_max", "p_redrawn"),
-    *("exceeds_redrawn", "exceeds_coexpression", "evaluable", "reason"),
+    *("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high"),
+    *("exceeds_coexpression", "evaluable", "reason"),
 ]
 SPACES = ["pert_encoder", "sae_middle", "knockout", "delta_y"]
 FIGURES = ["verdict_matrix", "controls", "cascade", *PROBES, *(f"quality/{model}" for model in MODELS)]

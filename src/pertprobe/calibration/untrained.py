@@ -32,7 +32,7 @@ Sides = list[tuple[MeasureInputs, Subject]]
 
 
 def untrained(probe: str, sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return what passes p, exceeds_redrawn and both, of a model of fresh weights, or between two.
+    """Return what passes p, excess_redrawn_low > 0 and both, of a model of fresh weights, or between two.
 
     They go through what a trained model goes through: an SAE of their own, copies drawn again, the whole test. Programs
     are random sets, uniform or drawn by the model's own strength (of genes: by their expression), so that nothing is
@@ -58,11 +58,11 @@ def _rows(case: Case, table: pd.DataFrame, words: str) -> Iterator[Row]:
     probe, seed, section = case.probe.name, case.seed, case.probe.calibration["untrained"]
     rows = _answered(table, case.probe.primary)
     rows = rows if len(rows) else _answered(table, case.probe.compared_in)  # where no autoencoder was trained
-    low, largest = used_p(rows).to_numpy() < ALPHA, rows.exceeds_redrawn.fillna(False).to_numpy(dtype=bool)
+    low, beyond = used_p(rows).to_numpy() < ALPHA, rows.excess_redrawn_low.to_numpy() > 0
     note = {"note": section["note"]}
     yield share(FIGURE, probe, f"{words}, p < 0.05", low, seed=seed, **note)
-    yield share(FIGURE, probe, f"{words}, exceeds_redrawn", largest, seed=seed, note=BY_CHANCE)
-    yield share(FIGURE, probe, f"{words}, both", low & largest, seed=seed, **note, **BARS[section["must"]])
+    yield share(FIGURE, probe, f"{words}, excess_redrawn_low > 0", beyond, seed=seed, note=BY_CHANCE)
+    yield share(FIGURE, probe, f"{words}, both", low & beyond, seed=seed, **note, **BARS[section["must"]])
     for statistic in section["nominal"]:
         low = used_p(_answered(table, statistic)).to_numpy() < ALPHA
         yield share(FIGURE, f"{probe}, {statistic}", f"{words}, p < 0.05", low, seed=seed, **NOMINAL)

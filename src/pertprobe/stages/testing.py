@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.special import stdtrit
 
 from pertprobe import evidence
 from pertprobe.data.cell_sets import CellSets
@@ -20,12 +21,13 @@ from pertprobe.probes.questions import ask, asked_all
 from pertprobe.roles import CASCADE, COEXPRESSION, KNOWN, PLANTED, REDRAWN, SUBJECT, role_of
 from pertprobe.stages.measuring import COPIES_NOTE, read_measurement, read_subject
 from pertprobe.stages.quality import gate, read_program_quality
+from pertprobe.statistics.power import LEVEL
 
 
 def with_controls(
     table: pd.DataFrame, primary: str, controlled: str, correlations: Collection[str] = ()
 ) -> pd.DataFrame:
-    """Fill redrawn_max, p_redrawn, exceeds_redrawn and exceeds_coexpression of the subject's rows.
+    """Fill excess_redrawn with its interval and exceeds_coexpression of the subject's rows.
 
     Effects are compared as `evidence.comparable` says. Copies are compared with the model in the statistic
     `controlled`, which may be taken on other activations than `primary`, by the same measure on both sides.
@@ -61,9 +63,16 @@ def _compared(
     return columns
 
 
-def _against_copies(own: float, copies: np.ndarray) -> dict[str, Any]:
-    largest, reached = float(copies.max()), int((copies >= own).sum())
-    return {"redrawn_max": largest, "p_redrawn": (reached + 1) / (len(copies) + 1), "exceeds_redrawn": own > largest}
+def _against_copies(own: float, copies: np.ndarray) -> dict[str, float]:
+    """Return what the model has more than its copies have on average, with its interval.
+
+    All that a further copy would not exclude: own - mean -/+ t s sqrt(1 + 1 / m), s the sd of the m copies, t of m - 1
+    degrees of freedom. One copy has no spread, and no interval.
+    """
+    excess, m = own - float(copies.mean()), copies.size
+    half = np.nan if m < 2 else stdtrit(m - 1, (1 + LEVEL) / 2) * copies.std(ddof=1) * np.sqrt(1 + 1 / m)
+    names = ("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high")
+    return dict(zip(names, (excess, float(excess - half), float(excess + half)), strict=True))
 
 
 def cascade_statistic(statistic: str, variant: str) -> str:
@@ -196,7 +205,7 @@ def _seed_shown(row: dict[str, Any], inputs: TestInputs, declaration: Declaratio
     The copies of such a pair were drawn with common seeds: they show what a shared seed alone can
     (methods.md, Untrained copies: the architecture null).
     """
-    seed = inputs.sharing and declaration.first_order and row["exceeds_redrawn"] is not True
+    seed = inputs.sharing and declaration.first_order and not row["excess_redrawn_low"] > 0
     return {**row, "evaluable": False} if seed else row
 
 

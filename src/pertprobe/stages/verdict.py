@@ -31,7 +31,7 @@ OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operat
 TESTED = ("p", "p_stratified", "q")
 """Columns whose conditions are tests: missing one says nothing without power."""
 OWN = (
-    *("exceeds_redrawn", "p_redrawn", "redrawn_max", "exceeds_coexpression"),
+    *("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high", "exceeds_coexpression"),
     *("ceiling", "disattenuated", "share_low", "share_high"),
 )
 """Columns that planted models do not have."""

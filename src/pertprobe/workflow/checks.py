@@ -200,7 +200,7 @@ def control_faults(config: Config) -> Iterator[str]:
         return
     for probe in _section(config, "probes"):
         for column, *_ in _section(config, "thresholds").get(probe, []):
-            if column in ("exceeds_redrawn", "p_redrawn", "redrawn_max"):
+            if column.startswith("excess_redrawn"):
                 yield f"thresholds.{probe}: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
 
 
