@@ -65,12 +65,12 @@ def test_a_table_reads_back_with_its_types(tmp_path):
             evidence.row(
                 WHO,
                 program="NA",
-                exceeds_coexpression=True,
+                exceeds_coexpression=False,
                 n=5,
                 estimate=0.25,
                 reason='a\ttab, a "quote"',
             ),
-            evidence.row(WHO, program="none", exceeds_coexpression=False),
+            evidence.row(WHO, program="none", exceeds_coexpression=True),
             evidence.not_evaluable(WHO, "too few", program="untested"),
         ]
     )

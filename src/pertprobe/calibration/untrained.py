@@ -16,13 +16,14 @@ from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import generator, seed_of
 from pertprobe.stages.testing import TestCase, run_test
+from pertprobe.statistics.power import LEVEL
 
 FIGURE = "untrained weights as the model"
 ALPHA = 0.05
 COPIES = 5
 """Of each of two kinds, the default of a run."""
-BY_CHANCE = f"{1 / (2 * COPIES + 1):.3f} by chance"
-"""How often fresh weights exceed as many others as there are copies."""
+BY_CHANCE = f"{(1 - LEVEL) / 2:.2f} by chance"
+"""How often fresh weights have more than a further copy would."""
 LOWEST = 1e-3
 """Expression of a gene that no cell expresses, so that it can be drawn."""
 
