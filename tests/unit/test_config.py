@@ -76,7 +76,7 @@ def test_defaults_keep_a_users_config_at_15_lines():
     }
     assert config["statistics"] == {"permutations": 9999, "bootstrap": 999}
     assert set(config["levels"]) == {"representation", "routing", "causal"}
-    assert config["controls"] == {"redrawn": 5, "cascade": True, "planted": True, "additive": True}
+    assert config["controls"] == {"redrawn": 5, "cascade": True, "planted": True, "additive": True, "known": True}
     assert config["power"] == {"d": 1, "power": 0.8}
     assert config["reading_words"] == {}
 

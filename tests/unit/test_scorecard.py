@@ -143,7 +143,7 @@ def test_the_figure_shows_every_model_with_its_answer_and_what_lies_beyond_as_an
     figure = scorecard_figure(answered, answers_table(), 0.25)
     labels = [each.get_text() for each in figure.axes[0].get_yticklabels()]
     assert labels == ["line", "mine", KINDS[LOOKUP], KINDS[NETWORK]]
-    assert [each.get_text() for each in figure.axes[-1].texts] == ["", "lookup", "lookup", "mechanism"]
+    assert [each.get_text() for each in figure.axes[-1].texts] == ["", "lookup", "lookup", "mechanism", "answer"]
     arrows = [line for line in figure.axes[-1].lines if line.get_marker() == ">"]
     assert [line.get_xdata()[0] for line in arrows] == [LIMITS[1]]
     assert figure.get_size_inches()[0] <= 183 / 25.4
