@@ -18,7 +18,7 @@ from pertprobe.probes.declaration import declared, probe_names
 from pertprobe.statistics import axes, conserved, matched, permutation
 
 SIZES = {"draws": 120, "draws_slow": 120, "published": 0, "permutations": 99}
-POWER = {"draws": 20, "permutations": 99}
+POWER = {"draws": 20, "unbounded": 1, "permutations": 99}
 UNITS = 80
 SEED = 0
 Fault = Callable[[pytest.MonkeyPatch], None]

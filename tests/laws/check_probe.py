@@ -278,15 +278,25 @@ def _digests(probe: str, name: str, folder: Path, targets: list[str]) -> tuple[s
     found = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digest, "PACKAGE", copy)
+        patch.setattr(digest, "_module", _module)
         for content in (text, "".join([*lines[: end + 1], "    added = 1\n", *lines[end + 1 :]])):
             changed.write_text(content)
             digest._definition.cache_clear()
-            digest._module.cache_clear()
             found.append(digest.code(*targets))
     changed.write_text(text)
     digest._definition.cache_clear()
-    digest._module.cache_clear()
     return tuple(found)
+
+
+def _module(module: str) -> digest.Module:
+    """Read a module as a digest does, but only once as long as its text is the same."""
+    path = digest._path(module)
+    return _read(module, path.read_text() if path else "")
+
+
+@cache
+def _read(module: str, text: str, *, read: Callable = digest._module.__wrapped__) -> digest.Module:
+    return read(module)
 
 
 def what_is_declared_is_read(probe: str, folder: Path) -> None:

@@ -176,8 +176,9 @@ def power(probe: str, sizes: Sizes, seed: int) -> pd.DataFrame:
             for d in EFFECTS:
                 rng = generator(seed, "calibration", "power", probe, members, d)
                 drawing = Drawing(rng, UNITS, section["kind"], folder=Path(folder), d=d)
-                p = np.array([_planted_p(declaration, drawing, members, sizes) for _ in range(sizes["draws"])])
                 level = dict([LARGE, SMALL] if section["bounded"] else [LARGE]).get((members, d))
+                draws = sizes["draws" if level else "unbounded"]
+                p = np.array([_planted_p(declaration, drawing, members, sizes) for _ in range(draws)])
                 bar = {"sense": "at least", "bound": at_least(p.size, level), "level": level} if level else {}
                 setting, found = f"{members} of {UNITS}, d = {d:g}", (p < ALPHA).mean()
                 rows.append(entry(POWER, probe, setting, found, p.size, note=section["note"], **bar))

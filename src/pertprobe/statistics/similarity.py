@@ -68,8 +68,10 @@ def spearman_matrix(
     keep = np.setdiff1d(np.arange(a.shape[1]), [] if left_out is None else left_out)
     a_outputs, b_outputs = kept_positions(a_outputs, keep), kept_positions(b_outputs, keep)
     a, b = a[:, keep], b[:, keep]
-    b_ranks = _ranks_without(b, average_ranks(b, axis=1), b_outputs)
-    return np.stack([_row(a[i], int(a_outputs[i]), b, b_ranks, b_outputs) for i in range(len(a))])
+    a_ranks, b_ranks = (
+        _ranks_without(each, average_ranks(each, axis=1), own) for each, own in ((a, a_outputs), (b, b_outputs))
+    )
+    return np.stack([_row(a[i], a_ranks[i], int(a_outputs[i]), b, b_ranks, b_outputs) for i in range(len(a))])
 
 
 def kept_positions(outputs: ArrayLike, keep: np.ndarray) -> np.ndarray:
@@ -78,13 +80,11 @@ def kept_positions(outputs: ArrayLike, keep: np.ndarray) -> np.ndarray:
     return np.where(np.isin(outputs, keep), np.searchsorted(keep, outputs), -1)
 
 
-def _row(a: Floats, output: int, b: Floats, b_ranks: Floats, b_outputs: np.ndarray) -> Floats:
-    """Correlate one profile `a` [G] with all of `b` [m, G], whose ranks are already without their own outputs."""
+def _row(a: Floats, a_ranks: Floats, output: int, b: Floats, b_ranks: Floats, b_outputs: np.ndarray) -> Floats:
+    """Correlate one profile `a` [G] with all of `b` [m, G]; all ranks are already without own outputs."""
     own = np.full(len(b), output)
     repeated = np.where(b_outputs == output, -1, b_outputs)  # an output both have leaves only once
-    tiled = np.broadcast_to(a, b.shape)
-    a_ranks = _ranks_without(tiled, average_ranks(a)[None], own)
-    a_ranks = _ranks_without(tiled, a_ranks, repeated)
+    a_ranks = _ranks_without(np.broadcast_to(a, b.shape), a_ranks, repeated)
     b_ranks = _ranks_without(b, b_ranks, np.where(b_outputs == output, -1, own))
     gone = marks(own, b.shape[1]) | marks(b_outputs, b.shape[1])
     centre = (b.shape[1] - gone.sum(axis=1, keepdims=True) + 1) / 2
