@@ -1,9 +1,11 @@
 from html import escape
 
 import pandas as pd
+from calibration_sizes import sizes
 
 from pertprobe.calibration import page, table
 from pertprobe.plots import write_figure
+from pertprobe.probes.declaration import probe_names
 
 PUBLISHED_FAILS = {"pert_embedding": "uniform programs, 30", "sae_features": "programs by strength, 30",
                    "targeted_jacobian": "uniform panels of co-expressed genes, 30",
@@ -33,6 +35,14 @@ def test_every_figure_asked_for_is_there(short):
     judged = short[short.holds.notna()]
     assert len(judged) > 100
     assert judged.value.notna().all()
+
+
+def test_power_is_drawn_in_full_wherever_it_has_a_bound(short):
+    rows, drawn = short[short.figure == table.POWER], sizes(short=True)["power"]
+    bounded = rows.bound.notna()
+    assert set(rows.n[bounded]) == {drawn["draws"]}
+    assert set(rows.n[~bounded]) == {drawn["unbounded"]}
+    assert set(rows.probe[bounded]) == set(probe_names())
 
 
 def test_published_tests_are_seen_to_fail(short):

@@ -84,7 +84,10 @@ def test_defaults_keep_a_users_config_at_15_lines():
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("run", "My Run", "run: 'My Run' does not match"),
+        ("run", "Mine", "run: 'Mine' does not match"),
+        ("run", "my run", "run: 'my run' does not match"),
+        ("run", "../mine", "run: '../mine' does not match"),
+        ("run", "", "run: '' does not match"),
         ("shards", 0, "shards: 0 is less than the minimum of 1"),
         ("seed", "zero", "seed: 'zero' is not of type 'integer'"),
         ("cells/liver/n_sets", 0, "cells.liver.n_sets: 0 is less than"),
