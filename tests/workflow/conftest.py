@@ -1,20 +1,34 @@
 """The tiny demo, run once; tests that change anything work on copies of it."""
 
+import os
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from workflow_project import FURTHER, NEW, RESHARDED, Project, killed_at_last, tiny
+from warm_python import warm_python
+from workflow_project import FURTHER, NEW, RESHARDED, SHARDS, Project, killed_at_last, tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm():
+    """Run scripts of workflows in forks of a Python that has loaded what they load."""
+    with warm_python() as environment, patch.dict(os.environ, environment):
+        yield
+
+
+COLD = {"PERTPROBE_TEST_WARM": ""}
+"""Every job of a process of its own, as a user's are."""
 
 
 @pytest.fixture(scope="session")
 def started(tmp_path_factory):
-    """Run the tiny demo in one shard on two cores; then start measuring again, in five shards on one core.
+    """Run the tiny demo in one shard on two cores, cold; then start measuring again, in three shards on one core.
 
     The second run works on a copy while other tests use the second core; `resharded` waits for it.
     """
     demo = Project.fresh(tmp_path_factory.mktemp("demo"))
-    demo.finish("--cores", "2", "--", "all", "pert_embedding", config=tiny())
+    demo.finish("--cores", "2", "--", "all", "pert_embedding", config=tiny(), environment=COLD)
     again = demo.copy(tmp_path_factory.mktemp("again") / "project")
     measured = [f"results/tiny/measurements/{probe}/{model}.nc" for probe, model in RESHARDED.items()]
     for name in measured:
@@ -22,7 +36,7 @@ def started(tmp_path_factory):
     # By default all measurements would be made again, since the number of shards is among their inputs.
     arguments = ["--cores", "1", "--rerun-triggers", "mtime", "--quiet", "all"]
     targets = [*measured, "results/tiny/readings.tsv"]
-    process = again.start(*arguments, "--", *targets, config=tiny() | {"shards": 5})
+    process = again.start(*arguments, "--", *targets, config=tiny() | {"shards": SHARDS})
     with killed_at_last(process):
         yield demo, again, process
 
@@ -35,7 +49,7 @@ def demo(started):
 
 @pytest.fixture(scope="session")
 def resharded(started):
-    """Return the demo measured again in five shards on one core."""
+    """Return the demo measured again in three shards on one core."""
     _, again, process = started
     said, _ = process.communicate()
     assert process.returncode == 0, said

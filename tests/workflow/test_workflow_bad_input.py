@@ -53,9 +53,8 @@ def test_all_faults_of_a_config_are_reported_together(empty):
     assert "6 faults" in said
 
 
-@pytest.mark.parametrize("name", ["Tiny", "tiny run", "../tiny", ""])
-def test_a_run_name_that_is_no_folder_name_is_refused(empty, name):
-    assert "run: " in refused(empty, tiny() | {"run": name}, "--dry-run")
+def test_a_run_name_that_is_no_folder_name_is_refused(empty):
+    assert "run: " in refused(empty, tiny() | {"run": "../tiny"}, "--dry-run")
     assert not (empty.folder / "results").exists()
 
 

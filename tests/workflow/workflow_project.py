@@ -26,7 +26,9 @@ RESHARDED = {
     "targeted_jacobian": "a_zeroshot",
     "knockout": "a_fewshot",
 }
-"""Probe -> the model measured again in five shards: every probe and every model, at a third of the price."""
+"""Probe -> the model measured again in shards: every probe and every model, at a third of the price."""
+SHARDS = 3
+"""One of them is smaller: three do not divide the genes that are knocked out."""
 FURTHER = {
     "output_clustering": {"umap": False},
     "conserved_features": {},
