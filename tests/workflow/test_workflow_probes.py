@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 from workflow_project import FURTHER
 
+from pertprobe.roles import KNOWN, LOOKUP
+
 DESCRIBED = {"input_sensitivity"}
 """Probes that are not judged."""
 
@@ -26,6 +28,17 @@ def test_every_probe_that_is_judged_has_verdicts_and_the_report_shows_it(every):
     assert set(FURTHER) - DESCRIBED <= set(verdicts.probe)
     page = (every.results / "report.html").read_text()
     assert [probe for probe in FURTHER if probe not in page] == []
+
+
+def test_models_of_known_kind_have_answers_beside_every_model_and_stand_in_the_score_card(every):
+    answers = pd.read_csv(every.results / "answers.tsv", sep="\t", keep_default_na=False)
+    assert set(answers.role) == {"subject", *KNOWN}
+    lookups = answers[(answers.role == LOOKUP) & (answers.program == "")]
+    assert len(lookups) == answers.model.nunique() == 3
+    assert (lookups.answer == "lookup").all()
+    card = pd.read_csv(every.results / "scorecard.tsv", sep="\t", keep_default_na=False)
+    assert {"representation", "routing", "causal", "intervention", "accuracy"} <= set(card.level)
+    assert set(card[card.level == "intervention"].role) == {"subject", *KNOWN}
 
 
 def test_no_log_has_a_traceback(every):

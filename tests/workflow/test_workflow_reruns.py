@@ -13,7 +13,7 @@ TESTING = Counter(test=3, gather_evidence=1, draw=1)
 """Of one probe, its pairs apart."""
 COMPARING = Counter(compare=5)
 """Of all probes: two have a question about both pairs, knock-out about that of contexts, the Jacobian about none."""
-TESTED = JUDGING + Counter(["draw_controls"])
+TESTED = JUDGING + Counter(["draw_controls", "scorecard", "draw_scorecard"])
 """What follows any change of the evidence."""
 DERIVING = Counter(measure_derived=1)
 """Of one probe: the models planted beside all models."""

@@ -37,7 +37,7 @@ EVIDENCE = [
     *("exceeds_coexpression", "evaluable", "reason"),
 ]
 SPACES = ["pert_encoder", "sae_middle", "knockout", "delta_y"]
-FIGURES = ["verdict_matrix", "controls", "cascade", *PROBES, *(f"quality/{model}" for model in MODELS)]
+FIGURES = ["scorecard", "verdict_matrix", "controls", "cascade", *PROBES, *(f"quality/{model}" for model in MODELS)]
 OF_A_MODEL = [
     *("card.json", "names.json", "perturbations.tsv", "observed.nc", "quality.tsv", "program_quality.tsv"),
     *("distribution.tsv", "drift.tsv"),
@@ -48,6 +48,7 @@ OF_AN_SAE = [
 ]
 TREE = [
     *("checks.json", "provenance.json", "run_times.tsv", "verdicts.tsv", "readings.tsv", "report.html", "quality.html"),
+    "scorecard.tsv",
     *("simulated/cells.h5ad", "simulated/programs.gmt", "simulated/truth.tsv", "simulated/panels.tsv"),
     *("inputs/evaluability.tsv", "inputs/cells/line_a.h5ad", "inputs/cells/line_b.h5ad"),
     *(f"trained/{model}/checkpoints/final.ckpt" for model in MODELS),
