@@ -15,7 +15,7 @@ rule draw_verdicts:
     params:
         models=list(MODELS),
         levels=config["levels"],
-        code=code("report.verdict_matrix:verdict_matrix", "plots:write_figure"),
+        code=code("report.verdict_matrix:verdict_matrix", "stages.verdict:read_verdicts", "plots:write_figure"),
     script:
         "../scripts/draw_verdicts.py"
 

@@ -60,7 +60,7 @@ rule readings:
         levels=config["levels"],
         pairs=config["pairs"],
         words=config["reading_words"],
-        code=code("stages.verdict:readings", "stages.answer:read_answers"),
+        code=code("stages.verdict:readings", "stages.verdict:read_verdicts", "stages.answer:read_answers"),
     script:
         "../scripts/readings.py"
 

@@ -3,10 +3,9 @@
 from pertprobe.workflow.job import job
 
 with job(snakemake):
-    import pandas as pd
-
     from pertprobe.plots import write_figure
     from pertprobe.report.verdict_matrix import verdict_matrix
+    from pertprobe.stages.verdict import read_verdicts
 
-    verdicts = pd.read_csv(snakemake.input[0], sep="\t", keep_default_na=False)
+    verdicts = read_verdicts(snakemake.input[0])
     write_figure(verdict_matrix(verdicts, snakemake.params.models, snakemake.params.levels), snakemake.output)

@@ -5,7 +5,6 @@ from pertprobe.workflow.job import job
 with job(snakemake):
     from pertprobe.data.cell_sets import CellSets
     from pertprobe.models.cards import read_card
-    from pertprobe.models.known.model import read_known
     from pertprobe.probes.base import MeasureInputs
     from pertprobe.stages.measuring import measure_derived, measure_inputs, write_measurement
     from pertprobe.stages.planted import derived_models
@@ -19,9 +18,7 @@ with job(snakemake):
         files = {name: paths[i] for name, paths in own.items()} | {"programs": given.programs}
         card = read_card(files["names"])
         cells = CellSets.load(files["cells"]).for_genes(card["genes"])
-        if "known" in files:
-            models = read_known(files["known"])
-        else:
-            models = derived_models(card, cells, given.programs, files["observed"], contexts, **planting)
+        read = given.programs, files["observed"], contexts, files.get("known")
+        models = derived_models(card, cells, *read, **planting)
         inputs = MeasureInputs(None, cells, **measure_inputs(params.measurement, files, card), **beside)
         write_measurement(measure_derived(snakemake.wildcards.probe, inputs, models), output)

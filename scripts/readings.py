@@ -3,13 +3,11 @@
 from pertprobe.workflow.job import job
 
 with job(snakemake):
-    import pandas as pd
-
     from pertprobe.files import write_table
     from pertprobe.stages.answer import read_answers
-    from pertprobe.stages.verdict import readings
+    from pertprobe.stages.verdict import read_verdicts, readings
 
     given, params = snakemake.input, snakemake.params
-    verdicts = pd.read_csv(given.verdicts, sep="\t", keep_default_na=False)
+    verdicts = read_verdicts(given.verdicts)
     answers = read_answers(given.answers)
     write_table(readings(verdicts, params.levels, params.pairs, params.words, answers), snakemake.output[0])

@@ -10,9 +10,22 @@ import pytest
 import yaml
 
 from pertprobe import evidence, probes
+from pertprobe.files import write_table
 from pertprobe.probes.declaration import declared
 from pertprobe.stages import verdict
-from pertprobe.stages.verdict import CONTROL_WORDS, INTEREST, OWN, judge, planted_truth, readings, verdicts
+from pertprobe.stages.verdict import (
+    CONTROL_WORDS,
+    FAIL,
+    INTEREST,
+    OWN,
+    VERDICT_COLUMNS,
+    join,
+    judge,
+    planted_truth,
+    read_verdicts,
+    readings,
+    verdicts,
+)
 from pertprobe.statistics.power import Null, bayes_absence, benjamini_hochberg, interval, power, smallest_effect
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -559,3 +572,12 @@ def test_the_preset_changes_nothing_but_the_judgement():
     assert set(PRESET) == {"thresholds", "reading_words"}
     assert PRESET["reading_words"] == {"one": "marginal", "none": "null"}
     assert INTEREST == {"d": 1.0, "power": 0.8}
+
+
+def test_verdicts_come_back_from_their_file_with_numbers_where_some_are_missing(tmp_path):
+    who = dict.fromkeys(VERDICT_COLUMNS, "") | {"probe": "one", "model": "m", "program": "P", "verdict": FAIL}
+    table = pd.DataFrame([who | {"d_low": -0.5, "d_high": 0.25}, who | {"program": "NA", "verdict": "not evaluable"}])
+    write_table(table, tmp_path / "verdicts.tsv")
+    again = read_verdicts(tmp_path / "verdicts.tsv")
+    assert again.program.tolist() == ["P", "NA"]
+    assert join(again) == (FAIL, "one probe spoke: one; effect -0.5 to 0.25 sd")

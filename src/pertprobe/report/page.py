@@ -16,7 +16,7 @@ from pertprobe.probes.base import SHARED
 from pertprobe.report import words
 from pertprobe.roles import SUBJECT
 from pertprobe.stages.scorecard import read_scorecard
-from pertprobe.stages.verdict import MIXED, NOT_EVALUABLE
+from pertprobe.stages.verdict import MIXED, NOT_EVALUABLE, read_verdicts
 
 
 def write_report(files: Any, params: Any, path: str | Path) -> None:
@@ -35,7 +35,7 @@ def write_page(template: str, shown: Mapping[str, Any], path: str | Path) -> Non
 
 def contents(files: Any, params: Any) -> dict[str, Any]:
     """Return everything the template shows."""
-    verdicts = _table(files.verdicts)
+    verdicts = read_verdicts(files.verdicts)
     readings = _table(files.readings)
     tables = pd.concat([evidence.read(each) for each in files.evidence], ignore_index=True)
     card = read_scorecard(files.scorecard)

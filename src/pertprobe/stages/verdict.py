@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pertprobe.evidence import joined
+from pertprobe.files import read_table
 from pertprobe.roles import SUBJECT
 from pertprobe.statistics.power import Null, bayes_absence, interval, power, smallest_effect
 
@@ -23,6 +24,8 @@ VERDICT_COLUMNS = [
     *("d", "d_low", "d_high", "bayes_absence", "power", "smallest_effect"),
     *("planted_control", "planted_found", "lookup_control", "covariation_control", "planted"),
 ]
+NUMBERS = {"d", "d_low", "d_high", "bayes_absence", "power", "smallest_effect", "planted_found"}
+"""Columns of verdicts that hold numbers."""
 READING_COLUMNS = [
     *("program", "model", "reference", "comparison", "probe"),
     *("answer", "representation", "routing", "causal", "dual_reading", "reason"),
@@ -280,6 +283,11 @@ def _shown(row: Mapping[str, Any], condition: Condition) -> str:
     found = row[column]
     text = "(not measured)" if pd.isna(found) else f"{found:.3g}" if isinstance(found, float) else str(found)
     return f"{column} {text} {sign} {value}"
+
+
+def read_verdicts(path: str | Path) -> pd.DataFrame:
+    """Read the verdicts of a run."""
+    return read_table(path, [name for name in VERDICT_COLUMNS if name not in NUMBERS])
 
 
 def planted_truth(path: str | Path | None) -> dict[tuple[str, str], str]:
