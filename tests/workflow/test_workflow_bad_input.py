@@ -17,12 +17,12 @@ def empty(tmp_path_factory):
 def files(demo, tmp_path):
     """Return a project and a config whose cells and models are files, made by the demo."""
     project = Project.fresh(tmp_path)
-    for name in ("cells.h5ad", "programs.gmt"):
+    for name in ("cells.h5ad", "programs.gmt", "regulons.tsv"):
         shutil.copy2(demo.results / "simulated" / name, tmp_path / name)
     shutil.copytree(demo.results / "trained", tmp_path / "models")
     config = tiny()
     del config["simulate"]
-    config["programs"]["gmt"] = ["programs.gmt"]
+    config["programs"]["gmt"], config["controls"]["network"] = ["programs.gmt"], "regulons.tsv"
     for entry in config["cells"].values():
         entry["path"] = "cells.h5ad"
     for name, entry in config["models"].items():

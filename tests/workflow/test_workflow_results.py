@@ -174,7 +174,7 @@ def test_the_pages_need_no_other_file_and_no_network(demo, name, links):
     targets = {target for each in loaded for target in each if target}
     assert {target for target in targets if not target.startswith(("#", "data:"))} <= links  # of the same run
     assert "src=" not in page
-    assert page.count("<svg") == (len(MODELS) if name == "quality.html" else 3 + len(PROBES))
+    assert page.count("<svg") == (len(MODELS) if name == "quality.html" else 4 + len(PROBES))
 
 
 def test_provenance_names_versions_seed_and_hashes(demo):

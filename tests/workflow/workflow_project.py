@@ -42,6 +42,7 @@ FURTHER = {
     "regime_agreement": {},
     "jacobian_divergence": {},
     "input_sensitivity": {"draws": 2},
+    "intervention_fidelity": {},
 }
 """Settings of the probes that the tiny demo does not run."""
 NEW = "code_size"
