@@ -4,11 +4,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from pertprobe import load_model, read_cells
 from pertprobe.errors import PertprobeError
-from pertprobe.interpret.sae import SparseAutoencoder
 from pertprobe.models.cards import own_split, perturbation_table
 from pertprobe.models.known.training import train_known
 from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs
@@ -107,9 +105,3 @@ def test_known_kinds_go_through_the_probes_of_a_run(asked, kind, monkeypatch):
         found = measure_shard(probe, asked(kind, probe), 0, 1)
         assert NOT_EVALUABLE not in found.attrs, probe
         assert all(np.isfinite(values).all() for values in found.values() if values.dtype.kind == "f"), probe
-
-
-def test_an_autoencoder_of_another_width_costs_its_probe_and_not_the_run(asked):
-    sae = SparseAutoencoder(torch.ones(7, 14), torch.zeros(14), torch.ones(14, 7), torch.zeros(7), 2)
-    found = measure_shard("sae_features", asked("lookup", "sae_features", sae=sae), 0, 1)
-    assert "not measured: sae: activations are 96 wide, the SAE's input 7" in found.attrs[NOT_EVALUABLE]

@@ -11,7 +11,6 @@ import xarray as xr
 
 from pertprobe.batching import assigned, units_of_shard
 from pertprobe.data.programs import run_programs
-from pertprobe.errors import PertprobeError
 from pertprobe.files import atomic
 from pertprobe.models.cards import known_gene_names, read_seen
 from pertprobe.probes import load_probe
@@ -56,21 +55,13 @@ def measure_shard(
     if not names:
         return xr.Dataset(attrs={"empty": "more shards than units"})
     with torch.no_grad(), assigned(len(units)):
-        found = {SUBJECT: _measured(module, inputs, names)}
+        found = {SUBJECT: numbered(module.measure(inputs, names))}
         if NOT_EVALUABLE in found[SUBJECT].attrs:
             return found[SUBJECT]
         controls = randomised_controls(inputs.model, redrawn, declaration.keep, seed, cascade=cascade)
         for name, model in controls if redrawn else ():
             found[name] = _control(module, inputs, model, role_of(name)[0], names)
     return variants(found).assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
-
-
-def _measured(module: Any, inputs: MeasureInputs, names: Sequence[str]) -> xr.Dataset:
-    """Measure the model itself; what does not fit it, as an autoencoder of another width, costs this probe alone."""
-    try:
-        return numbered(module.measure(inputs, names))
-    except PertprobeError as error:
-        return xr.Dataset(attrs={NOT_EVALUABLE: f"not measured: {error}"})
 
 
 def _control(
