@@ -113,6 +113,7 @@ rule rivals:
     params:
         models={name: entry["context"] for name, entry in MODELS.items()},
         entries=config["cells"],
+        kinds=list(KNOWN) if config["controls"]["known"] else [],
         seed=SEED,
         code=code(
             "stages.rivals:rivals_of_run",

@@ -11,14 +11,14 @@ with job(snakemake):
     from pertprobe.stages.rivals import rivals_of_run
 
     given, params = snakemake.input, snakemake.params
-    read = {"names": read_card, "cells": CellSets.load, "observed": lambda path: read_measurement(path)["delta_y"]}
+    responses = lambda path: read_measurement(path)["delta_y"].to_pandas()  # noqa: E731
+    read = {"names": read_card, "cells": CellSets.load, "observed": responses}
     cards, cells, observed = (
         {name: reader(path) for name, path in zip(params.models, given[what], strict=True)}
         for what, reader in read.items()
     )
-    observed = {name: each.to_pandas() for name, each in observed.items()}
-    network = read_regulons(given.network).signs if given.network else None
-    found = rivals_of_run(cards, cells, observed, params.models, params.entries, network, params.seed)
+    network = read_regulons(given.network) if given.network else None
+    found = rivals_of_run(cards, cells, observed, params.models, params.entries, network, params.kinds, params.seed)
     outputs = zip(snakemake.output.answers, snakemake.output.known, strict=True)
     for (_, fitted), (answers, known) in zip(found, outputs, strict=True):
         write_measurement(fitted.answers, answers)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from measure import Row, peak_mb, seconds
 
+from pertprobe.data.regulons import Regulons
 from pertprobe.models.known.fitting import known_models
 from pertprobe.models.rivals.answers import Known, fit_rivals, rival_shifts
 from pertprobe.seeding import generator
@@ -40,6 +41,7 @@ def fitted(known: Known, names: list[str]) -> None:
     rival_shifts(fit_rivals(known, names, 0), known, known.values[:256], "line")
     rng = generator(0, "network")
     pairs = rng.integers(0, GENES, (2, EDGES))
-    edges = pd.DataFrame(np.array(known.genes)[pairs].T, columns=["source", "target"])
+    edges = pd.DataFrame(np.array(known.genes)[pairs].T, columns=["source", "target"]).assign(sign=0)
     table = pd.DataFrame(rng.normal(size=(PERTURBED, GENES)), index=names, columns=list(known.genes))
-    known_models(known.values[known.controls], table, edges, context="line", seed=0, control="control")
+    network = Regulons("drawn", edges[edges.source != edges.target])
+    known_models(known.values[known.controls], table, network, context="line", seed=0, control="control")

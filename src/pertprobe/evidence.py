@@ -19,21 +19,8 @@ COLUMNS: dict[str, Any] = {
     **{"role": SUBJECT, "copy": 0, "program": "", "panel": ""},
     **{"unit": "perturbation", "n": 0, "n_background": 0},
     # The statistic and its permutation null.
-    **dict.fromkeys(
-        (
-            "estimate",
-            "null_mean",
-            "null_sd",
-            "null_skewness",
-            "null_own",
-            "null_own_sd",
-            "unit_sd",
-            "effect",
-            "ci_low",
-            "ci_high",
-        ),
-        np.nan,
-    ),
+    **dict.fromkeys(("estimate", "null_mean", "null_sd", "null_skewness", "null_own", "null_own_sd"), np.nan),
+    **dict.fromkeys(("unit_sd", "effect", "ci_low", "ci_high"), np.nan),
     **dict.fromkeys(("p", "p_min", "p_stratified", "p_min_stratified"), np.nan),
     **{"p_used": "", "p_tail": np.nan, "n_permutations": 0},
     **dict.fromkeys(("q", "estimate_published", "p_published", "q_published"), np.nan),

@@ -60,9 +60,7 @@ def read_table(path: str | Path, texts: Collection[str]) -> "pd.DataFrame":
     import pandas as pd
 
     table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    numbers = table.columns.difference(list(texts))
-    table[numbers] = table[numbers].mask(table[numbers] == "").apply(pd.to_numeric)
-    return table
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in table.columns if name not in texts})
 
 
 def sha256(path: str | Path) -> str:

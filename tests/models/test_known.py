@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from pertprobe.data.regulons import Regulons
 from pertprobe.errors import PertprobeError
 from pertprobe.models.known.fitting import NUMBER, known_models, observed_table
 from pertprobe.models.known.model import read_known, write_known
@@ -15,7 +16,8 @@ from pertprobe.roles import KNOWN, LOOKUP, NETWORK
 
 GENES = [f"g{i:02d}" for i in range(20)]
 NAMES = ["ctrl", *GENES[:5], "other"]
-CHAIN = pd.DataFrame({"source": ["g00", "g01", "g03"], "target": ["g01", "g02", "unknown"]})
+EDGES = {"source": ["g00", "g01", "g03"], "target": ["g01", "g02", "unknown"], "sign": 1}
+CHAIN = Regulons("chain", pd.DataFrame(EDGES))
 
 
 @pytest.fixture

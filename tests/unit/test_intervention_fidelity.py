@@ -12,6 +12,7 @@ from pertprobe.calibration.families import FAMILIES, Asked
 from pertprobe.data.networks.mechanisms import hill
 from pertprobe.data.networks.screen import CONTROL, Design, simulate_screen
 from pertprobe.data.programs import Programs
+from pertprobe.data.regulons import Regulons
 from pertprobe.models.known.fitting import known_models, observed_table
 from pertprobe.models.rivals.answers import Known, fit_rivals, rival_shifts
 from pertprobe.probes import intervention_fidelity as probe
@@ -130,7 +131,7 @@ def beside(world):
     screen, cells, _, asked = world
     seen_parents = enumerate(screen.graphs[asked.context].seen_parents())
     edges = [(screen.genes[parent], screen.genes[gene]) for gene, own in seen_parents for parent in own]
-    network = pd.DataFrame(edges, columns=["source", "target"])
+    network = Regulons("graph", pd.DataFrame(edges, columns=["source", "target"]).assign(sign=0))
     observed = foreign.observed_of(screen, asked.context)
     card = {"perturbations": [CONTROL, *screen.knocked], "genes": list(screen.genes)}
     table = observed_table(observed["delta_y"].to_pandas(), card)

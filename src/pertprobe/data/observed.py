@@ -38,7 +38,7 @@ def observe(path: str | Path, card: Mapping[str, Any], entry: Mapping[str, Any],
     source, genes = _responses(card, entry)
     found = halved_sums(path, seed=seed, genes=genes, **source)
     control = found.perturbations.index(source["control"])
-    observed = _shifts(found, control)
+    observed = mean_shifts(found, control)
     _check_finite(observed["delta_y"], path)
     observed.attrs = {"context": source["context"], "n_controls": int(found.counts[:, control].sum())}
     if "gene_space" in card["capabilities"]:
@@ -56,7 +56,7 @@ def _responses(card: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[dict[
     return context_source(entry), card["genes"]
 
 
-def _shifts(found: HalvedSums, control: int) -> xr.Dataset:
+def mean_shifts(found: HalvedSums, control: int) -> xr.Dataset:
     """Return delta_y, delta_y_half and n_cells of all perturbations but the control."""
     counts = found.counts[:, :, None]
     with np.errstate(invalid="ignore"):  # a half without cells has no mean

@@ -15,6 +15,7 @@ from pertprobe.models.cards import read_card
 from pertprobe.probes.base import SHARED
 from pertprobe.report import words
 from pertprobe.roles import SUBJECT
+from pertprobe.stages.quality import read_quality
 from pertprobe.stages.scorecard import read_scorecard
 from pertprobe.stages.verdict import MIXED, NOT_EVALUABLE, read_verdicts
 
@@ -113,11 +114,13 @@ def _evaluability(path: str | Path) -> list[dict[str, Any]]:
 
 def _models(files: Any, params: Any) -> list[dict[str, Any]]:
     sides = zip(params.models, files.cards, files.quality, strict=True)
-    return [{**read_card(card), "name": name, "quality": _quality(_table(quality))} for name, card, quality in sides]
+    return [
+        {**read_card(card), "name": name, "quality": _quality(read_quality(quality))} for name, card, quality in sides
+    ]
 
 
 def _quality(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the median correlation of observed with predicted delta_y, by what the model has seen."""
-    numbers = table[["r", "r_mean_shift"]].apply(pd.to_numeric, errors="coerce")
+    numbers = table[["r", "r_mean_shift"]]
     groups = [("all", numbers), *numbers.groupby(table.seen, sort=True)]
     return [{"seen": seen, "n": len(rows), **rows.median()} for seen, rows in groups]

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from pertprobe.files import read_table
 from pertprobe.report.page import inline_svg, write_page
 from pertprobe.report.quality_figure import GROUPS
-from pertprobe.stages.quality import medians, read_numbers, read_program_quality, read_quality
+from pertprobe.stages.quality import medians, read_program_quality, read_quality
 
 WORST = 10
 """Knock-outs shown per model."""
@@ -34,8 +35,8 @@ def _model(quality: Path, programs: Path, distribution: Path, drift: Path, figur
         "medians": _medians(table),
         "perturbations": table.to_dict("records"),
         **_gate(read_program_quality(programs)),
-        **_knockouts(read_numbers(distribution, TEXTS)),
-        "drift": read_numbers(drift, TEXTS).to_dict("records"),
+        **_knockouts(read_table(distribution, TEXTS)),
+        "drift": read_table(drift, TEXTS).to_dict("records"),
     }
 
 

@@ -1,7 +1,6 @@
 """The score card as a forest plot: every model, beside those whose kind is known, in shares of what the data allow."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +14,8 @@ from pertprobe.report.words import KINDS
 from pertprobe.roles import SUBJECT as OWN
 from pertprobe.stages.scorecard import shown
 
+Line = tuple[tuple[str, str], str]
+"""(model, role) of a line and what stands before it; of a heading both are empty."""
 PANELS = {
     "representation": "representation",
     "routing": "routing",
@@ -53,24 +54,39 @@ def scorecard_figure(table: pd.DataFrame, answers: pd.DataFrame, delta: float) -
         for y, (key, _) in enumerate(lines):
             _mark(each, y, key, places[name])
         _frame(each, name, len(lines), delta)
-    axes[0, 0].set_yticks(range(len(lines)), [label for _, label in lines])
+    _names(axes[0, 0], lines)
+    _answers(axes[0, -1], table, lines)
+    _below(figure, height)
+    return figure
+
+
+def _names(axes: Axes, lines: Sequence[Line]) -> None:
+    """Write who each line is."""
+    axes.set_yticks(range(len(lines)), [label for _, label in lines])
+    for text, ((_, role), _) in zip(axes.get_yticklabels(), lines, strict=True):
+        text.set(color="black" if role in ("", OWN) else "#5b6670", fontweight="bold" if role == "" else "normal")
+
+
+def _answers(axes: Axes, table: pd.DataFrame, lines: Sequence[Line]) -> None:
+    """Write the answer of each line beside the last column."""
+    right = LIMITS[1] + 0.35
     for y, ((model, role), _) in enumerate(lines):
-        axes[0, 0].get_yticklabels()[y].set_color("black" if role in ("", OWN) else "#5b6670")
-        axes[0, 0].get_yticklabels()[y].set_fontweight("bold" if role == "" else "normal")
         weight = "bold" if role == OWN else "normal"
-        axes[0, -1].text(*(LIMITS[1] + 0.35, y), _answer(table, model, role), va="center", fontsize=6.5, weight=weight)
-    axes[0, -1].text(LIMITS[1] + 0.35, -0.6 - 0.22, "answer", va="bottom", fontsize=6.5, weight="bold")
-    figure.supxlabel(
-        "share of what the data allow: 0 = nothing, 1 = as the observed responses say", fontsize=7, y=0.12 / height
-    )
+        axes.text(right, y, _answer(table, model, role), va="center", fontsize=6.5, weight=weight)
+    axes.text(right, -0.82, "answer", va="bottom", fontsize=6.5, weight="bold")
+
+
+def _below(figure: Figure, height: float) -> None:
+    """Say what is drawn, on what scale."""
+    scale = "share of what the data allow: 0 = nothing, 1 = as the observed responses say"
+    figure.supxlabel(scale, fontsize=7, y=0.12 / height)
     handles = [Line2D([], [], color=SUBJECT, marker="o", markersize=4, linewidth=1, label="models of the run"),
                Line2D([], [], color=KNOWN, marker="D", markersize=3.4, markerfacecolor="white", linewidth=1,
                       label="models whose kind is known, on the same cells")]  # fmt: skip
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.22 / height), ncols=2, fontsize=6.5)
-    return figure
 
 
-def _lines(table: pd.DataFrame) -> Any:
+def _lines(table: pd.DataFrame) -> Iterator[Line]:
     """Yield ((model, role), label): a heading for each context, its models, then those whose kind is known."""
     for context, rows in shown(table):
         yield ("", ""), context
@@ -117,5 +133,5 @@ def _frame(axes: Axes, name: str, lines: int, delta: float) -> None:
 
 def _answer(table: pd.DataFrame, model: str, role: str) -> str:
     """Return the answer of a model, in a word."""
-    found: Sequence[str] = table[(table.model == model) & (table.role == role) & (table.answer != "")].answer.tolist()
+    found = table[(table.model == model) & (table.role == role) & (table.answer != "")].answer.tolist()
     return found[0] if found else ""

@@ -74,8 +74,8 @@ def derived_models(
 def _mean_shift(card: Mapping[str, Any], observed: str | Path) -> "Model":
     """Return the model that adds each perturbation's observed mean change; zero where none was observed."""
     from pertprobe.models.additive import AdditiveModel
+    from pertprobe.models.known.fitting import observed_table
 
-    table = read_measurement(observed)["delta_y"].to_pandas()[card["genes"]]
-    shifts = table.reindex(card["perturbations"], fill_value=0.0)
+    shifts = observed_table(read_measurement(observed)["delta_y"].to_pandas(), card)
     names = {key: card[key] for key in ("genes", "control", "batches", "set_size")}
     return AdditiveModel(dict(zip(shifts.index, shifts.to_numpy(), strict=True)), **names)

@@ -1,6 +1,6 @@
 """How well a model predicts: observed against predicted mean shifts, next to a baseline and the data's own ceiling."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.errors import PertprobeError
+from pertprobe.files import read_table
 
 HELD_OUT = ("elsewhere", "never")
 """What `seen` says of perturbations that the model was not trained with in its context."""
@@ -135,20 +136,14 @@ def gate(table: pd.DataFrame, program: str) -> str:
     return row.reason if pd.notna(row.beats) and not row.beats else ""
 
 
-def read_numbers(path: str | Path, texts: Collection[str]) -> pd.DataFrame:
-    """Read a table back: the columns of `texts` that it has as they are written, all others as numbers."""
-    table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=str)
-    return table.assign(**{name: pd.to_numeric(table[name]) for name in table.columns if name not in texts})
-
-
 def read_quality(path: str | Path) -> pd.DataFrame:
     """Read a `quality_table` back with its types."""
-    return read_numbers(path, ("perturbation", "seen"))
+    return read_table(path, ("perturbation", "seen"))
 
 
 def read_program_quality(path: str | Path) -> pd.DataFrame:
     """Read a `program_quality` table back with its types."""
-    table = read_numbers(path, ("program", "which", "beats", "reason"))
+    table = read_table(path, ("program", "which", "beats", "reason"))
     return table.assign(beats=table.beats.map({"True": True, "False": False}).astype("boolean"))
 
 

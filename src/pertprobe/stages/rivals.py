@@ -1,6 +1,6 @@
 """The rivals of a run, and models of known kind: fitted once to the cells that models share, for each of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ import xarray as xr
 
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.cells import context_source, sampled_cells
+from pertprobe.data.regulons import Regulons
 from pertprobe.models.known.fitting import known_models, observed_table
 from pertprobe.models.known.model import KnownModel
 from pertprobe.models.rivals.answers import Known, Rivals, fit_rivals, rival_shifts
@@ -33,7 +34,8 @@ def rivals_of_run(
     observed: Mapping[str, pd.DataFrame],
     models: Mapping[str, str],
     entries: Mapping[str, Mapping[str, Any]],
-    network: pd.DataFrame | None,
+    network: Regulons | None,
+    kinds: Collection[str],
     seed: int,
 ) -> Iterator[tuple[str, Fitted]]:
     """Yield model -> what was fitted for it.
@@ -44,10 +46,12 @@ def rivals_of_run(
         observed: model -> observed changes of its context [perturbation, gene].
         models: model -> context.
         entries: context -> its `cells` entry of the config.
-        network: source and target of the edges that the run names; None: it names none.
+        network: that the run names; None: it names none.
+        kinds: models of known kind that are wanted; those of models that share all this are the same.
         seed: of the run.
     """
     learnt: dict[Any, tuple[Known, Rivals]] = {}
+    beside: dict[Any, dict[str, KnownModel]] = {}
     for name, context in models.items():
         card, own = cards[name], entries[context]
         asked = sorted(set(card["perturbations"]) & set(card["genes"]) - {card["control"]})
@@ -62,8 +66,10 @@ def rivals_of_run(
             learnt[key] = found, fit_rivals(found, asked, seed)
         values = cells[name].for_genes(card["genes"]).values.reshape(-1, len(card["genes"]))
         answers = rival_shifts(learnt[key][1], learnt[key][0], values, own["context"])
-        known = _of_known_kind(learnt[key][0], own["context"], card, observed[name], network, seed)
-        yield name, Fitted(answers, known)
+        alike = *key, own["context"], tuple(card["perturbations"]), card["set_size"]
+        if alike not in beside:
+            beside[alike] = _of_known_kind(learnt[key][0], own["context"], card, observed[name], network, kinds, seed)
+        yield name, Fitted(answers, beside[alike])
 
 
 def _of_known_kind(
@@ -71,13 +77,14 @@ def _of_known_kind(
     context: str,
     card: Mapping[str, Any],
     observed: pd.DataFrame,
-    network: pd.DataFrame | None,
+    network: Regulons | None,
+    kinds: Collection[str],
     seed: int,
 ) -> dict[str, KnownModel]:
     """Return the models of known kind that stand beside one model."""
     controls = learnt.values[learnt.controls & (learnt.contexts == context)]
     table, names = observed_table(observed, card), {each: card[each] for each in ("control", "set_size")}
-    return known_models(controls, table, network, context=context, seed=seed, **names)
+    return known_models(controls, table, network, context=context, seed=seed, kinds=kinds, **names)
 
 
 def _file(entry: Mapping[str, Any]) -> tuple[Any, ...]:

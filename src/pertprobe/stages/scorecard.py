@@ -5,7 +5,7 @@ in the observed responses. Of intervention and accuracy: the answer of all pertu
 programs that all of them answer. Knows no probe by name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,13 +83,12 @@ def _of_probes(evidence: Mapping[str, pd.DataFrame], probes: Sequence[str], prim
         return Scores(pd.DataFrame(), pd.DataFrame())
     table = pd.concat(tables)
     answered = table.dropna(subset=["value", "ceiling"])
-    numbers = {"value": "mean", "ceiling": "mean", "variance": "mean"}
-    programs = answered.groupby([*WHO, "program"], as_index=False)[list(numbers)].agg(numbers)
+    programs = answered.groupby([*WHO, "program"], as_index=False)[["value", "ceiling", "variance"]].mean()
     rows = []
     for who, asked in table.groupby(WHO):
-        mine = programs[(programs[WHO] == list(who)).all(axis=1)]
+        mine = _of(programs, who)
         share = share_of(mine.value.to_numpy(), mine.ceiling.to_numpy())
-        silent = sorted(set(asked.probe) - set(answered[(answered[WHO] == list(who)).all(axis=1)].probe))
+        silent = sorted(set(asked.probe) - set(_of(answered, who).probe))
         reason = joined(_why_no_share(mine, share.low), f"not compared with data: {', '.join(silent)}" * bool(silent))
         numbers = dict(zip(("estimate", "ci_low", "ci_high"), share, strict=True))
         counts = {"answered": len(mine), "asked": asked.program.nunique()}
@@ -135,7 +134,7 @@ def _complete(level: str, scores: Scores, seed: int) -> pd.DataFrame:
     ranks, note = _ranks(scores, seed, level)
     further = []
     for i, row in rows.iterrows():
-        mine = scores.programs[(scores.programs[WHO] == row[WHO]).all(axis=1)]
+        mine = _of(scores.programs, row[WHO])
         differ = heterogeneity(mine.value.to_numpy(), mine.variance.to_numpy())
         factor = bayes_factor(row.estimate, row.ci_low, row.ci_high)
         further.append({"level": level, "heterogeneity": differ, "bayes_factor": factor, **ranks.get(i, {})})
@@ -153,7 +152,8 @@ def _ranks(scores: Scores, seed: int, level: str) -> tuple[dict[int, dict[str, A
     ranked = rows.index[rows.estimate.notna() & (rows.role == SUBJECT)]
     if len(ranked) < 2:
         return {}, ""
-    tables = [_by_program(scores.programs, rows.loc[i]) for i in ranked]
+    told = scores.programs.dropna(subset=["value", "ceiling"])
+    tables = [_of(told, rows.loc[i, WHO]).set_index("program") for i in ranked]
     common = sorted(set.intersection(*(set(each.index) for each in tables)))
     rank = rankdata(-rows.estimate[ranked], method="min").astype(int)
     spread = np.full((len(ranked), 2), nan)
@@ -171,10 +171,9 @@ def _ranks(scores: Scores, seed: int, level: str) -> tuple[dict[int, dict[str, A
     return found, left if len(common) < len(everyone) else ""
 
 
-def _by_program(programs: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """Return value and ceiling by program of one model, where both are there."""
-    mine = programs[(programs[WHO] == row[WHO]).all(axis=1)]
-    return mine.set_index("program")[["value", "ceiling"]].dropna()
+def _of(table: pd.DataFrame, who: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of one model; `who` are its `WHO`."""
+    return table[(table[WHO] == list(who)).all(axis=1)]
 
 
 def shown(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

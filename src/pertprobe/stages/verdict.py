@@ -318,8 +318,10 @@ def readings(
     programs = sorted(verdict.program.unique())
     models = sorted(set(verdict.model) | set(verdict.reference) - {""})
     alone = {(program, model): _levels(verdict, program, model, levels) for program in programs for model in models}
-    own = None if answers is None else answers[answers.role == SUBJECT]
-    said = {} if own is None else own.set_index(["program", "model"])[["answer", "reason"]].T.to_dict()
+    said = {}
+    if answers is not None:
+        own = answers[answers.role == SUBJECT].set_index(["program", "model"])
+        said = own[["answer", "reason"]].T.to_dict()
     rows = [{"model": each[1], **_said(found, {})} for each, found in said.items() if not each[0]]
     rows += [
         {"program": each[0], "model": each[1], **_said(said.get(each), _reading(found))}

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from pertprobe.data.regulons import Regulons
 from pertprobe.models.known.model import KnownModel
 from pertprobe.models.known.readings import Reading, as_they_are, components, equations
 from pertprobe.models.rivals.autoencoder import Autoencoder, Size
@@ -28,7 +29,7 @@ SIZE = Size(64, 12)
 def known_models(
     controls: Num[Array, "cell gene"],
     table: pd.DataFrame,
-    edges: pd.DataFrame | None,
+    network: Regulons | None,
     *,
     context: str,
     seed: int,
@@ -40,7 +41,7 @@ def known_models(
     Args:
         controls: control cells of the context.
         table: observed mean change of each perturbation [perturbation, gene]; zero for the control.
-        edges: source and target of the network, one row an edge; None: there is none, and no such model.
+        network: who acts on whom; None: it is not known, and there is no such model.
         context: of the cells.
         seed: of the run; the autoencoder is drawn by both.
         kinds: those that are wanted.
@@ -52,8 +53,10 @@ def known_models(
         COMPONENTS: lambda: components(controls, min(NUMBER, len(genes))),
         AUTOENCODER: lambda: Autoencoder.fitted(controls, SIZE, seed_of(seed, "known", context)),
     }
-    if edges is not None:
-        readings[NETWORK] = lambda: equations(controls, _regulators(edges, genes))
+    if network is not None:
+        readings[NETWORK] = lambda: equations(
+            controls, [np.flatnonzero(own) for own in network.matrix(genes, genes)[0].T]
+        )
     axes = {"genes": genes, "perturbations": perturbations, **names}
     models = {}
     for kind in (kind for kind in readings if kind in kinds):
@@ -66,14 +69,6 @@ def known_models(
 def observed_table(observed: pd.DataFrame, card: Mapping[str, Any]) -> pd.DataFrame:
     """Return the change of each perturbation of a model [perturbation, gene]; zero where none was observed."""
     return observed.reindex(index=card["perturbations"], columns=card["genes"], fill_value=0.0)
-
-
-def _regulators(edges: pd.DataFrame, genes: Sequence[str]) -> list[np.ndarray]:
-    """Return the positions of each gene's regulators among the genes."""
-    place = {name: i for i, name in enumerate(genes)}
-    known = edges[edges.source.isin(place.keys()) & edges.target.isin(place.keys())]
-    own = {target: sorted(place[source] for source in rows) for target, rows in known.groupby("target").source}
-    return [np.array(own.get(name, []), dtype=np.intp) for name in genes]
 
 
 def _propagated(reading: Reading, genes: Sequence[str], perturbations: Sequence[str]) -> np.ndarray:

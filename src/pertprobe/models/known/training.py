@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pertprobe.data.cells import halved_sums, perturbed_labels, sampled_cells
+from pertprobe.data.observed import mean_shifts
 from pertprobe.data.regulons import read_regulons
 from pertprobe.errors import PertprobeError
 from pertprobe.files import atomic
@@ -58,11 +59,11 @@ def train_known(
     labels = perturbed_labels(cells_path, **where)
     kept = held_out(labels, context, regime, share=heldout, control=source["control"], seed=seed)
     changes = {each: _changes(cells_path, where | {"context": each}, seed) for each in sorted(set(labels.context))}
-    table = _table(changes, context, kept)
+    table = _table(changes, context, kept, source["control"])
     controls = sampled_cells(cells_path, seed=seed, controls=CONTROLS, each=0, **where).values
-    edges = read_regulons(network).signs if network is not None else None
+    edges = read_regulons(network) if kind == NETWORK else None
     names = {"context": context, "seed": seed, "control": source["control"], "set_size": set_size}
-    model = known_models(controls, table, edges if kind == NETWORK else None, kinds=[kind], **names)[kind]
+    model = known_models(controls, table, edges, kinds=[kind], **names)[kind]
     with atomic(output) as folder:
         folder.mkdir()
         write_known({kind: model}, folder / FILE)
@@ -79,16 +80,14 @@ def load_known(path: str | Path, kind: str, **options: Any) -> KnownModel:
 
 
 def _changes(path: str | Path, source: dict[str, Any], seed: int) -> pd.DataFrame:
-    """Return the mean change of each perturbation in one context [perturbation, gene], the control's zero."""
+    """Return the mean change of each perturbation in one context [perturbation, gene]."""
     found = halved_sums(path, seed=seed, **source)
-    means = found.sums.sum(axis=0) / found.counts.sum(axis=0)[:, None]
-    table = pd.DataFrame(means, index=list(found.perturbations), columns=list(found.genes))
-    return table - table.loc[source["control"]]
+    return mean_shifts(found, found.perturbations.index(source["control"]))["delta_y"].to_pandas()
 
 
-def _table(changes: dict[str, pd.DataFrame], context: str, kept: tuple[str, ...]) -> pd.DataFrame:
-    """Return the change that the model knows of each perturbation."""
-    names = sorted(set().union(*(each.index for each in changes.values())))
+def _table(changes: dict[str, pd.DataFrame], context: str, kept: tuple[str, ...], control: str) -> pd.DataFrame:
+    """Return the change that the model knows of each perturbation; of the control it is zero."""
+    names = sorted({control}.union(*(each.index for each in changes.values())))
     own = changes[context]
     others = [each.reindex(names) for name, each in changes.items() if name != context]
     elsewhere = pd.concat(others).groupby(level=0).mean() if others else own.iloc[:0].reindex(names)
