@@ -15,7 +15,7 @@ import pytest
 from pertprobe.calibration import nulls
 from pertprobe.interpret import concept_directions
 from pertprobe.probes.declaration import declared, probe_names
-from pertprobe.statistics import axes, conserved, matched, permutation
+from pertprobe.statistics import axes, coherence, conserved, matched, permutation
 
 SIZES = {"draws": 120, "draws_slow": 120, "published": 0, "permutations": 99}
 POWER = {"draws": 20, "unbounded": 1, "permutations": 99}
@@ -33,7 +33,7 @@ def everywhere(patch, function, other):
 
 def strength_not_held(patch):
     """Compare a program with sets of any strength; axes by which it could be known are not held either."""
-    coherences, score, half = permutation.coherence_tests, permutation.mean_score, conserved.conservation
+    coherences, score, half = coherence.coherence_tests, permutation.mean_score, conserved.conservation
     everywhere(patch, coherences, lambda each, sets, strength, *more: coherences(each, sets, None, *more))
     everywhere(patch, score, lambda each, members, strength, *more: score(each, members, None, *more))
     everywhere(patch, half, lambda x, y, members, strength, *more: half(x, y, members, None, *more))
@@ -44,7 +44,7 @@ def strength_not_held(patch):
 
 def strength_of_others(patch):
     """Hold the strength of other units."""
-    coherences, score = permutation.coherence_tests, permutation.mean_score
+    coherences, score = coherence.coherence_tests, permutation.mean_score
     everywhere(patch, coherences, lambda each, sets, strength, *more: coherences(each, sets, strength[::-1], *more))
     everywhere(patch, score, lambda each, members, strength, *more: score(each, members, strength[::-1], *more))
 
@@ -57,7 +57,7 @@ def expression_not_held(patch):
 
 def sign_turned(patch):
     """Ask whether members are unlike, or score lower."""
-    coherences, score, contrast = permutation.coherence_tests, permutation.mean_score, matched._contrast
+    coherences, score, contrast = coherence.coherence_tests, permutation.mean_score, matched._contrast
     everywhere(patch, coherences, lambda each, *more: coherences(-np.asarray(each), *more))
     everywhere(patch, score, lambda each, *more: score(-np.asarray(each), *more))
     everywhere(patch, contrast, lambda r, *more: contrast(-r, *more))

@@ -3,7 +3,7 @@ import pytest
 
 from pertprobe.calibration import speed
 from pertprobe.statistics import null_worlds as generators
-from pertprobe.statistics.permutation import coherence
+from pertprobe.statistics.coherence import coherence
 from pertprobe.statistics.published import rank_sum_triples
 from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
 

@@ -89,7 +89,7 @@ def p_values(
     numbers = {"permutations": 99, "bootstrap": 2, "seed": seed}
     inputs = TestInputs(programs=Programs(programs), settings=settings, **{**defaults, **numbers, **given})
     asked = [each for each in load_probe(probe).questions(inputs) if _primary(each, declared(probe).primary)]
-    rows = [row for each in asked for row in each.rows(inputs, Wanted(False, False, False)) if row["program"]]
+    rows = [row for each in asked for row in each.rows(inputs, Wanted(False, False, False, False)) if row["program"]]
     assert [row["program"] for row in rows] == list(programs), [row["reason"] for row in rows]
     assert all(row["evaluable"] for row in rows), [row["reason"] for row in rows]
     return {row["program"]: row[row["p_used"]] for row in rows}

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pertprobe.statistics.permutation import coherence, mean_score
+from pertprobe.statistics.coherence import coherence
+from pertprobe.statistics.permutation import mean_score
 from pertprobe.statistics.power import Null, power
 from pertprobe.statistics.sets import strength_windows
 from pertprobe.statistics.similarity import cosine_similarity

@@ -7,8 +7,8 @@ from scipy.stats import ks_2samp
 
 from pertprobe.seeding import generator
 from pertprobe.statistics import moments
+from pertprobe.statistics.coherence import coherence, coherence_tests
 from pertprobe.statistics.moments import pair_means, prefix_pair_means
-from pertprobe.statistics.permutation import coherence, coherence_tests
 from pertprobe.statistics.sets import random_orders
 from pertprobe.statistics.similarity import cosine_similarity
 
@@ -69,7 +69,7 @@ def test_each_of_many_tests_is_the_single_test_up_to_its_draws(strength):
             assert getattr(found, field) == pytest.approx(getattr(one, field), rel=1e-9, nan_ok=True), field
         assert (found.p_used, found.n_permutations, found.note) == (one.p_used, one.n_permutations, one.note)
         assert found.p == pytest.approx(one.p, abs=0.03)
-        assert found.p_stratified == pytest.approx(one.p_stratified, abs=0.03, nan_ok=True)
+        assert found.p_stratified == pytest.approx(one.p_stratified, abs=0.06, nan_ok=True)
         assert found.null_mean == pytest.approx(one.null_mean, abs=0.1 * one.null_sd)
         assert found.null_sd == pytest.approx(one.null_sd, rel=0.08)
 

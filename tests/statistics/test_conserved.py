@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, spearmanr
 
+from pertprobe.statistics.coherence import coherence
 from pertprobe.statistics.conserved import (
     BATCH,
     conservation,
@@ -13,7 +14,7 @@ from pertprobe.statistics.conserved import (
     standardised,
     without_each,
 )
-from pertprobe.statistics.permutation import coherence, randomised
+from pertprobe.statistics.permutation import randomised
 from pertprobe.statistics.similarity import centred
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm, skew
 
+from pertprobe.statistics.coherence import coherence
 from pertprobe.statistics.moments import PairSums, pair_means, score_moments, tail
-from pertprobe.statistics.permutation import coherence, mean_score
+from pertprobe.statistics.permutation import mean_score
 from pertprobe.statistics.sets import uniform_sets
 from pertprobe.statistics.similarity import cosine_similarity
 

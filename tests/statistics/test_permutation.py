@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, kstest
 
-from pertprobe.statistics.permutation import coherence, mean_score, randomised
+from pertprobe.statistics.coherence import coherence
+from pertprobe.statistics.permutation import mean_score, randomised
 from pertprobe.statistics.sets import pairs_without_strength, scores_without_strength, strength_windows, uniform_sets
 from pertprobe.statistics.similarity import centred, cosine_similarity
 

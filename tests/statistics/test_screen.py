@@ -6,7 +6,8 @@ from screen import chosen, found_and_claimed, planted_pairs, planted_scores, scr
 
 from pertprobe import evidence
 from pertprobe.stages.verdict import judge, verdicts
-from pertprobe.statistics.permutation import coherence, coherence_tests, mean_score
+from pertprobe.statistics.coherence import coherence, coherence_tests
+from pertprobe.statistics.permutation import mean_score
 from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.sets import pairs_without_strength
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
+from pertprobe.statistics.coherence import coherence
 from pertprobe.statistics.mantel import mantel
 from pertprobe.statistics.matched import crossed_test
-from pertprobe.statistics.permutation import coherence
 from pertprobe.statistics.reliability import fit
 from pertprobe.statistics.similarity import centred
 

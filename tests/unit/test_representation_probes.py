@@ -12,7 +12,7 @@ from pertprobe.probes import pert_embedding
 from pertprobe.probes.base import Subject
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.statistics.permutation import coherence
+from pertprobe.statistics.coherence import coherence
 from pertprobe.statistics.published import random_sets_p, rank_sum_pairs
 from pertprobe.statistics.similarity import centred, cosine_similarity
 

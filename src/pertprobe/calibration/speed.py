@@ -10,7 +10,7 @@ import pandas as pd
 
 from pertprobe.calibration.table import entry, frame
 from pertprobe.seeding import generator
-from pertprobe.statistics.permutation import coherence_tests
+from pertprobe.statistics.coherence import coherence_tests
 from pertprobe.statistics.similarity import cosine_similarity
 
 FIGURE = "speed"

@@ -18,7 +18,7 @@ from pertprobe.probes.base import members
 from pertprobe.probes.declaration import all_declared
 from pertprobe.seeding import generator
 from pertprobe.stages.testing import TestCase, run_test
-from pertprobe.statistics.permutation import coherence
+from pertprobe.statistics.coherence import coherence
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 FIGURE = "trained models"

@@ -138,7 +138,7 @@ def answers_of(inputs: TestInputs, statistics: Collection[str], *, published: bo
 
     `published`: and the published statistic.
     """
-    wanted = Wanted(interval=False, published=published, ceiling=False)
+    wanted = Wanted(interval=False, published=published, ceiling=False, further=False)
     probe = inputs.identity["probe"]
     questions = load_probe(probe).questions(inputs.limited_to(declared(probe)))
     asked = [each for each in questions if each.statistic in statistics and each.adjustment == "centred"]

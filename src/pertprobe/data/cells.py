@@ -175,6 +175,8 @@ class HalvedSums(NamedTuple):
     perturbations: tuple[str, ...]
     """Sorted, the control among them."""
     genes: tuple[str, ...]
+    batches: pd.DataFrame | None
+    """Number of cells [perturbation, batch]; None without a column of batches."""
 
 
 def halved_sums(path: str | Path, *, seed: int, genes: Sequence[str] | None = None, **source: str | None) -> HalvedSums:
@@ -191,7 +193,10 @@ def halved_sums(path: str | Path, *, seed: int, genes: Sequence[str] | None = No
         groups = _halves(inside, seed, where.context) * len(names) + codes
         sums = group_sums(plan.node, inside.index.to_numpy(), groups, plan.columns, 2 * len(names))
     counts = np.bincount(groups, minlength=2 * len(names)).reshape(2, len(names))
-    return HalvedSums(sums.reshape(2, len(names), -1), counts, tuple(map(str, names)), tuple(map(str, plan.genes)))
+    batches = pd.crosstab(inside["perturbation"], inside["batch"]) if where.batch_column else None
+    return HalvedSums(
+        sums.reshape(2, len(names), -1), counts, tuple(map(str, names)), tuple(map(str, plan.genes)), batches
+    )
 
 
 class SampledCells(NamedTuple):

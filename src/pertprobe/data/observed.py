@@ -27,7 +27,8 @@ def observe(path: str | Path, card: Mapping[str, Any], entry: Mapping[str, Any],
     Returns:
         delta_y [perturbation, gene]: mean over perturbed cells less mean over control cells. delta_y_half [half,
         perturbation, gene]: the same of two disjoint halves of the perturbed and of the control cells, so that their
-        sampling errors are independent; nan where a half has no cell. n_cells [perturbation]. correlation [input_gene,
+        sampling errors are independent; nan where a half has no cell. n_cells [perturbation]. batch_share
+        [perturbation, batch]: of its cells, where the config names a column of batches. correlation [input_gene,
         input_gene_b]: Pearson over all control cells, 0 where a gene is constant; left out where inputs are no genes.
         float32; attrs: context, n_controls.
 
@@ -57,7 +58,7 @@ def _responses(card: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[dict[
 
 
 def mean_shifts(found: HalvedSums, control: int) -> xr.Dataset:
-    """Return delta_y, delta_y_half and n_cells of all perturbations but the control."""
+    """Return delta_y, delta_y_half, n_cells and shares of batches of all perturbations but the control."""
     counts = found.counts[:, :, None]
     with np.errstate(invalid="ignore"):  # a half without cells has no mean
         halves = found.sums / counts
@@ -70,6 +71,10 @@ def mean_shifts(found: HalvedSums, control: int) -> xr.Dataset:
         "delta_y_half": (("half", *dims), (halves - halves[:, [control]])[:, others].astype(np.float32)),
         "n_cells": (dims[:1], found.counts.sum(axis=0)[others]),
     }
+    if found.batches is not None:
+        shares = found.batches.loc[coords["perturbation"]]
+        coords["batch"] = list(map(str, shares.columns))
+        shifts["batch_share"] = ("perturbation", "batch"), shares.div(shares.sum(axis=1), axis=0).to_numpy()
     return xr.Dataset(shifts, coords)
 
 

@@ -1,6 +1,6 @@
 """What probes are given: to measure a model, and to test what was measured."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -16,6 +16,8 @@ from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.limited import limited
 from pertprobe.roles import REDRAWN, SUBJECT
 from pertprobe.seeding import generator
+from pertprobe.statistics.beyond_axes import IN_PROGRAMS
+from pertprobe.statistics.nuisances import NOTHING, Beside
 
 Measured = TypeVar("Measured", xr.Dataset, xr.DataArray)
 
@@ -32,6 +34,8 @@ COPY_SETS = 1
 CONTROL = "control"
 """Setting that stands for the model's own control perturbation, whatever its label."""
 
+HELD = "axes", "batch", "seen", "cells"
+"""What can be held beside strength."""
 SHARED = 0.2
 """Excess of matched over mismatched cosines above which two models count as sharing an initialisation
 (methods.md, Consistency)."""
@@ -126,6 +130,25 @@ class Subject:
         """Return which perturbations have a code that was trained, as far as is known, bool [P]."""
         return ~np.isin(names, self.seen.index[self.seen == NEVER])
 
+    def nuisances(self, names: Sequence[str] | np.ndarray, held: Collection[str]) -> Beside:
+        """Return what is known of perturbations that may make two of them alike, of what is to be held.
+
+        Groups: the share of a perturbation's cells in each batch, and where the model was trained with it. Number of
+        cells: in the context. Of a perturbation that was not observed here both are 0.
+        """
+        groups = [pd.get_dummies(self.seen.reindex(names))] if "seen" in held else []
+        observed = {} if self.observed is None else self.observed
+        groups += (
+            [observed["batch_share"].to_pandas().reindex(names)]
+            if "batch" in held and "batch_share" in observed
+            else []
+        )
+        columns = [each.fillna(0).to_numpy(dtype=np.float64) for each in groups]
+        shared = np.concatenate([each for each in columns if each.shape[1] > 1] or [np.zeros((len(names), 0))], axis=1)
+        counted = "cells" in held and "n_cells" in observed
+        cells = observed["n_cells"].to_series().reindex(names, fill_value=0).to_numpy() if counted else None
+        return Beside(shared if shared.shape[1] else None, cells)
+
     def held_out(self, names: Iterable[str]) -> str:
         """Say how many of the perturbations the model was trained with here and where not; empty if all were here."""
         counts = self.seen.reindex(list(names)).value_counts()
@@ -157,9 +180,17 @@ class TestInputs:
     """contexts or regimes for a pair, empty for one model."""
     permutations: int = 9999
     bootstrap: int = 999
+    hold: Sequence[str] = HELD
+    """Nuisances that are held beside strength, of which those that the run knows are."""
     min_perturbations: int = 3
     min_genes: int = 3
     seed: int = 0
+
+    def beside(self, names: Sequence[str] | np.ndarray, unit: str = "perturbation") -> Beside:
+        """Return what is held of units beside strength: of perturbations all that is known, of genes shared axes."""
+        axes = IN_PROGRAMS if "axes" in self.hold else 0
+        known = self.subject.nuisances(names, self.hold) if unit == "perturbation" else NOTHING
+        return known._replace(axes=axes)
 
     def limited_to(self, declaration: Declaration) -> "TestInputs":
         """Return what a probe may read of it: of cells, panels and rivals what it declares that it is tested with."""

@@ -20,8 +20,9 @@ from pertprobe.probes import load_probe
 from pertprobe.probes.base import TestInputs, each_program, members
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.roles import COEXPRESSION, KNOWN, OBSERVED, SUBJECT
+from pertprobe.statistics.coherence import coherence, coherence_tests
 from pertprobe.statistics.matched import PairedTest
-from pertprobe.statistics.permutation import Test, coherence, coherence_tests, mean_score
+from pertprobe.statistics.permutation import Test, mean_score
 from pertprobe.statistics.reliability import Ceiling, bootstrap_coherence, bootstrap_mean
 
 Row = dict[str, Any]
@@ -37,6 +38,8 @@ class Wanted(NamedTuple):
     interval: bool
     published: bool
     ceiling: bool
+    further: bool
+    """Further p values, that no verdict reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,14 +200,16 @@ class Coherence(Each):
     def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
         """Yield a row for each program, of one similarity."""
         made = replace(self, similarity=self.similarity() if callable(self.similarity) else self.similarity)
-        test = made.all_at_once(inputs) if self.adjusted is None else made.by_itself
+        test = made.all_at_once(inputs, wanted.further) if self.adjusted is None else made.by_itself
         yield from super(Coherence, replace(made, test=test)).rows(inputs, wanted)
 
-    def all_at_once(self, inputs: TestInputs) -> Callable[..., Test]:
+    def all_at_once(self, inputs: TestInputs, further: bool) -> Callable[..., Test]:
         """Test all programs together, and return the function of a program's test."""
         sets = {program: found for program, found, short in self.asked(inputs) if not short}
         drawing = partial(self.drawing, inputs, "")
-        tests = coherence_tests(self.similarity, sets, self.strength, inputs.permutations, drawing)
+        beside = inputs.beside(self.names, self.unit)
+        asked = self.similarity, sets, self.strength, inputs.permutations, drawing
+        tests = coherence_tests(*asked, beside=beside, further=further)
         return lambda program, *_: tests[program]
 
     def by_itself(self, _: str, found: np.ndarray, m: int, random: np.random.Generator) -> Test:
@@ -266,7 +271,8 @@ class Score(Each):
             short = pool.short or f"no {self.unit} is left to score"
             who = self.who(program=program, n=len(found), n_background=len(pool.names))
             return evidence.not_evaluable(inputs.identity, evidence.joined(short, *notes), **who)
-        test = lambda _, found, m, random: mean_score(pool.scores, found, pool.strength, m, random)  # noqa: E731
+        beside = inputs.beside(pool.names, self.unit)
+        test = lambda _, found, m, random: mean_score(pool.scores, found, pool.strength, m, random, beside)  # noqa: E731
         said = {"published": pool.published or self.published, "withheld": pool.withheld or self.withheld}
         made = replace(self, names=pool.names, scores=pool.scores, notes=notes, test=test, **said)
         return super(Score, made).row(inputs, wanted, program, found)
@@ -433,10 +439,11 @@ def answers(inputs: TestInputs, declaration: Declaration, questions: Iterable[Qu
     role = inputs.identity.get("role", SUBJECT)
     for question in questions:
         if role == SUBJECT or (question.role == SUBJECT and asked_all(declaration, role)):
-            asked = inputs if question.role == SUBJECT else inputs.as_role(question.role)
-            yield from question.rows(asked, Wanted(True, True, question.role == SUBJECT))
+            itself = question.role == SUBJECT
+            asked = inputs if itself else inputs.as_role(question.role)
+            yield from question.rows(asked, Wanted(True, True, itself, itself))
         elif question.role == SUBJECT and _of_controls(question, declaration):
-            yield from question.rows(inputs, Wanted(False, declaration.published_of_controls, False))
+            yield from question.rows(inputs, Wanted(False, declaration.published_of_controls, False, False))
 
 
 def asked_all(declaration: Declaration, role: str) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from pertprobe.statistics.arrays import Floats, Integers, Members
+from pertprobe.statistics.nuisances import Beside
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 UNITS = 200
@@ -54,6 +55,81 @@ def dense(rng: Generator, units: int = UNITS) -> Profiles:
     codes = loads @ basis
     response = codes @ (rng.normal(size=(WIDTH, WIDTH)) / np.sqrt(WIDTH))
     return Profiles(codes + OFFSET * rng.normal(size=WIDTH), np.linalg.norm(response, axis=1))
+
+
+ALONG = 0.3
+"""Size of an axis of which a unit has 1, where the unit's own effect has size 1."""
+IN_ONE = 0.6
+"""Share of a program's units in one of `BATCHES` batches."""
+BATCHES = 10
+CELLS = 30
+"""Median number of cells of a unit, whose own effect is as large as the noise of one cell."""
+CONFOUNDED = (
+    "signed axis", "two axes", "noisy strength", "stress axis", "batches", "trained elsewhere", "cells",
+)  # fmt: skip
+"""Kinds of worlds in which units are alike by what no program has to do with."""
+
+
+class Confounded(NamedTuple):
+    """Profiles of unrelated units that are alike by a nuisance, and programs of the units that have much of it."""
+
+    values: Floats
+    """[units, WIDTH]."""
+    strength: Floats
+    """[units]: what tests are given to hold."""
+    weight: Floats
+    """[units]: a unit is drawn in proportion to it."""
+    groups: Floats | None = None
+    """[units, group]: what is known of batches and of training."""
+    cells: Floats | None = None
+    """[units]: what is known of numbers of cells."""
+
+    def program(self, rng: Generator, n: int) -> Integers:
+        """Draw the units of a program."""
+        return rng.choice(len(self.weight), n, replace=False, p=self.weight / self.weight.sum())
+
+    def beside(self, axes: int) -> Beside:
+        """Return all that is known of nuisances, and how many axes are held."""
+        return Beside(self.groups, self.cells, axes)
+
+
+def confounded(rng: Generator, kind: str, units: int = UNITS) -> Confounded:
+    """Draw profiles of unrelated units that share what a nuisance makes of them.
+
+    Args:
+        rng: numpy's generator.
+        kind: "signed axis" and "two axes": shared with loadings of either sign; "noisy strength": by strength, which is
+            seen with noise; "stress axis": one of the strongest tenth alone; "batches": each of ten has an axis;
+            "trained elsewhere": the three in ten that were; "cells": all share an axis, the less blurred the more
+            cells.
+        units: number of units.
+    """
+    strength = rng.lognormal(0, SPREAD, units)
+    own, weight, seen, known = rng.normal(size=(units, WIDTH)), strength**BIAS, strength, {}
+    loadings = np.zeros((units, BATCHES))
+    if kind in ("signed axis", "two axes"):
+        n_axes = 1 + (kind == "two axes")
+        loadings[:, :n_axes] = rng.normal(size=(units, n_axes))
+        weight = np.exp(loadings.sum(axis=1))
+    elif kind == "noisy strength":
+        loadings[:, 0], seen = 2, strength * rng.lognormal(0, SPREAD, units)
+    elif kind == "stress axis":
+        loadings[:, 0] = 3 * (strength > np.quantile(strength, 0.9))
+    elif kind == "batches":
+        known["groups"] = np.eye(BATCHES)[rng.permutation(units) % BATCHES]
+        loadings = 2 * known["groups"]
+        weight = 1 + known["groups"][:, 0] * (IN_ONE / (1 - IN_ONE) * (BATCHES - 1) - 1)
+    elif kind == "trained elsewhere":
+        there = rng.random(units) < 0.3
+        known["groups"], loadings[:, 0], weight = np.eye(2)[there.astype(int)], 2 * there, 1 + 4 * there
+    elif kind == "cells":
+        known["cells"] = weight = np.ceil(rng.lognormal(np.log(CELLS), 1, units))
+        loadings[:, 0], strength = 2, np.ones(units)
+        own, seen = own + rng.normal(size=own.shape) * np.sqrt(CELLS / weight)[:, None], strength
+    else:
+        raise ValueError(f"no world of the kind {kind!r}")
+    values = strength[:, None] * (own + loadings @ (ALONG * rng.normal(size=(BATCHES, WIDTH))))
+    return Confounded(values, seen, weight, **known)
 
 
 def sparse(rng: Generator, units: int = UNITS) -> Profiles:

@@ -15,6 +15,8 @@ from numpy.random import Generator
 
 from pertprobe.shapes import Array, Float, Integer
 from pertprobe.statistics.arrays import Floats, Integers, Pairwise, PerUnit
+from pertprobe.statistics.beyond_axes import mean_without_nearest
+from pertprobe.statistics.moments import pair_means
 from pertprobe.statistics.sets import matched_number, strength_basis, strength_windows, uniform_sets
 
 
@@ -58,6 +60,23 @@ class PairsOutside(NamedTuple):
         basis = np.ones((len(similarity), 1)) if strength is None else strength_basis(strength)
         strength = None if strength is None else np.asarray(strength, dtype=np.float64)
         return cls(similarity, strength, basis, basis.T @ similarity @ basis)
+
+    def means(self, sets: Integer[Array, "set unit"]) -> Float[Array, " set"]:
+        """Return the mean over pairs of each set."""
+        return pair_means(self.similarity, sets)
+
+    def means_without_nearest(self, sets: Integer[Array, "set unit"]) -> Float[Array, " set"]:
+        """Return the same without one of the two most alike units of each set of three or more."""
+        return mean_without_nearest(self.similarity[sets[:, :, None], sets[:, None]])
+
+    def effect(self, members: Integers) -> float:
+        """Return how much more alike members are than pairs of units outside at their strengths."""
+        return float(self.means(members[None])[0]) - self.mean(members)
+
+    def unit_sd(self, members: Integers) -> float:
+        """Return the spread, over the units outside, of their mean similarity with the members; nan below two."""
+        outside = np.delete(self.similarity[:, members].mean(axis=1), members)
+        return float(outside.std(ddof=1)) if outside.size > 1 else nan
 
     def mean(self, members: Integers) -> float:
         """Return the mean similarity that pairs of units outside have at the strengths of the members' pairs.

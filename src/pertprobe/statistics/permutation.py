@@ -1,12 +1,11 @@
 """Label permutation: are programs more extreme than sets of perturbations, of any strength and of their own?
 
 Two nulls answer it, both as draws of sets of the program's size. Uniform sets have its size only. Matched sets have its
-effect strength too: programs of strong perturbations look coherent through the effect all perturbations share.
+effect strength too: programs of strong perturbations look coherent through the effect all perturbations share. With
+them other nuisances are held (`nuisances.Beside`): batches, where units were trained, numbers of cells, shared axes.
 """
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable
 from math import comb, inf, nan
 from typing import NamedTuple
 
@@ -14,16 +13,11 @@ import numpy as np
 from numpy.random import Generator
 
 from pertprobe.shapes import Array, Float, Integer
-from pertprobe.statistics.arrays import Floats, Integers, Members, Pairwise, PerUnit
-from pertprobe.statistics.moments import Moments, PairSums, pair_means, prefix_pair_means, score_moments, tail
-from pertprobe.statistics.outside import PairsOutside, scores_outside, share_of_own
-from pertprobe.statistics.sets import (
-    pairs_without_strength,
-    random_orders,
-    scores_without_strength,
-    strength_windows,
-    uniform_sets,
-)
+from pertprobe.statistics.arrays import Floats, Integers, Members, PerUnit
+from pertprobe.statistics.moments import Moments, score_moments, tail
+from pertprobe.statistics.nuisances import NOTHING, Beside
+from pertprobe.statistics.outside import scores_outside, share_of_own
+from pertprobe.statistics.sets import strength_windows, uniform_sets
 
 SEPARABLE = 0.01
 """A verdict uses p_stratified where the smallest p it can reach is at most this."""
@@ -50,9 +44,14 @@ class Test(NamedTuple):
     p_min: float = nan
     """Smallest `p` that can be reached: 1 / number of arrangements, or 1 / (m + 1) if sampled."""
     p_stratified: float = nan
-    """(b + 1) / (m + 1) over strength-matched sets; nan where they do not exist."""
+    """(b + 1) / (m + 1) over strength-matched sets, all that is held taken from the score; nan where there are none."""
     p_min_stratified: float = nan
     """Smallest `p_stratified` that can be reached; nan where it does not exist."""
+    p_strength: float = nan
+    """The same with strength alone held, where more is held in `p_stratified`; nan elsewhere."""
+    p_without_pair: float = nan
+    """The p that is used, without one of the two most alike units, of the members as of every set; nan below three
+    members, or where pairs are not what is tested."""
     p_used: str = "p"
     """The field a verdict reads: "p" or "p_stratified"."""
     n_permutations: int = 0
@@ -92,6 +91,7 @@ def permutation_test(
     m: int,
     rng: Generator,
     adjusted_score_of_sets: ScoreOfSets | None = None,
+    refined: bool = True,
 ) -> Test:
     """Test whether the members' score is greater than that of other sets of their number, unstratified and matched.
 
@@ -102,14 +102,15 @@ def permutation_test(
         strength: effect strength [n_units], the norm of the model's own delta_y; None = no strength-matched null.
         m: number of draws of each null; the unstratified one visits all sets instead where there are at most m.
         rng: numpy's generator.
-        adjusted_score_of_sets: the same without what strength explains of it, for the matched null (`stratified`).
+        adjusted_score_of_sets: the same without what nuisances explain of it, for the matched null (`stratified`).
+        refined: whether the matched null may have more draws; scores that take long have `SLOW` at most.
     """
     members = np.unique(np.asarray(members, dtype=np.intp))
     estimate = float(score_of_sets(members[None])[0])
     null = score_of_sets(uniform_sets(members.size, n_units, m, rng))
     test = summary(estimate, null, arrangements=comb(n_units, members.size), m=m)
     if strength is not None:
-        test = stratified(test, adjusted_score_of_sets or score_of_sets, members, strength, m, rng)
+        test = stratified(test, adjusted_score_of_sets or score_of_sets, members, strength, m, rng, refined)
     return with_more_draws(test, null, score_of_sets, members.size, n_units, rng)
 
 
@@ -141,6 +142,13 @@ def _more(null: Floats, drawn: Callable[[int], Floats]) -> Floats:
     return np.concatenate([null, *(drawn(min(ROWS, wanted - start)) for start in range(0, wanted, ROWS))])
 
 
+SLOW = 9_999
+"""Most draws of a matched null whose scores take long."""
+FIRST, CLEAR = 999, 100
+"""Draws of a matched null that are looked at first, and how many of them that reach the estimate end it: p is then
+above 0.1, and further draws decide nothing."""
+
+
 def stratified(
     test: Test,
     adjusted_score_of_sets: ScoreOfSets,
@@ -148,28 +156,66 @@ def stratified(
     strength: PerUnit,
     m: int,
     rng: Generator,
+    refined: bool = True,
 ) -> Test:
     """Add the strength-matched p to an unstratified test, and let a verdict use it where it can become small enough.
 
     Matched sets (`strength_windows`) still differ a little in strength from the members. `adjusted_score_of_sets` is
-    the score without what strength explains of it; what it explains of the members' is added to every draw, so that
-    each is scored as if it had the members' strength. Where no draw reaches the estimate, more are made (`REFINED`).
+    the score without what nuisances explain of it; what they explain of the members' is added to every draw, so that
+    each is scored as if it had the members'. Where no draw reaches the estimate, more are made (`REFINED`) if it is to
+    be `refined`, else its moments tell the tail; where many of the first (`FIRST`) do, no others are drawn.
     """
-    windows = strength_windows(members, strength)
+    windows, m = strength_windows(members, strength), m if refined else min(m, SLOW)
     if windows is None:
         return test._replace(note="strength not separable")
     explained = test.estimate - adjusted_score_of_sets(members[None])[0]
     drawn = lambda number: explained + adjusted_score_of_sets(windows.draw(number, rng))  # noqa: E731
-    null = np.concatenate([drawn(min(ROWS, m - start)) for start in range(0, m, ROWS)])
-    matched = summary(test.estimate, null, inf, m)
-    if matched.p <= matched.p_min and windows.arrangements > m:
-        null = _more(null, drawn)
-        matched = summary(test.estimate, null, inf, null.size)
-    p_min = max(1 / windows.arrangements, matched.p_min)
+    null = _until_clear(test.estimate, drawn, m)
+    matched = summary(test.estimate, null, inf, null.size)
+    if matched.p <= 1 / (m + 1) and windows.arrangements > m:
+        matched = _refined(matched, null, drawn if refined else None)
+    p_min = max(1 / windows.arrangements, min(matched.p_min, 1 / (m + 1)))
     matched = matched._replace(p_min=p_min)
     if p_min > SEPARABLE:
         return test._replace(p_stratified=matched.p, p_min_stratified=p_min, note="strength not separable")
     return with_stratified(test, matched)
+
+
+def _refined(test: Test, null: Floats, drawn: Callable[[int], Floats] | None) -> Test:
+    """Return a test that no draw reaches with a smaller p: of more draws, or without them of the null's moments.
+
+    The tail is the Pearson type III one (`moments.tail`), at least the p that as many further draws could give.
+    """
+    if drawn is not None:
+        more = _more(null, drawn)
+        return summary(test.estimate, more, inf, more.size)
+    foretold = tail(test.estimate, test.null_mean, test.null_sd, test.null_skewness)
+    least = test.p_min / REFINED
+    return test._replace(p=min(test.p, max(least, foretold)), p_min=least)
+
+
+def matched_p(
+    score_of_sets: ScoreOfSets,
+    members: Integer[Array, " member"],
+    n_units: int,
+    strength: PerUnit | None,
+    m: int,
+    rng: Generator,
+) -> float:
+    """Return (b + 1) / (m + 1) over strength-matched sets, over any without strength; nan where there are none."""
+    windows = None if strength is None else strength_windows(members, strength)
+    if strength is not None and windows is None:
+        return nan
+    sets = uniform_sets(members.size, n_units, m, rng) if windows is None else windows.draw(m, rng)
+    return summary(float(score_of_sets(members[None])[0]), score_of_sets(sets), inf, m).p
+
+
+def _until_clear(estimate: float, drawn: Callable[[int], Floats], m: int) -> Floats:
+    """Return m draws of a null, a limited number at a time, or only the first where these end it."""
+    null = drawn(min(FIRST, m))
+    if (null >= estimate).sum() >= CLEAR:
+        return null
+    return np.concatenate([null, *(drawn(min(ROWS, m - start)) for start in range(null.size, m, ROWS))])
 
 
 def summary(estimate: float, null: Float[Array, " draw"], arrangements: float, m: int) -> Test:
@@ -192,42 +238,8 @@ def _skewness(null: Floats, mean: float, sd: float) -> float:
     return float((((null - mean) / sd) ** 3).mean()) if sd > 1e-12 * abs(mean) else nan
 
 
-def coherence(
-    similarity: Pairwise,
-    members: Members,
-    strength: PerUnit | None,
-    m: int,
-    rng: Generator,
-    adjusted: Pairwise | None = None,
-) -> Test:
-    """Test whether members resemble each other: mean of `similarity` [P, P] over pairs i < j of members.
-
-    In the strength-matched null, the similarity is adjusted for strength too (`pairs_without_strength`);
-    `adjusted` is the adjusted similarity where that is made in another way. The per-unit score is a unit's mean
-    similarity with the members.
-
-    Raises:
-        ValueError: fewer than two members, which form no pair.
-    """
-    similarity, members = np.asarray(similarity, dtype=np.float64), distinct(members)
-    if adjusted is None:
-        adjusted = similarity if strength is None else pairs_without_strength(similarity, strength)
-    scores, adjusted_scores = (partial(pair_means, each) for each in (similarity, np.asarray(adjusted)))
-    test = permutation_test(scores, members, len(similarity), strength, m, rng, adjusted_scores)
-    test = with_tail(test, PairSums.of(similarity).moments(members.size), len(similarity), members)
-    held = test.p_used == "p_stratified"
-    return _of_pairs(test, PairsOutside.of(adjusted if held else similarity, strength if held else None), members, rng)
-
-
-def _of_pairs(test: Test, used: PairsOutside, members: Integers, rng: Generator) -> Test:
-    """Add effect, `unit_sd` and the program's own share of a coherence, of the similarity whose null is used."""
-    effect = float(pair_means(used.similarity, members[None])[0]) - used.mean(members)
-    scores = used.similarity[:, members].mean(axis=1)
-    share = share_of_own(members, len(scores), used.strength, rng, pairs=True)
-    return _described(test, effect, _spread_outside(scores, members), share)
-
-
-def _described(test: Test, effect: float, unit_sd: float, share: tuple[float, float]) -> Test:
+def described(test: Test, effect: float, unit_sd: float, share: tuple[float, float]) -> Test:
+    """Add effect, `unit_sd` and the program's own share of the null that is used, mean and spread."""
     return test._replace(effect=effect, unit_sd=unit_sd, null_own=share[0], null_own_sd=share[1])
 
 
@@ -235,14 +247,6 @@ def _spread_outside(scores: Floats, members: Integers) -> float:
     """Return the standard deviation of scores over units outside; nan below two."""
     outside = np.delete(scores, members)
     return float(outside.std(ddof=1)) if outside.size > 1 else nan
-
-
-def distinct(members: Members) -> Integer[Array, " member"]:
-    """Return the members, each once, in order; ValueError below two."""
-    members = np.unique(np.asarray(members, dtype=np.intp))
-    if members.size < 2:
-        raise ValueError("coherence needs at least two members")
-    return members
 
 
 def with_tail(test: Test, moments: Moments, n_units: int, members: Integers) -> Test:
@@ -256,12 +260,13 @@ def mean_score(
     strength: PerUnit | None,
     m: int,
     rng: Generator,
+    beside: Beside = NOTHING,
 ) -> Test:
     """Test whether members score higher: mean of `scores` [P] over members, against sets of the others and themselves.
 
     Units whose score is nan are left out, as members and as candidates. Members stay in the pool: the observed labels
-    are one of the arrangements. In the strength-matched null, the score is adjusted for strength too
-    (`scores_without_strength`).
+    are one of the arrangements. In the strength-matched null, strength and the groups and numbers of cells `beside` it
+    are taken from the score too.
 
     Raises:
         ValueError: no member has a score.
@@ -273,7 +278,7 @@ def mean_score(
     pool = np.flatnonzero(np.isfinite(scores))
     scores, chosen = scores[pool], np.searchsorted(pool, scored)
     strength = None if strength is None else np.asarray(strength)[pool]
-    adjusted = scores if strength is None else scores_without_strength(scores, strength)
+    adjusted = scores if strength is None else beside.of(pool).scores_without(scores, strength)
     of_sets, adjusted_of_sets = (lambda sets, each=each: each[sets].mean(axis=1) for each in (scores, adjusted))
     test = permutation_test(of_sets, chosen, pool.size, strength, m, rng, adjusted_of_sets)
     test = with_tail(test, score_moments(scores, chosen.size), pool.size, chosen)
@@ -281,7 +286,7 @@ def mean_score(
     used, strength = (adjusted, strength) if held else (scores, None)
     effect = float(used[chosen].mean()) - scores_outside(used, chosen, strength)
     share = share_of_own(chosen, pool.size, strength, rng)
-    return _described(test, effect, _spread_outside(used, chosen), share)
+    return described(test, effect, _spread_outside(used, chosen), share)
 
 
 USED = ("null_mean", "null_sd", "null_skewness", "effect", "n_permutations", "p_tie")
@@ -292,85 +297,3 @@ def with_stratified(test: Test, matched: Test) -> Test:
     """Add the p of a test of the same estimate whose null is stratified by strength, and let a verdict use it."""
     used = {name: getattr(matched, name) for name in USED}
     return test._replace(p_stratified=matched.p, p_min_stratified=matched.p_min, p_used="p_stratified", **used)
-
-
-BATCH = 1000
-"""Random orders in the memory of a thread at once."""
-UNIFORM = ""
-"""The name whose generator draws the uniform null; no program has it."""
-
-
-def coherence_tests(
-    similarity: Pairwise,
-    sets: Mapping[str, Members],
-    strength: PerUnit | None,
-    m: int,
-    rng_of: Callable[[str], Generator],
-    sums: PairSums | None = None,
-    threads: int = 1,
-) -> dict[str, Test]:
-    """Test each set of positions as `permutation.coherence` does, in the same distribution.
-
-    The first n units of a random order are a uniform set of n: m orders give the uniform null of every size, which all
-    sets of that size share. The tests are therefore dependent across sets (each alone is not), and none depends on
-    which other sets are tested.
-
-    Args:
-        similarity: symmetric [P, P].
-        sets: name -> positions of members.
-        strength: effect strength [P]; None = no strength-matched null.
-        m: draws of each null.
-        rng_of: the generator of a name: those of `sets` draw their matched sets, "" the uniform null.
-        sums: PairSums.of(similarity), where known.
-        threads: threads at work; the results do not depend on them.
-
-    Raises:
-        ValueError: a set has fewer than two members, or is called "".
-    """
-    if UNIFORM in sets:
-        raise ValueError("coherence_tests needs a name for every set")
-    members = {name: distinct(each) for name, each in sets.items()}
-    similarity = np.asarray(similarity, dtype=np.float64)
-    if strength is not None:
-        # Units of like strength lie together, so that the matched sets of a program read little memory.
-        order = np.argsort(np.asarray(strength), kind="stable")
-        strength, similarity = np.asarray(strength)[order], similarity[np.ix_(order, order)]
-        rank = np.argsort(order)
-        members = {name: np.sort(rank[each]) for name, each in members.items()}
-    adjusted = similarity if strength is None else pairs_without_strength(similarity, strength)
-    sums = sums or PairSums.of(similarity)
-    used = {"p": PairsOutside.of(similarity, None), "p_stratified": PairsOutside.of(adjusted, strength)}
-    with ThreadPoolExecutor(threads) as pool:
-        nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
-
-        def test(name: str) -> Test:
-            """Test one set of members."""
-            own, null, rng = members[name], nulls[members[name].size], rng_of(name)
-            found = summary(
-                float(pair_means(similarity, own[None])[0]), null, arrangements=comb(len(similarity), own.size), m=m
-            )
-            if strength is not None:
-                found = stratified(found, partial(pair_means, adjusted), own, strength, m, rng)
-            found = with_more_draws(found, null, partial(pair_means, similarity), own.size, len(similarity), rng)
-            found = with_tail(found, sums.moments(own.size), len(similarity), own)
-            return _of_pairs(found, used[found.p_used], own, rng)
-
-        return dict(zip(members, pool.map(test, members), strict=True))
-
-
-def _uniform_nulls(similarity: Floats, sizes: set[int], m: int, rng: Generator, pool: Executor) -> dict[int, Floats]:
-    """Return the mean over pairs of m uniform sets of each size, or of all sets where there are at most m."""
-    visited = {n for n in sizes if comb(len(similarity), n) <= m}
-    nulls = {n: pair_means(similarity, uniform_sets(n, len(similarity), m, rng)) for n in visited}
-    sampled, starts = sorted(sizes - visited), range(0, m, BATCH)
-    if not sampled:
-        return nulls
-    drawn = np.empty((len(sampled), m))
-
-    def fill(start: int, own: Generator) -> None:
-        """Fill in the nulls of one batch of orders."""
-        orders = random_orders(min(BATCH, m - start), sampled[-1], len(similarity), own)
-        drawn[:, start : start + BATCH] = prefix_pair_means(similarity, orders, sampled)
-
-    list(pool.map(fill, starts, rng.spawn(len(starts))))
-    return nulls | dict(zip(sampled, drawn, strict=True))

@@ -1,0 +1,228 @@
+"""Are the members of a program alike: the mean of a similarity over their pairs, tested by label permutation.
+
+In the matched null strength is held, and what is held beside it (`nuisances.Beside`): what groups and numbers of cells
+explain of pairs is taken away, and what axes that all others share foretell of a set (`beyond_axes`).
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from math import comb
+
+import numpy as np
+from numpy.random import Generator
+
+from pertprobe.shapes import Array, Integer
+from pertprobe.statistics.arrays import Floats, Integers, Members, Pairwise, PerUnit
+from pertprobe.statistics.beyond_axes import BeyondAxes, axes_held
+from pertprobe.statistics.moments import PairSums, pair_means, prefix_pair_means
+from pertprobe.statistics.nuisances import NOTHING, Beside
+from pertprobe.statistics.outside import PairsOutside, share_of_own
+from pertprobe.statistics.permutation import (
+    Test,
+    described,
+    matched_p,
+    permutation_test,
+    stratified,
+    summary,
+    with_more_draws,
+    with_tail,
+)
+from pertprobe.statistics.sets import pairs_without_strength, random_orders, uniform_sets
+
+
+def coherence(
+    similarity: Pairwise,
+    members: Members,
+    strength: PerUnit | None,
+    m: int,
+    rng: Generator,
+    adjusted: Pairwise | None = None,
+    beside: Beside = NOTHING,
+    further: bool = False,
+) -> Test:
+    """Test whether members resemble each other: mean of `similarity` [P, P] over pairs i < j of members.
+
+    In the strength-matched null, strength and what is held `beside` it are taken from the similarity too (`Asked`);
+    `adjusted` is the similarity without them where that is made in another way. The per-unit score is a unit's mean
+    similarity with the members. `further`: p with strength alone held, and without one of the most alike pair.
+
+    Raises:
+        ValueError: fewer than two members, which form no pair.
+    """
+    similarity, members = np.asarray(similarity, dtype=np.float64), distinct(members)
+    asked = Asked.of(similarity, strength, beside, adjusted)
+    scores, n_units = partial(pair_means, similarity), len(similarity)
+    held, refined = asked.held(members.size), not asked.axes(members.size)
+    test = permutation_test(scores, members, n_units, strength, m, rng, held.means, refined)
+    test = with_tail(test, PairSums.of(similarity).moments(members.size), n_units, members)
+    test = asked.described(test, members, rng)
+    return asked.further(test, members, m, rng) if further else test
+
+
+HeldPairs = PairsOutside | BeyondAxes
+"""A similarity without nuisances, of which sets of units are asked."""
+
+
+FURTHER = 999
+"""Most draws behind p values that no verdict reads."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A similarity as sets of units are asked about it: as it is, and without what is held."""
+
+    plain: PairsOutside
+    """As it is."""
+    trend: PairsOutside
+    """Without what strength explains; as it is where none is held."""
+    apart: Floats
+    """Without what groups and numbers of cells explain [unit, unit]."""
+    strength: PerUnit | None
+    beside: Beside
+    beyond: dict[int, BeyondAxes] = field(default_factory=dict)
+    """Without so many axes, as far as they were asked for."""
+
+    @classmethod
+    def of(
+        cls, similarity: Pairwise, strength: PerUnit | None, beside: Beside = NOTHING, adjusted: Pairwise | None = None
+    ) -> "Asked":
+        """Take from a similarity [P, P] what is held; `adjusted` is what is left where that was made in another way."""
+        plain = PairsOutside.of(similarity, None)
+        if strength is None:
+            return cls(plain, plain, plain.similarity, None, NOTHING)
+        if adjusted is not None:
+            return cls(plain, PairsOutside.of(adjusted, strength), plain.similarity, strength, NOTHING)
+        trend = PairsOutside.of(pairs_without_strength(similarity, strength), strength)
+        return cls(plain, trend, beside.pairs_without(similarity), strength, beside)
+
+    def axes(self, n_members: int) -> int:
+        """Return how many axes are held where sets of so many units are asked about: scores beyond them take longer."""
+        return axes_held(self.beside.axes, n_members, len(self.apart))
+
+    def held(self, n_members: int) -> HeldPairs:
+        """Return the similarity without all that is held, for sets of so many units.
+
+        Axes hold what strength does to pairs as well: a trend in strengths that were measured with noise would leave
+        more axes than it takes. Without units enough for axes it is that trend that is taken.
+        """
+        if axes := self.axes(n_members):
+            if axes not in self.beyond:
+                self.beyond[axes] = BeyondAxes.of(self.apart, axes)
+            return self.beyond[axes]
+        if self.beside.groups is None and self.beside.cells is None:
+            return self.trend
+        return PairsOutside.of(pairs_without_strength(self.apart, self.strength), self.strength)
+
+    def used(self, test: Test, n_members: int) -> tuple[HeldPairs, PerUnit | None]:
+        """Return the similarity whose null a test used, and the strength that its sets were matched by."""
+        return (self.held(n_members), self.strength) if test.p_used == "p_stratified" else (self.plain, None)
+
+    def described(self, test: Test, members: Integers, rng: Generator) -> Test:
+        """Add effect, `unit_sd` and the program's own share of a coherence, of the similarity whose null is used."""
+        used, strength = self.used(test, members.size)
+        share = share_of_own(members, len(self.apart), strength, rng, pairs=True)
+        return described(test, used.effect(members), used.unit_sd(members), share)
+
+    def further(self, test: Test, members: Integers, m: int, rng: Generator) -> Test:
+        """Add p with strength alone held, where more is, and p without one of the most alike pair, of the same null."""
+        used, strength = self.used(test, members.size)
+        p_of = lambda scores: matched_p(scores, members, len(self.apart), strength, min(m, FURTHER), rng)  # noqa: E731
+        if strength is not None and used is not self.trend:
+            test = test._replace(p_strength=p_of(self.trend.means))
+        return test._replace(p_without_pair=p_of(used.means_without_nearest)) if members.size > 2 else test
+
+
+def distinct(members: Members) -> Integer[Array, " member"]:
+    """Return the members, each once, in order; ValueError below two."""
+    members = np.unique(np.asarray(members, dtype=np.intp))
+    if members.size < 2:
+        raise ValueError("coherence needs at least two members")
+    return members
+
+
+BATCH = 1000
+"""Random orders in the memory of a thread at once."""
+UNIFORM = ""
+"""The name whose generator draws the uniform null; no program has it."""
+
+
+def coherence_tests(
+    similarity: Pairwise,
+    sets: Mapping[str, Members],
+    strength: PerUnit | None,
+    m: int,
+    rng_of: Callable[[str], Generator],
+    sums: PairSums | None = None,
+    threads: int = 1,
+    beside: Beside = NOTHING,
+    further: bool = False,
+) -> dict[str, Test]:
+    """Test each set of positions as `coherence` does, in the same distribution.
+
+    The first n units of a random order are a uniform set of n: m orders give the uniform null of every size, which all
+    sets of that size share. The tests are therefore dependent across sets (each alone is not), and none depends on
+    which other sets are tested.
+
+    Args:
+        similarity: symmetric [P, P].
+        sets: name -> positions of members.
+        strength: effect strength [P]; None = no strength-matched null.
+        m: draws of each null.
+        rng_of: the generator of a name: those of `sets` draw their matched sets, "" the uniform null.
+        sums: PairSums.of(similarity), where known.
+        threads: threads at work; the results do not depend on them.
+        beside: what is held beside strength.
+        further: also p with strength alone held, and without one of the most alike pair.
+
+    Raises:
+        ValueError: a set has fewer than two members, or is called "".
+    """
+    if UNIFORM in sets:
+        raise ValueError("coherence_tests needs a name for every set")
+    members = {name: distinct(each) for name, each in sets.items()}
+    similarity = np.asarray(similarity, dtype=np.float64)
+    if strength is not None:
+        # Units of like strength lie together, so that the matched sets of a program read little memory.
+        order = np.argsort(np.asarray(strength), kind="stable")
+        strength, similarity, beside = np.asarray(strength)[order], similarity[np.ix_(order, order)], beside.of(order)
+        rank = np.argsort(order)
+        members = {name: np.sort(rank[each]) for name, each in members.items()}
+    sums, asked = sums or PairSums.of(similarity), Asked.of(similarity, strength, beside)
+    with ThreadPoolExecutor(threads) as pool:
+        nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
+
+        def test(name: str) -> Test:
+            """Test one set of members."""
+            own, null, rng = members[name], nulls[members[name].size], rng_of(name)
+            found = summary(
+                float(pair_means(similarity, own[None])[0]), null, arrangements=comb(len(similarity), own.size), m=m
+            )
+            if strength is not None:
+                held, refined = asked.held(own.size), not asked.axes(own.size)
+                found = stratified(found, held.means, own, strength, m, rng, refined)
+            found = with_more_draws(found, null, partial(pair_means, similarity), own.size, len(similarity), rng)
+            found = with_tail(found, sums.moments(own.size), len(similarity), own)
+            found = asked.described(found, own, rng)
+            return asked.further(found, own, m, rng) if further else found
+
+        return dict(zip(members, pool.map(test, members), strict=True))
+
+
+def _uniform_nulls(similarity: Floats, sizes: set[int], m: int, rng: Generator, pool: Executor) -> dict[int, Floats]:
+    """Return the mean over pairs of m uniform sets of each size, or of all sets where there are at most m."""
+    visited = {n for n in sizes if comb(len(similarity), n) <= m}
+    nulls = {n: pair_means(similarity, uniform_sets(n, len(similarity), m, rng)) for n in visited}
+    sampled, starts = sorted(sizes - visited), range(0, m, BATCH)
+    if not sampled:
+        return nulls
+    drawn = np.empty((len(sampled), m))
+
+    def fill(start: int, own: Generator) -> None:
+        """Fill in the nulls of one batch of orders."""
+        orders = random_orders(min(BATCH, m - start), sampled[-1], len(similarity), own)
+        drawn[:, start : start + BATCH] = prefix_pair_means(similarity, orders, sampled)
+
+    list(pool.map(fill, starts, rng.spawn(len(starts))))
+    return nulls | dict(zip(sampled, drawn, strict=True))
