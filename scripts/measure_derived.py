@@ -1,10 +1,11 @@
-"""Measure the models planted beside each model, or those of known kind."""
+"""Measure the models planted beside each model, and those of known kind."""
 
 from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.data.cell_sets import CellSets
     from pertprobe.models.cards import read_card
+    from pertprobe.models.known.model import read_known
     from pertprobe.probes.base import MeasureInputs
     from pertprobe.stages.measuring import measure_derived, measure_inputs, write_measurement
     from pertprobe.stages.planted import derived_models
@@ -18,7 +19,9 @@ with job(snakemake):
         files = {name: paths[i] for name, paths in own.items()} | {"programs": given.programs}
         card = read_card(files["names"])
         cells = CellSets.load(files["cells"]).for_genes(card["genes"])
-        read = given.programs, files["observed"], contexts, files.get("known")
-        models = derived_models(card, cells, *read, **planting)
+        made = (card, cells, given.programs, files["observed"], contexts)
+        planted = derived_models(*made, **planting) if params.controls["planted"] else {}
+        known = read_known(files["known"]) if "known" in files else {}
+        models = planted | known | planted  # a planted lookup stands in the place of one of known kind
         inputs = MeasureInputs(None, cells, **measure_inputs(params.measurement, files, card), **beside)
         write_measurement(measure_derived(snakemake.wildcards.probe, inputs, models), output)

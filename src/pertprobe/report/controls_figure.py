@@ -1,4 +1,4 @@
-"""Every model beside its controls: untrained copies, planted models, what was observed, and co-expression."""
+"""Every model beside its controls: untrained copies, planted models, those of known kind, what data alone answer."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -26,6 +26,9 @@ MARKS = {
     "observed": {"marker": "s", "facecolor": "none", "edgecolor": "black", "label": "observed responses"},
     "coexpression": {"marker": "v", "facecolor": "none", "edgecolor": "#8d5a97", "label": "co-expression"},
     "covariation": {"marker": "v", "color": "#8d5a97", "label": "co-variation model"},
+    "covariation_pca": {"marker": "<", "color": "#8d5a97", "label": "principal components"},
+    "covariation_autoencoder": {"marker": ">", "color": "#8d5a97", "label": "autoencoder"},
+    "network": {"marker": "*", "color": "#1b7f5c", "label": "linear network"},
     "lookup": {"marker": "P", "color": "#c8553d", "label": "lookup model"},
     "planted": {"marker": "D", "color": "#1b7f5c", "label": "planted mechanism"},
     "subject": {"marker": "o", "color": SUBJECT, "label": "the model (hollow: not evaluable)"},
