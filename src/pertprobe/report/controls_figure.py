@@ -63,7 +63,7 @@ def controls_figure(tables: pd.DataFrame, probes: Mapping[str, Declaration], mod
         return nothing_to_draw(NOTHING_TESTED)
     longest = max(len(name) for column in found for name in column.rows.program)
     drawn = [min(column.rows.program.nunique(), MOST) for column in found]
-    heights = [1.0 + 0.19 * max(row) for row in chunked(drawn, COLUMNS)]
+    heights = [1.2 + 0.19 * max(row) for row in chunked(drawn, COLUMNS)]
     figure, axes = panels(len(found), 3.0 + 0.06 * longest, heights, COLUMNS)
     for each, column in zip(axes, found, strict=True):
         _beside_controls(each, column, _unit(probes[column.probe]))
