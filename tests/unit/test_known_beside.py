@@ -1,6 +1,5 @@
 """Models of known kind beside the subject of causal probes: rivals of its row, and no test that they are passed by."""
 
-
 import pytest
 
 from pertprobe.calibration.planted import models_of
@@ -8,6 +7,8 @@ from pertprobe.calibration.world import CONTEXTS, Case, world
 from pertprobe.data.programs import Programs
 from pertprobe.data.regulons import read_regulons
 from pertprobe.models.known.fitting import known_models, observed_table
+from pertprobe.models.known.model import KnownModel
+from pertprobe.models.known.readings import components
 from pertprobe.probes.declaration import all_declared, declared
 from pertprobe.roles import AUTOENCODER, COMPONENTS, FITTED, LOOKUP, NETWORK
 from pertprobe.stages.measuring import measure_derived
@@ -16,8 +17,7 @@ from pertprobe.stages.testing import TestCase, run_test
 SIZES = {"genes": 90, "perturbations": 24, "programs": 4, "cells_per_perturbation": 30, "control_cells": 200}
 SETTINGS = {"genes": 60}
 CHOSEN = [name for name, probe in all_declared().items() if probe.known_kinds == "chosen"]
-CELLS = 400
-"""Control cells that models of known kind are fitted to."""
+CONTROL = "non-targeting"
 
 
 @pytest.fixture(scope="module")
@@ -26,25 +26,26 @@ def made():
         yield found
 
 
-def controls_of(made, context):
-    return made.cells[context].values.reshape(-1, len(made.genes))[:CELLS]
+def controls_of(made, context, half):
+    """Return one half of the control cells: those beside the subject are fitted to the first."""
+    return made.cells[context].values.reshape(-1, len(made.genes))[half::2]
 
 
 @pytest.fixture(scope="module")
 def beside(made):
     """Return context -> kind -> model, as they stand beside every model of the context."""
     network = read_regulons(made.path.parent / "regulons.tsv")
-    card = {"perturbations": [*made.perturbations, "non-targeting"], "genes": made.genes}
+    card = {"perturbations": [*made.perturbations, CONTROL], "genes": made.genes}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pertprobe.models.rivals.autoencoder.STEPS", 200)
         return {
             context: known_models(
-                controls_of(made, context),
+                controls_of(made, context, 0),
                 observed_table(made.observed(context)["delta_y"].to_pandas(), card),
                 network,
                 context=context,
                 seed=0,
-                control="non-targeting",
+                control=CONTROL,
             )
             for context in CONTEXTS
         }
@@ -103,3 +104,20 @@ def test_a_subject_that_is_co_variation_exceeds_no_rival(probe, kind, asked, bes
     mine = primary(asked(probe, [beside[context][kind] for context in CONTEXTS[: 2 if pairs else 1]]), probe)
     assert mine.evaluable.any()
     assert not (mine.excess_rivals_low > 0).any()
+
+
+@pytest.mark.parametrize("number", [5, 15])
+def test_components_of_other_cells_exceed_no_rival_in_knock_outs(number, made, asked, beside):
+    models = [
+        KnownModel(COMPONENTS, components(controls_of(made, context, 1), number), known.changes, genes=made.genes,
+                   perturbations=known.perturbations, control=CONTROL)
+        for context, known in ((context, beside[context][COMPONENTS]) for context in CONTEXTS)
+    ]  # fmt: skip
+    mine = primary(asked("knockout", models), "knockout")
+    assert (mine.p < 0.05).any()  # agreement alone finds what two contexts share
+    assert not (mine.excess_rivals_low > 0).any()
+
+
+def test_a_planted_mechanism_exceeds_all_rivals_in_knock_outs(made, asked):
+    mine = primary(asked("knockout", [models_of(made, context, 2.0, 0)["planted"] for context in CONTEXTS]), "knockout")
+    assert (mine.excess_rivals_low > 0).all()
