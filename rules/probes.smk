@@ -86,7 +86,7 @@ rule measure_derived:
             "stages.measuring:write_measurement",
             "stages.measuring:measure_inputs",
             "stages.planted:derived_models",
-            "models.known.model:read_known",
+            "stages.planted:with_known",
         ),
     script:
         "../scripts/measure_derived.py"

@@ -5,10 +5,9 @@ from pertprobe.workflow.job import job
 with job(snakemake):
     from pertprobe.data.cell_sets import CellSets
     from pertprobe.models.cards import read_card
-    from pertprobe.models.known.model import read_known
     from pertprobe.probes.base import MeasureInputs
     from pertprobe.stages.measuring import measure_derived, measure_inputs, write_measurement
-    from pertprobe.stages.planted import derived_models
+    from pertprobe.stages.planted import derived_models, with_known
 
     given, params = snakemake.input, snakemake.params
     contexts = tuple(CellSets.load(path) for path in given.contexts)
@@ -21,7 +20,6 @@ with job(snakemake):
         cells = CellSets.load(files["cells"]).for_genes(card["genes"])
         made = (card, cells, given.programs, files["observed"], contexts)
         planted = derived_models(*made, **planting) if params.controls["planted"] else {}
-        known = read_known(files["known"]) if "known" in files else {}
-        models = planted | known | planted  # a planted lookup stands in the place of one of known kind
+        models = with_known(planted, files.get("known"))
         inputs = MeasureInputs(None, cells, **measure_inputs(params.measurement, files, card), **beside)
         write_measurement(measure_derived(snakemake.wildcards.probe, inputs, models), output)

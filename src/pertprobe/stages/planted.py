@@ -64,6 +64,17 @@ def derived_models(
     return models
 
 
+def with_known(planted: Mapping[str, "Model"], path: str | Path | None) -> dict[str, "Model"]:
+    """Return planted models and behind them those of known kind in a file (methods.md, Models of known kind).
+
+    A planted lookup stands in the place of theirs.
+    """
+    from pertprobe.models.known.model import read_known
+
+    known = read_known(path) if path else {}
+    return {**planted, **known, **planted}
+
+
 def _mean_shift(card: Mapping[str, Any], observed: str | Path) -> "Model":
     """Return the model that adds each perturbation's observed mean change; zero where none was observed."""
     from pertprobe.models.additive import AdditiveModel
