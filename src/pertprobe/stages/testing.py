@@ -69,8 +69,8 @@ def _compared(row: Mapping[str, Any], table: pd.DataFrame, primary: str, control
     same = (table.program == row["program"]) & (table.panel == row["panel"]) & (table.adjustment == "centred")
     alike = same & (table.statistic == row["statistic"])
     asked = same & (table.statistic == controlled) if row["statistic"] == primary else alike
-    own, itself = (_answered(table[which], [SUBJECT]) for which in (asked, alike))
-    copies, rivals = _answered(table[asked], REDRAWN), _answered(table[alike], RIVALS)
+    own, itself = (_answered(table, which, [SUBJECT]) for which in (asked, alike))
+    copies, rivals = _answered(table, asked, REDRAWN), _answered(table, alike, RIVALS)
     columns: dict[str, Any] = {}
     if len(own) == 1 and copies:
         columns |= _against_copies(own[0].z, np.array([each.z for each in copies]))
@@ -79,9 +79,9 @@ def _compared(row: Mapping[str, Any], table: pd.DataFrame, primary: str, control
     return columns
 
 
-def _answered(table: pd.DataFrame, roles: Collection[str]) -> list[Asked]:
-    """Return the rows of these roles that can be compared."""
-    return [each for each in table[table.role.isin(roles)].asked if not np.isnan(each.z)]
+def _answered(table: pd.DataFrame, which: pd.Series, roles: Collection[str]) -> list[Asked]:
+    """Return those of the chosen rows that have one of these roles and can be compared."""
+    return [each for each in table.asked[which & table.role.isin(roles)] if not np.isnan(each.z)]
 
 
 def _against_copies(own: float, copies: np.ndarray) -> dict[str, float]:
