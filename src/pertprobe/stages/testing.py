@@ -45,12 +45,14 @@ def with_controls(
     keys = map(tuple, table[evidence.KEYS].itertuples(index=False, name=None))
     z, scale = evidence.comparable(table, correlations).where(table.evaluable), evidence.scale(table, correlations)
     table["asked"] = [Asked(*each) for each in zip(z, scale, map(per_unit.__getitem__, keys), strict=True)]
-    mine = (table.role == SUBJECT) & (table.adjustment == "centred")
-    found = [
-        {**row, **(_compared(row, table, primary, controlled) if mine[i] else {})}
-        for i, row in enumerate(table.to_dict("records"))
+    centred = table[table.adjustment == "centred"]
+    more = [
+        {**row, **_compared(row, alike, primary, controlled)}
+        for _, alike in centred.groupby(["program", "panel"])
+        for row in alike[alike.role == SUBJECT].to_dict("records")
     ]
-    return evidence.frame(found)
+    others = table[(table.role != SUBJECT) | (table.adjustment != "centred")]
+    return evidence.frame([*others.to_dict("records"), *more])
 
 
 class Asked(NamedTuple):
@@ -65,10 +67,9 @@ class Asked(NamedTuple):
 
 
 def _compared(row: Mapping[str, Any], table: pd.DataFrame, primary: str, controlled: str) -> dict[str, Any]:
-    """Return what the copies and the rivals say of one subject row."""
-    same = (table.program == row["program"]) & (table.panel == row["panel"]) & (table.adjustment == "centred")
-    alike = same & (table.statistic == row["statistic"])
-    asked = same & (table.statistic == controlled) if row["statistic"] == primary else alike
+    """Return what the copies and the rivals say of one subject row; `table` has all rows of its program and panel."""
+    alike = table.statistic == row["statistic"]
+    asked = table.statistic == controlled if row["statistic"] == primary else alike
     own, itself = (_answered(table, which, [SUBJECT]) for which in (asked, alike))
     copies, rivals = _answered(table, asked, REDRAWN), _answered(table, alike, RIVALS)
     columns: dict[str, Any] = {}
