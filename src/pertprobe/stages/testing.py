@@ -45,14 +45,13 @@ def with_controls(
     keys = map(tuple, table[evidence.KEYS].itertuples(index=False, name=None))
     z, scale = evidence.comparable(table, correlations).where(table.evaluable), evidence.scale(table, correlations)
     table["asked"] = [Asked(*each) for each in zip(z, scale, map(per_unit.__getitem__, keys), strict=True)]
-    centred = table[table.adjustment == "centred"]
+    centred = table.adjustment == "centred"
+    mine, alike = (table.role == SUBJECT) & centred, dict(iter(table[centred].groupby(["program", "panel"])))
     more = [
-        {**row, **_compared(row, alike, primary, controlled)}
-        for _, alike in centred.groupby(["program", "panel"])
-        for row in alike[alike.role == SUBJECT].to_dict("records")
+        {**row, **_compared(row, alike[row["program"], row["panel"]], primary, controlled)}
+        for row in table[mine].to_dict("records")
     ]
-    others = table[(table.role != SUBJECT) | (table.adjustment != "centred")]
-    return evidence.frame([*others.to_dict("records"), *more])
+    return evidence.frame([*table[~mine].to_dict("records"), *more])
 
 
 class Asked(NamedTuple):
