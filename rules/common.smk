@@ -233,7 +233,7 @@ def read_by(wildcards):
 
 
 def derived_of(which):
-    """Return the function of what was measured of the models planted beside a model or its reference, or of known kind.
+    """Return the function of what was measured of the models planted beside a model or its reference, and of known kind.
 
     Of none where none are wanted.
     """
@@ -241,10 +241,16 @@ def derived_of(which):
     def derived(wildcards):
         model, probe = wildcards.get(which), declared(wildcards.probe)
         planted = config["controls"]["planted"] and probe.control_statistics
-        wanted = model and (config["controls"]["known"] if probe.known_kinds else planted)
-        return f"{RESULTS}/measurements/{declared(wildcards.probe).measurement}/derived/{model}.nc" if wanted else []
+        wanted = model and (planted or beside_known(wildcards.probe))
+        return f"{RESULTS}/measurements/{probe.measurement}/derived/{model}.nc" if wanted else []
 
     return derived
+
+
+def planted_for(probe):
+    """Return what is planted beside a model; nothing that no probe asks anything, or that the config does not want."""
+    wanted = config["controls"]["planted"] and asked_of_controls(probe)
+    return {"planted": {"d": config["power"]["d"]} if wanted else {}, "additive": config["controls"]["additive"]}
 
 
 def measurement_of(which):
@@ -270,8 +276,11 @@ def rivals_of(wildcards):
 
 def known_of(wildcards):
     """Return the models of known kind that stand beside the models of the run, for a probe that asks them too."""
-    wanted = declared(wildcards.probe).known_kinds
-    return every("rivals/{model}.safetensors", model=MODELS) if wanted else []
+    return every("rivals/{model}.safetensors", model=MODELS) if beside_known(wildcards.probe) else []
+
+
+def beside_known(probe):
+    return declared(probe).stands_beside_known(config["controls"]["known"])
 
 
 def with_rivals(probe):
@@ -280,7 +289,12 @@ def with_rivals(probe):
 
 def copies_for(probe):
     """Return which untrained copies are measured beside a model; none that no probe asks anything."""
-    return COPIES if probe in {each.measurement for each in PROBES.values() if each.control_statistics} else {}
+    return COPIES if asked_of_controls(probe) else {}
+
+
+def asked_of_controls(probe):
+    """Return whether anything that a probe measures is asked of copies and planted models."""
+    return probe in {each.measurement for each in PROBES.values() if each.control_statistics}
 
 
 def spaces():

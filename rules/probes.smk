@@ -52,7 +52,7 @@ rule gather:
         "../scripts/gather.py"
 
 
-# The models planted beside each model, or those of known kind: closed forms with its genes, perturbations, programs and
+# The models planted beside each model, and those of known kind: closed forms with its genes, perturbations, programs and
 # cells. They are measured in less time than torch takes to load: one job for all models.
 rule measure_derived:
     input:
@@ -78,7 +78,7 @@ rule measure_derived:
         programs=program_settings(),
         # A panel belongs to its Jacobian: in other probes the same programs are planted where they happen to fall.
         panels=panels_of,
-        controls={"planted": {"d": config["power"]["d"]}, "additive": config["controls"]["additive"]},
+        controls=lambda wildcards: planted_for(wildcards.probe),
         seed=SEED,
         code=lambda wildcards: code(
             *functions_of(wildcards.probe, "derive"),
@@ -86,6 +86,7 @@ rule measure_derived:
             "stages.measuring:write_measurement",
             "stages.measuring:measure_inputs",
             "stages.planted:derived_models",
+            "stages.planted:with_known",
         ),
     script:
         "../scripts/measure_derived.py"

@@ -28,12 +28,14 @@ COLUMNS: dict[str, Any] = {
     # Controls.
     **dict.fromkeys(("ceiling", "disattenuated", "share_low", "share_high"), np.nan),
     **dict.fromkeys(("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high"), np.nan),
-    **{"exceeds_coexpression": None, "evaluable": True, "reason": ""},
+    **dict.fromkeys(("excess_rivals", "excess_rivals_low", "excess_rivals_high"), np.nan),
+    **{"evaluable": True, "reason": ""},
 }
 """Column -> value of a row that does not set it. The contract of each is in docs/contracts.md."""
 
-UNWRITTEN = frozenset({"p_tie"})
-"""What rows may hold beside these, and no table keeps: the calibration needs the ties of a p."""
+UNWRITTEN = frozenset({"p_tie", "per_unit"})
+"""What rows may hold beside these, and no table keeps: the ties of a p, for the calibration, and unit -> what it
+contributes to the estimate, by which a row is compared with its rivals."""
 KEYS = list(COLUMNS)[:11]
 CATEGORIES = {
     "adjustment": {"centred", "raw"},
@@ -76,6 +78,11 @@ def ceilinged(ceiling: Any) -> tuple[dict[str, Any], str]:
     note = ceiling.note or f"ceiling: control-cell sampling only ({interval})"
     share = {"disattenuated": ceiling.disattenuated, "share_low": ceiling.low, "share_high": ceiling.high}
     return {"ceiling": ceiling.ceiling, **share}, note
+
+
+def scale(table: pd.DataFrame, correlations: Collection[str]) -> pd.Series:
+    """Return what each row's effect is divided by where it is compared: its null's sd, 1 for `correlations`."""
+    return table.null_sd.where(~table.statistic.map(lambda name: _is_one_of(name, correlations)), 1.0)
 
 
 def comparable(table: pd.DataFrame, correlations: Collection[str]) -> pd.Series:
@@ -151,9 +158,8 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _column(values: pd.Series, default: Any) -> pd.Series:
-    if default is None or isinstance(default, bool):
-        answers = values.map({"True": True, "False": False, True: True, False: False})
-        return answers.astype("boolean" if default is None else bool)
+    if isinstance(default, bool):
+        return values.map({"True": True, "False": False, True: True, False: False}).astype(bool)
     if isinstance(default, str):
         return values.fillna("").astype(str)
     return pd.to_numeric(values).astype(type(default))  # empty text becomes nan

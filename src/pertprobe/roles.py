@@ -9,8 +9,11 @@ LOOKUP, COMPONENTS, AUTOENCODER, NETWORK = "lookup", "covariation_pca", "covaria
 PLANTED = ("planted", LOOKUP, "covariation", "additive")
 """Models in closed form that stand beside the subject (methods.md, Planted models)."""
 KNOWN = (LOOKUP, COMPONENTS, AUTOENCODER, NETWORK)
-"""Models of known kind, fitted to the cells of the run: they are asked all that the subject is asked
-(methods.md, Models of known kind)."""
+"""Models of known kind, fitted to the cells of the run (methods.md, Models of known kind)."""
+FITTED = tuple(kind for kind in KNOWN if kind not in PLANTED)
+"""Those that no planted model shares its name with: where planted ones stand too, the lookup is theirs."""
+RIVALS = (COEXPRESSION, COMPONENTS, AUTOENCODER)
+"""What co-variation alone answers: the subject is compared with the strongest (methods.md, Excess over rivals)."""
 
 
 def role_of(variant: str) -> tuple[str, int]:

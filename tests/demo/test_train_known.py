@@ -94,8 +94,10 @@ def asked(fitted, small_directory):
     return ask
 
 
-PROBES = ("pert_embedding", "intervention_fidelity", "knockout", "routing_coherence", "targeted_jacobian",
-          "regulon_recovery", "jacobian_divergence", "input_sensitivity")  # fmt: skip
+PROBES = [
+    *("pert_embedding", "intervention_fidelity", "knockout", "knockout_linearity", "routing_coherence"),
+    *("targeted_jacobian", "cell_diagonal", "regulon_recovery", "jacobian_divergence", "input_sensitivity"),
+]
 
 
 @pytest.mark.parametrize("kind", ["covariation_autoencoder", "network"])

@@ -265,3 +265,18 @@ def test_pairs_that_do_not_compare_what_they_say_are_faults():
         "pairs.contexts: [few, zero] are not models of two contexts",
         "pairs.regimes: [few, few] are not two models of one context",
     ]
+
+
+@pytest.mark.parametrize("wanted", [True, False, "all", ["knockout", "cell_diagonal"]])
+def test_models_of_known_kind_may_be_wanted_in_probes_by_name(wanted):
+    config = changed("controls", {"known": wanted})
+    assert schema_faults(config, SCHEMA) == []
+    assert check_references(config) == []
+
+
+def test_a_probe_that_cannot_ask_models_of_known_kind_is_a_fault():
+    (found,) = check_references(changed("controls", {"known": ["knockout", "pert_embedding"]}))
+    assert found.startswith(
+        "controls.known: 'pert_embedding' is not under the probes that can ask models of known kind"
+    )
+    assert schema_faults(changed("controls", {"known": []}), SCHEMA)

@@ -8,6 +8,7 @@ import pytest
 from pertprobe import evidence
 from pertprobe.plots import NOTHING_TESTED, write_figure
 from pertprobe.report.controls_figure import CASCADE_WORDS, MARKS, MOST, cascade_figure, controls_figure
+from pertprobe.roles import FITTED
 
 PROBES = {
     "one": SimpleNamespace(primary="coherence", compared_in="coherence_hidden", common_scale=()),
@@ -28,6 +29,7 @@ def everything(probe="one"):
     rows = [row(3.0, probe), row(1.0, probe, program="Q")]
     rows += [row(z, probe, role, copy) for role in ("redrawn", "shuffled") for copy, z in ((1, 0.5), (2, -1.0))]
     rows += [row(z, probe, role) for role, z in (("planted", 60.0), ("lookup", 0.1), ("covariation", -0.2))]
+    rows += [row(0.3, probe, role) for role in FITTED]
     primary = PROBES[probe].primary
     rows += [row(2.0, probe, role, statistic=primary) for role in ("observed", "coexpression")]
     return [*rows, row(1.0, probe, "additive")]
@@ -55,6 +57,7 @@ def test_every_role_stands_beside_the_model(tmp_path):
     assert found == {
         "redrawn": [-1.0, 0.5], "shuffled": [-1.0, 0.5], "observed": [2.0], "coexpression": [2.0],
         "covariation": [-0.2], "lookup": [0.1], "planted": [60.0], "subject": [1.0, 3.0],
+        **{role: [0.3] for role in FITTED},
     }  # fmt: skip
     assert axes.get_title(loc="left") == "one\nm"
     assert axes.get_xlabel() == "effect in sd of its own null"

@@ -22,7 +22,7 @@ def copies(*sizes, statistic="s", role="redrawn", **values):
 
 
 def compared(rows, primary="s", controlled="s"):
-    table = with_controls(evidence.frame(rows), primary, controlled)
+    table = with_controls(rows, primary, controlled)
     return table[(table.role == "subject") & (table.statistic == primary)].iloc[0]
 
 
@@ -84,13 +84,97 @@ def test_a_copy_without_any_effect_counts_as_zero():
     assert compared([row(-1.0), *flat]).excess_redrawn_low == -1.0
 
 
-@pytest.mark.parametrize(("rival", "exceeds"), [(1.0, True), (2.0, False), (5.0, False)])
-def test_co_expression_is_exceeded_or_not(rival, exceeds):
-    assert compared([row(2.0), row(rival, role="coexpression")]).exceeds_coexpression == exceeds
+def scored(values, role="subject", **more):
+    """Return a row of a mean of values by unit, that is one standard deviation of its null where it is 2."""
+    return row(float(np.mean(list(values.values()))) / 2.0, role=role, per_unit=values, **more)
+
+
+def by_name(*values):
+    return dict(zip("abcdefghijklmno", values, strict=False))
+
+
+RIVALS = ["coexpression", "covariation_pca", "covariation_autoencoder"]
+
+
+def test_the_excess_is_over_a_rival_with_the_interval_of_paired_differences():
+    mine, theirs = by_name(4.0, 6.0, 5.0, 9.0), by_name(3.0, 4.0, 4.0, 5.0)
+    found = compared([scored(mine), scored(theirs, "coexpression")])
+    apart = (np.array(list(mine.values())) - np.array(list(theirs.values()))) / 2.0
+    low, high = scipy.stats.t.interval(0.95, 3, apart.mean(), scipy.stats.sem(apart))
+    ends = [found.excess_rivals, found.excess_rivals_low, found.excess_rivals_high]
+    assert ends == pytest.approx([apart.mean(), low, high])
+
+
+def test_units_of_one_side_alone_count_there():
+    mine, theirs = by_name(4.0, 6.0, 5.0, 9.0), {"x": 1.0, "y": 2.5, "z": 1.5}
+    found = compared([scored(mine), scored(theirs, "coexpression")])
+    spread = sum(np.var(list(each.values())) / len(each) / 4.0 for each in (mine, theirs)) * 3 / 2
+    half = scipy.stats.t.ppf(0.975, 2) * np.sqrt(spread)
+    assert found.excess_rivals_high - found.excess_rivals == pytest.approx(half)
+
+
+def test_the_strongest_rival_is_the_one_of_the_smallest_lower_end():
+    mine, certain = by_name(5.0, 6.0, 7.0), by_name(4.0, 5.0, 6.0)  # exactly 1 less
+    unsure = by_name(0.0, 9.0, 1.0)
+    rows = [scored(mine), scored(certain, RIVALS[0]), scored(unsure, RIVALS[1])]
+    assert compared(rows[:2]).excess_rivals_low == pytest.approx(0.5)
+    found = compared(rows)
+    assert found.excess_rivals == pytest.approx((6 - 10 / 3) / 2)
+    assert found.excess_rivals_low < 0
+
+
+@pytest.mark.parametrize("role", ["lookup", "network", "covariation", "planted", "observed"])
+def test_what_is_not_co_variation_alone_is_no_rival(role):
+    assert np.isnan(compared([scored(by_name(1.0, 2.0, 3.0)), scored(by_name(9.0, 9.0, 8.0), role)]).excess_rivals)
+
+
+def test_a_rival_that_could_not_be_asked_is_none_and_one_without_units_leaves_no_interval():
+    mine, rival = scored(by_name(5.0, 6.0, 7.0)), scored(by_name(1.0, 1.0, 1.0), "coexpression")
+    refused = scored(by_name(9.0, 9.0, 9.0), "covariation_pca") | {"evaluable": False}
+    assert compared([mine, rival, refused]).excess_rivals == pytest.approx(2.5)
+    found = compared([mine, rival, row(0.0, role="covariation_pca")])
+    assert found.excess_rivals == pytest.approx(3.0)
+    assert np.isnan(found.excess_rivals_low)
+
+
+def test_a_rival_that_is_the_model_itself_is_not_exceeded():
+    values = by_name(*np.random.default_rng(0).normal(3.0, 1.0, 9))
+    found = compared([scored(values), *(scored(values, role) for role in RIVALS)])
+    assert (found.excess_rivals, found.excess_rivals_low, found.excess_rivals_high) == (0.0, 0.0, 0.0)
+
+
+def test_a_rival_that_ranks_no_unit_above_another_leaves_the_spread_of_the_model():
+    mine, flat = by_name(0.8, 0.9, 0.7), by_name(0.5, 0.5, 0.5)
+    nothing = scored(flat, "coexpression") | {"effect": 0.0, "null_sd": 0.0}
+    found = compared([scored(mine), nothing])
+    assert found.excess_rivals_high - found.excess_rivals == pytest.approx(
+        scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(list(mine.values())) / 2.0
+    )
+
+
+@pytest.mark.parametrize(("n", "rivals"), [(3, 1), (5, 1), (12, 1), (12, 3)])
+@pytest.mark.parametrize("shared", [0.0, 2.0])
+def test_one_as_good_as_its_rivals_exceeds_them_once_in_twenty_and_one_far_better_nearly_always(n, rivals, shared):
+    rng = np.random.default_rng(n)
+    common = shared * rng.normal(size=(500, 1, n))  # what makes a unit easy for everyone
+    values = common + rng.normal(size=(500, 1 + rivals, n))
+    shares = []
+    for better in (0.0, 6.0):
+        found = [
+            testing._against_rivals(_asked(mine + better), map(_asked, others))["excess_rivals_low"] > 0
+            for mine, *others in values
+        ]
+        shares.append(np.mean(found))
+    assert shares[0] < 0.05
+    assert shares[1] > (0.8 if n == 3 else 0.99)
+
+
+def _asked(values):
+    return testing.Asked(float(values.mean()), 1.0, by_name(*values))
 
 
 def test_controls_themselves_get_no_controls():
-    table = with_controls(evidence.frame([row(3.0), *copies(1.0), row(2.0, role="planted")]), "s", "s")
+    table = with_controls([row(3.0), *copies(1.0), row(2.0, role="planted")], "s", "s")
     assert table[table.role != "subject"].excess_redrawn.isna().all()
 
 
@@ -120,6 +204,6 @@ def test_cascades_stand_under_a_name_of_their_own():
 
 def test_correlations_are_compared_as_they_are():
     rows = [row(9.0) | {"effect": 0.2}, row(1.0, role="coexpression") | {"effect": 0.6}]
-    table = with_controls(evidence.frame(rows), "s", "s", correlations=("s",))
-    assert not table[table.role == "subject"].exceeds_coexpression.item()
-    assert compared([row(9.0), row(1.0, role="coexpression")]).exceeds_coexpression
+    table = with_controls(rows, "s", "s", correlations=("s",))
+    assert table[table.role == "subject"].excess_rivals.item() == pytest.approx(-0.4)
+    assert compared([row(9.0), row(1.0, role="coexpression")]).excess_rivals == pytest.approx(8.0)

@@ -106,6 +106,19 @@ def test_a_control_statistic_is_asked_of_copies_and_the_scale_of_each_is_said():
     assert len(with_controls) == len(all_declared()) - 1  # intervention_fidelity is compared with rivals
 
 
+@pytest.mark.parametrize(
+    ("wanted", "beside"),
+    [
+        (False, set()),
+        (True, {"intervention_fidelity"}),
+        (["knockout"], {"intervention_fidelity", "knockout"}),
+        ("all", {name for name, probe in all_declared().items() if probe.known_kinds}),
+    ],
+)
+def test_models_of_known_kind_stand_where_they_always_do_and_where_they_are_wanted(wanted, beside):
+    assert {name for name, probe in all_declared().items() if probe.stands_beside_known(wanted)} == beside
+
+
 def test_settings_that_refer_to_something_are_found_by_what():
     assert list(declared("regulon_recovery").referring("regulons")) == ["regulons"]
     assert list(declared("pert_embedding").referring("sae")) == []

@@ -1,14 +1,17 @@
 """The models planted beside a model: made of its own names and of the very cells that are probed."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
 from tiny import GENES, PERTURBATIONS, cell_sets
 
+from pertprobe.models.known.fitting import known_models
+from pertprobe.models.known.model import write_known
 from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.stages.measuring import write_measurement
-from pertprobe.stages.planted import derived_models
+from pertprobe.stages.planted import derived_models, with_known
 
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
 CARD = {
@@ -121,3 +124,16 @@ def test_a_context_in_another_space_says_nothing_of_what_is_expressed(made):
     alone, beside = (made(contexts=each)["planted"].parts for each in ((cell_sets(),), (cell_sets(), embedded)))
     for mine, theirs in zip(alone, beside, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
+def test_models_of_known_kind_stand_behind_planted_ones_whose_lookup_is_kept(made, tmp_path):
+    planted, table = made(), pd.DataFrame(0.0, index=CARD["perturbations"], columns=GENES)
+    controls = cell_sets().values.reshape(-1, len(GENES))
+    kinds = ["lookup", "covariation_pca"]
+    known = known_models(controls, table, None, context="c", seed=0, kinds=kinds, control="ctrl")
+    write_known(known, tmp_path / "known.safetensors")
+    both = with_known(planted, tmp_path / "known.safetensors")
+    assert list(both) == [*planted, "covariation_pca"]
+    assert both["lookup"] is planted["lookup"]
+    assert list(with_known({}, tmp_path / "known.safetensors")) == kinds
+    assert with_known(planted, None) == planted

@@ -29,7 +29,8 @@ CONTRACT = [
     *("p", "p_min", "p_stratified", "p_min_stratified", "p_used", "p_tail", "n_permutations", "q"),
     *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "share_low", "share_high"),
     *("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high"),
-    *("exceeds_coexpression", "evaluable", "reason"),
+    *("excess_rivals", "excess_rivals_low", "excess_rivals_high"),
+    *("evaluable", "reason"),
 ]
 WHO = {"probe": "a", "statistic": "s", "model": "m", "context": "c", "regime": "fewshot"}
 
@@ -65,21 +66,18 @@ def test_a_table_reads_back_with_its_types(tmp_path):
             evidence.row(
                 WHO,
                 program="NA",
-                exceeds_coexpression=False,
                 n=5,
                 estimate=0.25,
                 reason='a\ttab, a "quote"',
             ),
-            evidence.row(WHO, program="none", exceeds_coexpression=True),
+            evidence.row(WHO, program="none", excess_rivals=0.5),
             evidence.not_evaluable(WHO, "too few", program="untested"),
         ]
     )
     evidence.write(table, tmp_path / "e.tsv")
     again = evidence.read(tmp_path / "e.tsv")
     pd.testing.assert_frame_equal(again, table)
-    assert str(again.exceeds_coexpression.dtype) == "boolean"
-    assert again.exceeds_coexpression.isna().tolist() == [False, False, True]
-    assert not again.exceeds_coexpression[0]
+    assert again.excess_rivals.isna().tolist() == [True, False, True]
     assert again.evaluable.dtype == bool
     assert again.program.tolist() == ["NA", "none", "untested"]
     assert (again.panel == "").all()

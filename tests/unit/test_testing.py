@@ -295,13 +295,13 @@ def test_reference_rows_stand_beside_every_representation_and_causal_row(probe):
         rows = rows_of(primary, role=role)
         assert set(rows.program) == programs
         assert rows.evaluable.all()
-        assert rows[["excess_redrawn", "exceeds_coexpression"]].isna().all(axis=None)
+        assert rows[["excess_redrawn", "excess_rivals"]].isna().all(axis=None)
     mine = rows_of(primary, role="subject")
-    assert mine[mine.evaluable].exceeds_coexpression.notna().all()
+    assert mine[mine.evaluable][["excess_rivals", "excess_rivals_low"]].notna().all(axis=None)
 
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_without_observed_responses_nothing_is_compared_with_them(probe):
     table = run_test(probe, question(probe))
     assert not set(table.role) & {"observed", "coexpression"}
-    assert table.exceeds_coexpression.isna().all()
+    assert table.excess_rivals.isna().all()

@@ -64,11 +64,15 @@ def finished(demo, tmp_path):
 
 @pytest.fixture(scope="session")
 def every(demo, tmp_path_factory):
-    """Return a copy of the demo in which every probe has run, and one that nobody has seen: two files were put in."""
+    """Return a copy of the demo in which every probe has run, and one that nobody has seen: two files were put in.
+
+    Models of known kind are asked for their knock-outs too.
+    """
     project = demo.copy(tmp_path_factory.mktemp("every") / "project")
     for path in (Path(__file__).parent / "new_probe").glob(f"{NEW}.*"):
         shutil.copy(path, project.folder / "src/pertprobe/probes")
     config = tiny()
     probes = config["probes"] | FURTHER | {NEW: {}}
-    project.finish("--cores", "2", "--", "all", NEW, config=config | {"probes": probes})
+    controls = config["controls"] | {"known": ["knockout"]}
+    project.finish("--cores", "2", "--", "all", NEW, config=config | {"probes": probes, "controls": controls})
     return project

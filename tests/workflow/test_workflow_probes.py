@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from workflow_project import FURTHER
 
-from pertprobe.roles import KNOWN, LOOKUP
+from pertprobe.roles import FITTED, KNOWN, LOOKUP
 
 DESCRIBED = {"input_sensitivity"}
 """Probes that are not judged."""
@@ -39,6 +39,18 @@ def test_models_of_known_kind_have_answers_beside_every_model_and_stand_in_the_s
     card = pd.read_csv(every.results / "scorecard.tsv", sep="\t", keep_default_na=False)
     assert {"representation", "routing", "causal", "intervention", "accuracy"} <= set(card.level)
     assert set(card[card.level == "intervention"].role) == {"subject", *KNOWN}
+
+
+def test_models_of_known_kind_are_rivals_where_the_config_names_the_probe_and_nowhere_else(every):
+    tables = {probe: pd.read_csv(every.results / f"evidence/{probe}.tsv", sep="\t") for probe in ("knockout", *FURTHER)}
+    asked = {probe for probe, table in tables.items() if set(FITTED) <= set(table.role)}
+    assert asked == {"knockout", "intervention_fidelity"}
+    pair = tables["knockout"][tables["knockout"].statistic == "agreement"]
+    assert {"planted", *FITTED} <= set(pair.role[pair.reference.notna()])
+    answering = tables["intervention_fidelity"]
+    mine = answering[(answering.role == "subject") & (answering.statistic == "fidelity") & answering.evaluable]
+    assert len(mine)
+    assert (mine.excess_rivals_low <= mine.excess_rivals).all()
 
 
 def test_no_log_has_a_traceback(every):

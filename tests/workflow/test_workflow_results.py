@@ -21,7 +21,8 @@ EVIDENCE = [
     *("p_used", "p_tail", "n_permutations", "q"),
     *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "share_low", "share_high"),
     *("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high"),
-    *("exceeds_coexpression", "evaluable", "reason"),
+    *("excess_rivals", "excess_rivals_low", "excess_rivals_high"),
+    *("evaluable", "reason"),
 ]
 SPACES = ["pert_encoder", "sae_middle", "knockout", "delta_y"]
 FIGURES = ["scorecard", "verdict_matrix", "controls", "cascade", *PROBES, *(f"quality/{model}" for model in MODELS)]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pertprobe import evidence
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.world import BARS, CONTEXTS, FOUND, Case, Row, World, answers_of, family, passing, world
 from pertprobe.data.programs import Programs
@@ -107,7 +106,7 @@ def _passed(case: Case, inputs: Sequence[TestInputs], asked: Mapping[str, Any]) 
     Of those in which nothing must be found the ones that could be asked.
     """
     table = family([_compared(case.probe, each) for each in inputs], case.probe.compared_in)
-    more = [(column, "==", True) for column in asked["exceeding"]]
+    more = [(column, ">", 0) for column in asked["exceeding"]]
     passed = passing(table, [*of_planted(case.probe.thresholds), *more])
     first = (table.program == next(iter(case.made.programs))).to_numpy()
     about = {"first": first, "others": ~first}.get(asked["programs"], np.ones_like(first))
@@ -118,7 +117,7 @@ def _passed(case: Case, inputs: Sequence[TestInputs], asked: Mapping[str, Any]) 
 def _compared(probe: Declaration, inputs: TestInputs) -> pd.DataFrame:
     """Return the rows of the statistic that planted models are compared in, co-expression beside it."""
     published = any(column.endswith("_published") for column, *_ in probe.thresholds)
-    rows = evidence.frame(answers_of(inputs, [probe.compared_in], published=published))
+    rows = answers_of(inputs, [probe.compared_in], published=published)
     return with_controls(rows, probe.compared_in, probe.compared_in, probe.common_scale)
 
 

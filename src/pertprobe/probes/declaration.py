@@ -4,7 +4,7 @@ Rules, config schema, checks, evidence of controls, figures, report, calibration
 nothing heavy: every plan of the workflow reads it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,9 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """In C where it is there: declarations and schemas are read whenever the workflow is planned."""
 SPACE_OF_RESPONSES = "delta_y"
 """Measured in every run: it gives every probe the strength of perturbations, and asks nothing."""
+
+ALWAYS = "always"
+"""Models of known kind are asked all that the subject is asked, not what controls are asked alone."""
 
 FUNCTIONS = {
     "measure": (("units", "measure"), ()),
@@ -56,7 +59,7 @@ class Declaration:
     required: tuple[str, ...]
     together: Mapping[str, list[str]]
     answers: Mapping[str, str]
-    known_kinds: bool
+    known_kinds: str | None
     calibration: Mapping[str, Any]
     measured_by: str = ""
     files: str = ""
@@ -101,8 +104,17 @@ class Declaration:
     @property
     def judged_by(self) -> dict[str, Any]:
         """What evidence and verdicts depend on of it, for the params of rules."""
-        names = ("statistics", "first_order", "level", "unit", "pairs", "published_of_controls")
+        names = ("statistics", "first_order", "level", "unit", "pairs", "known_kinds", "published_of_controls")
         return {name: getattr(self, name) for name in names}
+
+    def stands_beside_known(self, wanted: bool | str | Collection[str]) -> bool:
+        """Return whether models of known kind stand beside its subject, where `wanted` is the config's controls.known.
+
+        true: where they always do; all: wherever they can; names of probes: in these too.
+        """
+        if not wanted or self.known_kinds is None:
+            return False
+        return self.known_kinds == ALWAYS or wanted == "all" or (wanted is not True and self.name in wanted)
 
     def referring(self, to: str) -> Iterator[str]:
         """Yield the settings whose values are names of `to`: sae, panels, genes, perturbations, layers, ..."""

@@ -13,7 +13,7 @@ from pertprobe.data.cell_sets import CellSets
 from pertprobe.probes.base import TestInputs, members
 from pertprobe.probes.questions import Paired
 from pertprobe.roles import SUBJECT
-from pertprobe.statistics.matched import PairedTest, paired_profile_test
+from pertprobe.statistics.matched import PairedTest, contrasts, paired_profile_test
 from pertprobe.statistics.similarity import spearman_matrix
 
 AGREEMENT, ALL_GENES = "agreement", "agreement_all_genes"
@@ -76,7 +76,7 @@ def against_partners(
 ) -> tuple[PairedTest, np.ndarray]:
     """Return the test of r_ii [n, n] of the genes in `found` (None: all), and how far each lies above its partners."""
     result = paired_profile_test(r, groups, m, random, members=found, usable=usable)
-    return result, r[result.genes, result.genes] - result.partners
+    return result, contrasts(r, groups, result.genes, found, usable)
 
 
 def expression_groups(cells: CellSets, genes: Sequence[str], groups: int = DECILES) -> np.ndarray:

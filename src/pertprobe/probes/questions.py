@@ -18,12 +18,12 @@ from pertprobe import evidence
 from pertprobe.data.observed import coexpression_similarity, similarity_reference
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import TestInputs, each_program, members
-from pertprobe.probes.declaration import Declaration, declared
+from pertprobe.probes.declaration import ALWAYS, Declaration, declared
 from pertprobe.roles import COEXPRESSION, KNOWN, OBSERVED, SUBJECT
 from pertprobe.statistics.coherence import coherence, coherence_tests
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.permutation import Test, mean_score
-from pertprobe.statistics.reliability import Ceiling, bootstrap_coherence, bootstrap_mean
+from pertprobe.statistics.reliability import Ceiling, bootstrap_coherence, bootstrap_mean, pair_contributions
 
 Row = dict[str, Any]
 Said = tuple[float, float]
@@ -172,8 +172,13 @@ class Each(ByProgram):
         if isinstance(test, str):
             return evidence.not_evaluable(inputs.identity, evidence.joined(test, *self.notes), **who)
         columns = evidence.tested(test, *self.told(inputs, np.asarray(self.names)[found]))
+        columns["per_unit"] = self.contributions(found)
         interval = partial(self.interval_of, inputs, found)
         return self.answered(inputs, wanted, who, columns, interval, self.published and partial(self.published, found))
+
+    def contributions(self, found: np.ndarray) -> dict[str, float]:
+        """Return what each member contributes to the estimate, by name; none where it is no mean over members."""
+        return {}
 
     def interval_of(self, inputs: TestInputs, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
         """Return the interval of a program's estimate; nan where there is none."""
@@ -216,6 +221,11 @@ class Coherence(Each):
         """Test one program, for which another similarity is held."""
         scale = self.scale(len(found))
         return coherence(scale * self.similarity, found, self.strength, m, random, adjusted=scale * self.adjusted)
+
+    def contributions(self, found: np.ndarray) -> dict[str, float]:
+        """Return what each member contributes to the mean over pairs."""
+        each = pair_contributions(self.scale(len(found)) * self.similarity, found)
+        return dict(zip(np.asarray(self.names)[found], each, strict=False))
 
     def interval_of(self, inputs: TestInputs, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
         """Return the interval over resampled members."""
@@ -277,6 +287,10 @@ class Score(Each):
         made = replace(self, names=pool.names, scores=pool.scores, notes=notes, test=test, **said)
         return super(Score, made).row(inputs, wanted, program, found)
 
+    def contributions(self, found: np.ndarray) -> dict[str, float]:
+        """Return the score of each member."""
+        return dict(zip(np.asarray(self.names)[found], self.scores[found], strict=True))
+
     def interval_of(self, inputs: TestInputs, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
         """Return the interval over resampled members."""
         return bootstrap_mean(self.scores[found], inputs.bootstrap, random) if self.with_interval else NOTHING
@@ -330,8 +344,9 @@ class Paired(ByProgram):
         if n < enough:
             reasons = f"{n} {self.fewest}, {enough} needed", *left_out, *self.notes
             return evidence.not_evaluable(inputs.identity, evidence.joined(*reasons), **who)
-        units = np.asarray(self.names)[result.genes] if program else ()
-        columns = evidence.tested(result.test, *self.told(inputs, units, *left_out))
+        units = np.asarray(self.names)[result.genes]
+        columns = evidence.tested(result.test, *self.told(inputs, units if program else (), *left_out))
+        columns["per_unit"] = dict(zip(units, apart, strict=True))
         interval = partial(bootstrap_mean, apart, inputs.bootstrap)
         interval = (lambda _: self.interval(apart)) if self.interval else interval
         published = self.published and (lambda _: self.published(result))
@@ -433,8 +448,8 @@ def answers(inputs: TestInputs, declaration: Declaration, questions: Iterable[Qu
     """Yield the evidence of questions, as far as they are asked of whoever `inputs` are about.
 
     Of untrained copies and planted models the control statistics alone, and of these the estimate with its null; the
-    published statistic where the default thresholds read it. Of models of known kind, where they stand beside the
-    subject, all that it is asked itself.
+    published statistic where the default thresholds read it. So of models of known kind, but for probes that always
+    have them beside the subject: there they are asked all that it is asked itself.
     """
     role = inputs.identity.get("role", SUBJECT)
     for question in questions:
@@ -448,7 +463,7 @@ def answers(inputs: TestInputs, declaration: Declaration, questions: Iterable[Qu
 
 def asked_all(declaration: Declaration, role: str) -> bool:
     """Return whether a probe asks those of this role all that it asks the subject."""
-    return declaration.known_kinds and role in KNOWN
+    return declaration.known_kinds == ALWAYS and role in KNOWN
 
 
 def _of_controls(question: Question, declaration: Declaration) -> bool:

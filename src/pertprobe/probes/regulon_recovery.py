@@ -24,7 +24,7 @@ from pertprobe.probes.knockout_questions import DECILES, against_partners, coexp
 from pertprobe.probes.knockout_worlds import DrawnKnockouts, drawn_knockouts
 from pertprobe.probes.questions import NOTHING, Paired, Question, Said
 from pertprobe.probes.silenced_genes import units
-from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
+from pertprobe.roles import COEXPRESSION, FITTED, OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.recovery import (
     average_precision,
@@ -147,7 +147,7 @@ def _regulon_sets(inputs: TestInputs) -> list[Regulons]:
     """Return the regulons of the config; of planted models the edges of their graph, under the same names."""
     found = read_regulon_files(inputs.settings["regulons"])
     measurement = inputs.subject.measurement
-    if "graph" not in measurement:
+    if "graph" not in measurement or inputs.identity.get("role") in FITTED:
         return list(found.values())
     graph = averaged(measurement, "graph").to_pandas().stack()
     edges = graph[graph != 0].rename("sign").reset_index().set_axis(["source", "target", "sign"], axis=1)

@@ -1,4 +1,4 @@
-"""Every model beside its controls: untrained copies, planted models, what was observed, and co-expression."""
+"""Every model beside its controls: untrained copies, planted models, those of known kind, what data alone answer."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -26,6 +26,9 @@ MARKS = {
     "observed": {"marker": "s", "facecolor": "none", "edgecolor": "black", "label": "observed responses"},
     "coexpression": {"marker": "v", "facecolor": "none", "edgecolor": "#8d5a97", "label": "co-expression"},
     "covariation": {"marker": "v", "color": "#8d5a97", "label": "co-variation model"},
+    "covariation_pca": {"marker": "<", "color": "#8d5a97", "label": "principal components"},
+    "covariation_autoencoder": {"marker": ">", "color": "#8d5a97", "label": "autoencoder"},
+    "network": {"marker": "*", "color": "#1b7f5c", "label": "linear network"},
     "lookup": {"marker": "P", "color": "#c8553d", "label": "lookup model"},
     "planted": {"marker": "D", "color": "#1b7f5c", "label": "planted mechanism"},
     "subject": {"marker": "o", "color": SUBJECT, "label": "the model (hollow: not evaluable)"},
@@ -60,7 +63,7 @@ def controls_figure(tables: pd.DataFrame, probes: Mapping[str, Declaration], mod
         return nothing_to_draw(NOTHING_TESTED)
     longest = max(len(name) for column in found for name in column.rows.program)
     drawn = [min(column.rows.program.nunique(), MOST) for column in found]
-    heights = [1.0 + 0.19 * max(row) for row in chunked(drawn, COLUMNS)]
+    heights = [1.2 + 0.19 * max(row) for row in chunked(drawn, COLUMNS)]
     figure, axes = panels(len(found), 3.0 + 0.06 * longest, heights, COLUMNS)
     for each, column in zip(axes, found, strict=True):
         _beside_controls(each, column, _unit(probes[column.probe]))

@@ -16,7 +16,7 @@ from pertprobe.models.cards import known_gene_names, read_seen
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, averaged
 from pertprobe.probes.declaration import declared
-from pertprobe.roles import SUBJECT, role_of
+from pertprobe.roles import PLANTED, SUBJECT, role_of
 
 COPIES_NOTE = "copies_note"
 """Attribute of a measurement that says which untrained copies are missing, and why."""
@@ -102,13 +102,14 @@ def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]
     Source: methods.md, Planted models; Models of known kind.
 
     Raises KeyError for a kind that is no role. Kinds that lack what the probe needs are left out. A probe that has a
-    function `plant` exchanges them for models in which its own score is shifted by the strength d that is wanted.
+    function `plant` exchanges planted ones for models in which its own score is shifted by the strength d that is
+    wanted.
     """
     import torch
 
     module, declaration = load_probe(probe), declared(probe)
     inputs = inputs.limited_to(declaration)
-    models = module.plant(inputs, models) if hasattr(module, "plant") else models
+    models = module.plant(inputs, models) if hasattr(module, "plant") and PLANTED[0] in models else models
     able = {kind: model for kind, model in models.items() if not declaration.needs - model.capabilities}
     if not able:
         return xr.Dataset(attrs={NOT_EVALUABLE: "no model that stands beside this one has what the probe needs"})

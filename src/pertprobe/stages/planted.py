@@ -1,4 +1,4 @@
-"""The models that stand beside each model of a run as its controls, of its own genes, perturbations and cells."""
+"""The models planted beside each model of a run as its controls, of its own genes, perturbations and cells."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,6 @@ def derived_models(
     program_files: Sequence[str | Path],
     observed: str | Path,
     contexts: Sequence[CellSets],
-    known: str | Path | None = None,
     *,
     programs: Mapping[str, Any],
     panels: Mapping[str, Mapping[str, Any]],
@@ -28,8 +27,6 @@ def derived_models(
 ) -> dict[str, "Model"]:
     """Return kind -> model: planted, lookup and co-variation (methods.md, Planted models), and the mean shift.
 
-    Where models of known kind are given, these stand in their place (methods.md, Models of known kind).
-
     Args:
         card: the model's card: its genes, perturbations, control and batches.
         cells: the very cells that are probed, genes in the model's order.
@@ -37,18 +34,14 @@ def derived_models(
         observed: measured responses of the context, for the mean shift.
         contexts: control cells of every context of the run: genes that act are drawn among those expressed in all, so
             that the planted models of a pair have the same graph.
-        known: file of models of known kind; None: planted ones are made.
         programs: the config's other programs and limits.
         panels: panels that serve the programs.
         controls: what is wanted: `planted` with the smallest effect of interest d, `additive`.
         seed: of the run.
     """
-    from pertprobe.models.known.model import read_known
     from pertprobe.models.planted.closed_form import planted_models
     from pertprobe.models.planted.materials import expressed_genes
 
-    if known:
-        return read_known(known)
     found = run_programs(program_files, programs, known_gene_names([card]))
     names = set(card["perturbations"]) - {card["control"]}
     asked = {name: sorted(names & set(members)) for name, members in found.items()}
@@ -69,6 +62,17 @@ def derived_models(
     if controls["additive"] and card["output_genes"] == card["genes"]:
         models["additive"] = _mean_shift(card, observed)
     return models
+
+
+def with_known(planted: Mapping[str, "Model"], path: str | Path | None) -> dict[str, "Model"]:
+    """Return planted models and behind them those of known kind in a file (methods.md, Models of known kind).
+
+    A planted lookup stands in the place of theirs.
+    """
+    from pertprobe.models.known.model import read_known
+
+    known = read_known(path) if path else {}
+    return {**planted, **known, **planted}
 
 
 def _mean_shift(card: Mapping[str, Any], observed: str | Path) -> "Model":

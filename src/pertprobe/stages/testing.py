@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,49 +18,70 @@ from pertprobe.probes.base import NOT_EVALUABLE, Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
 from pertprobe.probes.questions import ask, asked_all
-from pertprobe.roles import CASCADE, COEXPRESSION, KNOWN, PLANTED, REDRAWN, SUBJECT, role_of
+from pertprobe.roles import CASCADE, KNOWN, PLANTED, REDRAWN, RIVALS, SUBJECT, role_of
 from pertprobe.stages.measuring import COPIES_NOTE, read_measurement, read_subject
 from pertprobe.stages.quality import gate, read_program_quality
+from pertprobe.statistics.excess import half_width
 from pertprobe.statistics.power import LEVEL
 
 
 def with_controls(
-    table: pd.DataFrame, primary: str, controlled: str, correlations: Collection[str] = ()
+    rows: Iterable[Mapping[str, Any]], primary: str, controlled: str, correlations: Collection[str] = ()
 ) -> pd.DataFrame:
-    """Fill excess_redrawn with its interval and exceeds_coexpression of the subject's rows.
+    """Return rows as evidence, the subject's with excess_redrawn and excess_rivals and their intervals.
 
     Effects are compared as `evidence.comparable` says. Copies are compared with the model in the statistic
     `controlled`, which may be taken on other activations than `primary`, by the same measure on both sides.
 
     Args:
-        table: evidence rows of one test: the subject, its copies, planted models and references.
+        rows: of one test: the subject, its copies, planted models, models of known kind and references.
         primary: the statistic that verdicts read.
         controlled: the statistic that copies have.
         correlations: statistics on a common scale.
     """
-    z = evidence.comparable(table, correlations).where(table.evaluable)
-    mine = (table.role == SUBJECT) & (table.adjustment == "centred")
-    rows = table.to_dict("records")
-    found = [_compared(row, table, z, primary, controlled) if mine[i] else {} for i, row in enumerate(rows)]
-    return evidence.frame({**row, **more} for row, more in zip(rows, found, strict=True))
+    rows = list(rows)
+    table = evidence.frame(rows)
+    per_unit = {tuple(row[key] for key in evidence.KEYS): row.get("per_unit", {}) for row in rows}
+    keys = map(tuple, table[evidence.KEYS].itertuples(index=False, name=None))
+    z, scale = evidence.comparable(table, correlations).where(table.evaluable), evidence.scale(table, correlations)
+    table["asked"] = [Asked(*each) for each in zip(z, scale, map(per_unit.__getitem__, keys), strict=True)]
+    centred = table.adjustment == "centred"
+    mine, alike = (table.role == SUBJECT) & centred, dict(iter(table[centred].groupby(["program", "panel"])))
+    more = [
+        {**row, **_compared(row, alike[row["program"], row["panel"]], primary, controlled)}
+        for row in table[mine].to_dict("records")
+    ]
+    return evidence.frame([*table[~mine].to_dict("records"), *more])
 
 
-def _compared(
-    row: Mapping[str, Any], table: pd.DataFrame, z: pd.Series, primary: str, controlled: str
-) -> dict[str, Any]:
-    """Return what the copies and the co-expression row say of one subject row."""
-    same = (table.program == row["program"]) & (table.panel == row["panel"]) & (table.adjustment == "centred")
-    alike = same & (table.statistic == row["statistic"])
-    asked = same & (table.statistic == controlled) if row["statistic"] == primary else alike
-    own = z[asked & (table.role == SUBJECT)]
-    copies = z[asked & table.role.isin(REDRAWN)].dropna()
+class Asked(NamedTuple):
+    """A row as it is compared with others."""
+
+    z: float
+    """Its effect on the scale of `evidence.comparable`; nan where it is not evaluable."""
+    scale: float
+    """What the effect was divided by."""
+    per_unit: Mapping[str, float]
+    """Unit -> what it contributes to the estimate."""
+
+
+def _compared(row: Mapping[str, Any], table: pd.DataFrame, primary: str, controlled: str) -> dict[str, Any]:
+    """Return what the copies and the rivals say of one subject row; `table` has all rows of its program and panel."""
+    alike = table.statistic == row["statistic"]
+    asked = table.statistic == controlled if row["statistic"] == primary else alike
+    own, itself = (_answered(table, which, [SUBJECT]) for which in (asked, alike))
+    copies, rivals = _answered(table, asked, REDRAWN), _answered(table, alike, RIVALS)
     columns: dict[str, Any] = {}
-    if len(own) == 1 and own.notna().all() and len(copies):
-        columns = _against_copies(float(own.iloc[0]), copies.to_numpy())
-    rival, itself = (z[alike & (table.role == role)].dropna() for role in (COEXPRESSION, SUBJECT))
-    if len(rival) == 1 and len(itself) == 1:
-        columns["exceeds_coexpression"] = bool(itself.iloc[0] > rival.iloc[0])
+    if len(own) == 1 and copies:
+        columns |= _against_copies(own[0].z, np.array([each.z for each in copies]))
+    if len(itself) == 1 and rivals:
+        columns |= _against_rivals(itself[0], rivals)
     return columns
+
+
+def _answered(table: pd.DataFrame, which: pd.Series, roles: Collection[str]) -> list[Asked]:
+    """Return those of the chosen rows that have one of these roles and can be compared."""
+    return [each for each in table.asked[which & table.role.isin(roles)] if not np.isnan(each.z)]
 
 
 def _against_copies(own: float, copies: np.ndarray) -> dict[str, float]:
@@ -73,6 +94,23 @@ def _against_copies(own: float, copies: np.ndarray) -> dict[str, float]:
     half = np.nan if m < 2 else stdtrit(m - 1, (1 + LEVEL) / 2) * copies.std(ddof=1) * np.sqrt(1 + 1 / m)
     names = ("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high")
     return dict(zip(names, (excess, float(excess - half), float(excess + half)), strict=True))
+
+
+def _against_rivals(own: Asked, rivals: Iterable[Asked]) -> dict[str, float]:
+    """Return what the model has more than its strongest rival, with the interval over units.
+
+    The strongest is the one of the smallest lower end; one that has no interval leaves none.
+    """
+    found = np.array([_beyond(own, each) for each in rivals])
+    excess, half = found[np.argmin(found[:, 0] - found[:, 1])]  # nan comes first
+    names = ("excess_rivals", "excess_rivals_low", "excess_rivals_high")
+    return dict(zip(names, (excess, excess - half, excess + half), strict=True))
+
+
+def _beyond(own: Asked, rival: Asked) -> tuple[float, float]:
+    """Return what one has more than another, and half the width of its interval (methods.md, Excess over rivals)."""
+    ours, theirs = pd.Series(own.per_unit, dtype=float).align(pd.Series(rival.per_unit, dtype=float))
+    return own.z - rival.z, half_width(ours.to_numpy(), theirs.to_numpy(), (own.scale, rival.scale))
 
 
 def cascade_statistic(statistic: str, variant: str) -> str:
@@ -134,7 +172,7 @@ def run_test(probe: str, case: TestCase) -> pd.DataFrame:
     if refused:
         return evidence.frame(_remarked(_refused_rows(declaration, inputs, refused), case, declaration))
     rows = [*ask(probe, inputs), *_control_rows(probe, case)]
-    table = with_controls(evidence.frame(rows), declaration.primary, declaration.compared_in, declaration.common_scale)
+    table = with_controls(rows, declaration.primary, declaration.compared_in, declaration.common_scale)
     return evidence.frame(_remarked(table.to_dict("records"), case, declaration))
 
 

@@ -34,7 +34,8 @@ OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operat
 TESTED = ("p", "p_stratified", "q")
 """Columns whose conditions are tests: missing one says nothing without power."""
 OWN = (
-    *("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high", "exceeds_coexpression"),
+    *("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high"),
+    *("excess_rivals", "excess_rivals_low", "excess_rivals_high"),
     *("ceiling", "disattenuated", "share_low", "share_high"),
 )
 """Columns that planted models do not have."""
@@ -150,7 +151,7 @@ def _planted(row: Mapping[str, Any], table: pd.DataFrame) -> dict[str, dict[str,
 def _answer(role: str, row: Mapping[str, Any] | None, conditions: Sequence[Condition]) -> str:
     """Return how a planted model fares under the same conditions: found or missed, passes or fails, or absent.
 
-    The conditions on the architecture null and on co-expression are the model's own: planted models have neither.
+    The conditions on the architecture null and on rivals are the model's own: planted models have neither.
     """
     return "absent" if row is None else CONTROL_WORDS[role].get(_plainly(row, of_planted(conditions)), "absent")
 

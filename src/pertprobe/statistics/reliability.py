@@ -48,6 +48,20 @@ def bootstrap_mean(values: PerUnit, n: int, rng: Generator, level: float = 0.95)
     return percentiles(values[rng.integers(values.size, size=(n, values.size))].mean(axis=1), level)
 
 
+def pair_contributions(similarity: Pairwise, members: Members) -> Float[Array, " member"]:
+    """Return what each member contributes to the mean similarity [P, P] over their pairs, which is the mean of these.
+
+    The pseudo-values of the jackknife (Tukey 1958, Ann Math Stat 29:614); none below three members.
+    """
+    block = np.asarray(similarity, dtype=np.float64)[np.ix_(np.asarray(members), np.asarray(members))].copy()
+    np.fill_diagonal(block, 0.0)
+    size = len(block)
+    if size < 3:
+        return np.empty(0)
+    left_one_out = _pair_mean(1.0 - np.eye(size), block)
+    return size * _pair_mean(np.ones((1, size)), block) - (size - 1) * left_one_out
+
+
 def _pair_mean(counts: Floats, block: Floats) -> Floats:
     """Return the mean over pairs of different units drawn `counts` times [k, size]; nan where there is none."""
     pairs = counts.sum(axis=1) ** 2 - (counts**2).sum(axis=1)

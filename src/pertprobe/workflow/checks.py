@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.files import sha256
-from pertprobe.probes.declaration import Declaration, declared, probe_names
+from pertprobe.probes.declaration import Declaration, all_declared, declared, probe_names
 from pertprobe.roles import KNOWN, NETWORK
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ def check_references(config: Config) -> list[str]:
         *((f"sae.{name}.models", sae["models"], models, "models") for name, sae in _section(config, "sae").items()),
         ("atlas.models", _of_atlas(config, "models"), models, "models"),
         *_probe_references(config),
+        (
+            "controls.known",
+            _chosen_for_known(config),
+            _able_to_ask_known(),
+            "the probes that can ask models of known kind",
+        ),
     ]
     unknown = [
         f"{key}: '{name}' is not under {section} (found: {listed(known)}).{meant(name, known)}"
@@ -91,6 +97,16 @@ def _probe_references(config: Config) -> Iterator[tuple[str, list[str], Mapping,
         for key, value in _referred(config, section):
             if value != "all":
                 yield key, value if isinstance(value, list) else [value], _section(config, section), section
+
+
+def _chosen_for_known(config: Config) -> list[str]:
+    """Return the probes beside whose subject the config wants models of known kind, where it names them."""
+    wanted = _section(config, "controls").get("known")
+    return wanted if isinstance(wanted, list) else []
+
+
+def _able_to_ask_known() -> list[str]:
+    return [name for name, probe in all_declared().items() if probe.known_kinds]
 
 
 def _uncompared(config: Config) -> Iterator[str]:
