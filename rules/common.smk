@@ -224,12 +224,14 @@ def read_by(wildcards):
     folder = f"{RESULTS}/sae/{sae}"
     files = {
         "contexts": every("inputs/cells/{context}.h5ad", context=config["cells"]),
+        "observed": f"{RESULTS}/models/{wildcards.model}/observed.nc",
         "programs": program_files(),
         "responses": f"{RESULTS}/measurements/delta_y/{wildcards.model}.nc",
         "sae": [f"{folder}/cfg.json", f"{folder}/sae_weights.safetensors"] if sae else [],
         "pca": f"{folder}/pca.safetensors" if sae else [],
     }
-    return {what: files[what] for what in declared(wildcards.probe).reads}
+    settings = config["probes"].get(wildcards.probe, {})
+    return {what: files[what] for what in declared(wildcards.probe).reads_under(settings)}
 
 
 def derived_of(which):
@@ -266,6 +268,12 @@ def responses_of(wildcards):
 def rivals_of(wildcards):
     """Return what co-variation alone answers, for a probe that is tested with it."""
     return f"{RESULTS}/rivals/{wildcards.model}.nc" if with_rivals(wildcards.probe) else []
+
+
+def silenced_to():
+    """Return what the probe that is tested with rivals silences genes to; zero where the run has none."""
+    asked = [config["probes"][probe].get("value", "zero") for probe in PROBES if with_rivals(probe)]
+    return asked[0] if asked else "zero"
 
 
 def known_of(wildcards):

@@ -114,6 +114,7 @@ rule rivals:
         models={name: entry["context"] for name, entry in MODELS.items()},
         entries=config["cells"],
         kinds=list(KNOWN) if config["controls"]["known"] else [],
+        value=silenced_to(),
         seed=SEED,
         code=code(
             "stages.rivals:rivals_of_run",
@@ -170,7 +171,7 @@ rule program_quality:
 
 
 # How far knock-outs take cells from control cells, and control cells of training contexts are from those probed. What a
-# knock-out is set to is not asked: both values are placed.
+# knock-out is set to is not asked: zero and mean are placed, an observed level lies between a cell and zero.
 rule distribution:
     input:
         model=model_directory,

@@ -64,6 +64,8 @@ class MeasureInputs:
     """Of the run, for probes whose measurement draws."""
     responses: pd.DataFrame | None = None
     """The subject's mean delta_y [perturbation, gene], for probes that choose perturbations by it."""
+    observed: xr.Dataset | None = None
+    """What was observed in the context (`data/observed.py`), for genes that are silenced to the level seen there."""
     memory_gb: float = MEMORY_GB
     """What derivatives and batches of knock-outs may use beside their result."""
 
@@ -71,10 +73,11 @@ class MeasureInputs:
         """Return what a probe may read of it: what it declares that its measurement depends on."""
         depends, settings = declaration.depends, self.settings
         further = [name for name in ("layer", "panels", "seed") if depends[name]]
-        fields = ("contexts", "layer", "panels", "pca", "programs", "responses", "sae", "seed")
+        fields = ("contexts", "layer", "observed", "panels", "pca", "programs", "responses", "sae", "seed")
+        reads = declaration.reads_under(settings)
         if depends["settings"] != "all":
             settings = {key: value for key, value in settings.items() if key in depends["settings"]}
-        return limited(replace(self, settings=settings), declaration.name, fields, (*declaration.reads, *further))
+        return limited(replace(self, settings=settings), declaration.name, fields, (*reads, *further))
 
     @property
     def perturbations(self) -> list[str]:

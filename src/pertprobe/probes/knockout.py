@@ -18,7 +18,7 @@ from pertprobe.probes.knockout_questions import (
 )
 from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import ONE_SET, Coherence, Paired, Question, per_set
-from pertprobe.probes.silenced_genes import measure, units
+from pertprobe.probes.silenced_genes import measure, notes, units
 from pertprobe.probes.similarity_questions import centred_cosine
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.statistics.matched import PairedTest
@@ -41,7 +41,8 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     sides = shared(*(by_set(each.measurement, "shift") for each in (inputs.subject, inputs.reference)))
     for together in (False, True):
         ceiling = partial(_ceiling, inputs, *sides)
-        yield _agreement(inputs, *map(over_sets, sides), together=together, ceiling=ceiling)
+        said = notes(inputs.subject.measurement, inputs.reference.measurement)
+        yield _agreement(inputs, *map(over_sets, sides), together=together, ceiling=ceiling, notes=said)
     yield from _baselines(inputs, sides[0].perturbation.values)
 
 
@@ -49,6 +50,7 @@ def _coherence(subject: Subject) -> Coherence:
     """Return whether a program's genes shift the output alike."""
     profiles = averaged(subject.measurement, "shift")
     genes = {"names": profiles.perturbation.values, "unit": "gene", "called": KNOCKED_OUT}
+    genes["notes"] = notes(subject.measurement)
     strength, similarity = np.linalg.norm(profiles.values, axis=1), partial(centred_cosine, profiles.values)
     return Coherence(statistic="coherence", strength=strength, similarity=similarity, **genes)
 

@@ -17,7 +17,7 @@ from pertprobe.evidence import joined
 from pertprobe.interpret.knockouts import knocked_out
 from pertprobe.models.training_split import Split
 from pertprobe.probes.base import MeasureInputs
-from pertprobe.probes.silenced_genes import units
+from pertprobe.probes.silenced_genes import chosen
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
@@ -106,7 +106,7 @@ def knockout_distances(
     if settings is None or "gene_space" not in model.capabilities:
         note = "the run knocks nothing out" if settings is None else "model has no gene_space: nothing is knocked out"
         return _table([{"note": note}], KNOCKOUT_COLUMNS)
-    genes = units(MeasureInputs(model=model, cells=cells, settings=settings, contexts=tuple(contexts)))
+    genes = chosen(MeasureInputs(model=model, cells=cells, settings=settings, contexts=tuple(contexts)))
     space, note = _space(model, cells)
     rows = [
         {"gene": gene, "value": value, "note": note, **_knockout(model, cells, gene, value, space)}

@@ -14,6 +14,7 @@ from pertprobe.models.known.fitting import known_models, observed_table
 from pertprobe.models.known.model import KnownModel
 from pertprobe.models.rivals.answers import Known, Rivals, fit_rivals, rival_shifts
 from pertprobe.probes.base import NOT_EVALUABLE
+from pertprobe.probes.silenced_genes import OBSERVED_LEVEL
 
 CONTROLS, EACH = 20_000, 200
 """Most control cells of each context, and most cells of each perturbation, that rivals learn from."""
@@ -31,11 +32,12 @@ class Fitted(NamedTuple):
 def rivals_of_run(
     cards: Mapping[str, Mapping[str, Any]],
     cells: Mapping[str, CellSets],
-    observed: Mapping[str, pd.DataFrame],
+    observed: Mapping[str, xr.Dataset],
     models: Mapping[str, str],
     entries: Mapping[str, Mapping[str, Any]],
     network: Regulons | None,
     kinds: Collection[str],
+    value: str,
     seed: int,
 ) -> Iterator[tuple[str, Fitted]]:
     """Yield model -> what was fitted for it.
@@ -43,11 +45,12 @@ def rivals_of_run(
     Args:
         cards: model -> its names: genes, perturbations, control, capabilities.
         cells: model -> control cells of its context.
-        observed: model -> observed changes of its context [perturbation, gene].
+        observed: model -> what was observed in its context (`data/observed.py`).
         models: model -> context.
         entries: context -> its `cells` entry of the config.
         network: that the run names; None: it names none.
         kinds: models of known kind that are wanted; those of models that share all this are the same.
+        value: what models are asked to silence genes to, zero or observed: rivals are asked the same.
         seed: of the run.
     """
     learnt: dict[Any, tuple[Known, Rivals]] = {}
@@ -65,11 +68,19 @@ def rivals_of_run(
             found = known_cells(shared, card["genes"], seed)
             learnt[key] = found, fit_rivals(found, asked, seed)
         values = cells[name].for_genes(card["genes"]).values.reshape(-1, len(card["genes"]))
-        answers = rival_shifts(learnt[key][1], learnt[key][0], values, own["context"])
+        answers = rival_shifts(
+            learnt[key][1], learnt[key][0], values, own["context"], _left(observed[name], asked, value)
+        )
+        responses = observed[name]["delta_y"].to_pandas()
         alike = *key, own["context"], tuple(card["perturbations"]), card["set_size"]
         if alike not in beside:
-            beside[alike] = _of_known_kind(learnt[key][0], own["context"], card, observed[name], network, kinds, seed)
+            beside[alike] = _of_known_kind(learnt[key][0], own["context"], card, responses, network, kinds, seed)
         yield name, Fitted(answers, beside[alike])
+
+
+def _left(observed: xr.Dataset, genes: Sequence[str], value: str) -> np.ndarray | None:
+    """Return the share that genes keep; those without an observed level none: no model is asked of them."""
+    return np.nan_to_num(observed["left"].to_series().reindex(genes)) if value == OBSERVED_LEVEL else None
 
 
 def _of_known_kind(
