@@ -57,6 +57,7 @@ rule card:
         checks="<results>/inputs/checked.json",
         models=all_directories,
         cells=cells_of,
+        split=split_of,
     output:
         "<results>/models/{model}/card.json",
     log:
@@ -68,7 +69,7 @@ rule card:
     params:
         entry=lambda wildcards: MODELS[wildcards.model],
         loading={model: loading(model) for model in MODELS},
-        code=code("models:load_model", "models.cards:model_card"),
+        code=code("models:load_model", "models.cards:model_card", "models.cards:own_split"),
     script:
         "../scripts/card.py"
 

@@ -237,6 +237,16 @@ def test_agreement_of_models_that_share_their_initialisation_says_so():
     assert asked.estimate_published == pytest.approx(1.0)
 
 
+def test_agreement_of_models_that_learned_from_the_same_cells_says_so():
+    table = agreement(random_profiles(0), random_profiles(0), shared_training=["a", "b"])
+    assert table.reason.str.contains("both models were trained on cells of a, b: first-order agreement").all()
+    assert table.evaluable.all()
+    inputs = to_test("knockout", subject(random_profiles(0)), {"P": MANY[:5]}, subject(random_profiles(0)),
+                     cells=cell_sets(genes=tuple(MANY)), shared_training=["a", "b"])  # fmt: skip
+    copy = evidence.frame(ask("knockout", inputs.as_role("redrawn", 1)))
+    assert not copy.reason.str.contains("trained on cells").any()
+
+
 def noisy(seed, truth, sd, sets=4):
     """Return profiles of `truth` [gene, output] with sampling noise of its own in every cell set."""
     noise = sd * np.random.default_rng(seed).normal(size=(sets, *truth.shape))

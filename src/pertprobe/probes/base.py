@@ -156,6 +156,8 @@ class TestInputs:
     """What co-variation alone answers to silenced genes: shift [rival, perturbation, gene] (`models/rivals/`)."""
     shared_initialisation: float = 0.0
     """How much more alike the pair's codes of one perturbation are than those of two (0 = independent training)."""
+    shared_training: Sequence[str] = ()
+    """Contexts on whose cells both models of a pair were trained, as far as is known."""
     comparison: str = ""
     """contexts or regimes for a pair, empty for one model."""
     permutations: int = 9999
@@ -176,6 +178,16 @@ class TestInputs:
         return (
             f"the models share an initialisation (matched minus mismatched cosine of their perturbation codes "
             f"{self.shared_initialisation:.2f}): first-order agreement can show the seed"
+        )
+
+    @property
+    def common_cells(self) -> str:
+        """Say that the models of a pair learned from the same cells; empty where that is not known, and of copies."""
+        if not self.shared_training or self.identity.get("role", SUBJECT) != SUBJECT:
+            return ""
+        return (
+            f"both models were trained on cells of {', '.join(self.shared_training)}: first-order agreement can be of "
+            "what varies together there"
         )
 
     def as_role(self, role: str, copy: int = 0) -> "TestInputs":

@@ -67,7 +67,7 @@ def agreement(
         "constant": "constant profiles",
         "alone": "genes without a partner of like expression",
     }
-    more |= {"test": test, "background": lambda program: int(usable(program).sum()), "shared_initialisation": True}
+    more |= {"test": test, "background": lambda program: int(usable(program).sum()), "first_order": True}
     return Paired(statistic=ALL_GENES if together else AGREEMENT, **who, **words, **more)
 
 

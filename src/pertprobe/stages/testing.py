@@ -235,6 +235,7 @@ def read_test_case(probe: str, model: str, reference: str, files: Any, question:
         cells=CellSets.load(files.cells).for_genes(card["genes"]),
         rivals=read_measurement(files.rivals) if files.get("rivals") else None,
         shared_initialisation=_excess(card, reference),
+        shared_training=sorted({*card["training_contexts"]} & {*other_card.get("training_contexts", ())}),
         **{key: question[key] for key in ("settings", "comparison", "seed")},
         **limits,
         **question["statistics"],
