@@ -265,15 +265,15 @@ def responses_of(wildcards):
     return every("measurements/delta_y/{model}.nc", model=MODELS) if "responses" in reads else []
 
 
-def rivals_of(wildcards):
-    """Return what co-variation alone answers, for a probe that is tested with it."""
-    return f"{RESULTS}/rivals/{wildcards.model}.nc" if with_rivals(wildcards.probe) else []
+def rivals_of(which):
+    """Return the function of what co-variation alone answers beside a model or its reference, for probes that ask."""
+    return lambda wildcards: f"{RESULTS}/rivals/{wildcards[which]}.nc" if with_rivals(wildcards.probe) else []
 
 
-def silenced_to():
-    """Return what the probe that is tested with rivals silences genes to; zero where the run has none."""
-    asked = [config["probes"][probe].get("value", "zero") for probe in PROBES if with_rivals(probe)]
-    return asked[0] if asked else "zero"
+def silenced_with_rivals():
+    """Return probe -> which genes it silences to what, of those that are tested with rivals."""
+    asked = [probe for probe in PROBES if with_rivals(probe)]
+    return {probe: {key: config["probes"][probe].get(key) for key in ("genes", "value")} for probe in asked}
 
 
 def known_of(wildcards):

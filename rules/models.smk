@@ -101,6 +101,7 @@ rule rivals:
         cells=list(map(cells_of_model, MODELS)),
         observed=every("models/{model}/observed.nc", model=MODELS),
         files=sorted({entry["path"] for entry in config["cells"].values()}),
+        contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
         network=config["controls"].get("network", []),
     output:
         answers=every("rivals/{model}.nc", model=MODELS),
@@ -115,7 +116,7 @@ rule rivals:
         models={name: entry["context"] for name, entry in MODELS.items()},
         entries=config["cells"],
         kinds=list(KNOWN) if config["controls"]["known"] else [],
-        value=silenced_to(),
+        silenced=silenced_with_rivals(),
         seed=SEED,
         code=code(
             "stages.rivals:rivals_of_run",

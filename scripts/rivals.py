@@ -17,7 +17,8 @@ with job(snakemake):
         for what, reader in read.items()
     )
     network = read_regulons(given.network) if given.network else None
-    asked = params.models, params.entries, network, params.kinds, params.value, params.seed
+    contexts = [CellSets.load(path) for path in given.contexts]
+    asked = params.models, params.entries, network, params.kinds, params.silenced, contexts, params.seed
     found = rivals_of_run(cards, cells, observed, *asked)
     outputs = zip(snakemake.output.answers, snakemake.output.known, strict=True)
     for (_, fitted), (answers, known) in zip(found, outputs, strict=True):

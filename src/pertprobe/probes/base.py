@@ -153,7 +153,10 @@ class TestInputs:
     """Control cells of the model's context."""
     settings: Mapping[str, Any]
     rivals: xr.Dataset | None = None
-    """What co-variation alone answers to silenced genes: shift [rival, perturbation, gene] (`models/rivals/`)."""
+    """What co-variation alone answers to silenced genes: shift [rival, perturbation, gene] to those that are knocked
+    down, knockout [rival, silenced, gene] to those of the probe knockout (`stages/rivals.py`)."""
+    reference_rivals: xr.Dataset | None = None
+    """The same in the cells of the reference."""
     shared_initialisation: float = 0.0
     """How much more alike the pair's codes of one perturbation are than those of two (0 = independent training)."""
     shared_training: Sequence[str] = ()
@@ -168,7 +171,9 @@ class TestInputs:
 
     def limited_to(self, declaration: Declaration) -> "TestInputs":
         """Return what a probe may read of it: of cells, panels and rivals what it declares that it is tested with."""
-        return limited(self, declaration.name, ("cells", "panels", "rivals"), declaration.tested_with)
+        both = ["reference_rivals"] if "rivals" in declaration.tested_with else []
+        fields = "cells", "panels", "rivals", "reference_rivals"
+        return limited(self, declaration.name, fields, (*declaration.tested_with, *both))
 
     @property
     def sharing(self) -> str:

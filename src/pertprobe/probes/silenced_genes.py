@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from pertprobe.batching import counted
+from pertprobe.data.cell_sets import CellSets
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.base import MeasureInputs
 
@@ -27,21 +28,26 @@ def units(inputs: MeasureInputs) -> list[str]:
 
 
 def chosen(inputs: MeasureInputs) -> list[str]:
-    """Return the genes that are asked for: those listed, all, or the most expressed, mean over contexts of the run."""
-    wanted = inputs.settings["genes"]
+    """Return the genes that are asked for, whether or not they can be silenced to it."""
+    return genes_of(inputs.settings["genes"], inputs.model.genes, inputs.contexts)
+
+
+def genes_of(wanted: int | str | list[str], genes: Sequence[str], contexts: Sequence[CellSets]) -> list[str]:
+    """Return the genes that the setting names: those listed, all, or the most expressed, mean over contexts.
+
+    Raises PertprobeError for one that is not among `genes`, those of the model.
+    """
     if isinstance(wanted, list):
-        if missing := sorted(set(wanted) - set(inputs.model.genes)):
+        if missing := sorted(set(wanted) - set(genes)):
             raise PertprobeError(f"genes to knock out that are not among the model's genes: {', '.join(missing)}.")
         return sorted(wanted)
-    genes = np.array(inputs.model.genes)
     if wanted == "all":
         return sorted(genes)
     # Contexts read in another space, as those of an embedding model, say nothing of these genes.
-    measured = [each for each in inputs.contexts if set(inputs.model.genes) <= set(each.genes)]
-    sets = (each.for_genes(inputs.model.genes).values for each in measured)
-    expression = np.mean([values.mean(axis=(0, 1), dtype=np.float64) for values in sets], axis=0)
+    measured = [each.for_genes(genes) for each in contexts if set(genes) <= set(each.genes)]
+    expression = np.mean([each.values.mean(axis=(0, 1), dtype=np.float64) for each in measured], axis=0)
     # Names break ties, so that the choice does not depend on the order of genes in a file.
-    return sorted(genes[np.lexsort((genes, -expression))][:wanted])
+    return sorted(np.array(genes)[np.lexsort((genes, -expression))][:wanted].tolist())
 
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
