@@ -16,9 +16,8 @@ with job(snakemake):
         {name: reader(path) for name, path in zip(params.models, given[what], strict=True)}
         for what, reader in read.items()
     )
-    network = read_regulons(given.network) if given.network else None
-    contexts = [CellSets.load(path) for path in given.contexts]
-    asked = params.models, params.entries, network, params.kinds, params.silenced, contexts, params.seed
+    network, contexts = read_regulons(given.network) if given.network else None, map(CellSets.load, given.contexts)
+    asked = params.models, params.entries, network, params.kinds, params.silenced, [*contexts], params.seed
     found = rivals_of_run(cards, cells, observed, *asked)
     outputs = zip(snakemake.output.answers, snakemake.output.known, strict=True)
     for (_, fitted), (answers, known) in zip(found, outputs, strict=True):
