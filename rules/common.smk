@@ -224,12 +224,14 @@ def read_by(wildcards):
     folder = f"{RESULTS}/sae/{sae}"
     files = {
         "contexts": every("inputs/cells/{context}.h5ad", context=config["cells"]),
+        "observed": f"{RESULTS}/models/{wildcards.model}/observed.nc",
         "programs": program_files(),
         "responses": f"{RESULTS}/measurements/delta_y/{wildcards.model}.nc",
         "sae": [f"{folder}/cfg.json", f"{folder}/sae_weights.safetensors"] if sae else [],
         "pca": f"{folder}/pca.safetensors" if sae else [],
     }
-    return {what: files[what] for what in declared(wildcards.probe).reads}
+    settings = config["probes"].get(wildcards.probe, {})
+    return {what: files[what] for what in declared(wildcards.probe).reads_under(settings)}
 
 
 def derived_of(which):
@@ -269,9 +271,15 @@ def responses_of(wildcards):
     return every("measurements/delta_y/{model}.nc", model=MODELS) if "responses" in reads else []
 
 
-def rivals_of(wildcards):
-    """Return what co-variation alone answers, for a probe that is tested with it."""
-    return f"{RESULTS}/rivals/{wildcards.model}.nc" if with_rivals(wildcards.probe) else []
+def rivals_of(which):
+    """Return the function of what co-variation alone answers beside a model or its reference, for probes that ask."""
+    return lambda wildcards: f"{RESULTS}/rivals/{wildcards[which]}.nc" if with_rivals(wildcards.probe) else []
+
+
+def silenced_with_rivals():
+    """Return probe -> which genes it silences to what, of those that are tested with rivals."""
+    asked = [probe for probe in PROBES if with_rivals(probe)]
+    return {probe: {key: config["probes"][probe].get(key) for key in ("genes", "value")} for probe in asked}
 
 
 def known_of(wildcards):

@@ -57,6 +57,7 @@ rule card:
         checks="<results>/inputs/checked.json",
         models=all_directories,
         cells=cells_of,
+        split=split_of,
     output:
         "<results>/models/{model}/card.json",
     log:
@@ -68,7 +69,7 @@ rule card:
     params:
         entry=lambda wildcards: MODELS[wildcards.model],
         loading={model: loading(model) for model in MODELS},
-        code=code("models:load_model", "models.cards:model_card"),
+        code=code("models:load_model", "models.cards:model_card", "models.cards:own_split"),
     script:
         "../scripts/card.py"
 
@@ -100,6 +101,7 @@ rule rivals:
         cells=list(map(cells_of_model, MODELS)),
         observed=every("models/{model}/observed.nc", model=MODELS),
         files=sorted({entry["path"] for entry in config["cells"].values()}),
+        contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
         network=config["controls"].get("network", []),
     output:
         answers=every("rivals/{model}.nc", model=MODELS),
@@ -114,6 +116,7 @@ rule rivals:
         models={name: entry["context"] for name, entry in MODELS.items()},
         entries=config["cells"],
         kinds=list(KNOWN) if config["controls"]["known"] else [],
+        silenced=silenced_with_rivals(),
         seed=SEED,
         code=code(
             "stages.rivals:rivals_of_run",
@@ -170,7 +173,7 @@ rule program_quality:
 
 
 # How far knock-outs take cells from control cells, and control cells of training contexts are from those probed. What a
-# knock-out is set to is not asked: both values are placed.
+# knock-out is set to is not asked: zero and mean are placed, an observed level lies between a cell and zero.
 rule distribution:
     input:
         model=model_directory,

@@ -120,7 +120,7 @@ rule test:
         quality="<results>/models/{model}/program_quality.tsv",
         derived=derived_of("model"),
         cells=cells_of,
-        rivals=rivals_of,
+        rivals=rivals_of("model"),
         programs=program_files(),
         given=files_tested,
     output:
@@ -149,7 +149,7 @@ use rule test as compare with:
         quality="<results>/models/{model}/program_quality.tsv",
         derived=derived_of("model"),
         cells=cells_of,
-        rivals=rivals_of,
+        rivals=rivals_of("model"),
         programs=program_files(),
         given=files_tested,
         reference_measurement=measurement_of("reference"),
@@ -159,6 +159,7 @@ use rule test as compare with:
         reference_observed="<results>/models/{reference}/observed.nc",
         reference_quality="<results>/models/{reference}/program_quality.tsv",
         reference_derived=derived_of("reference"),
+        reference_rivals=rivals_of("reference"),
     output:
         "<results>/evidence/{probe}/{model}-vs-{reference}.tsv",
     log:

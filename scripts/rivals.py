@@ -11,14 +11,14 @@ with job(snakemake):
     from pertprobe.stages.rivals import rivals_of_run
 
     given, params = snakemake.input, snakemake.params
-    responses = lambda path: read_measurement(path)["delta_y"].to_pandas()  # noqa: E731
-    read = {"names": read_card, "cells": CellSets.load, "observed": responses}
+    read = {"names": read_card, "cells": CellSets.load, "observed": read_measurement}
     cards, cells, observed = (
         {name: reader(path) for name, path in zip(params.models, given[what], strict=True)}
         for what, reader in read.items()
     )
-    network = read_regulons(given.network) if given.network else None
-    found = rivals_of_run(cards, cells, observed, params.models, params.entries, network, params.kinds, params.seed)
+    network, contexts = read_regulons(given.network) if given.network else None, map(CellSets.load, given.contexts)
+    asked = params.models, params.entries, network, params.kinds, params.silenced, [*contexts], params.seed
+    found = rivals_of_run(cards, cells, observed, *asked)
     outputs = zip(snakemake.output.answers, snakemake.output.known, strict=True)
     for (_, fitted), (answers, known) in zip(found, outputs, strict=True):
         write_measurement(fitted.answers, answers)

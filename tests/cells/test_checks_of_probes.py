@@ -38,6 +38,18 @@ def faults(config):
     return error.value.messages
 
 
+@pytest.mark.parametrize("probe", ["knockout", "intervention_fidelity"])
+def test_an_observed_level_needs_knock_downs_of_genes(config, probe):
+    config["probes"] = {probe: {"value": "observed"}}
+    assert check_inputs(config)
+    config["cells"]["rep_1"]["perturbation_column"] = "batch"
+    config["cells"]["rep_1"]["control"] = "rep_1"
+    said = [each for each in faults(config) if each.startswith(f"probes.{probe}")]
+    assert said == [
+        f"probes.{probe}.value: observed, but no gene of fewshot is knocked down in cells.rep_1. Set it to zero"
+    ]
+
+
 def autoencoder(tmp_path, width):
     shapes = {"W_enc": (width, 9), "b_enc": (9,), "W_dec": (9, width), "b_dec": (width,)}
     save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, tmp_path / "sae.safetensors")

@@ -87,6 +87,23 @@ def test_the_whole_is_the_difference_of_means(table, observed):
     assert observed.n_cells.to_series().to_dict() == counts
 
 
+def test_what_a_knock_down_leaves_of_its_gene_is_a_share_of_what_controls_have(table, observed):
+    inside = table[table.obs.line == "here"]
+    means = pd.DataFrame(inside.obsm["X_hvg"].astype(float), columns=GENES).groupby(inside.obs.gene.to_numpy()).mean()
+    expected = {name: min(means.loc[name, name] / means.loc["ctrl", name], 1) for name in ("g0", "g1")}
+    assert observed.left.dropna("perturbation").to_series().to_dict() == pytest.approx(expected)
+
+
+def test_a_gene_that_control_cells_do_not_express_has_no_level(table, tmp_path):
+    silent = table.copy()
+    x = silent.obsm["X_hvg"]
+    x[(silent.obs.gene == "ctrl").to_numpy(), 0] = 0
+    x[(silent.obs.gene == "g1").to_numpy(), 1] *= 0.01
+    found = observe(written(tmp_path, silent), CARD, ENTRY, seed=3).left.to_series()
+    assert np.isnan(found.g0)
+    assert found.g1 < 0.05
+
+
 def test_halves_of_cells_and_of_controls_are_those_dealt_out_by_name(table, observed):
     control = slow_halves(table, "ctrl", 3)
     for name in ("g0", "g1", "other", "lonely"):

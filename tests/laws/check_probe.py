@@ -135,6 +135,7 @@ def names_say_nothing(probe: str, folder: Path) -> None:
         panels = read_panels(_anew(PANELS), Programs(_anew(PROGRAMS)), _anew(NAMES))
         more = {"panels": panels, "cells": replace(cells("here"), genes=_anew(GENES), hash="")}
         more["rivals"] = _relabelled(rivals())
+        more["reference_rivals"] = 2 * more["rivals"] + 1 if comparison else None
         if "regulons" in declared(probe).settings:
             (folder / "renamed.tsv").write_text(_anew(REGULONS))
         asked = to_test(probe, comparison, mine, other, folder, programs=_anew(PROGRAMS), **more)

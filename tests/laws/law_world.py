@@ -142,8 +142,11 @@ def observed(context: str) -> xr.Dataset:
 @cache
 def rivals() -> xr.Dataset:
     """Return random numbers in the place of what rivals answer."""
-    shift = ("rival", "perturbation", "gene"), np.random.default_rng(3).normal(size=(2, 16, 24))
-    return xr.Dataset({"shift": shift}, {"rival": ["one", "other"], "perturbation": NAMES[:16], "gene": list(GENES)})
+    rng = np.random.default_rng(3)
+    shift = ("rival", "perturbation", "gene"), rng.normal(size=(2, 16, 24))
+    knockout = ("rival", "silenced", "gene"), rng.normal(size=(2, 24, 24))
+    axes = {"rival": ["one", "other"], "perturbation": NAMES[:16], "silenced": list(GENES), "gene": list(GENES)}
+    return xr.Dataset({"shift": shift, "knockout": knockout}, axes)
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,7 @@ def to_test(probe: str, comparison: str, mine: Subject, other: Subject | None, f
         "panels": read_panels(PANELS, Programs(PROGRAMS), NAMES),
         "cells": cells("here"),
         "rivals": rivals(),
+        "reference_rivals": 2 * rivals() + 1 if comparison else None,
         "shared_initialisation": 1.0,
         "comparison": comparison,
         "permutations": 99,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
@@ -75,6 +76,20 @@ def test_answers_are_named_and_linear_ones_scale_with_what_is_removed(known):
     linear = [name for name in whole.rival.values if "autoencoder" not in name]
     np.testing.assert_allclose(half["shift"].sel(rival=linear), whole["shift"].sel(rival=linear) / 2, rtol=1e-5)
     assert {name.split("_")[0] for name in whole.rival.values} == {"control", "all", "context"}
+
+
+def test_genes_that_are_not_knocked_down_change_no_other_answer(known):
+    alone, more = fit_rivals(known, NAMES, 0), fit_rivals(known, NAMES, 0, further=GENES[6:13])
+    mine = rival_shifts(alone, known, known.values[:40], "here")
+    xr.testing.assert_allclose(rival_shifts(more, known, known.values[:40], "here", names=NAMES), mine)
+    other = rival_shifts(more, known, known.values[:40], "here", names=(GENES[8], NAMES[1]))
+    np.testing.assert_allclose(other["shift"][:, 1], mine["shift"].sel(perturbation=NAMES[1]), rtol=1e-5, atol=1e-6)
+    assert all(np.abs(other["shift"]).sum(["perturbation", "gene"]) > 0)
+    control = linear_rivals(np.asarray(known.values[known.controls], dtype=float), np.array([8]))["pca_5"]
+    removed = known.values[:40, 8].mean(dtype=float)
+    np.testing.assert_allclose(
+        other["shift"].sel(rival="control_pca_5")[0], -removed * control[0], rtol=1e-4, atol=1e-6
+    )
 
 
 def test_order_of_names_changes_nothing(known):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.training_split import Split, read_split, seen_status
+from pertprobe.models.training_split import Split, read_split, seen_status, training_contexts
 
 SPLITS = Path(__file__).parents[2] / "config" / "splits"
 CONTEXTS = ["rep_1", "rep_2", "rep_3"]
@@ -94,3 +94,13 @@ def test_toml_without_training_is_refused(write):
 def test_unreadable_split(write, tmp_path):
     assert "cannot be read as a split" in refused(tmp_path / "no.toml")
     assert "cannot be read as a split" in refused(write("s.toml", "[training"))
+
+
+def test_training_contexts_come_from_the_table_or_from_cell_types_without_the_zero_shot_ones():
+    card = {"cell_types": ["b", "a", "c"]}
+    assert training_contexts(card, None) == ["a", "b", "c"]
+    assert training_contexts(card, Split(zeroshot=frozenset(["b"]))) == ["a", "c"]
+    rows = {("p", "x"): True, ("q", "x"): False, ("p", "y"): False}
+    assert training_contexts(card, Split(rows=rows)) == ["x"]
+    assert training_contexts({}, Split()) == []
+    assert training_contexts({"cell_types": None}, None) == []

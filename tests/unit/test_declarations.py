@@ -124,6 +124,13 @@ def test_settings_that_refer_to_something_are_found_by_what():
     assert list(declared("pert_embedding").referring("sae")) == []
 
 
+def test_a_value_of_a_setting_can_make_a_measurement_read_more():
+    probe = declared("knockout")
+    assert "observed" not in probe.reads
+    assert probe.reads_under(probe.default_settings) == probe.reads_under({}) == probe.reads
+    assert probe.reads_under({"value": "observed"}) == (*probe.reads, "observed")
+
+
 def test_what_is_left_out_has_the_default_of_the_schema(written):
     probe = written(statistics={"score": {}}, depends={"seed": True})
     assert (probe.counted, probe.pairs, probe.measured_by) == (False, ("contexts", "regimes"), "")

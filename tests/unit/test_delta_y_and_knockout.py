@@ -24,15 +24,15 @@ MANY = [f"k{i:02d}" for i in range(40)]
 OUTPUTS = [f"o{i:02d}" for i in range(30)]
 
 
-def shifts(model, cells=None, names=GENES, **settings):
-    inputs = to_measure(model, cells or cell_sets(), settings={**SETTINGS, **settings})
+def shifts(model, cells=None, names=GENES, given=None, **settings):
+    inputs = to_measure(model, cells or cell_sets(), settings={**SETTINGS, **settings}, **(given or {}))
     with torch.no_grad():
         return knockout.measure(inputs, list(names))["shift"]
 
 
-def random_profiles(seed, names=MANY, outputs=OUTPUTS):
+def random_profiles(seed, names=MANY, outputs=OUTPUTS, **attrs):
     values = np.random.default_rng(seed).normal(size=(len(names), len(outputs)))
-    return profiles("shift", values, names, outputs, feature="gene")
+    return profiles("shift", values, names, outputs, feature="gene", **attrs)
 
 
 def agreement(ours, theirs, programs=None, names=MANY, **more):
@@ -86,6 +86,57 @@ def test_silencing_changes_one_gene_of_a_copy():
     assert (zero[..., 4] == 0).all()
     np.testing.assert_allclose(mean.mean(1), values.mean(1), rtol=1e-6)
     assert np.ptp(mean[..., 4], axis=1).max() == 0
+
+
+def observed_levels(**left):
+    return xr.Dataset({"left": ("perturbation", list(left.values()))}, {"perturbation": list(left)})
+
+
+LEFT = {"g01": 0.25, "g04": 0.0, "g07": 1.0, "g02": np.nan, "x1": np.nan}
+
+
+@pytest.mark.parametrize("model", [random_state(), MeanShift()])
+def test_the_observed_level_is_a_share_of_what_each_cell_has(model):
+    cells, names = cell_sets(), ["g01", "g04", "g07"]
+    found = shifts(model, cells, names, {"observed": observed_levels(**LEFT)}, value="observed")
+    with torch.no_grad():
+        before = model.predict(cells.values, "ctrl", cells.batches).mean(-2)
+        for name in names:
+            edited = cells.values.copy()
+            edited[..., GENES.index(name)] *= LEFT[name]
+            slow = model.predict(edited, "ctrl", cells.batches).mean(-2) - before
+            np.testing.assert_allclose(found.sel(perturbation=name), slow, atol=1e-6)
+    assert (found.sel(perturbation="g07") == 0).all()
+    zero = shifts(model, cells, names).sel(perturbation="g04")
+    np.testing.assert_allclose(found.sel(perturbation="g04"), zero, atol=1e-12)
+
+
+def test_a_model_without_stages_is_asked_the_same_of_observed_levels():
+    class Whole(MeanShift):
+        capabilities = frozenset({"predict", "gene_space"})
+
+    given = {"observed": observed_levels(**LEFT)}, ["g01", "g04"]
+    found, expected = (shifts(model, None, given[1], given[0], value="observed") for model in (Whole(), MeanShift()))
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_genes_without_an_observed_level_are_left_out_and_counted():
+    settings = {**SETTINGS, "genes": ["g01", "g02", "g04", "g05"], "value": "observed"}
+    asked = to_measure(random_state(), settings=settings, observed=observed_levels(**LEFT))
+    assert knockout.units(asked) == ["g01", "g04"]
+    with torch.no_grad():
+        made = knockout.measure(asked, ["g01"])
+    said = "genes are silenced to what their knock-down leaves of them (median share 0.12 in here); 2 without such a"
+    assert made.attrs["silenced"].startswith(said)
+    assert "silenced" not in knockout.measure(to_measure(MeanShift(), settings=SETTINGS), ["g01"]).attrs
+
+
+@pytest.mark.parametrize("statistic", ["agreement", "agreement_all_genes"])
+def test_rows_say_what_genes_were_silenced_to(statistic):
+    ours, theirs = (random_profiles(0, silenced=f"genes are silenced to their {what}") for what in ("mean", "level"))
+    row = rows_of(agreement(ours, theirs), statistic=statistic).iloc[0]
+    assert "genes are silenced to their mean; genes are silenced to their level" in row.reason
+    assert "silenced" not in rows_of(agreement(random_profiles(0), random_profiles(0))).iloc[0].reason
 
 
 def test_under_the_mean_shift_a_knockout_takes_away_the_expression():
@@ -184,6 +235,16 @@ def test_agreement_of_models_that_share_their_initialisation_says_so():
     asked = rows_of(table, statistic="agreement").iloc[0]
     assert "share an initialisation" in asked.reason  # whether it is an answer is decided beside its copies: testing.py
     assert asked.estimate_published == pytest.approx(1.0)
+
+
+def test_agreement_of_models_that_learned_from_the_same_cells_says_so():
+    table = agreement(random_profiles(0), random_profiles(0), shared_training=["a", "b"])
+    assert table.reason.str.contains("both models were trained on cells of a, b: first-order agreement").all()
+    assert table.evaluable.all()
+    inputs = to_test("knockout", subject(random_profiles(0)), {"P": MANY[:5]}, subject(random_profiles(0)),
+                     cells=cell_sets(genes=tuple(MANY)), shared_training=["a", "b"])  # fmt: skip
+    copy = evidence.frame(ask("knockout", inputs.as_role("redrawn", 1)))
+    assert not copy.reason.str.contains("trained on cells").any()
 
 
 def noisy(seed, truth, sd, sets=4):

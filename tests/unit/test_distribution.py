@@ -24,7 +24,6 @@ from pertprobe.stages.distribution import (
     knockout_distances,
     knockout_ks,
     shrunk_covariance,
-    training_contexts,
 )
 
 ALL = {"genes": "all"}
@@ -304,13 +303,3 @@ def test_without_stages_drift_has_no_distance(path):
     assert found.ks_median.notna().all()
     assert NO_STAGES in found.note[0]
     assert "no split file" in found.note[0]
-
-
-def test_training_contexts_come_from_the_table_or_from_cell_types_without_the_zero_shot_ones():
-    card = {"cell_types": ["b", "a", "c"]}
-    assert training_contexts(card, None) == ["a", "b", "c"]
-    assert training_contexts(card, Split(zeroshot=frozenset(["b"]))) == ["a", "c"]
-    rows = {("p", "x"): True, ("q", "x"): False, ("p", "y"): False}
-    assert training_contexts(card, Split(rows=rows)) == ["x"]
-    assert training_contexts({}, Split()) == []
-    assert training_contexts({"cell_types": None}, None) == []

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from pertprobe import evidence
 from pertprobe.calibration import foreign
@@ -24,6 +25,7 @@ from pertprobe.stages.answer import answers
 from pertprobe.stages.measuring import measure_derived
 from pertprobe.stages.testing import TestCase, run_test
 
+PROBE = "intervention_fidelity"
 FAST = ("lookup", "15 components", "linear equations, true graph", "the simulator itself")
 
 
@@ -136,7 +138,7 @@ def beside(world):
     card = {"perturbations": [CONTROL, *screen.knocked], "genes": list(screen.genes)}
     table = observed_table(observed["delta_y"].to_pandas(), card)
     models = known_models(asked.controls, table, network, context=asked.context, seed=0, control=CONTROL)
-    measuring = MeasureInputs(None, cells, {"perturbation": "control"}, seen=dict.fromkeys(screen.knocked, "here"))
+    measuring = MeasureInputs(None, cells, declared(PROBE).default_settings, seen=dict.fromkeys(screen.knocked, "here"))
     return models, measure_derived("intervention_fidelity", measuring, models)
 
 
@@ -157,6 +159,41 @@ def test_a_known_kind_has_the_rows_that_it_would_have_as_the_subject(world, besi
     )
     other = rows[rows.role == NETWORK].drop(columns=["role", "q"]).reset_index(drop=True)
     pd.testing.assert_frame_equal(other, alone.drop(columns=["role", "q"]))
+
+
+@pytest.fixture(scope="module")
+def halved(world, beside):
+    """Return what models of known kind answer where knock-downs leave half of each gene; of one it is not known."""
+    screen, cells, *_ = world
+    shares = [*[0.5] * (len(screen.knocked) - 1), np.nan]
+    left = xr.Dataset({"left": ("perturbation", shares)}, {"perturbation": list(screen.knocked)})
+    settings = declared(PROBE).default_settings | {"value": "observed"}
+    seen = dict.fromkeys(screen.knocked, "here")
+    return measure_derived(PROBE, MeasureInputs(None, cells, settings, seen=seen, observed=left), beside[0])
+
+
+@pytest.mark.parametrize("kind", [LOOKUP, COMPONENTS, NETWORK])
+def test_at_an_observed_level_a_linear_model_answers_its_share(beside, halved, kind):
+    whole = beside[1]["shift"].sel(variant=kind, perturbation=halved.perturbation)
+    np.testing.assert_allclose(halved["shift"].sel(variant=kind), whole / 2, atol=1e-5)
+
+
+def test_a_gene_without_an_observed_level_is_left_out_and_rows_say_so(world, beside, halved):
+    given = inputs(world, "lookup")
+    measured = halved.sel(variant=NETWORK, drop=True)
+    assert measured.sizes["perturbation"] == len(world[0].knocked) - 1
+    found = table(replace(given, subject=replace(given.subject, measurement=measured)))
+    asked = found.query("statistic == 'fidelity_all_genes'").iloc[0]
+    assert asked.n == len(world[0].knocked) - 1
+    assert "their knock-down leaves of them (median share 0.50 in" in asked.reason
+    assert "1 without such a level left out" in asked.reason
+
+
+def test_a_linear_mechanism_is_called_one_at_either_level(world, halved):
+    rows = run_test("intervention_fidelity", TestCase(inputs(world, "lookup"), halved))
+    found = answers(rows, declared("intervention_fidelity").answers).set_index(["role", "program"]).answer
+    right = {LOOKUP: "lookup", COMPONENTS: "co-variation", NETWORK: "mechanism"}
+    assert {role: found[role, ""] for role in right} == right
 
 
 def test_probes_without_known_kinds_ask_their_lookup_as_a_planted_model(world):

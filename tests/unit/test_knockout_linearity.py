@@ -22,7 +22,8 @@ from pertprobe.statistics.reliability import curvature, fit
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
 MANY = [f"k{i:02d}" for i in range(40)]
 OUTPUTS = [f"o{i:02d}" for i in range(30)]
-VALUES = ("zero", "mean")
+SHARES = np.linspace(0, 1, len(GENES)).tolist()
+VALUES = ("zero", "mean", SHARES)
 
 
 def asked(model, cells, genes=None, names=("ctrl",)):
@@ -78,7 +79,8 @@ def test_shifts_at_once_are_those_of_one_prediction_each(state, value):
 
     with torch.no_grad():
         found = knockout_shifts(model, *asked(model, cells, names=names), value)
-        slow = [[mean(knocked_out(values, g, value), name) - mean(values, name)
+        each = [value] * len(GENES) if isinstance(value, str) else value
+        slow = [[mean(knocked_out(values, g, each[g]), name) - mean(values, name)
                  for g in range(len(GENES))] for name in names]  # fmt: skip
     np.testing.assert_allclose(found, torch.stack([torch.stack(each) for each in slow]), atol=1e-9)
     assert not found[:, 3].any()
@@ -118,6 +120,21 @@ def test_a_model_that_is_linear_in_its_cells_is_foretold_exactly(model):
     found = measured(model)
     np.testing.assert_allclose(found["shift"], found.predicted, atol=1e-6)
     np.testing.assert_allclose(found["shift"], 2 * found.half, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", [MeanShift(), planted(set_term=0.5)], ids=["shift", "crossing"])
+def test_what_a_linear_model_answers_shrinks_by_the_share_that_is_left(model):
+    left = xr.Dataset({"left": ("perturbation", SHARES)}, {"perturbation": list(GENES)})
+    found, whole = measured(model, settings={"value": "observed"}, observed=left), measured(model)
+    removed = 1 - xr.DataArray(SHARES, {"perturbation": list(GENES)}, "perturbation")
+    for name in ("shift", "predicted", "half", "lost"):
+        xr.testing.assert_allclose(found[name], (removed * whole[name]).transpose(*whole[name].dims), atol=1e-6)
+
+
+@pytest.mark.parametrize("model", [MeanShift(), planted(set_term=0.5)], ids=["shift", "crossing"])
+def test_a_linear_model_does_not_answer_to_a_gene_that_is_set_to_its_mean(model):
+    found = measured(model, settings={"value": "mean"})
+    np.testing.assert_allclose(found["shift"], 0, atol=1e-6)
 
 
 def test_a_planted_model_has_the_predictions_of_its_known_jacobian():

@@ -92,8 +92,8 @@ def files(tmp_path):
     pd.DataFrame({"perturbation": NAMES, "seen": "here"}).to_csv(tmp_path / "seen.tsv", sep="\t", index=False)
     card = {"perturbations": [*NAMES, "ctrl"], "control": "ctrl", "genes": GENES[::-1], "output_genes": GENES}
     card |= {"causal": False, "shared_initialisation": {"r": {"difference": 0.7}, "s": {"difference": None}}}
-    (tmp_path / "card.json").write_text(json.dumps(card))
-    (tmp_path / "causal.json").write_text(json.dumps({**card, "causal": True}))
+    (tmp_path / "card.json").write_text(json.dumps(card | {"training_contexts": ["b", "c", "here"]}))
+    (tmp_path / "causal.json").write_text(json.dumps(card | {"training_contexts": ["c", "b", "d"], "causal": True}))
     (tmp_path / "p.gmt").write_text("P\t\tg00\tg01\tg02\nQ\t\tx1\tx2\tx3\n")
     cell_sets().write(tmp_path / "cells.h5ad")
     gates = {"quality": {"P": "", "Q": "Q is poor", "gs": ""}, "poor": {"P": "P is poor", "Q": "", "gs": ""}}
@@ -150,6 +150,8 @@ def test_a_pair_is_causal_if_either_model_is_and_knows_what_it_shares(files):
     assert asked.causal
     assert asked.inputs.reference is not None
     assert asked.inputs.shared_initialisation == 0.7
+    assert asked.inputs.shared_training == ["b", "c"]
+    assert read_test_case("pert_embedding", "m", "", files, QUESTION).inputs.shared_training == []
     assert read_test_case("pert_embedding", "m", "s", files, QUESTION).inputs.shared_initialisation == 0.0
     assert run_test("pert_embedding", asked).reference.unique().tolist() == ["r"]
 
@@ -191,6 +193,17 @@ def test_a_card_says_what_the_model_is_and_whom_it_resembles(tmp_path):
     assert card["shared_initialisation"]["same"]["difference"] > 0.5
     assert abs(card["shared_initialisation"]["other"]["difference"]) < 0.5
     assert model_card("shift", models, entry, tmp_path / "cells.h5ad")["shared_initialisation"] == {}
+
+
+def test_a_card_names_the_contexts_whose_cells_were_trained_on_where_that_is_known(tmp_path):
+    cell_sets(genes=GENES).write(tmp_path / "cells.h5ad")
+    (tmp_path / "split.toml").write_text('[training]\nd = "train"\n[zeroshot]\n"d.b" = "test"\n')
+    models = {"m": random_state(), "shift": MeanShift()}
+    models["m"].card = {**models["m"].card, "cell_types": ["c", "b", "a"]}
+    given = {"models": models, "entry": {"context": "a", "regime": "fewshot"}, "cells": tmp_path / "cells.h5ad"}
+    assert model_card("m", **given)["training_contexts"] == ["a", "b", "c"]
+    assert model_card("m", **given, split=tmp_path / "split.toml")["training_contexts"] == ["a", "c"]
+    assert model_card("shift", **given)["training_contexts"] == []
 
 
 def test_what_a_model_itself_says_is_in_its_card_and_knows_no_other_model(tmp_path):

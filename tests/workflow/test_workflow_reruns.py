@@ -118,7 +118,8 @@ def test_a_changed_setting_of_one_probe_leaves_the_others_alone(demo):
     config = tiny()
     config["probes"]["knockout"]["value"] = "mean"
     plan = demo.plan(config)
-    assert plan.jobs == TESTED + TESTING + DERIVING + Counter(compare=1, measure=3, gather=3, export_space=3)
+    again = Counter(compare=1, measure=3, gather=3, export_space=3, rivals=1)
+    assert plan.jobs == TESTED + TESTING + DERIVING + again
     assert of_probes(plan, "evidence") == {"knockout"}
 
 

@@ -37,12 +37,12 @@ FURTHER = {
     "activation_patching": {"sae": "joint", "random": 1},
     "detached_jacobian": {},
     "cell_diagonal": {"error": 0.3},
-    "knockout_linearity": {"genes": 10},
+    "knockout_linearity": {"genes": "all", "value": "observed"},
     "regulon_recovery": {"genes": 10, "regulons": {"simulated": "<results>/simulated/regulons.tsv"}},
     "regime_agreement": {},
     "jacobian_divergence": {},
     "input_sensitivity": {"draws": 2},
-    "intervention_fidelity": {},
+    "intervention_fidelity": {"value": "observed"},
 }
 """Settings of the probes that the tiny demo does not run."""
 NEW = "code_size"

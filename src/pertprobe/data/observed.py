@@ -28,9 +28,11 @@ def observe(path: str | Path, card: Mapping[str, Any], entry: Mapping[str, Any],
         delta_y [perturbation, gene]: mean over perturbed cells less mean over control cells. delta_y_half [half,
         perturbation, gene]: the same of two disjoint halves of the perturbed and of the control cells, so that their
         sampling errors are independent; nan where a half has no cell. n_cells [perturbation]. batch_share
-        [perturbation, batch]: of its cells, where the config names a column of batches. correlation [input_gene,
-        input_gene_b]: Pearson over all control cells, 0 where a gene is constant; left out where inputs are no genes.
-        float32; attrs: context, n_controls.
+        [perturbation, batch]: of its cells, where the config names a column of batches. left [perturbation]: the mean
+        of the gene of that name in its own cells as a share of its mean in control cells, on the scale of the values
+        that the model reads, from 0 to 1; nan where it is no gene, or no control cell expresses it. correlation
+        [input_gene, input_gene_b]: Pearson over all control cells, 0 where a gene is constant; left out where inputs
+        are no genes. float32; attrs: context, n_controls.
 
     Raises:
         Faults: the file does not hold what is asked for.
@@ -58,7 +60,7 @@ def _responses(card: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[dict[
 
 
 def mean_shifts(found: HalvedSums, control: int) -> xr.Dataset:
-    """Return delta_y, delta_y_half, n_cells and shares of batches of all perturbations but the control."""
+    """Return delta_y, delta_y_half, n_cells, left and shares of batches of all perturbations but the control."""
     counts = found.counts[:, :, None]
     with np.errstate(invalid="ignore"):  # a half without cells has no mean
         halves = found.sums / counts
@@ -70,12 +72,26 @@ def mean_shifts(found: HalvedSums, control: int) -> xr.Dataset:
         "delta_y": (dims, (whole - whole[control])[others].astype(np.float32)),
         "delta_y_half": (("half", *dims), (halves - halves[:, [control]])[:, others].astype(np.float32)),
         "n_cells": (dims[:1], found.counts.sum(axis=0)[others]),
+        "left": (dims[:1], _left(found, whole, control)[others]),
     }
     if found.batches is not None:
         shares = found.batches.loc[coords["perturbation"]]
         coords["batch"] = list(map(str, shares.columns))
         shifts["batch_share"] = ("perturbation", "batch"), shares.div(shares.sum(axis=1), axis=0).to_numpy()
     return xr.Dataset(shifts, coords)
+
+
+def _left(found: HalvedSums, whole: np.ndarray, control: int) -> np.ndarray:
+    """Return the share of its own gene's expression that is left in the cells of each perturbation; `whole` are means.
+
+    More than in control cells counts as all of it: a knock-down does not raise its gene.
+    """
+    place = {gene: i for i, gene in enumerate(found.genes)}
+    left = np.full(len(found.perturbations), np.nan)
+    for row, name in enumerate(found.perturbations):
+        if name in place and (usual := whole[control, place[name]]) > 0:
+            left[row] = np.clip(whole[row, place[name]] / usual, 0, 1)
+    return left
 
 
 def _correlation(path: str | Path, genes: Sequence[str], source: Mapping[str, Any]) -> xr.DataArray:

@@ -15,17 +15,19 @@ from pertprobe.interpret.jacobian.points import Point, cell_weights
 from pertprobe.models.base import Model
 from pertprobe.models.forward_mode import jvp
 
-Value = Literal["zero", "mean"]
-"""What a silenced gene is set to: zero, or its mean over each set."""
+Level = Literal["zero", "mean"] | float
+"""What a silenced gene is set to: zero, its mean over each set, or in every cell this share of what the cell has."""
+Levels = Level | Sequence[float]
+"""The same of several genes: one for all, or a share for each."""
 Work = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Given the numbers of codes [B], the expression of a gene that is removed from cells under each [B, n_sets, S], and
 the genes' directions [B, K], returns numbers of the sets' mean outputs [B, n_sets, G_out]."""
 
 
-def knocked_out(values: np.ndarray, gene: int, value: Value) -> np.ndarray:
+def knocked_out(values: np.ndarray, gene: int, value: Level) -> np.ndarray:
     """Return a copy of the cells [n_sets, S, G] with one gene knocked out."""
-    edited = values.copy()
-    edited[..., gene] = 0.0 if value == "zero" else values[..., gene].mean(axis=-1, keepdims=True)
+    edited, before = values.copy(), values[..., gene]
+    edited[..., gene] = before.mean(axis=-1, keepdims=True) if value == "mean" else before * _share(value)
     return edited
 
 
@@ -34,7 +36,7 @@ def knockout_shifts(
     codes: Tensor,
     point: Point,
     genes: Sequence[int],
-    value: Value,
+    value: Levels,
     share: float = 1.0,
     memory_gb: float = MEMORY_GB,
 ) -> Tensor:
@@ -57,7 +59,7 @@ def knockout_shifts(
 
 
 def knockout_predictions(
-    model: Model, codes: Tensor, point: Point, genes: Sequence[int], value: Value, memory_gb: float = MEMORY_GB
+    model: Model, codes: Tensor, point: Point, genes: Sequence[int], value: Levels, memory_gb: float = MEMORY_GB
 ) -> Tensor:
     """Return the same to first order: the derivative at the cells along what is removed, - sum_s dY/dX_s removed_s.
 
@@ -78,15 +80,22 @@ def knockout_predictions(
     return _each_gene(at, len(codes), genes, value, predicted, _at_once(at, codes[0], memory_gb))
 
 
-def mean_removed(values: np.ndarray, genes: Sequence[int], value: Value) -> np.ndarray:
+def mean_removed(values: np.ndarray, genes: Sequence[int], value: Levels) -> np.ndarray:
     """Return the mean size of the expression that a knock-out removes, of each gene in each set [genes, n_sets]."""
     return _removed(torch.as_tensor(values), genes, value).abs().mean(-1).numpy()
 
 
-def _removed(X: Tensor, genes: Sequence[int], value: Value) -> Tensor:
+def _removed(X: Tensor, genes: Sequence[int], value: Levels) -> Tensor:
     """Return the expression of each gene that its knock-out removes from each cell [genes, n_sets, S]."""
     expressed = X[..., list(genes)].movedim(-1, 0)
-    return expressed if value == "zero" else expressed - expressed.mean(-1, keepdim=True)
+    if value == "mean":
+        return expressed - expressed.mean(-1, keepdim=True)
+    return expressed * (1 - torch.as_tensor(_share(value), dtype=X.dtype, device=X.device)).reshape(-1, 1, 1)
+
+
+def _share(value: Levels) -> float | Sequence[float]:
+    """Return the share of its expression that a gene keeps, where that is not its mean."""
+    return 0.0 if value == "zero" else value
 
 
 def _at_once(at: FactorisedModel, code: Tensor, memory_gb: float) -> int:
@@ -94,7 +103,7 @@ def _at_once(at: FactorisedModel, code: Tensor, memory_gb: float) -> int:
     return chunks(at, code, 1, memory_gb, reverse=False).perturbations
 
 
-def _each_gene(at: FactorisedModel, codes: int, genes: Sequence[int], value: Value, work: Work, size: int) -> Tensor:
+def _each_gene(at: FactorisedModel, codes: int, genes: Sequence[int], value: Levels, work: Work, size: int) -> Tensor:
     """Return what `work` makes of each gene under each of so many codes [codes, genes, n_sets, G_out], `size` at once.
 
     Batches lie within blocks of genes, which are the same for any number of shards (`chunks.in_batches`). A gene that

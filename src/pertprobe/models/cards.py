@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.models.training_split import read_split, seen_status
+from pertprobe.models.training_split import read_split, seen_status, training_contexts
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
 
 
-def model_card(name: str, models: Mapping[str, "Model"], entry: Mapping[str, Any], cells: str | Path) -> dict[str, Any]:
+def model_card(
+    name: str,
+    models: Mapping[str, "Model"],
+    entry: Mapping[str, Any],
+    cells: str | Path,
+    split: str | Path | None = None,
+) -> dict[str, Any]:
     """Return the card of one model of the run: what it is, whether its genes fit the cells, whom it shares a seed with.
 
-    Raises PertprobeError where the model's genes are not all among those of the cell sets.
+    `training_contexts` are those whose cells it was trained with, as far as it or its split file says; none where
+    neither does. Raises PertprobeError where the model's genes are not all among those of the cell sets.
     """
     from pertprobe.models.state.card import shared_initialisation
     from pertprobe.models.state.model import StateModel
@@ -37,6 +44,7 @@ def model_card(name: str, models: Mapping[str, "Model"], entry: Mapping[str, Any
         "regime": entry["regime"],
         "cells": fitting.hash,
         "shared_initialisation": related,
+        "training_contexts": training_contexts(model.card, read_split(split) if split else None),
     }
 
 

@@ -1,11 +1,11 @@
-"""Which perturbations a model was trained with, and in which context."""
+"""Which perturbations a model was trained with, and in which contexts."""
 
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -119,6 +119,16 @@ def seen_status(
 
     index = pd.Index(names, name="perturbation")
     return pd.Series([status(name) for name in names], index=index, name="seen", dtype=object)
+
+
+def training_contexts(card: Mapping[str, Any], split: Split | None) -> list[str]:
+    """Return the contexts whose cells the model was trained with, sorted; none where nothing says so.
+
+    A table names them row by row; otherwise they are the model's own cell types without the split's zero-shot contexts.
+    """
+    if split is not None and split.rows is not None:
+        return sorted({context for (_, context), trained in split.rows.items() if trained})
+    return sorted(set(card.get("cell_types") or ()) - (split.zeroshot if split else frozenset()))
 
 
 def held_out(

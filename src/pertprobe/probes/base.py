@@ -68,6 +68,8 @@ class MeasureInputs:
     """Of the run, for probes whose measurement draws."""
     responses: pd.DataFrame | None = None
     """The subject's mean delta_y [perturbation, gene], for probes that choose perturbations by it."""
+    observed: xr.Dataset | None = None
+    """What was observed in the context (`data/observed.py`), for genes that are silenced to the level seen there."""
     memory_gb: float = MEMORY_GB
     """What derivatives and batches of knock-outs may use beside their result."""
 
@@ -75,10 +77,11 @@ class MeasureInputs:
         """Return what a probe may read of it: what it declares that its measurement depends on."""
         depends, settings = declaration.depends, self.settings
         further = [name for name in ("layer", "panels", "seed") if depends[name]]
-        fields = ("contexts", "layer", "panels", "pca", "programs", "responses", "sae", "seed")
+        fields = ("contexts", "layer", "observed", "panels", "pca", "programs", "responses", "sae", "seed")
+        reads = declaration.reads_under(settings)
         if depends["settings"] != "all":
             settings = {key: value for key, value in settings.items() if key in depends["settings"]}
-        return limited(replace(self, settings=settings), declaration.name, fields, (*declaration.reads, *further))
+        return limited(replace(self, settings=settings), declaration.name, fields, (*reads, *further))
 
     @property
     def perturbations(self) -> list[str]:
@@ -173,9 +176,14 @@ class TestInputs:
     """Control cells of the model's context."""
     settings: Mapping[str, Any]
     rivals: xr.Dataset | None = None
-    """What co-variation alone answers to silenced genes: shift [rival, perturbation, gene] (`models/rivals/`)."""
+    """What co-variation alone answers to silenced genes: shift [rival, perturbation, gene] to those that are knocked
+    down, knockout [rival, silenced, gene] to those of the probe knockout (`stages/rivals.py`)."""
+    reference_rivals: xr.Dataset | None = None
+    """The same in the cells of the reference."""
     shared_initialisation: float = 0.0
     """How much more alike the pair's codes of one perturbation are than those of two (0 = independent training)."""
+    shared_training: Sequence[str] = ()
+    """Contexts on whose cells both models of a pair were trained, as far as is known."""
     comparison: str = ""
     """contexts or regimes for a pair, empty for one model."""
     permutations: int = 9999
@@ -194,7 +202,9 @@ class TestInputs:
 
     def limited_to(self, declaration: Declaration) -> "TestInputs":
         """Return what a probe may read of it: of cells, panels and rivals what it declares that it is tested with."""
-        return limited(self, declaration.name, ("cells", "panels", "rivals"), declaration.tested_with)
+        both = ["reference_rivals"] if "rivals" in declaration.tested_with else []
+        fields = "cells", "panels", "rivals", "reference_rivals"
+        return limited(self, declaration.name, fields, (*declaration.tested_with, *both))
 
     @property
     def sharing(self) -> str:
@@ -204,6 +214,16 @@ class TestInputs:
         return (
             f"the models share an initialisation (matched minus mismatched cosine of their perturbation codes "
             f"{self.shared_initialisation:.2f}): first-order agreement can show the seed"
+        )
+
+    @property
+    def common_cells(self) -> str:
+        """Say that the models of a pair learned from the same cells; empty where that is not known, and of copies."""
+        if not self.shared_training or self.identity.get("role", SUBJECT) != SUBJECT:
+            return ""
+        return (
+            f"both models were trained on cells of {', '.join(self.shared_training)}: first-order agreement can be of "
+            "what varies together there"
         )
 
     def as_role(self, role: str, copy: int = 0) -> "TestInputs":

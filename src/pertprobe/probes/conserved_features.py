@@ -147,7 +147,7 @@ def _conserved(inputs: TestInputs, sides: Sides, statistic: str, **more: Any) ->
         more["ceiling"] = partial(_ceiling, inputs, sides, varying)
     short = "" if number else "no feature varies in both models"
     test = lambda m, random: conserved_features(*means, sides.strength, bound, m, random).test  # noqa: E731
-    who = {"statistic": statistic, "names": sides.names, "notes": notes, "shared_initialisation": True}
+    who = {"statistic": statistic, "names": sides.names, "notes": notes, "first_order": True}
     return Whole(**who, short=short, test=test, published=lambda _: (count, np.nan), **more)
 
 

@@ -116,6 +116,11 @@ class Declaration:
             return False
         return self.known_kinds == ALWAYS or wanted == "all" or (wanted is not True and self.name in wanted)
 
+    def reads_under(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what its measurement is given: what it always reads, and what these values of settings ask for."""
+        asked = (piece["reads"].get(settings.get(key)) for key, piece in self.settings.items() if "reads" in piece)
+        return (*self.reads, *filter(None, asked))
+
     def referring(self, to: str) -> Iterator[str]:
         """Yield the settings whose values are names of `to`: sae, panels, genes, perturbations, layers, ..."""
         return (key for key, piece in self.settings.items() if piece.get("refers_to") == to)

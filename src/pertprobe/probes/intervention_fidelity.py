@@ -51,17 +51,21 @@ FEWEST = 3
 
 
 def units(inputs: MeasureInputs) -> list[str]:
-    """Return the perturbed genes that are inputs of the model."""
+    """Return the perturbed genes that are inputs of the model and can be silenced to what is asked for."""
+    return silenced_genes.able(inputs, _perturbed(inputs))
+
+
+def _perturbed(inputs: MeasureInputs) -> list[str]:
     return [name for name in inputs.perturbations if name in set(inputs.model.genes)]
 
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     """Return shift and response [set, perturbation, gene]: what silencing a gene does, and what its code does."""
-    asked = replace(inputs, settings={**inputs.settings, "value": "zero"})
-    silenced = silenced_genes.measure(asked, names)
+    silenced = silenced_genes.shifted(inputs, names)
     answered = delta_y.measure(inputs, names)["delta_y"].rename("response")
     found = silenced.assign(response=answered.sel(gene=silenced.gene))
-    return found.assign_attrs({SAW_PERTURBED: str(inputs.model.card.get("encoder_saw") == "perturbed")})
+    saw = str(inputs.model.card.get("encoder_saw") == "perturbed")
+    return found.assign_attrs({SAW_PERTURBED: saw, **silenced_genes.told(inputs, _perturbed(inputs))})
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +209,8 @@ def _asked(inputs: TestInputs, found: Profiles, statistic: str, together: bool =
     return Paired(
         statistic=statistic + ALL_GENES * together, unit="gene", called="perturbed genes that are inputs",
         names=found.genes, together=together, test=test, background=lambda _: int(kept.sum()),
-        interval=t_interval, ceiling=ceiling if statistic in found.repeated else None, **words,
+        interval=t_interval, ceiling=ceiling if statistic in found.repeated else None,
+        notes=silenced_genes.notes(inputs.subject.measurement), **words,
     )  # fmt: skip
 
 

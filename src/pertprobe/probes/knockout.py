@@ -7,18 +7,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pertprobe.probes.base import Drawing, Subject, TestInputs, World, averaged, by_set, members, over_sets
+from pertprobe import evidence
+from pertprobe.probes.base import (
+    NOT_EVALUABLE,
+    Drawing,
+    Subject,
+    TestInputs,
+    World,
+    averaged,
+    by_set,
+    members,
+    over_sets,
+)
 from pertprobe.probes.knockout_questions import (
     ALL_GENES,
+    BEYOND,
     KNOCKED_OUT,
     agreement,
+    beyond_rivals,
     coexpression_profiles,
     correlations,
     shared,
 )
 from pertprobe.probes.knockout_worlds import drawn_knockouts
-from pertprobe.probes.questions import ONE_SET, Coherence, Paired, Question, per_set
-from pertprobe.probes.silenced_genes import measure, units
+from pertprobe.probes.questions import ONE_SET, Coherence, Paired, Question, Refused, per_set
+from pertprobe.probes.silenced_genes import measure, notes, units
 from pertprobe.probes.similarity_questions import centred_cosine
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.statistics.matched import PairedTest
@@ -39,9 +52,11 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
         yield _coherence(inputs.subject)
         return
     sides = shared(*(by_set(each.measurement, "shift") for each in (inputs.subject, inputs.reference)))
+    said = notes(inputs.subject.measurement, inputs.reference.measurement)
     for together in (False, True):
         ceiling = partial(_ceiling, inputs, *sides)
-        yield _agreement(inputs, *map(over_sets, sides), together=together, ceiling=ceiling)
+        yield _agreement(inputs, *map(over_sets, sides), together=together, ceiling=ceiling, notes=said)
+    yield from _beyond(inputs, *map(over_sets, sides), said)
     yield from _baselines(inputs, sides[0].perturbation.values)
 
 
@@ -49,6 +64,7 @@ def _coherence(subject: Subject) -> Coherence:
     """Return whether a program's genes shift the output alike."""
     profiles = averaged(subject.measurement, "shift")
     genes = {"names": profiles.perturbation.values, "unit": "gene", "called": KNOCKED_OUT}
+    genes["notes"] = notes(subject.measurement)
     strength, similarity = np.linalg.norm(profiles.values, axis=1), partial(centred_cosine, profiles.values)
     return Coherence(statistic="coherence", strength=strength, similarity=similarity, **genes)
 
@@ -56,6 +72,26 @@ def _coherence(subject: Subject) -> Coherence:
 def _agreement(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray, *role: str, **more: Any) -> Paired:
     """Return the agreement between contexts; published is the mean r of genes with themselves."""
     return agreement(inputs, ours, theirs, *role, published=lambda result: (result.matched, np.nan), **more)
+
+
+def _beyond(
+    inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray, said: Sequence[str]
+) -> Iterator[Paired | Refused]:
+    """Yield the agreement that is left beyond what rivals of both sides answer to the same genes."""
+    answered = inputs.rivals, inputs.reference_rivals
+    if any(each is None for each in answered):
+        return
+    if any("knockout" not in each for each in answered):
+        why = evidence.joined(*dict.fromkeys(each.attrs.get(NOT_EVALUABLE, "") for each in answered))
+        yield Refused(statistic=BEYOND, unit="gene", reason=f"rivals are not asked: {why}")
+        return
+    known = [each["knockout"].rename(silenced="perturbation") for each in answered]
+    axes = ("perturbation", "gene")
+    place = {axis: sorted(set.intersection(*(set(each[axis].values) for each in (ours, *known)))) for axis in axes}
+    sides = [each.sel(place) for each in (ours, theirs)]
+    how = {"statistic": BEYOND, "correlated": partial(beyond_rivals, known), "notes": said}
+    for together in (False, True):
+        yield agreement(inputs, *sides, together=together, **how)
 
 
 def _ceiling(
@@ -97,10 +133,16 @@ def _baselines(inputs: TestInputs, knocked_out: Sequence[str]) -> Iterator[Paire
 
 
 def null_world(draw: Drawing) -> World:
-    """Draw two contexts in which silencing a gene does what silencing any does, the more the higher it is expressed."""
+    """Draw two contexts in which silencing a gene does what silencing any does, the more the higher it is expressed.
+
+    What rivals answer has nothing to do with it.
+    """
     drawn = drawn_knockouts(draw)
     subject, reference = (drawn.subject(shift=each) for each in (drawn.ours, drawn.theirs))
-    given = {"subject": subject, "reference": reference, "cells": drawn.cells, "comparison": "contexts"}
+    axes = {"rival": ["a", "b", "c"], "silenced": drawn.expression.index, "gene": subject.measurement.gene.values}
+    answers = tuple(axes), draw.rng.normal(size=(3, *drawn.ours.shape))
+    rivals = dict.fromkeys(("rivals", "reference_rivals"), xr.Dataset({"knockout": answers}, axes))
+    given = {"subject": subject, "reference": reference, "cells": drawn.cells, "comparison": "contexts", **rivals}
     return World(drawn.expression, lambda _: given)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from pertprobe.probes.base import (
 from pertprobe.probes.knockout_questions import KNOCKED_OUT, agreement, coexpression_profiles, own_outputs, shared
 from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import Described, Number, Paired, Pool, Question, Score
-from pertprobe.probes.silenced_genes import units
+from pertprobe.probes.silenced_genes import chosen, levels, notes, told, units
 from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.reliability import bootstrap_mean, curvature, fit
@@ -50,9 +50,9 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     from pertprobe.interpret.knockouts import knockout_predictions, knockout_shifts, mean_removed
 
     model, genes = inputs.model, [inputs.model.genes.index(name) for name in names]
-    values, batches = inputs.cells_measured.values, inputs.cells_measured.batches
+    values, batches, level = inputs.cells_measured.values, inputs.cells_measured.batches, levels(inputs, names)
     codes = model.encode_perturbations([inputs.perturbation(inputs.settings["perturbation"])])
-    asked = model, codes, cells_point(values, model.batch_indices(batches), codes), genes, inputs.settings["value"]
+    asked = model, codes, cells_point(values, model.batch_indices(batches), codes), genes, level
     memory = {"memory_gb": inputs.memory_gb}
     found = {"shift": knockout_shifts(*asked, **memory), "predicted": knockout_predictions(*asked, **memory)}
     if inputs.role == SUBJECT:
@@ -61,22 +61,22 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     arrays = {name: each[0].swapaxes(0, 1).cpu().numpy().astype(np.float32) for name, each in found.items()}
     dataset = xr.Dataset({name: (("set", "perturbation", "gene"), each) for name, each in arrays.items()}, coords)
     if inputs.role == SUBJECT:
-        dataset["lost"] = ("set", "perturbation"), mean_removed(values, genes, inputs.settings["value"]).T
-    return dataset.reindex(set=np.arange(inputs.cells.n_sets))
+        dataset["lost"] = ("set", "perturbation"), mean_removed(values, genes, level).T
+    return dataset.reindex(set=np.arange(inputs.cells.n_sets)).assign_attrs(told(inputs, chosen(inputs)))
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
     """Is a gene's knock-out what its own prediction says, more than what those of like genes say?"""
     measurement = inputs.subject.measurement
     shift, predicted = averaged(measurement, "shift"), averaged(measurement, "predicted")
-    yield _agreement(inputs, shift, predicted)
-    yield _agreement(inputs, shift, predicted, together=True)
+    for together in (False, True):
+        yield _agreement(inputs, shift, predicted, together=together, notes=notes(measurement))
     yield from _baselines(inputs, shift, predicted)
     if "half" in measurement:  # which copies lack
         yield from _fit_questions(inputs, fits_by_set(measurement).groupby("gene").mean())
 
 
-def _agreement(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray, *role: str, **more: bool) -> Paired:
+def _agreement(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray, *role: str, **more: Any) -> Paired:
     """Return the agreement with the mean r in words: no such statistic was published."""
     return agreement(inputs, ours, theirs, *role, more=_mean_r, **more)
 
@@ -124,12 +124,13 @@ def _fit_questions(inputs: TestInputs, fits: pd.DataFrame) -> Iterator[Question]
 
     `fits`: how well each knock-out is foretold, rows by gene.
     """
-    genes = {"names": fits.index.to_numpy(), "unit": "gene", "called": KNOCKED_OUT}
+    said = notes(inputs.subject.measurement)
+    genes = {"names": fits.index.to_numpy(), "unit": "gene", "called": KNOCKED_OUT, "notes": said}
     yield Score(statistic="linearity", few=False, pool=partial(_pool, inputs, fits[fits.explained.notna()]), **genes)
     for program, found, short in each_program(inputs, genes["names"], inputs.min_genes, KNOCKED_OUT):
         for name in () if short else FITS[1:]:
             number = partial(_mean, fits[name].to_numpy()[found], inputs.bootstrap)
-            yield Described(statistic=name, program=program, number=number, unit="gene")
+            yield Described(statistic=name, program=program, number=number, unit="gene", notes=said)
 
 
 def _pool(inputs: TestInputs, fits: pd.DataFrame, program: str) -> Pool:

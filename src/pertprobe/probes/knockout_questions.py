@@ -1,6 +1,6 @@
 """What probes of silenced genes ask: does a gene's profile agree with its partner more than with those of others?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -13,10 +13,15 @@ from pertprobe.data.cell_sets import CellSets
 from pertprobe.probes.base import TestInputs, members
 from pertprobe.probes.questions import Paired
 from pertprobe.roles import SUBJECT
+from pertprobe.statistics.fidelity import matched_beyond
 from pertprobe.statistics.matched import PairedTest, contrasts, paired_profile_test
 from pertprobe.statistics.similarity import spearman_matrix
 
-AGREEMENT, ALL_GENES = "agreement", "agreement_all_genes"
+AGREEMENT, BEYOND = "agreement", "agreement_beyond_rivals"
+OF_ALL = "_all_genes"
+ALL_GENES = AGREEMENT + OF_ALL
+Correlated = Callable[[xr.DataArray, xr.DataArray, Sequence[int], np.ndarray | None], np.ndarray]
+"""Given profiles of both sides, outputs to leave out and rows to ask (None: all), returns r [n, n]."""
 KNOCKED_OUT = "knocked-out genes"
 DECILES = 10
 
@@ -28,17 +33,21 @@ def agreement(
     role: str = SUBJECT,
     *,
     together: bool = False,
+    statistic: str = AGREEMENT,
+    correlated: "Correlated | None" = None,
     **more: Any,
 ) -> Paired:
     """Return whether profile i of `ours` agrees with i of `theirs` more than with those of genes expressed alike.
 
     Profiles are [perturbation, gene], of the same genes and outputs. A program's own outputs are left out of its
-    agreement. `together` asks all genes, one with another; `more` are further fields of the question.
+    agreement. `together` asks all genes, one with another; `correlated` is what agreement is, in place of
+    `correlations`; `more` are further fields of the question.
     """
     genes, outputs = ours.perturbation.values, ours.gene.values
     deciles = expression_groups(inputs.cells, genes)
-    # Of copies and references only the program's own rows are needed: the others tell the spread of the subject's.
-    whole = together or {role, inputs.identity.get("role", SUBJECT)} == {SUBJECT}
+    # Only the program's own rows are needed: the others tell the spread of the subject's, of what verdicts read.
+    whole = together or (statistic == AGREEMENT and {role, inputs.identity.get("role", SUBJECT)} == {SUBJECT})
+    correlated = correlated or correlations
 
     @cache
     def left_out(program: str) -> np.ndarray:
@@ -53,12 +62,12 @@ def agreement(
     @lru_cache(maxsize=1)  # as far as programs without outputs of their own need: matrices of all are too large
     def of_all(without: tuple[int, ...]) -> np.ndarray:
         """Return the correlations of all genes."""
-        return correlations(ours, theirs, without)
+        return correlated(ours, theirs, without)
 
     def test(program: str, found: np.ndarray | None, m: int, random: Generator) -> tuple[PairedTest, np.ndarray]:
         """Test the profiles of the program's genes."""
         without = tuple(left_out(program))
-        r = of_all(without) if whole else correlations(ours, theirs, without, rows=found)
+        r = of_all(without) if whole else correlated(ours, theirs, without, found)
         return against_partners(r, deciles, m, random, found, usable(program))
 
     who = {"role": role, "names": genes, "unit": "gene", "called": KNOCKED_OUT, "together": together}
@@ -67,8 +76,8 @@ def agreement(
         "constant": "constant profiles",
         "alone": "genes without a partner of like expression",
     }
-    more |= {"test": test, "background": lambda program: int(usable(program).sum()), "shared_initialisation": True}
-    return Paired(statistic=ALL_GENES if together else AGREEMENT, **who, **words, **more)
+    more |= {"test": test, "background": lambda program: int(usable(program).sum()), "first_order": True}
+    return Paired(statistic=statistic + OF_ALL * together, **who, **words, **more)
 
 
 def against_partners(
@@ -116,6 +125,25 @@ def correlations(
     r = np.full((n, n), np.nan)
     r[rows] = spearman_matrix(ours.values[rows], theirs.values, own[rows], own, left_out=left_out)
     return r
+
+
+def beyond_rivals(
+    rivals: Sequence[xr.DataArray],
+    ours: xr.DataArray,
+    theirs: xr.DataArray,
+    left_out: Sequence[int],
+    rows: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return r [n, n] as `correlations` does, of what rivals [rival, perturbation, gene] do not foretell of either.
+
+    Of the ranks of profile i and of every j what rivals answer for i is taken by least squares; what is left agrees as
+    a part of whole profiles (`statistics.fidelity.matched_beyond`).
+    """
+    kept = np.setdiff1d(np.arange(ours.sizes["gene"]), left_out)
+    ours, theirs = ours.isel(gene=kept), theirs.isel(gene=kept)
+    place = {"perturbation": ours.perturbation.values, "gene": ours.gene.values}
+    answers = np.concatenate([each.sel(place).transpose("rival", "perturbation", "gene").values for each in rivals])
+    return matched_beyond(ours.values, theirs.values, own_outputs(ours), answers, rows=rows, of_whole=True)
 
 
 def own_outputs(profiles: xr.DataArray) -> np.ndarray:

@@ -130,7 +130,7 @@ def _of_pair(inputs: TestInputs) -> Iterator[Question]:
         """Return both models' clusters."""
         return [clusters(each, number, raw=raw) for each in sides.means]
 
-    how = {"statistic": "cluster_agreement", "fewest": FEWEST, "shared_initialisation": True}
+    how = {"statistic": "cluster_agreement", "fewest": FEWEST, "first_order": True}
     test = lambda m, random: rand_test(*grouped(), np.prod(sides.strengths, axis=0), m, random)  # noqa: E731
     published = lambda _: (adjusted_rand(*grouped(raw=True)), np.nan)  # noqa: E731
     yield Whole(names=sides.names, test=test, published=published, draws=lambda _: ("rand",), **how)

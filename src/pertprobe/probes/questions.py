@@ -61,8 +61,9 @@ class Question:
     notes: Sequence[str] = ()
     withheld: str = ""
     """Why the numbers of its rows, which stay in them, are no answer; empty where they are."""
-    shared_initialisation: bool = False
-    """Whether two models that share an initialisation can agree in it by that alone, which the row then says."""
+    first_order: bool = False
+    """Whether two models that share an initialisation, or cells that they learned from, can agree in it by that alone,
+    which the row then says."""
 
     def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
         """Yield the answers."""
@@ -83,10 +84,10 @@ class Question:
         return inputs.min_genes if self.unit == "gene" else inputs.min_perturbations
 
     def told(self, inputs: TestInputs, units: Iterable[str] = (), *more: str) -> list[str]:
-        """Return the notes of a row: on the initialisation, on how its units were trained, and its own."""
-        sharing = inputs.sharing if self.shared_initialisation else ""
+        """Return the notes of a row: on what models of a pair share, on how its units were trained, and its own."""
+        sharing = (inputs.sharing, inputs.common_cells) if self.first_order else ()
         held_out = inputs.subject.held_out(units) if self.unit == "perturbation" else ""
-        return [sharing, held_out, *self.notes, *more]
+        return [*sharing, held_out, *self.notes, *more]
 
     def answered(
         self,

@@ -74,7 +74,7 @@ def _paired(sides: Sides, statistic: str, r: Callable[[], np.ndarray], short: st
         "alone": "perturbations without a partner of like strength",
         "short": short or (ONE_SET if _one_set(sides) else ""),
     }
-    more |= {"test": test, "background": lambda _: len(sides.names), "shared_initialisation": True}
+    more |= {"test": test, "background": lambda _: len(sides.names), "first_order": True}
     return Paired(statistic=statistic, names=sides.names, **words, **more)
 
 

@@ -113,7 +113,7 @@ def consistency(
         """Correlate both models' similarities."""
         return mantel(*(centred_cosine(each.values) for each in means), m, random, strength=held)
 
-    who = {"statistic": statistic, "names": names, "shared_initialisation": True}
+    who = {"statistic": statistic, "names": names, "first_order": True}
     known = published and (lambda _: (published(*means), np.nan))
     ceiling = partial(second_order_ceiling, inputs, sides) if "set" in ours.dims else None
     return Whole(**who, test=test, published=known, ceiling=ceiling)

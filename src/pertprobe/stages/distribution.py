@@ -15,9 +15,9 @@ from pertprobe.data.cells import context_source, describe_cells, read_cells
 from pertprobe.errors import listed
 from pertprobe.evidence import joined
 from pertprobe.interpret.knockouts import knocked_out
-from pertprobe.models.training_split import Split
+from pertprobe.models.training_split import Split, training_contexts
 from pertprobe.probes.base import MeasureInputs
-from pertprobe.probes.silenced_genes import units
+from pertprobe.probes.silenced_genes import chosen
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
@@ -106,7 +106,7 @@ def knockout_distances(
     if settings is None or "gene_space" not in model.capabilities:
         note = "the run knocks nothing out" if settings is None else "model has no gene_space: nothing is knocked out"
         return _table([{"note": note}], KNOCKOUT_COLUMNS)
-    genes = units(MeasureInputs(model=model, cells=cells, settings=settings, contexts=tuple(contexts)))
+    genes = chosen(MeasureInputs(model=model, cells=cells, settings=settings, contexts=tuple(contexts)))
     space, note = _space(model, cells)
     rows = [
         {"gene": gene, "value": value, "note": note, **_knockout(model, cells, gene, value, space)}
@@ -167,16 +167,6 @@ def _space(model: "Model", cells: CellSets) -> tuple[_Space | None, str]:
         return None, "encoded control cells do not vary: no distance in the encoder's space"
     note = "" if several else "one cell set: percentile from the cells that the spread was taken from"
     return _Space(control, whole, tuple(clouds)), note
-
-
-def training_contexts(card: Mapping[str, Any], split: Split | None) -> list[str]:
-    """Return the contexts whose cells the model was trained with, sorted; none where nothing says so.
-
-    A table names them row by row; otherwise they are the model's own cell types without the split's zero-shot contexts.
-    """
-    if split is not None and split.rows is not None:
-        return sorted({context for (_, context), trained in split.rows.items() if trained})
-    return sorted(set(card.get("cell_types") or ()) - (split.zeroshot if split else frozenset()))
 
 
 def drift_table(

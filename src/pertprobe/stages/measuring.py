@@ -179,11 +179,12 @@ def measure_inputs(asked: Mapping[str, Any], files: Mapping[str, Any], names: Ma
 
     Args:
         asked: what the config says; its `programs`, where they are there, are settings.
-        files: `seen` and, where the probe is given them, `programs` (GMT files of the run) and `responses` (the model's
-            measured delta_y).
+        files: `seen` and, where the probe is given them, `programs` (GMT files of the run), `responses` (the model's
+            measured delta_y) and `observed` (that of its context).
         names: those of the model (its card will do).
     """
     found = {**asked, "seen": read_seen(files["seen"]).to_dict(), "responses": read_responses(files.get("responses"))}
+    found["observed"] = read_measurement(files["observed"]) if files.get("observed") else None
     if "programs" in asked:
         found["programs"] = run_programs(files.get("programs", []), asked["programs"], known_gene_names([names]))
     return found

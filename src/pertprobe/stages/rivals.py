@@ -1,6 +1,7 @@
 """The rivals of a run, and models of known kind: fitted once to the cells that models share, for each of them."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,10 @@ from pertprobe.models.known.fitting import known_models, observed_table
 from pertprobe.models.known.model import KnownModel
 from pertprobe.models.rivals.answers import Known, Rivals, fit_rivals, rival_shifts
 from pertprobe.probes.base import NOT_EVALUABLE
+from pertprobe.probes.silenced_genes import OBSERVED_LEVEL, genes_of
 
+FIDELITY, KNOCKOUT = "intervention_fidelity", "knockout"
+"""The probes that are tested with rivals."""
 CONTROLS, EACH = 20_000, 200
 """Most control cells of each context, and most cells of each perturbation, that rivals learn from."""
 
@@ -31,11 +35,13 @@ class Fitted(NamedTuple):
 def rivals_of_run(
     cards: Mapping[str, Mapping[str, Any]],
     cells: Mapping[str, CellSets],
-    observed: Mapping[str, pd.DataFrame],
+    observed: Mapping[str, xr.Dataset],
     models: Mapping[str, str],
     entries: Mapping[str, Mapping[str, Any]],
     network: Regulons | None,
     kinds: Collection[str],
+    silenced: Mapping[str, Mapping[str, Any]],
+    contexts: Sequence[CellSets],
     seed: int,
 ) -> Iterator[tuple[str, Fitted]]:
     """Yield model -> what was fitted for it.
@@ -43,11 +49,13 @@ def rivals_of_run(
     Args:
         cards: model -> its names: genes, perturbations, control, capabilities.
         cells: model -> control cells of its context.
-        observed: model -> observed changes of its context [perturbation, gene].
+        observed: model -> what was observed in its context (`data/observed.py`).
         models: model -> context.
         entries: context -> its `cells` entry of the config.
         network: that the run names; None: it names none.
         kinds: models of known kind that are wanted; those of models that share all this are the same.
+        silenced: probe -> its settings genes and value, of those that are tested with rivals, which are asked the same.
+        contexts: control cells of every context, by which the probe knockout chooses its genes.
         seed: of the run.
     """
     learnt: dict[Any, tuple[Known, Rivals]] = {}
@@ -59,17 +67,51 @@ def rivals_of_run(
             refused = xr.Dataset(attrs={NOT_EVALUABLE: "no perturbation is an input gene of the model"})
             yield name, Fitted(refused, {})
             continue
-        key = tuple(card["genes"]), tuple(asked), *_file(own)
+        further = sorted(set(_knocked(silenced, card["genes"], contexts)) - set(asked))
+        key = tuple(card["genes"]), tuple(asked), tuple(further), *_file(own)
         if key not in learnt:
             shared = {each: entry for each, entry in entries.items() if _file(entry) == _file(own)}
             found = known_cells(shared, card["genes"], seed)
-            learnt[key] = found, fit_rivals(found, asked, seed)
+            learnt[key] = found, fit_rivals(found, asked, seed, further)
         values = cells[name].for_genes(card["genes"]).values.reshape(-1, len(card["genes"]))
-        answers = rival_shifts(learnt[key][1], learnt[key][0], values, own["context"])
+        answering = partial(rival_shifts, learnt[key][1], learnt[key][0], values, own["context"])
+        answers = _answers(answering, asked, _knocked(silenced, card["genes"], contexts), observed[name], silenced)
+        responses = observed[name]["delta_y"].to_pandas()
         alike = *key, own["context"], tuple(card["perturbations"]), card["set_size"]
         if alike not in beside:
-            beside[alike] = _of_known_kind(learnt[key][0], own["context"], card, observed[name], network, kinds, seed)
+            beside[alike] = _of_known_kind(learnt[key][0], own["context"], card, responses, network, kinds, seed)
         yield name, Fitted(answers, beside[alike])
+
+
+def _knocked(
+    silenced: Mapping[str, Mapping[str, Any]], genes: Sequence[str], contexts: Sequence[CellSets]
+) -> list[str]:
+    """Return the genes that the probe knockout chooses; none where it is not asked, or sets them to their mean."""
+    asked = silenced.get(KNOCKOUT, {"value": "mean"})
+    return [] if asked["value"] == "mean" else genes_of(asked["genes"], genes, contexts)
+
+
+def _answers(
+    answering: Callable[..., xr.Dataset],
+    asked: Sequence[str],
+    knocked: Sequence[str],
+    observed: xr.Dataset,
+    silenced: Mapping[str, Mapping[str, Any]],
+) -> xr.Dataset:
+    """Return what rivals answer to knocked down genes, and beside it (`knockout`) to those of the probe knockout."""
+
+    def of(probe: str, genes: Sequence[str]) -> xr.Dataset:
+        """Answer to genes that are silenced to what a probe asks for; those without an observed level are not asked."""
+        if silenced.get(probe, {}).get("value") != OBSERVED_LEVEL:
+            return answering(names=genes)
+        left = observed["left"].to_series().reindex(genes)
+        found = answering(names=genes, left=left.fillna(0).to_numpy())
+        return found.sel(perturbation=left.notna().to_numpy())
+
+    answers = of(FIDELITY, asked)
+    if not knocked:
+        return answers.assign_attrs({NOT_EVALUABLE: "knockout sets no gene to zero or to an observed level"})
+    return answers.assign(knockout=of(KNOCKOUT, knocked)["shift"].rename(perturbation="silenced"))
 
 
 def _of_known_kind(

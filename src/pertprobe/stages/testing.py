@@ -271,8 +271,10 @@ def read_test_case(probe: str, model: str, reference: str, files: Any, question:
         programs=programs,
         panels=read_panels(question["panels"], programs, names),
         cells=CellSets.load(files.cells).for_genes(card["genes"]),
-        rivals=read_measurement(files.rivals) if files.get("rivals") else None,
+        rivals=_given(files, "rivals"),
+        reference_rivals=_given(files, "reference_rivals"),
         shared_initialisation=_excess(card, reference),
+        shared_training=sorted({*card["training_contexts"]} & {*other_card.get("training_contexts", ())}),
         **{key: question[key] for key in ("settings", "comparison", "seed")},
         **limits,
         **question["statistics"],
@@ -282,6 +284,10 @@ def read_test_case(probe: str, model: str, reference: str, files: Any, question:
     quality = {model: files.quality} | ({reference: files.reference_quality} if reference else {})
     causal = bool(card.get("causal") or other_card.get("causal"))
     return TestCase(inputs, *derived, causal=causal, quality=_gates(quality, programs))
+
+
+def _given(files: Any, name: str) -> xr.Dataset | None:
+    return read_measurement(files[name]) if files.get(name) else None
 
 
 def _subject(files: Any, prefix: str) -> tuple[Subject, dict[str, Any]]:

@@ -48,6 +48,9 @@ def matched_beyond(
     observed: Num[Like, "unit output"],
     own: Integer[Like, " unit"],
     rivals: Num[Like, "rival unit output"] | None = None,
+    *,
+    rows: Integer[Like, " asked"] | None = None,
+    of_whole: bool = False,
 ) -> Float[Array, "unit unit"]:
     """Correlate the ranks of profile k of one side with those of profile j of the other: r [k, j].
 
@@ -60,15 +63,16 @@ def matched_beyond(
         observed: what is seen of unit j.
         own: the output that is each unit's own gene; -1 where it is not an output.
         rivals: what each rival answers to unit k.
+        rows: the units k that are asked; None: all. Rows of others are nan.
+        of_whole: what residuals agree in as a part of whole profiles, so that what is left of little counts little.
     """
-    ours, theirs = own_ranks(predicted, own), own_ranks(observed, own)
-    foretold = None if rivals is None else own_ranks(rivals, own)
-    found = np.zeros((len(ours), len(theirs)))
-    for k, profile in enumerate(ours):
+    own, ours, theirs = np.asarray(own), own_ranks(predicted, own), own_ranks(observed, own)
+    found = np.full((len(ours), len(theirs)), nan)
+    for k in range(len(ours)) if rows is None else np.asarray(rows, dtype=np.intp):
         others = theirs.copy()
         others[:, own[k]] *= own[k] < 0  # -1 names the last output, which stays
-        basis = None if foretold is None else _basis(foretold[:, k])
-        found[k] = _correlated(profile, others, basis)
+        basis = None if rivals is None else _basis(own_ranks(np.asarray(rivals)[:, [k]], own[[k]])[:, 0])
+        found[k] = _correlated(ours[k], others, basis, of_whole)
     return found
 
 
@@ -78,14 +82,18 @@ def _basis(profiles: Floats) -> Floats:
     return directions[:, sizes > 1e-9 * max(sizes.max(initial=0.0), 1e-300)]
 
 
-def _correlated(profile: Floats, others: Floats, basis: Floats | None) -> Floats:
-    """Return the cosines of a centred profile [output] with others [unit, output], outside of a basis."""
+def _correlated(profile: Floats, others: Floats, basis: Floats | None, of_whole: bool) -> Floats:
+    """Return the cosines of a centred profile [output] with others [unit, output], outside of a basis.
+
+    `of_whole`: the products outside of it over the lengths of whole profiles.
+    """
     sizes = np.linalg.norm(profile), np.linalg.norm(others, axis=1)
     if basis is not None:
         profile, others = profile - basis @ (basis.T @ profile), others - (others @ basis) @ basis.T
     left = np.linalg.norm(profile), np.linalg.norm(others, axis=1)
     varies = (left[0] > NOTHING_LEFT * sizes[0]) & (left[1] > NOTHING_LEFT * sizes[1])
-    return np.divide(others @ profile, left[0] * left[1], out=np.zeros(len(others)), where=varies)
+    lengths = sizes if of_whole else left
+    return np.divide(others @ profile, lengths[0] * lengths[1], out=np.zeros(len(others)), where=varies)
 
 
 def full_length(halves: PerUnit) -> Float[Array, " unit"]:

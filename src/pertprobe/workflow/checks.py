@@ -148,6 +148,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
     programs = _check_programs(config, cells, models, faults)
     regulons = _check_regulons(config, faults)
     faults += [*_layer_faults(config, models), *_unknown_genes(config, models), *_unknown_perturbations(config, models)]
+    faults += _without_levels(config, models, cells)
     _check_saes(config, models, faults)
     raise_together(faults)
     return {
@@ -190,6 +191,26 @@ def _unknown_genes(config: Config, models: Mapping[str, "Model"]) -> Iterator[st
         for name, model in models.items():
             if isinstance(genes, list) and (missing := [gene for gene in genes if gene not in set(model.genes)]):
                 yield f"{key}: not among the genes of {name}: {listed(missing)}"
+
+
+def _without_levels(
+    config: Config, models: Mapping[str, "Model"], cells: Mapping[str, "ContextCells"]
+) -> Iterator[str]:
+    """Yield the probes that silence genes to an observed level where a context has no cells of any knock-down."""
+    for probe, settings in _asked(config):
+        if "observed" not in probe.reads_under(settings):
+            continue
+        for name, model in models.items():
+            context = config["models"][name].get("context")
+            if (
+                "gene_space" in model.capabilities
+                and context in cells
+                and not set(model.genes) & set(cells[context].perturbations)
+            ):
+                yield (
+                    f"probes.{probe.name}.value: observed, but no gene of {name} is knocked down in cells.{context}. "
+                    "Set it to zero"
+                )
 
 
 def _unknown_perturbations(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:

@@ -5,6 +5,7 @@ asked of a gene is answered by a rival that was fitted without the cells of its 
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -50,32 +51,40 @@ class Rivals(NamedTuple):
     """Autoencoders -> each with the positions of the names that it answers."""
 
 
-def fit_rivals(known: Known, names: Sequence[str], seed: int) -> Rivals:
+def fit_rivals(known: Known, names: Sequence[str], seed: int, further: Sequence[str] = ()) -> Rivals:
     """Fit the rivals that all contexts share: to all control cells, and to all cells without those of a gene.
 
     Args:
         known: the cells.
         names: genes that will be silenced; the perturbation of one is named as it is.
         seed: of autoencoders.
+        further: genes that will be silenced too and are not knocked down: they change no fold, nor what is fitted.
     """
-    everyone = np.arange(len(names))
-    changes = _named("control", linear_rivals(_of(known, known.controls), _places(known, names)))
+    every = [*names, *further]
+    everyone = np.arange(len(every))
+    changes = _named("control", linear_rivals(_of(known, known.controls), _places(known, every)))
     nets = {
         f"control_{name}": [(net, everyone)]
         for name, net in _nets(known, known.controls, CONTROL_NETS, "control", seed).items()
     }
-    for fold, asked in enumerate(_folds(names)):
-        mine = [names[k] for k in asked]
-        chosen = ~np.isin(known.perturbations, mine)
+    for fold, (kept_out, others) in enumerate(zip_longest(_folds(names), _folds(further), fillvalue=())):
+        chosen = ~np.isin(known.perturbations, [names[k] for k in kept_out])
+        asked = np.array([*kept_out, *(len(names) + k for k in others)], dtype=np.intp)
+        mine = [every[k] for k in asked]
         for name, change in linear_rivals(_of(known, chosen), _places(known, mine)).items():
-            changes.setdefault(f"all_{name}", np.zeros((len(names), len(known.genes))))[asked] = change
+            changes.setdefault(f"all_{name}", np.zeros((len(every), len(known.genes))))[asked] = change
         for name, net in _nets(known, chosen, ALL_NETS, f"all {fold}", seed).items():
             nets.setdefault(f"all_{name}", []).append((net, asked))
-    return Rivals(names, changes, nets)
+    return Rivals(every, changes, nets)
 
 
 def rival_shifts(
-    rivals: Rivals, known: Known, cells: Num[Array, "cell gene"], context: str, left: Sequence[float] | None = None
+    rivals: Rivals,
+    known: Known,
+    cells: Num[Array, "cell gene"],
+    context: str,
+    left: Sequence[float] | None = None,
+    names: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Return what rivals answer to silenced genes: shift [rival, perturbation, gene], mean over control cells.
 
@@ -87,21 +96,25 @@ def rival_shifts(
         cells: the control cells in which genes are silenced, genes in the order of `known`.
         context: of these cells.
         left: the share of its expression that each gene keeps; None: nothing.
+        names: the genes that are silenced; None: all that rivals can answer.
     """
     from pertprobe.models.rivals.silenced import silenced_shifts
 
-    genes = _places(known, rivals.names)
+    names = rivals.names if names is None else names
+    rows, genes = np.array([rivals.names.index(name) for name in names], dtype=np.intp), _places(known, names)
     left = np.zeros(len(genes)) if left is None else np.asarray(left, dtype=np.float64)
     removed = (1 - left) * cells[:, genes].mean(axis=0, dtype=np.float64)
     own = known.controls & (known.contexts == context)
-    linear = {**rivals.changes, **_named("context", linear_rivals(_of(known, own), genes))}
+    fitted = {name: change[rows] for name, change in rivals.changes.items()}
+    linear = {**fitted, **_named("context", linear_rivals(_of(known, own), genes))}
     found = {name: -removed[:, None] * change for name, change in linear.items()}
     for name, nets in rivals.nets.items():
         found[name] = np.zeros((len(genes), len(known.genes)))
-        for net, asked in nets:
-            found[name][asked] = silenced_shifts(net, cells, genes[asked], left[asked])
+        for net, answered in nets:
+            if (asked := np.isin(rows, answered)).any():
+                found[name][asked] = silenced_shifts(net, cells, genes[asked], left[asked])
     shifts = ("rival", "perturbation", "gene"), np.stack(list(found.values())).astype(np.float32)
-    labels = {"rival": list(found), "perturbation": list(rivals.names), "gene": list(known.genes)}
+    labels = {"rival": list(found), "perturbation": list(names), "gene": list(known.genes)}
     return xr.Dataset({"shift": shifts}, labels)
 
 
