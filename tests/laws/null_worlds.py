@@ -1,7 +1,7 @@
 """A probe asked in its own null worlds, in small: what does it find where nothing is, or where something is planted?"""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
@@ -15,6 +15,7 @@ from scipy.stats import binom
 
 from pertprobe.data.programs import Programs
 from pertprobe.probes import load_probe
+from pertprobe.probes.base import HELD as HELD_BESIDE
 from pertprobe.probes.base import Drawing, TestInputs, World
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Question, Wanted
@@ -49,7 +50,7 @@ def _false_positives(probe: str, kind: str, worlds: int, folder: Path, held: boo
         rng = generator(seed, "null world", probe, kind)
         world = load_probe(probe).null_world(Drawing(rng, UNITS, kind, folder=folder))
         programs = dict(_programs(rng, world, held))
-        for program, p in p_values(probe, world, programs, seed, change=HELD[held]).items():
+        for program, p in p_values(probe, world, programs, seed, HELD[held], HELD_BESIDE if held else ()).items():
             found[program].append(p < ALPHA)
     return {program: np.mean(each) for program, each in found.items()}
 
@@ -79,6 +80,7 @@ def p_values(
     programs: Mapping[str, list[str]],
     seed: int,
     change: Callable[[Given], Given] = lambda given: given,
+    hold: Sequence[str] = HELD_BESIDE,
 ) -> dict[str, float]:
     """Return program -> the p that verdicts use, of the primary question; `change` is done to what a world gives."""
     given = change(dict(world.given(programs)))
@@ -86,7 +88,7 @@ def p_values(
     reference = "other" if given.get("reference") else ""
     identity = {"probe": probe, "model": "drawn", "reference": reference, "context": "here", "regime": "fewshot"}
     defaults = {"identity": identity, "reference": None, "panels": {}, "cells": cells("here")}
-    numbers = {"permutations": 99, "bootstrap": 2, "seed": seed}
+    numbers = {"permutations": 99, "bootstrap": 2, "seed": seed, "hold": hold}
     inputs = TestInputs(programs=Programs(programs), settings=settings, **{**defaults, **numbers, **given})
     asked = [each for each in load_probe(probe).questions(inputs) if _primary(each, declared(probe).primary)]
     rows = [row for each in asked for row in each.rows(inputs, Wanted(False, False, False, False)) if row["program"]]

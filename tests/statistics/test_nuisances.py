@@ -55,7 +55,7 @@ def test_scores_are_residuals_of_strength_groups_and_cells():
 
 def test_nuisances_of_some_units_are_theirs():
     groups, cells = np.eye(2)[[0, 1, 1, 0]], np.array([1, 2, 3, 4])
-    some = Beside(groups, cells, 3).of([2, 0])
+    some = Beside(groups, cells, 3).of(np.array([2, 0]))
     assert some.groups.tolist() == [[0, 1], [1, 0]]
     assert some.cells.tolist() == [3, 1]
-    assert (some.axes, NOTHING.of([0])) == (3, NOTHING)
+    assert (some.axes, NOTHING.of(np.array([0]))) == (3, NOTHING)

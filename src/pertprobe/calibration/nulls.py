@@ -19,6 +19,7 @@ from pertprobe.data.programs import Programs
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Drawing, TestInputs, World
 from pertprobe.probes.declaration import Declaration, declared
+from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.stages.verdict import OPERATORS
 from pertprobe.statistics.null_worlds import by_strength, uniform
@@ -92,7 +93,8 @@ def _drawn(
         programs = {str(n): _members(rng, n, drawn.confounder, world["confounded"]) for n in members}
         inputs = _inputs(declaration, drawn, programs, sizes["permutations"], rng)
         asked = [name for name, draws in number.items() if i < draws]
-        for row in answers_of(inputs, asked, published=i < sizes["published"]):
+        rows = answers_of(inputs, asked, published=i < sizes["published"])
+        for row in (each for each in rows if each["role"] == SUBJECT):
             key = row["statistic"], int(row["program"] or 0)
             found.setdefault(key, []).append(_said(row, declaration, rng.random()))
     return {(name, 0): [] for name in number.keys() - {name for name, _ in found}} | found

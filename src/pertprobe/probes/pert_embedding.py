@@ -18,8 +18,9 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import Coherence, Question, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
-from pertprobe.probes.worlds import profiled_subject
-from pertprobe.statistics.null_worlds import dense, pushed
+from pertprobe.probes.worlds import along_nuisance, profiled_subject
+from pertprobe.statistics.axes import pairs_without_axes
+from pertprobe.statistics.null_worlds import CONFOUNDED, dense, pushed
 from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.sets import pairs_without_strength
 from pertprobe.statistics.similarity import centred, cosine_similarity
@@ -77,21 +78,28 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
     """Return the question for the share of members' k nearest neighbours that lie in the program.
 
     It is the mean over pairs of members of who is near whom, times the neighbours that a member can have in the
-    program, over k. In the strength-matched null neighbours are sought anew in what strength does not explain:
-    its trend taken from neighbourhood itself would break the ties of numbers that are 0, 0.5 or 1.
+    program, over k. In the strength-matched null neighbours are sought anew in what nuisances do not explain: taken
+    from neighbourhood itself it would break the ties of numbers that are 0, 0.5 or 1.
     """
     names = profiles.perturbation.values
     k = min(inputs.settings["neighbours"], len(names) - 1)
     strength = inputs.subject.strength.reindex(names).to_numpy()
     similarity = cosine_similarity(centred(profiles.values))
-    apart = pairs_without_strength(similarity, strength)
+    beside = inputs.beside(names)
+    apart = beside.pairs_without(similarity)
+    apart = pairs_without_axes(apart, beside.axes) if beside.axes else pairs_without_strength(apart, strength)
     near = {"similarity": within_reach(similarity, k), "adjusted": within_reach(apart, k)}
     how = {"scale": lambda n: (n - 1) / min(k, n - 1), "draws": lambda program: ("neighbours", program)}
     return Coherence(statistic="nearest_neighbours", names=names, strength=strength, **near, **how)
 
 
 def null_world(draw: Drawing) -> World:
-    """Draw codes that share a direction the more the stronger; "pair": and those of a model that shares nothing."""
+    """Draw codes that share a direction the more the stronger; "pair": and those of a model that shares nothing.
+
+    Other kinds are those of `null_worlds.confounded`, with what is known of batches, training and numbers of cells.
+    """
+    if draw.kind in CONFOUNDED:
+        return along_nuisance(draw, lambda values: {"embedding": (("perturbation", "feature"), values)})
     subject, *others = (_drawn(draw) for _ in range(2 if draw.kind == "pair" else 1))
     reference = {"reference": others[0], "comparison": "contexts"} if others else {}
     return World(subject.strength, lambda _: {"subject": subject, **reference})

@@ -1,13 +1,15 @@
 """What null worlds share: names of their units, a measured model, cells of a given expression."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.probes.base import Subject
+from pertprobe.probes.base import Drawing, Subject, World
+from pertprobe.statistics.null_worlds import BIAS, confounded
 
 
 def unit_names(n: int) -> list[str]:
@@ -20,11 +22,34 @@ def drawn_subject(measurement: xr.Dataset, strength: pd.Series) -> Subject:
     return Subject(measurement, strength, pd.Series("here", strength.index))
 
 
-def profiled_subject(variables: Mapping[str, tuple[Sequence[str], np.ndarray]], strength: np.ndarray) -> Subject:
+Variables = Mapping[str, tuple[Sequence[str], np.ndarray]]
+"""Variable -> its axes, and values."""
+
+
+def profiled_subject(variables: Variables, strength: np.ndarray) -> Subject:
     """Return a model of which this was measured: variable -> axes, among them perturbation, and values."""
     names, measured = unit_names(len(strength)), xr.Dataset(dict(variables))
     labels = {axis: np.arange(n) for axis, n in measured.sizes.items()} | {"perturbation": names}
     return drawn_subject(measured.assign_coords(labels), pd.Series(strength, names))
+
+
+def along_nuisance(draw: Drawing, measured: Callable[[np.ndarray], Variables]) -> World:
+    """Draw units that are alike by a nuisance, and a model that was `measured` on their profiles.
+
+    Programs hold a unit in proportion to what it has of the nuisance. What is known of it stands where a run reads it:
+    batches and numbers of cells in what was observed, the rest in how the model has seen each perturbation.
+    """
+    drawn = confounded(draw.rng, draw.kind, draw.units)
+    subject = profiled_subject(measured(drawn.values), drawn.strength)
+    names, known = subject.strength.index, {"delta_y": (("perturbation", "gene"), drawn.values)}
+    if drawn.cells is not None:
+        known["n_cells"] = ("perturbation", drawn.cells)
+    if drawn.batches is not None:
+        known["batch_share"] = ("perturbation", "batch"), drawn.batches
+    seen = pd.Series(np.where(drawn.there, "elsewhere", "here"), names)
+    observed = xr.Dataset(known, {"perturbation": names})
+    weight = pd.Series(drawn.weight ** (1 / BIAS), names)
+    return World(weight, lambda _: {"subject": replace(subject, seen=seen, observed=observed)})
 
 
 def cells_of(expression: pd.Series) -> CellSets:

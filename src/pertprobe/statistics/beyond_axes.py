@@ -71,10 +71,6 @@ class BeyondAxes(NamedTuple):
         """Return the mean over pairs of each set, beyond the axes of the others, pairs brought to one variance."""
         return np.concatenate([_mean(each) for each in self._weighted(sets)])
 
-    def means_without_nearest(self, sets: Integer[Array, "set unit"]) -> Float[Array, " set"]:
-        """Return the same without one of the two most alike units of each set of three or more."""
-        return np.concatenate([mean_without_nearest(each) for each in self._weighted(sets)])
-
     def effect(self, members: Integers) -> float:
         """Return the mean over pairs of one set, beyond the axes of the others, every pair as it is."""
         return float(_mean(self._asked(members[None]).left)[0])
@@ -176,16 +172,3 @@ def _mean(pairs: Floats) -> Floats:
     """Return the mean over the pairs of each set of pairs [set, unit, unit] whose diagonal is 0."""
     n = pairs.shape[1]
     return pairs.sum(axis=(1, 2)) / (n * (n - 1))
-
-
-def mean_without_nearest(pairs: Float[Array, "set unit unit"]) -> Float[Array, " set"]:
-    """Return the mean over the pairs of each set without one unit of its most alike pair; diagonals are 0.
-
-    Of the two that one is left out which has more with the set.
-    """
-    n, every = pairs.shape[1], np.arange(len(pairs))
-    between = pairs + np.where(np.eye(n, dtype=bool), -np.inf, 0.0)
-    first, second = np.divmod(between.reshape(len(pairs), -1).argmax(axis=1), n)
-    own = pairs.sum(axis=2)
-    out = np.maximum(own[every, first], own[every, second])
-    return (own.sum(axis=1) - 2 * out) / ((n - 1) * (n - 2))

@@ -126,12 +126,27 @@ class Asked:
         return described(test, used.effect(members), used.unit_sd(members), share)
 
     def further(self, test: Test, members: Integers, m: int, rng: Generator) -> Test:
-        """Add p with strength alone held, where more is, and p without one of the most alike pair, of the same null."""
+        """Add p with strength alone held, where more is, and p without one of the two most alike members.
+
+        The others are compared with sets of their number: which one is left out was chosen against the program.
+        """
         used, strength = self.used(test, members.size)
-        p_of = lambda scores: matched_p(scores, members, len(self.apart), strength, min(m, FURTHER), rng)  # noqa: E731
+        asked = {"n_units": len(self.apart), "strength": strength, "m": min(m, FURTHER), "rng": rng}
         if strength is not None and used is not self.trend:
-            test = test._replace(p_strength=p_of(self.trend.means))
-        return test._replace(p_without_pair=p_of(used.means_without_nearest)) if members.size > 2 else test
+            test = test._replace(p_strength=matched_p(self.trend.means, members, **asked))
+        if members.size < 3:
+            return test
+        others = without_nearest(self.plain.similarity, members)
+        scores = self.used(test, others.size)[0].means
+        return test._replace(p_without_pair=matched_p(scores, others, **asked))
+
+
+def without_nearest(similarity: Pairwise, members: Integers) -> Integer[Array, " other"]:
+    """Return members without one of the two that are most alike: the one that has more with all."""
+    pairs = np.asarray(similarity, dtype=np.float64)[np.ix_(members, members)]
+    between = np.where(np.eye(members.size, dtype=bool), -np.inf, pairs)
+    nearest = np.unravel_index(between.argmax(), between.shape)
+    return np.delete(members, max(nearest, key=lambda unit: pairs[unit].sum() - pairs[unit, unit]))
 
 
 def distinct(members: Members) -> Integer[Array, " member"]:

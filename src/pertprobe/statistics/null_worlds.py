@@ -79,10 +79,12 @@ class Confounded(NamedTuple):
     """[units]: what tests are given to hold."""
     weight: Floats
     """[units]: a unit is drawn in proportion to it."""
-    groups: Floats | None = None
-    """[units, group]: what is known of batches and of training."""
+    there: np.ndarray
+    """Whether the model was trained with the unit in another context [units]."""
+    batches: Floats | None = None
+    """Share of each batch in a unit's cells [units, batch]; None: there are none."""
     cells: Floats | None = None
-    """[units]: what is known of numbers of cells."""
+    """Number of cells of each unit [units]; None: it is not known."""
 
     def program(self, rng: Generator, n: int) -> Integers:
         """Draw the units of a program."""
@@ -90,7 +92,9 @@ class Confounded(NamedTuple):
 
     def beside(self, axes: int) -> Beside:
         """Return all that is known of nuisances, and how many axes are held."""
-        return Beside(self.groups, self.cells, axes)
+        trained = np.column_stack([self.there, ~self.there]).astype(float)
+        groups = trained if self.batches is None else np.column_stack([trained, self.batches])
+        return Beside(groups, self.cells, axes)
 
 
 def confounded(rng: Generator, kind: str, units: int = UNITS) -> Confounded:
@@ -106,7 +110,7 @@ def confounded(rng: Generator, kind: str, units: int = UNITS) -> Confounded:
     """
     strength = rng.lognormal(0, SPREAD, units)
     own, weight, seen, known = rng.normal(size=(units, WIDTH)), strength**BIAS, strength, {}
-    loadings = np.zeros((units, BATCHES))
+    loadings, there = np.zeros((units, BATCHES)), np.zeros(units, dtype=bool)
     if kind in ("signed axis", "two axes"):
         n_axes = 1 + (kind == "two axes")
         loadings[:, :n_axes] = rng.normal(size=(units, n_axes))
@@ -116,12 +120,12 @@ def confounded(rng: Generator, kind: str, units: int = UNITS) -> Confounded:
     elif kind == "stress axis":
         loadings[:, 0] = 3 * (strength > np.quantile(strength, 0.9))
     elif kind == "batches":
-        known["groups"] = np.eye(BATCHES)[rng.permutation(units) % BATCHES]
-        loadings = 2 * known["groups"]
-        weight = 1 + known["groups"][:, 0] * (IN_ONE / (1 - IN_ONE) * (BATCHES - 1) - 1)
+        known["batches"] = np.eye(BATCHES)[rng.permutation(units) % BATCHES]
+        loadings = 2 * known["batches"]
+        weight = 1 + known["batches"][:, 0] * (IN_ONE / (1 - IN_ONE) * (BATCHES - 1) - 1)
     elif kind == "trained elsewhere":
         there = rng.random(units) < 0.3
-        known["groups"], loadings[:, 0], weight = np.eye(2)[there.astype(int)], 2 * there, 1 + 4 * there
+        loadings[:, 0], weight = 2 * there, 1 + 4 * there
     elif kind == "cells":
         known["cells"] = weight = np.ceil(rng.lognormal(np.log(CELLS), 1, units))
         loadings[:, 0], strength = 2, np.ones(units)
@@ -129,7 +133,7 @@ def confounded(rng: Generator, kind: str, units: int = UNITS) -> Confounded:
     else:
         raise ValueError(f"no world of the kind {kind!r}")
     values = strength[:, None] * (own + loadings @ (ALONG * rng.normal(size=(BATCHES, WIDTH))))
-    return Confounded(values, seen, weight, **known)
+    return Confounded(values, seen, weight, there, **known)
 
 
 def sparse(rng: Generator, units: int = UNITS) -> Profiles:

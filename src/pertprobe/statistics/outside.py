@@ -15,7 +15,6 @@ from numpy.random import Generator
 
 from pertprobe.shapes import Array, Float, Integer
 from pertprobe.statistics.arrays import Floats, Integers, Pairwise, PerUnit
-from pertprobe.statistics.beyond_axes import mean_without_nearest
 from pertprobe.statistics.moments import pair_means
 from pertprobe.statistics.sets import matched_number, strength_basis, strength_windows, uniform_sets
 
@@ -64,10 +63,6 @@ class PairsOutside(NamedTuple):
     def means(self, sets: Integer[Array, "set unit"]) -> Float[Array, " set"]:
         """Return the mean over pairs of each set."""
         return pair_means(self.similarity, sets)
-
-    def means_without_nearest(self, sets: Integer[Array, "set unit"]) -> Float[Array, " set"]:
-        """Return the same without one of the two most alike units of each set of three or more."""
-        return mean_without_nearest(self.similarity[sets[:, :, None], sets[:, None]])
 
     def effect(self, members: Integers) -> float:
         """Return how much more alike members are than pairs of units outside at their strengths."""

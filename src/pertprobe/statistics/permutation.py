@@ -50,8 +50,8 @@ class Test(NamedTuple):
     p_strength: float = nan
     """The same with strength alone held, where more is held in `p_stratified`; nan elsewhere."""
     p_without_pair: float = nan
-    """The p that is used, without one of the two most alike units, of the members as of every set; nan below three
-    members, or where pairs are not what is tested."""
+    """The p that is used of the members without one of the two most alike; nan below three members, or where pairs are
+    not what is tested."""
     p_used: str = "p"
     """The field a verdict reads: "p" or "p_stratified"."""
     n_permutations: int = 0
