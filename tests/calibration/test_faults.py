@@ -16,6 +16,8 @@ from pertprobe.calibration import nulls
 from pertprobe.interpret import concept_directions
 from pertprobe.probes.declaration import declared, probe_names
 from pertprobe.statistics import axes, coherence, conserved, matched, permutation
+from pertprobe.statistics.nuisances import NOTHING
+from pertprobe.statistics.null_worlds import CONFOUNDED
 
 SIZES = {"draws": 120, "draws_slow": 120, "published": 0, "permutations": 99}
 POWER = {"draws": 20, "unbounded": 1, "permutations": 99}
@@ -34,7 +36,7 @@ def everywhere(patch, function, other):
 def strength_not_held(patch):
     """Compare a program with sets of any strength; axes by which it could be known are not held either."""
     coherences, score, half = coherence.coherence_tests, permutation.mean_score, conserved.conservation
-    everywhere(patch, coherences, lambda each, sets, strength, *more: coherences(each, sets, None, *more))
+    everywhere(patch, coherences, lambda each, sets, _, *more, **named: coherences(each, sets, None, *more, **named))
     everywhere(patch, score, lambda each, members, strength, *more: score(each, members, None, *more))
     everywhere(patch, half, lambda x, y, members, strength, *more: half(x, y, members, None, *more))
     everywhere(patch, matched.strata, lambda strength: np.zeros(len(strength), dtype=int))
@@ -43,9 +45,9 @@ def strength_not_held(patch):
 
 
 def strength_of_others(patch):
-    """Hold the strength of other units."""
+    """Hold the strength of other units; axes by which it could be known are not held either."""
     coherences, score = coherence.coherence_tests, permutation.mean_score
-    everywhere(patch, coherences, lambda each, sets, strength, *more: coherences(each, sets, strength[::-1], *more))
+    everywhere(patch, coherences, _of_others(coherences))
     everywhere(patch, score, lambda each, members, strength, *more: score(each, members, strength[::-1], *more))
 
 
@@ -55,10 +57,18 @@ def expression_not_held(patch):
     everywhere(patch, test, lambda r, deciles, *more, **how: test(r, np.zeros(len(deciles)), *more, **how))
 
 
+def _of_others(coherences):
+    def faulty(each, sets, strength, *more, beside=NOTHING, **named):
+        """Test as it should be, by others' strengths."""
+        return coherences(each, sets, strength[::-1], *more, beside=beside._replace(axes=0), **named)
+
+    return faulty
+
+
 def sign_turned(patch):
     """Ask whether members are unlike, or score lower."""
     coherences, score, contrast = coherence.coherence_tests, permutation.mean_score, matched._contrast
-    everywhere(patch, coherences, lambda each, *more: coherences(-np.asarray(each), *more))
+    everywhere(patch, coherences, lambda each, *more, **named: coherences(-np.asarray(each), *more, **named))
     everywhere(patch, score, lambda each, *more: score(-np.asarray(each), *more))
     everywhere(patch, contrast, lambda r, *more: contrast(-r, *more))
 
@@ -169,7 +179,8 @@ def _reduced(name):
     """Return what a probe declares, with one uniform world, and one of each kind that is confounded."""
     probe = declared(name)
     worlds = probe.calibration["worlds"].items()
-    primary = {words: each for words, each in worlds if probe.primary in (*each["exact"], *each["bounded"])}
+    plain = ((words, each) for words, each in worlds if each["kind"] not in CONFOUNDED)
+    primary = {words: each for words, each in plain if probe.primary in (*each["exact"], *each["bounded"])}
     first = {(each["confounded"], each["kind"]): words for words, each in reversed(primary.items())}
     alone = {"units": UNITS, "bounded": [probe.primary], "exact": []}
     exact = alone | {"bounded": [], "exact": [probe.primary]}

@@ -109,26 +109,24 @@ def test_p_of_uniform_programs_is_exact_whatever_their_size():
         assert np.mean(np.array(p) >= 0.95) <= binom.ppf(0.999, 100, 0.06) / 100
 
 
+def shares(kind, n, draws, n_units):
+    """Return the shares of programs along a nuisance with p <= 0.05: strength alone held, and all that is known."""
+    random, found = rng(n), np.zeros(2)
+    for _ in range(draws):
+        world = confounded(random, kind, n_units)
+        similarity, members = cosine_similarity(centred(world.values)), world.program(random, n)
+        test = coherence(similarity, members, world.strength, 199, random, beside=world.beside(3), further=True)
+        found += test.p_strength <= 0.05, test.p_stratified <= 0.05
+    return found / draws
+
+
 @pytest.mark.parametrize("kind", CONFOUNDED)
 @pytest.mark.parametrize("n", [5, 20])
 def test_programs_along_nuisances_are_not_coherent_by_them(kind, n):
-    random, found = rng(n), np.zeros(2)
-    for _ in range(DRAWS):
-        world = confounded(random, kind, 120)
-        members = world.program(random, n)
-        test = coherence(
-            cosine_similarity(centred(world.values)),
-            members,
-            world.strength,
-            199,
-            random,
-            beside=world.beside(3),
-            further=True,
-        )
-        found += test.p_stratified <= 0.05, test.p_strength <= 0.05
-    assert found[0] / DRAWS <= AT_MOST
+    unheld, held = shares(kind, n, DRAWS, 120)
+    assert held <= AT_MOST
     if n == 20 and kind not in ("stress axis", "cells"):  # the trend in strength holds most of these
-        assert found[1] / DRAWS > 0.25
+        assert unheld > 0.25
 
 
 @pytest.mark.parametrize("n", [4, 20])
@@ -154,7 +152,7 @@ def test_many_tests_are_the_single_tests():
         for field in ("estimate", "effect", "unit_sd"):
             assert getattr(many[name], field) == pytest.approx(getattr(one, field), rel=1e-9), field
         for field in ("p_stratified", "p_strength", "p_without_pair"):
-            assert getattr(many[name], field) == pytest.approx(getattr(one, field), abs=0.1), field
+            assert getattr(many[name], field) == pytest.approx(getattr(one, field), abs=0.1, nan_ok=True), field
 
 
 def test_one_pair_that_is_alike_does_not_make_a_program():
