@@ -22,7 +22,8 @@ COLUMNS: dict[str, Any] = {
     **dict.fromkeys(("estimate", "null_mean", "null_sd", "null_skewness", "null_own", "null_own_sd"), np.nan),
     **dict.fromkeys(("unit_sd", "effect", "ci_low", "ci_high"), np.nan),
     **dict.fromkeys(("p", "p_min", "p_stratified", "p_min_stratified"), np.nan),
-    **dict.fromkeys(("p_strength", "p_without_pair"), np.nan),
+    **dict.fromkeys(("p_strength", "p_without_pair", "p_beyond"), np.nan),
+    "explained_by": "",
     **{"p_used": "", "p_tail": np.nan, "n_permutations": 0},
     **dict.fromkeys(("q", "estimate_published", "p_published", "q_published"), np.nan),
     # Controls.

@@ -75,7 +75,7 @@ def sign_turned(patch):
 
 def paired_with_themselves(patch):
     """Count each member twice, so that it is paired with itself."""
-    distinct = permutation.distinct
+    distinct = coherence.distinct
     everywhere(patch, distinct, lambda members: np.repeat(distinct(members), 2))
 
 

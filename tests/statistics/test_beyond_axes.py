@@ -175,3 +175,22 @@ def test_of_the_two_most_alike_the_one_goes_that_has_more_with_all():
     pairs[3, 7] = pairs[7, 3] = 0.99
     pairs[7, [2, 5]] = pairs[[2, 5], 7] = 0.9
     assert without_nearest(pairs, np.array([2, 3, 5, 7])).tolist() == [2, 3, 5]
+
+
+def test_a_program_that_overlaps_a_true_one_is_explained_by_it():
+    random, strength = rng(12), rng(13).lognormal(size=120)
+    values = random.normal(size=(120, 60))
+    values[:12] += 1.5 * random.normal(size=60)
+    sets = {"true": np.arange(12), "overlaps": np.r_[6:12, 60:66], "within": np.arange(6), "apart": np.arange(80, 90)}
+    similarity, given = cosine_similarity(centred(values)), {"further": True}
+    found = coherence_tests(similarity, sets, strength, 499, lambda name: rng(len(name)), **given)
+    assert found["true"].p_stratified <= 0.01
+    assert (found["true"].explained_by, found["apart"].explained_by) == ("", "")
+    assert found["overlaps"].p_stratified <= 0.05
+    assert found["overlaps"].explained_by == "true"
+    assert found["overlaps"].p_beyond > 0.05
+    alone = coherence_tests(similarity, {"overlaps": sets["overlaps"]}, strength, 499, lambda _: rng(1), **given)
+    assert (alone["overlaps"].explained_by, np.isnan(alone["overlaps"].p_beyond)) == ("", True)
+    held = coherence_tests(similarity, sets, strength, 499, lambda name: rng(len(name)), beside=HELD)
+    assert held["true"].p_stratified <= 0.01
+    assert held["overlaps"].p_stratified > 0.05  # the rest of the true one is an axis of the others

@@ -14,7 +14,7 @@ from pertprobe.probes.base import TestInputs, members
 from pertprobe.probes.questions import Paired
 from pertprobe.roles import SUBJECT
 from pertprobe.statistics.fidelity import matched_beyond
-from pertprobe.statistics.matched import PairedTest, contrasts, paired_profile_test
+from pertprobe.statistics.matched import PairedTest, along_axis, contrasts, held_profile_test, paired_profile_test
 from pertprobe.statistics.similarity import spearman_matrix
 
 AGREEMENT, BEYOND = "agreement", "agreement_beyond_rivals"
@@ -59,16 +59,19 @@ def agreement(
         """Return which profiles vary on both sides [genes]."""
         return varying(ours, left_out(program)) & varying(theirs, left_out(program))
 
-    @lru_cache(maxsize=1)  # as far as programs without outputs of their own need: matrices of all are too large
-    def of_all(without: tuple[int, ...]) -> np.ndarray:
-        """Return the correlations of all genes."""
-        return correlated(ours, theirs, without)
+    of_all = lru_cache(maxsize=1)(lambda without: correlated(ours, theirs, without, None))  # matrices are large
+    every = cache(lambda: correlated(ours, theirs, (), None))
+
+    def foretold(found: np.ndarray | None) -> np.ndarray:
+        """Return what the axis that all genes share foretells: the more a gene is expressed, the more it has of it."""
+        return along_axis(every(), found)
 
     def test(program: str, found: np.ndarray | None, m: int, random: Generator) -> tuple[PairedTest, np.ndarray]:
         """Test the profiles of the program's genes."""
         without = tuple(left_out(program))
-        r = of_all(without) if whole else correlated(ours, theirs, without, found)
-        return against_partners(r, deciles, m, random, found, usable(program))
+        r = every() if not without else of_all(without) if whole else correlated(ours, theirs, without, found)
+        result = held_profile_test(r, foretold(found), deciles, m, random, members=found, usable=usable(program))
+        return result, contrasts(r, deciles, result.genes, found, usable(program))
 
     who = {"role": role, "names": genes, "unit": "gene", "called": KNOCKED_OUT, "together": together}
     words = {

@@ -41,7 +41,7 @@ def drawn_knockouts(draw: Drawing) -> DrawnKnockouts:
     Of `draw.members` part of the noise is the same on both sides, so that they agree `draw.d` sd more with themselves.
     """
     drawn = knockouts(draw.rng, draw.units, draw.members, draw.d)
-    expression = pd.Series(np.arange(1.0, draw.units + 1), [f"g{i:03d}" for i in range(draw.units)])
+    expression = pd.Series(drawn.expression, [f"g{i:03d}" for i in range(draw.units)])
     values = expression.to_numpy(np.float32)[None, None]
     cells = CellSets(values, tuple(expression.index), None, np.array([["cell"]]), "drawn")
     return DrawnKnockouts(drawn.ours, drawn.theirs, cells, expression)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from math import comb
+from math import comb, nan
 
 import numpy as np
 from numpy.random import Generator
@@ -65,6 +65,8 @@ HeldPairs = PairsOutside | BeyondAxes
 """A similarity without nuisances, of which sets of units are asked."""
 
 
+NOTABLE = 0.05
+"""p of sets that explain others, and of those that want explaining."""
 FURTHER = 999
 """Most draws behind p values that no verdict reads."""
 
@@ -141,6 +143,36 @@ class Asked:
         return test._replace(p_without_pair=matched_p(scores, others, **asked))
 
 
+def _explained(
+    asked: Asked,
+    name: str,
+    tests: Mapping[str, Test],
+    members: Mapping[str, Integers],
+    m: int,
+    rng_of: Callable[[str], Generator],
+) -> Test:
+    """Return the test of a set with the stronger one that explains most of it, and its p beyond that.
+
+    Both have p below 0.05 and share units; stronger is the one with more sd of its null. The one that explains most is
+    the one whose removal leaves the largest p; one that leaves fewer than two units explains all.
+    """
+    test, p_of = tests[name], lambda each: getattr(each, each.p_used)
+    if p_of(test) > NOTABLE:
+        return test
+    found: dict[str, float] = {}
+    for other, each in tests.items():
+        stronger = p_of(each) <= NOTABLE and each.effect / each.null_sd > test.effect / test.null_sd
+        rest = np.setdiff1d(members[name], members[other])
+        if stronger and rest.size < members[name].size:
+            scores, strength = asked.used(test, max(rest.size, 2))
+            given = len(asked.apart), strength, min(m, FURTHER), rng_of(f"{name} without {other}")
+            found[other] = nan if rest.size < 2 else matched_p(scores.means, rest, *given)
+    if not found:
+        return test
+    most = max(found, key=lambda other: (np.isnan(found[other]), found[other]))
+    return test._replace(explained_by=most, p_beyond=found[most])
+
+
 def without_nearest(similarity: Pairwise, members: Integers) -> Integer[Array, " other"]:
     """Return members without one of the two that are most alike: the one that has more with all."""
     pairs = np.asarray(similarity, dtype=np.float64)[np.ix_(members, members)]
@@ -189,7 +221,7 @@ def coherence_tests(
         sums: PairSums.of(similarity), where known.
         threads: threads at work; the results do not depend on them.
         beside: what is held beside strength.
-        further: also p with strength alone held, and without one of the most alike pair.
+        further: also p with strength alone held, without one of the most alike pair, and beyond each stronger set.
 
     Raises:
         ValueError: a set has fewer than two members, or is called "".
@@ -222,7 +254,8 @@ def coherence_tests(
             found = asked.described(found, own, rng)
             return asked.further(found, own, m, rng) if further else found
 
-        return dict(zip(members, pool.map(test, members), strict=True))
+        tests = dict(zip(members, pool.map(test, members), strict=True))
+    return {name: _explained(asked, name, tests, members, m, rng_of) for name in tests} if further else tests
 
 
 def _uniform_nulls(similarity: Floats, sizes: set[int], m: int, rng: Generator, pool: Executor) -> dict[int, Floats]:

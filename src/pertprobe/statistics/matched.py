@@ -246,14 +246,43 @@ def crossed_test(
     """
     r, groups = np.asarray(r, dtype=np.float64), strata(strength_b)
     known = np.flatnonzero(~(np.isnan(r).all(axis=1) | np.isnan(r).all(axis=0)))
-    adjusted = np.full(r.shape, np.nan)
+    apart, block = np.full(r.shape, np.nan), np.ix_(known, known)
     if known.size > 1:
-        sides = (np.asarray(each)[known] for each in (strength_a, strength_b))
-        inside = np.flatnonzero(np.isin(known, () if members is None else members))
-        beyond_strength = pairs_without_strength(r[np.ix_(known, known)], *sides)
-        adjusted[np.ix_(known, known)] = pairs_without_axes(beyond_strength, IN_PAIRS, inside)
-    plain = paired_profile_test(r, groups, 1, np.random.default_rng(0), members=members)
-    found = paired_profile_test(adjusted, groups, m, rng, members=members)
+        apart[block] = pairs_without_strength(r[block], *(np.asarray(each)[known] for each in (strength_a, strength_b)))
+    foretold = r - apart + along_axis(apart, members)
+    return held_profile_test(r, foretold, groups, m, rng, members=members)
+
+
+def held_profile_test(
+    r: Pairwise,
+    foretold: Pairwise,
+    groups: Labels,
+    m: int,
+    rng: Generator,
+    members: Members | None = None,
+    usable: Bool[Like, " unit"] | None = None,
+) -> PairedTest:
+    """Test r_ii against r_ij as `paired_profile_test`, by the null of what is not `foretold` of r [n, n].
+
+    What is foretold of the estimate is added to every draw, as in `permutation.stratified`.
+    """
+    r = np.asarray(r, dtype=np.float64)
+    plain = paired_profile_test(r, groups, 1, np.random.default_rng(0), members=members, usable=usable)
+    found = paired_profile_test(r - foretold, groups, m, rng, members=members, usable=usable)
     explained = plain.test.estimate - found.test.estimate
     shifted = found.test._replace(estimate=plain.test.estimate, null_mean=found.test.null_mean + explained)
     return plain._replace(test=shifted)
+
+
+def along_axis(r: Pairwise, members: Members | None = None) -> Float[Array, "unit unit"]:
+    """Return what units' means and the axis that all share foretell of r [n, n]; nan of units that r knows nothing of.
+
+    Found without pairs of members with each other, and without any unit's r_ii (`axes.pairs_without_axes`).
+    """
+    r = np.asarray(r, dtype=np.float64)
+    known = np.flatnonzero(~(np.isnan(r).all(axis=1) | np.isnan(r).all(axis=0)))
+    inside = np.flatnonzero(np.isin(known, () if members is None else members))
+    foretold, block = np.full(r.shape, np.nan), np.ix_(known, known)
+    if known.size:
+        foretold[block] = r[block] - pairs_without_axes(r[block], IN_PAIRS, inside)
+    return foretold

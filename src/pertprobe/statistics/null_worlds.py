@@ -228,25 +228,25 @@ class Knockouts(NamedTuple):
     """[genes, outputs]."""
     theirs: Floats
     """[genes, outputs]."""
-    deciles: Integers
-    """Expression decile of each gene [genes]."""
+    expression: Floats
+    """Of each gene, rising [genes]."""
 
 
 def knockouts(rng: Generator, genes: int = KNOCKED, members: Members = (), d: float = 0.0) -> Knockouts:
-    """Draw profiles that are one shared profile, the more so the higher a gene is expressed, and noise of their own.
+    """Draw profiles that are one shared profile in proportion to a gene's lognormal expression, and noise of their own.
 
     Members, positions of genes, have part of their noise in both contexts, which makes them agree with themselves by d
     sd more than genes that are expressed alike. Of a gene that holds the shared profile w times, the correlation with
     itself less that with others has sd 1 / sqrt(OUTPUTS (1 + w^2)); a share of common noise adds share / (1 + w^2).
     """
-    deciles = np.arange(genes) * 10 // genes
-    weight = (0.3 + 1.7 * deciles / 9)[:, None]
+    expression = np.sort(rng.lognormal(0, SPREAD, genes))
+    weight = expression[:, None]
     shared = rng.normal(size=OUTPUTS)
     noise, other = (rng.normal(size=(genes, OUTPUTS)) for _ in range(2))
     common = np.zeros((genes, 1))
     common[list(members)] = np.minimum(d * np.sqrt((1 + weight[list(members)] ** 2) / OUTPUTS), 1)
     ours, theirs = (weight * shared + each for each in (noise, common * noise + np.sqrt(1 - common**2) * other))
-    return Knockouts(ours, theirs, deciles)
+    return Knockouts(ours, theirs, expression)
 
 
 def uniform(rng: Generator, n: int, units: int) -> Integers:

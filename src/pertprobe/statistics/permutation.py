@@ -52,6 +52,10 @@ class Test(NamedTuple):
     p_without_pair: float = nan
     """The p that is used of the members without one of the two most alike; nan below three members, or where pairs are
     not what is tested."""
+    explained_by: str = ""
+    """The stronger of the programs tested with it that explains most of its coherence, if it shares units with one."""
+    p_beyond: float = nan
+    """The p that is used of its units outside of that program; nan where they are fewer than two."""
     p_used: str = "p"
     """The field a verdict reads: "p" or "p_stratified"."""
     n_permutations: int = 0
