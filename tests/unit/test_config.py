@@ -74,7 +74,9 @@ def test_defaults_keep_a_users_config_at_15_lines():
         "pert_embedding": {"neighbours": 5},
         "knockout": {"genes": 200, "by": "expression", "value": "zero", "perturbation": "control"},
     }
-    assert config["statistics"] == {"permutations": 9999, "bootstrap": 999}
+    assert config["statistics"] == {
+        "permutations": 9999, "bootstrap": 999, "hold": ["axes", "batch", "seen", "cells"],
+    }  # fmt: skip
     assert set(config["levels"]) == {"representation", "routing", "causal"}
     assert config["controls"] == {"redrawn": 5, "cascade": True, "planted": True, "additive": True, "known": True}
     assert config["power"] == {"d": 1, "power": 0.8}
@@ -161,7 +163,7 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch):
 
 
 def test_conditions_may_name_every_measured_column_and_no_other():
-    measured = [name for name in COLUMNS if name not in {*KEYS, "unit", "p_used", "evaluable", "reason"}]
+    measured = [name for name in COLUMNS if name not in {*KEYS, "unit", "explained_by", "p_used", "evaluable", "reason"}]
     named = SCHEMA["$defs"]["column"]["enum"]
     assert sorted(named) == sorted(measured)
     assert len(named) == len(set(named))

@@ -18,7 +18,7 @@ EVIDENCE = [
     *("probe", "statistic", "adjustment", "model", "reference", "context", "regime", "role", "copy", "program"),
     *("panel", "unit", "n", "n_background", "estimate", "null_mean", "null_sd", "null_skewness", "null_own"),
     *("null_own_sd", "unit_sd", "effect", "ci_low", "ci_high", "p", "p_min", "p_stratified", "p_min_stratified"),
-    *("p_used", "p_tail", "n_permutations", "q"),
+    *("p_strength", "p_without_pair", "p_beyond", "explained_by", "p_used", "p_tail", "n_permutations", "q"),
     *("estimate_published", "p_published", "q_published", "ceiling", "disattenuated", "share_low", "share_high"),
     *("excess_redrawn", "excess_redrawn_low", "excess_redrawn_high"),
     *("excess_rivals", "excess_rivals_low", "excess_rivals_high"),
