@@ -188,9 +188,10 @@ def _reduced(name):
     return replace(probe, calibration=probe.calibration | {"worlds": kept})
 
 
-def outside(probe):
+def outside(probe, times=1):
     """Return the rows of a probe's nulls, and where these hold of its power, that leave their bounds."""
-    for rows in (nulls.nulls(probe, SIZES, SEED), nulls.power(probe, POWER, SEED)):
+    nulls_sizes = SIZES | {name: times * SIZES[name] for name in ("draws", "draws_slow")}
+    for rows in (nulls.nulls(probe, nulls_sizes, SEED), nulls.power(probe, POWER, SEED)):
         judged = rows[rows.holds.notna()]
         broken = judged[~judged.holds.astype(bool)]
         if len(broken):
@@ -200,7 +201,10 @@ def outside(probe):
 
 @pytest.mark.parametrize("probe", TRIED)
 def test_without_a_fault_every_bound_is_kept(probe):
+    """Of a hundred rows one leaves a 99.9 % bound by chance now and then: it is asked again with four times as many."""
     broken = outside(probe)
+    if len(broken):
+        broken = outside(probe, times=4)
     assert broken.empty, broken.to_string()
 
 

@@ -163,7 +163,9 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch):
 
 
 def test_conditions_may_name_every_measured_column_and_no_other():
-    measured = [name for name in COLUMNS if name not in {*KEYS, "unit", "explained_by", "p_used", "evaluable", "reason"}]
+    measured = [
+        name for name in COLUMNS if name not in {*KEYS, "unit", "explained_by", "p_used", "evaluable", "reason"}
+    ]
     named = SCHEMA["$defs"]["column"]["enum"]
     assert sorted(named) == sorted(measured)
     assert len(named) == len(set(named))
