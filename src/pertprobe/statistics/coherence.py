@@ -239,23 +239,30 @@ def coherence_tests(
     sums, asked = sums or PairSums.of(similarity), Asked.of(similarity, strength, beside)
     with ThreadPoolExecutor(threads) as pool:
         nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
-
-        def test(name: str) -> Test:
-            """Test one set of members."""
-            own, null, rng = members[name], nulls[members[name].size], rng_of(name)
-            found = summary(
-                float(pair_means(similarity, own[None])[0]), null, arrangements=comb(len(similarity), own.size), m=m
-            )
-            if strength is not None:
-                held, refined = asked.held(own.size), not asked.axes(own.size)
-                found = stratified(found, held.means, own, strength, m, rng, refined)
-            found = with_more_draws(found, null, partial(pair_means, similarity), own.size, len(similarity), rng)
-            found = with_tail(found, sums.moments(own.size), len(similarity), own)
-            found = asked.described(found, own, rng)
-            return asked.further(found, own, m, rng) if further else found
-
+        test = lambda name: _tested(asked, members[name], nulls, sums, m, rng_of(name), further)  # noqa: E731
         tests = dict(zip(members, pool.map(test, members), strict=True))
     return {name: _explained(asked, name, tests, members, m, rng_of) for name in tests} if further else tests
+
+
+def _tested(
+    asked: Asked,
+    members: Integers,
+    nulls: Mapping[int, Floats],
+    sums: PairSums,
+    m: int,
+    rng: Generator,
+    further: bool,
+) -> Test:
+    """Test one set of members; `nulls` are those of uniform sets, by size."""
+    n, scores, null = len(asked.apart), asked.plain.means, nulls[members.size]
+    found = summary(float(scores(members[None])[0]), null, arrangements=comb(n, members.size), m=m)
+    if asked.strength is not None:
+        held, refined = asked.held(members.size), not asked.axes(members.size)
+        found = stratified(found, held.means, members, asked.strength, m, rng, refined)
+    found = with_more_draws(found, null, scores, members.size, n, rng)
+    found = with_tail(found, sums.moments(members.size), n, members)
+    found = asked.described(found, members, rng)
+    return asked.further(found, members, m, rng) if further else found
 
 
 def _uniform_nulls(similarity: Floats, sizes: set[int], m: int, rng: Generator, pool: Executor) -> dict[int, Floats]:
