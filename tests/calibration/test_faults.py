@@ -52,8 +52,9 @@ def strength_of_others(patch):
 
 
 def expression_not_held(patch):
-    """Compare a gene with those of any expression."""
-    test = matched.paired_profile_test
+    """Compare a gene with those of any expression; the axis by which it could be known is not held either."""
+    test, axis = matched.paired_profile_test, matched.along_axis
+    everywhere(patch, axis, lambda r, *_: np.zeros(np.shape(r)))
     everywhere(patch, test, lambda r, deciles, *more, **how: test(r, np.zeros(len(deciles)), *more, **how))
 
 
