@@ -83,7 +83,7 @@ def ceilinged(ceiling: Any) -> tuple[dict[str, Any], str]:
 
 def scale(table: pd.DataFrame, correlations: Collection[str]) -> pd.Series:
     """Return what each row's effect is divided by where it is compared: its null's sd, 1 for `correlations`."""
-    return table.null_sd.where(~table.statistic.map(lambda name: _is_one_of(name, correlations)), 1.0)
+    return table.null_sd.mask(_alike(table, correlations), 1.0)
 
 
 def comparable(table: pd.DataFrame, correlations: Collection[str]) -> pd.Series:
@@ -95,7 +95,12 @@ def comparable(table: pd.DataFrame, correlations: Collection[str]) -> pd.Series:
     """
     size = (table.estimate.abs() + table.null_mean.abs()).fillna(0.0)
     z = (table.effect / table.null_sd).mask(table.effect.abs() <= ROUNDING * size, 0.0)
-    return z.where(~table.statistic.map(lambda name: _is_one_of(name, correlations)), table.effect)
+    return z.mask(_alike(table, correlations), table.effect)
+
+
+def _alike(table: pd.DataFrame, correlations: Collection[str]) -> pd.Series:
+    """Return which rows are on one scale already."""
+    return table.statistic.map(lambda name: _is_one_of(name, correlations)).astype(bool)
 
 
 def _is_one_of(statistic: str, names: Collection[str]) -> bool:

@@ -69,32 +69,22 @@ class BeyondAxes(NamedTuple):
 
     def means(self, sets: Integer[Array, "set unit"]) -> Float[Array, " set"]:
         """Return the mean over pairs of each set, beyond the axes of the others, pairs brought to one variance."""
-        return np.concatenate([_mean(each) for each in self._weighted(sets)])
+        rows = max(1, NUMBERS // (sets.shape[1] * max(sets.shape[1], 3 * self.directions.shape[1])))
+        parts = (self._asked(sets[start : start + rows]) for start in range(0, len(sets), rows))
+        return np.concatenate([_mean(each.left, _certain(each)) for each in parts])
 
     def effect(self, members: Integers) -> float:
         """Return the mean over pairs of one set, beyond the axes of the others, every pair as it is."""
-        return float(_mean(self._asked(members[None]).left)[0])
+        return float(_mean(self._asked(members[None]).left, np.ones((1, members.size)))[0])
 
     def unit_sd(self, members: Integers) -> float:
-        """Return the spread, over the units outside, of their mean with the members, beyond the same axes; or nan."""
+        """Return the spread, over the units outside, of their mean with the members, beyond the same axes."""
         outside = np.setdiff1d(np.arange(len(self.similarity)), members)
         found = self._asked(members[None])
         near = self.similarity[np.ix_(outside, members)]
         own = near.mean(axis=1) - self.similarity[np.ix_(outside, outside)].mean(axis=1)
         axes = (self.directions[outside] - found.means[0]) @ found.turn[0]
-        scores = own - axes @ (found.sizes[0] * found.shares[0].mean(axis=0))
-        return float(scores.std(ddof=1)) if outside.size > 1 else float("nan")
-
-    def _weighted(self, sets: Integers) -> "list[Floats]":
-        """Return what is left of the pairs of sets, some sets at a time, brought to one variance.
-
-        What was foretold of a set T from others has variance I + X X', X the set's shares of the axes, where their own
-        pairs have I: both sides are multiplied by the inverse root (studentised residuals). A set that lies along the
-        axes is else the less certain, and would be found too often.
-        """
-        rows = max(1, NUMBERS // (sets.shape[1] * max(sets.shape[1], 3 * self.directions.shape[1])))
-        parts = (self._asked(sets[start : start + rows]) for start in range(0, len(sets), rows))
-        return [each.left * weights[:, :, None] * weights[:, None] for each in parts for weights in (_certain(each),)]
+        return float((own - axes @ (found.sizes[0] * found.shares[0].mean(axis=0))).std(ddof=1))
 
     def _asked(self, sets: Integers) -> _Sets:
         """Foretell the pairs of sets from all other units.
@@ -107,8 +97,9 @@ class BeyondAxes(NamedTuple):
         own = self.similarity[sets[:, :, None], sets[:, None]]
         directions, along = self.directions[sets], self.along[sets]
         n_outside = len(self.similarity) - sets.shape[1]
-        with_others = self.similarity.sum(axis=1)[sets] - own.sum(axis=2)
-        among_others = self.similarity.sum() - self.similarity.sum(axis=1)[sets].sum(axis=1) - with_others.sum(axis=1)
+        rows = self.similarity.sum(axis=1)
+        with_others = rows[sets] - own.sum(axis=2)
+        among_others = rows.sum() - rows[sets].sum(axis=1) - with_others.sum(axis=1)
         means = (self.directions.sum(axis=0) - directions.sum(axis=1)) / n_outside
         inside, turned = own @ directions, directions.swapaxes(1, 2)
         along_others = along - inside
@@ -159,7 +150,12 @@ def _axes(pairs: Floats, spans: Floats, number: int) -> tuple[Floats, Floats]:
 
 
 def _certain(found: _Sets) -> Floats:
-    """Return (I + X X')^(-1/2) 1 of each set's X [set, unit, axis]: [set, unit]."""
+    """Return (I + X X')^(-1/2) 1 of each set's X [set, unit, axis]: [set, unit].
+
+    What was foretold of a set from others has variance I + X X', X the set's shares of the axes, where their own pairs
+    have I: both sides are multiplied by the inverse root (studentised residuals). A set that lies along the axes is
+    else the less certain, and would be found too often.
+    """
     shares = found.shares
     sizes, turned = np.linalg.eigh(shares.swapaxes(1, 2) @ shares)
     sizes = np.maximum(sizes, 1e-12)
@@ -168,7 +164,7 @@ def _certain(found: _Sets) -> Floats:
     return 1 + np.einsum("sua,sab,sb->su", shares, turned, along)
 
 
-def _mean(pairs: Floats) -> Floats:
-    """Return the mean over the pairs of each set of pairs [set, unit, unit] whose diagonal is 0."""
+def _mean(pairs: Floats, weights: Floats) -> Floats:
+    """Return the mean over the pairs of each set [set, unit, unit], diagonal 0, each times its units' weights."""
     n = pairs.shape[1]
-    return pairs.sum(axis=(1, 2)) / (n * (n - 1))
+    return ((pairs @ weights[:, :, None])[:, :, 0] * weights).sum(axis=1) / (n * (n - 1))

@@ -7,7 +7,7 @@ explain of pairs is taken away, and what axes that all others share foretell of 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property
 from math import comb, nan
 
 import numpy as np
@@ -23,7 +23,6 @@ from pertprobe.statistics.permutation import (
     Test,
     described,
     matched_p,
-    permutation_test,
     stratified,
     summary,
     with_more_draws,
@@ -52,13 +51,9 @@ def coherence(
         ValueError: fewer than two members, which form no pair.
     """
     similarity, members = np.asarray(similarity, dtype=np.float64), distinct(members)
-    asked = Asked.of(similarity, strength, beside, adjusted)
-    scores, n_units = partial(pair_means, similarity), len(similarity)
-    held, refined = asked.held(members.size), not asked.axes(members.size)
-    test = permutation_test(scores, members, n_units, strength, m, rng, held.means, refined)
-    test = with_tail(test, PairSums.of(similarity).moments(members.size), n_units, members)
-    test = asked.described(test, members, rng)
-    return asked.further(test, members, m, rng) if further else test
+    asked = Asked(similarity, strength, beside, adjusted)
+    nulls = {members.size: asked.plain.means(uniform_sets(members.size, len(similarity), m, rng))}
+    return _tested(asked, members, nulls, PairSums.of(similarity), m, rng, further)
 
 
 HeldPairs = PairsOutside | BeyondAxes
@@ -75,47 +70,57 @@ FURTHER = 999
 class Asked:
     """A similarity as sets of units are asked about it: as it is, and without what is held."""
 
-    plain: PairsOutside
-    """As it is."""
-    trend: PairsOutside
-    """Without what strength explains; as it is where none is held."""
-    apart: Floats
-    """Without what groups and numbers of cells explain [unit, unit]."""
+    similarity: Pairwise
+    """[unit, unit], symmetric."""
     strength: PerUnit | None
-    beside: Beside
-    beyond: dict[int, BeyondAxes] = field(default_factory=dict)
-    """Without so many axes, as far as they were asked for."""
+    beside: Beside = NOTHING
+    adjusted: Pairwise | None = None
+    """Without strength and what is held beside it, where that was made in another way."""
+    known: dict[int, HeldPairs] = field(default_factory=dict)
+    """Number of axes -> without these and all else that is held, as far as they were asked for."""
 
-    @classmethod
-    def of(
-        cls, similarity: Pairwise, strength: PerUnit | None, beside: Beside = NOTHING, adjusted: Pairwise | None = None
-    ) -> "Asked":
-        """Take from a similarity [P, P] what is held; `adjusted` is what is left where that was made in another way."""
-        plain = PairsOutside.of(similarity, None)
-        if strength is None:
-            return cls(plain, plain, plain.similarity, None, NOTHING)
-        if adjusted is not None:
-            return cls(plain, PairsOutside.of(adjusted, strength), plain.similarity, strength, NOTHING)
-        trend = PairsOutside.of(pairs_without_strength(similarity, strength), strength)
-        return cls(plain, trend, beside.pairs_without(similarity), strength, beside)
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return len(self.similarity)
+
+    @cached_property
+    def plain(self) -> PairsOutside:
+        """The similarity as it is."""
+        return PairsOutside.of(self.similarity, None)
+
+    @cached_property
+    def trend(self) -> PairsOutside:
+        """The similarity without what strength explains."""
+        return PairsOutside.of(pairs_without_strength(self.similarity, self.strength), self.strength)
 
     def axes(self, n_members: int) -> int:
         """Return how many axes are held where sets of so many units are asked about: scores beyond them take longer."""
-        return axes_held(self.beside.axes, n_members, len(self.apart))
+        return 0 if self.adjusted is not None else axes_held(self.beside.axes, n_members, self.n_units)
 
     def held(self, n_members: int) -> HeldPairs:
-        """Return the similarity without all that is held, for sets of so many units.
+        """Return the similarity without all that is held, for sets of so many units."""
+        axes = self.axes(n_members)
+        if axes not in self.known:
+            self.known[axes] = self._without(axes)
+        return self.known[axes]
+
+    def _without(self, axes: int) -> HeldPairs:
+        """Take away what is held.
 
         Axes hold what strength does to pairs as well: a trend in strengths that were measured with noise would leave
         more axes than it takes. Without units enough for axes it is that trend that is taken.
         """
-        if axes := self.axes(n_members):
-            if axes not in self.beyond:
-                self.beyond[axes] = BeyondAxes.of(self.apart, axes)
-            return self.beyond[axes]
-        if self.beside.groups is None and self.beside.cells is None:
+        if self.adjusted is not None:
+            return PairsOutside.of(self.adjusted, self.strength)
+        if not axes and self.beside.groups is None and self.beside.cells is None:
             return self.trend
-        return PairsOutside.of(pairs_without_strength(self.apart, self.strength), self.strength)
+        apart = self.beside.pairs_without(self.similarity)
+        return (
+            BeyondAxes.of(apart, axes)
+            if axes
+            else PairsOutside.of(pairs_without_strength(apart, self.strength), self.strength)
+        )
 
     def used(self, test: Test, n_members: int) -> tuple[HeldPairs, PerUnit | None]:
         """Return the similarity whose null a test used, and the strength that its sets were matched by."""
@@ -124,7 +129,7 @@ class Asked:
     def described(self, test: Test, members: Integers, rng: Generator) -> Test:
         """Add effect, `unit_sd` and the program's own share of a coherence, of the similarity whose null is used."""
         used, strength = self.used(test, members.size)
-        share = share_of_own(members, len(self.apart), strength, rng, pairs=True)
+        share = share_of_own(members, self.n_units, strength, rng, pairs=True)
         return described(test, used.effect(members), used.unit_sd(members), share)
 
     def further(self, test: Test, members: Integers, m: int, rng: Generator) -> Test:
@@ -133,8 +138,8 @@ class Asked:
         The others are compared with sets of their number: which one is left out was chosen against the program.
         """
         used, strength = self.used(test, members.size)
-        asked = {"n_units": len(self.apart), "strength": strength, "m": min(m, FURTHER), "rng": rng}
-        if strength is not None and used is not self.trend:
+        asked = {"n_units": self.n_units, "strength": strength, "m": min(m, FURTHER), "rng": rng}
+        if strength is not None and self.adjusted is None and used is not self.trend:
             test = test._replace(p_strength=matched_p(self.trend.means, members, **asked))
         if members.size < 3:
             return test
@@ -165,7 +170,7 @@ def _explained(
         rest = np.setdiff1d(members[name], members[other])
         if stronger and rest.size < members[name].size:
             scores, strength = asked.used(test, max(rest.size, 2))
-            given = len(asked.apart), strength, min(m, FURTHER), rng_of(f"{name} without {other}")
+            given = asked.n_units, strength, min(m, FURTHER), rng_of(f"{name} without {other}")
             found[other] = nan if rest.size < 2 else matched_p(scores.means, rest, *given)
     if not found:
         return test
@@ -236,7 +241,7 @@ def coherence_tests(
         strength, similarity, beside = np.asarray(strength)[order], similarity[np.ix_(order, order)], beside.of(order)
         rank = np.argsort(order)
         members = {name: np.sort(rank[each]) for name, each in members.items()}
-    sums, asked = sums or PairSums.of(similarity), Asked.of(similarity, strength, beside)
+    sums, asked = sums or PairSums.of(similarity), Asked(similarity, strength, beside)
     with ThreadPoolExecutor(threads) as pool:
         nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
         test = lambda name: _tested(asked, members[name], nulls, sums, m, rng_of(name), further)  # noqa: E731
@@ -254,7 +259,7 @@ def _tested(
     further: bool,
 ) -> Test:
     """Test one set of members; `nulls` are those of uniform sets, by size."""
-    n, scores, null = len(asked.apart), asked.plain.means, nulls[members.size]
+    n, scores, null = asked.n_units, asked.plain.means, nulls[members.size]
     found = summary(float(scores(members[None])[0]), null, arrangements=comb(n, members.size), m=m)
     if asked.strength is not None:
         held, refined = asked.held(members.size), not asked.axes(members.size)

@@ -7,7 +7,7 @@ import numpy as np
 from pertprobe.shapes import Array, Float, Integer
 from pertprobe.statistics.arrays import Floats, Pairwise, PerUnit
 from pertprobe.statistics.ranks import average_ranks
-from pertprobe.statistics.sets import strength_basis
+from pertprobe.statistics.sets import scores_without_strength
 
 
 class Beside(NamedTuple):
@@ -47,9 +47,9 @@ class Beside(NamedTuple):
 
     def scores_without(self, scores: PerUnit, strength: PerUnit) -> Float[Array, " unit"]:
         """Return scores [P] less what strength, groups and numbers of cells explain: least squares over units."""
-        scores = np.asarray(scores, dtype=np.float64)
-        columns = np.column_stack([strength_basis(strength, linear=True), self._columns(scores.size)[:, 1:]])
-        return scores - columns @ np.linalg.lstsq(columns, scores, rcond=None)[0]
+        columns = self._columns(len(scores))[:, 1:]
+        rest, others = (scores_without_strength(each, strength) for each in (scores, columns))
+        return rest - others @ np.linalg.lstsq(others, rest, rcond=None)[0] if columns.size else rest
 
     def _columns(self, n_units: int) -> Floats:
         """Return what a unit has of each nuisance [P, k]: a constant first, then cells, then groups."""

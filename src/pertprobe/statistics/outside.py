@@ -39,6 +39,12 @@ def scores_outside(scores: PerUnit, members: Integer[Array, " member"], strength
     return float((basis[members] @ slopes + _nearest(members, outside, strength) @ rest).mean())
 
 
+def spread_outside(scores: PerUnit, members: Integer[Array, " member"]) -> float:
+    """Return the standard deviation of scores over units outside; nan below two."""
+    outside = np.delete(scores, members)
+    return float(outside.std(ddof=1)) if outside.size > 1 else nan
+
+
 class PairsOutside(NamedTuple):
     """What the same question asked of many programs needs of a similarity [n_units, n_units], its diagonal aside."""
 
@@ -70,8 +76,7 @@ class PairsOutside(NamedTuple):
 
     def unit_sd(self, members: Integers) -> float:
         """Return the spread, over the units outside, of their mean similarity with the members; nan below two."""
-        outside = np.delete(self.similarity[:, members].mean(axis=1), members)
-        return float(outside.std(ddof=1)) if outside.size > 1 else nan
+        return spread_outside(self.similarity[:, members].mean(axis=1), members)
 
     def mean(self, members: Integers) -> float:
         """Return the mean similarity that pairs of units outside have at the strengths of the members' pairs.

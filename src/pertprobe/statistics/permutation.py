@@ -16,7 +16,7 @@ from pertprobe.shapes import Array, Float, Integer
 from pertprobe.statistics.arrays import Floats, Integers, Members, PerUnit
 from pertprobe.statistics.moments import Moments, score_moments, tail
 from pertprobe.statistics.nuisances import NOTHING, Beside
-from pertprobe.statistics.outside import scores_outside, share_of_own
+from pertprobe.statistics.outside import scores_outside, share_of_own, spread_outside
 from pertprobe.statistics.sets import strength_windows, uniform_sets
 
 SEPARABLE = 0.01
@@ -95,7 +95,6 @@ def permutation_test(
     m: int,
     rng: Generator,
     adjusted_score_of_sets: ScoreOfSets | None = None,
-    refined: bool = True,
 ) -> Test:
     """Test whether the members' score is greater than that of other sets of their number, unstratified and matched.
 
@@ -107,14 +106,13 @@ def permutation_test(
         m: number of draws of each null; the unstratified one visits all sets instead where there are at most m.
         rng: numpy's generator.
         adjusted_score_of_sets: the same without what nuisances explain of it, for the matched null (`stratified`).
-        refined: whether the matched null may have more draws; scores that take long have `SLOW` at most.
     """
     members = np.unique(np.asarray(members, dtype=np.intp))
     estimate = float(score_of_sets(members[None])[0])
     null = score_of_sets(uniform_sets(members.size, n_units, m, rng))
     test = summary(estimate, null, arrangements=comb(n_units, members.size), m=m)
     if strength is not None:
-        test = stratified(test, adjusted_score_of_sets or score_of_sets, members, strength, m, rng, refined)
+        test = stratified(test, adjusted_score_of_sets or score_of_sets, members, strength, m, rng)
     return with_more_draws(test, null, score_of_sets, members.size, n_units, rng)
 
 
@@ -167,7 +165,8 @@ def stratified(
     Matched sets (`strength_windows`) still differ a little in strength from the members. `adjusted_score_of_sets` is
     the score without what nuisances explain of it; what they explain of the members' is added to every draw, so that
     each is scored as if it had the members'. Where no draw reaches the estimate, more are made (`REFINED`) if it is to
-    be `refined`, else its moments tell the tail; where many of the first (`FIRST`) do, no others are drawn.
+    be `refined`; scores that take long are not: they have `SLOW` draws at most, whose moments tell the tail. Where many
+    of the first draws (`FIRST`) reach it no others are made.
     """
     windows, m = strength_windows(members, strength), m if refined else min(m, SLOW)
     if windows is None:
@@ -247,12 +246,6 @@ def described(test: Test, effect: float, unit_sd: float, share: tuple[float, flo
     return test._replace(effect=effect, unit_sd=unit_sd, null_own=share[0], null_own_sd=share[1])
 
 
-def _spread_outside(scores: Floats, members: Integers) -> float:
-    """Return the standard deviation of scores over units outside; nan below two."""
-    outside = np.delete(scores, members)
-    return float(outside.std(ddof=1)) if outside.size > 1 else nan
-
-
 def with_tail(test: Test, moments: Moments, n_units: int, members: Integers) -> Test:
     """Add `p_tail` from the moments of the uniform null."""
     return test._replace(p_tail=max(tail(test.estimate, *moments), 1 / comb(n_units, members.size)))
@@ -290,7 +283,7 @@ def mean_score(
     used, strength = (adjusted, strength) if held else (scores, None)
     effect = float(used[chosen].mean()) - scores_outside(used, chosen, strength)
     share = share_of_own(chosen, pool.size, strength, rng)
-    return described(test, effect, _spread_outside(used, chosen), share)
+    return described(test, effect, spread_outside(used, chosen), share)
 
 
 USED = ("null_mean", "null_sd", "null_skewness", "effect", "n_permutations", "p_tie")
