@@ -242,7 +242,7 @@ def test_with_a_relu_the_lookups_derivative_changes_by_the_open_share_alone():
     """A remembered shift opens outputs: J differs between perturbations, J per open cell does not."""
     model, values, every = build(relu=True)["lookup"], cell_sets().values, list(range(len(GENES)))
     codes = model.encode_perturbations(PERTURBATIONS)
-    J, opened = panel_jacobian(model, codes, cells_point(values, None, codes), every, every)
+    J, opened, _ = panel_jacobian(model, codes, cells_point(values, None, codes), every, every)
     assert not torch.allclose(J[0], J[1])
     per_open_cell = (J / opened[..., None]).nanmean(0)
     close(J, torch.where(opened[..., None] > 0, per_open_cell, 0.0) * opened[..., None])

@@ -159,7 +159,7 @@ def test_reliability_is_that_of_the_mean_of_two_halves():
                           coords={"perturbation": names, "feature": features})  # fmt: skip
     opened = xr.DataArray(np.ones((1, 400, 1)), dims=("set", "perturbation", "gene"),
                           coords={"perturbation": names, "gene": ["g08"]})  # fmt: skip
-    found = xr.Dataset({"jacobian": halves.mean("half"), "halves": halves, "open": opened})
+    found = xr.Dataset({"jacobian": halves.mean("half"), "halves": halves, "open": opened, "gain": opened})
     true = np.corrcoef(signal, signal + noise.mean(0))[0, 1] ** 2
     assert cell_diagonal.reliability(cell_diagonal.halves_of(found), ASKED) == pytest.approx(true, abs=0.03)
     same = found.assign(halves=xr.concat([halves[0], halves[0]], "half"))

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from matplotlib.figure import Figure
 from tiny import cell_sets, profiles, subject, to_test
 
@@ -37,7 +38,8 @@ def measured(probe, seed):
         return profiles("shift", values, NAMES, features, feature="gene")
     controls = json.dumps({"panel": {"regulators": [], "targets": []}})
     found = profiles("jacobian", values[:, :4], NAMES, PAIRS, batch="", control_pairs=controls)
-    return found.merge(profiles("open", np.ones((len(NAMES), 2)), NAMES, PANEL["targets"], feature="gene"))
+    sizes = [profiles(name, np.ones((len(NAMES), 2)), NAMES, PANEL["targets"], feature="gene") for name in ("open", "gain")]
+    return xr.merge([found, *sizes])
 
 
 def drawn_from(probe, programs=PROGRAMS):

@@ -33,6 +33,7 @@ from pertprobe.interpret.jacobian import (
     respond,
 )
 from pertprobe.models.planted.closed_form import planted_models
+from pertprobe.seeding import seed_of
 
 BLOCKS = {"reverse": ([1, 8], [0, 5, 7, 11]), "forward": ([1, 5, 8, 11], [7, 0])}
 DERIVATIVES = ("total", "diagonal")
@@ -59,6 +60,33 @@ def test_the_variants_are_what_they_are_called():
     assert models["plain"].architecture.output_relu
     assert models["all"].linear_ends().input_weight.shape == (16 + 1, len(GENES))
     assert models["gpt2"].architecture.backbone == "GPT2"
+
+
+def gain_slowly(J, regulators, number):
+    """Return the root mean square of whole derivatives [..., target, gene] along signs drawn in the order of names."""
+    others = sorted((name for i, name in enumerate(GENES) if i not in regulators))
+    signs = np.random.default_rng(seed_of(0, "gain")).choice([-1.0, 1.0], (number, len(others)))
+    moved = J[..., [GENES.index(name) for name in others]] @ torch.as_tensor(signs).T
+    return moved.square().mean(-1).sqrt()
+
+
+@pytest.mark.parametrize("derivative", DERIVATIVES)
+@pytest.mark.parametrize("mode", [*BLOCKS, "forward, with probes"])
+def test_the_gain_is_how_a_target_answers_to_the_other_genes(model, pairs, derivative, mode):
+    targets, regulators = BLOCKS[mode] if mode in BLOCKS else (range(len(GENES)), [7, 0])
+    asked = model, codes_of(model), at_cells(model), targets, regulators, derivative
+    found, J = panel_jacobian(*asked, probes=6), SLOW[derivative](pairs)[..., targets, :]
+    close(found.gain, gain_slowly(J, regulators, 6))
+    close(found.values, J[..., regulators])
+    assert panel_jacobian(*asked).gain.isnan().all()
+
+
+def test_the_square_of_the_gain_is_the_squared_norm_on_average(model, pairs):
+    asked = model, codes_of(model), at_cells(model), [1, 8], [0, 5, 7, 11]
+    others = [i for i in range(len(GENES)) if i not in asked[-1]]
+    wanted = SLOW["total"](pairs)[..., [1, 8], :][..., others].square().sum(-1)
+    found = panel_jacobian(*asked, probes=4096).gain.square()
+    torch.testing.assert_close(found, wanted, rtol=0.1, atol=1e-12)
 
 
 @pytest.mark.parametrize("derivative", DERIVATIVES)

@@ -10,7 +10,6 @@ from tiny import GENES, MeanShift, cell_sets, random_state
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret.jacobian import block_norms, cells_point, hutchinson_diagonal, mean_cell_point, panel_jacobian
 from pertprobe.interpret.jacobian.hutchinson import correlation, probing_vectors
-from pertprobe.interpret.jacobian.linear_ends import factorised
 from pertprobe.interpret.jacobian.panel import block, one
 from pertprobe.interpret.jacobian.passes import probing_weights
 from pertprobe.models.base import Mixed
@@ -81,7 +80,7 @@ def test_the_mean_over_all_draws_that_there_are_is_the_diagonal(cells):
     """Every assignment of as many +1 as -1, or one more."""
     model, given = Pairs(cells), cell_sets(n_sets=1, set_size=cells)
     point, codes, r = at(model, given), codes_of(model), correlation(cells)
-    asked, whole = block(factorised(model, point), codes[0], TARGETS, REGULATORS, 1.0), exact(model, "total", given)
+    asked, whole = block(model, point, codes[0], TARGETS, REGULATORS, 1.0), exact(model, "total", given)
     rows = [torch.tensor([row]).double() for row in itertools.product((1, -1), repeat=cells) if sum(row) == cells % 2]
     drawn = [(one(asked, codes, probing_weights(point, row)).derivative - r * whole) / (1 - r) for row in rows]
     close(torch.stack(drawn).mean(0), exact(model, cells=given), 1e-12)
@@ -156,7 +155,7 @@ def test_without_an_error_the_diagonal_is_exact():
 def test_one_draw_is_the_first_of_the_first_half(model):
     found = estimated(model, float("inf"), seed=0)
     point, codes, r = at(model), codes_of(model), correlation(24)
-    asked = block(factorised(model, point), codes[0], TARGETS, REGULATORS, 1.0)
+    asked = block(model, point, codes[0], TARGETS, REGULATORS, 1.0)
     wanted = (
         one(asked, codes, probing_weights(point, probing_vectors(point, 0, 0, 0))).derivative
         - r * exact(model, "total")
@@ -165,6 +164,17 @@ def test_one_draw_is_the_first_of_the_first_half(model):
     assert torch.equal(found.halves[:, 0], found.halves[:, 1])
     assert found.error.isnan().all()
     assert found.draws.tolist() == [1] * 3
+
+
+def test_the_gain_is_that_of_the_diagonal_and_changes_no_draw(model):
+    asked = model, codes_of(model), at(model), TARGETS, REGULATORS
+    exactly = panel_jacobian(*asked, "diagonal", probes=8).gain
+    close(hutchinson_diagonal(*asked, error=0, seed=0, probes=8).gain, exactly, 1e-12)
+    alone, beside = (hutchinson_diagonal(*asked, error=ERROR, seed=0, probes=probes) for probes in (0, 8))
+    close(beside.values, alone.values, 1e-12)
+    assert torch.equal(beside.draws, alone.draws)
+    assert alone.gain.isnan().all()
+    torch.testing.assert_close(beside.gain, exactly, rtol=0.5, atol=1e-9)
 
 
 def test_more_draws_than_cells_are_not_made_but_the_exact_derivative(model):

@@ -51,6 +51,7 @@ SHAPES = {
     "targeted_jacobian": {
         "jacobian": {"set": 2, "perturbation": 9, "feature": 24},  # the panel's genes and their stand-ins
         "open": {"set": 2, "perturbation": 9, "gene": 6},
+        "gain": {"set": 2, "perturbation": 9, "gene": 6},
     },
     "knockout": {"shift": {"set": 2, "perturbation": 7, "gene": 12}},
 }

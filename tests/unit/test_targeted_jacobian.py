@@ -12,11 +12,13 @@ from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_
 
 from pertprobe import evidence
 from pertprobe.data.programs import Panel
+from pertprobe.models.known.model import KnownModel
+from pertprobe.models.known.readings import components
 from pertprobe.models.planted.closed_form import planted_models
 from pertprobe.probes import load_probe, panels, targeted_jacobian
 from pertprobe.probes.base import Drawing
 from pertprobe.probes.declaration import declared
-from pertprobe.probes.panels import means_of, panel_table, pathway_scores, ranks, where_open
+from pertprobe.probes.panels import means_of, over, panel_table, pathway_scores, ranks
 from pertprobe.probes.questions import ask
 from pertprobe.stages.measuring import gather, measure_shard
 from pertprobe.stages.testing import TestCase, run_test
@@ -49,7 +51,9 @@ def measured(values, closed=None):
     opened = pd.DataFrame(1.0, values.index, [*TARGETS, *CONTROLS["panel"]["targets"]])
     for target, names in (closed or {}).items():
         opened.loc[names, target] = 0.0
-    return found.merge(profiles("open", opened.to_numpy(), opened.index, opened.columns, feature="gene"))
+    for name in ("open", "gain"):
+        found = found.merge(profiles(name, opened.to_numpy(), opened.index, opened.columns, feature="gene"))
+    return found
 
 
 def asked(values, panel=PANEL, closed=None, programs=PROGRAMS, **more):
@@ -220,7 +224,7 @@ def test_ranks_say_where_every_perturbation_stands_on_a_pair():
                           coords={"perturbation": ["P1", "P2", "P3"], "feature": ["R>T"]})  # fmt: skip
     opened = xr.DataArray([[[1.0], [1.0], [0.0]]], dims=("set", "perturbation", "gene"), coords={"gene": ["T"]})
     panel = {"panel": {"regulators": ["R", "T"], "targets": ["T", "unmeasured"]}}
-    table = ranks(xr.Dataset({"jacobian": values, "open": opened}), panel)
+    table = ranks(xr.Dataset({"jacobian": values, "open": opened, "gain": opened}), panel)
     assert table[["perturbation", "rank", "of", "open"]].values.tolist() == [
         ["P1", 3.0, 3, 1.0],
         ["P2", 1.0, 3, 1.0],
@@ -253,13 +257,13 @@ def with_relu(cells, kind, at, dtype):
         return targeted_jacobian.measure(inputs, sorted(KNOCKED))
 
 
+@pytest.mark.parametrize("size", ["gain", "opened"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("at", ["mean_cell", "cells"])
 @pytest.mark.parametrize("kind", ["lookup", "covariation"])
-def test_a_derivative_that_knows_no_perturbation_ranks_none_above_another(sparse_cells, kind, at, dtype):
-    found = with_relu(sparse_cells, kind, at, dtype)
-    found = means_of(found)
-    table = where_open(found, panel_table(found, RELU_PANEL)[0])
+def test_a_derivative_that_knows_no_perturbation_ranks_none_above_another(sparse_cells, kind, at, dtype, size):
+    found = means_of(with_relu(sparse_cells, kind, at, dtype))
+    table = over(getattr(found, size), panel_table(found, RELU_PANEL)[0])
     scores, dropped = pathway_scores(table.abs())
     assert (dropped, set(scores)) == ([], {0.5})
 
@@ -274,19 +278,50 @@ def test_without_the_share_of_open_cells_the_members_of_a_lookup_would_stand_out
 @pytest.mark.parametrize("at", ["mean_cell", "cells"])
 def test_a_mechanism_behind_a_relu_is_found(sparse_cells, at):
     found = means_of(with_relu(sparse_cells, "planted", at, torch.float32))
-    scores, _ = pathway_scores(where_open(found, panel_table(found, RELU_PANEL)[0]).abs())
+    scores, _ = pathway_scores(over(found.gain, panel_table(found, RELU_PANEL)[0]).abs())
     assert scores[MEMBERS].mean() > 0.9
 
 
-def test_where_open_divides_by_the_share_over_all_sets():
+class Softened(KnownModel):
+    """What components make of a cell and a remembered shift, through a softplus: no inner derivative knows a code."""
+
+    def decode(self, mixed, encoded, X):
+        return torch.nn.functional.softplus(4 * super().decode(mixed, encoded, X)) / 4
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("at", ["mean_cell", "cells"])
+def test_what_lifts_or_lowers_targets_is_not_taken_for_what_strengthens_their_derivatives(sparse_cells, at, direction):
+    cells, rng = sparse_cells, np.random.default_rng(1)
+    changes = rng.normal(0, 0.2, (len(KNOCKED) + 1, len(WIDE)))
+    members = [KNOCKED.index(name) for name in MEMBERS]
+    changes[np.ix_(members, [WIDE.index(name) for name in RELU_PANEL.targets])] += direction
+    values = cells.values.reshape(-1, len(WIDE))
+    named = {"genes": WIDE, "perturbations": [*KNOCKED, "ctrl"], "control": "ctrl"}
+    model = Softened("covariation_pca", components(values, 5), changes, **named)
+    panels = {"panel": {"program": "P", "regulators": RELU_PANEL.regulators, "targets": RELU_PANEL.targets}}
+    with torch.no_grad():
+        inputs = to_measure(model, cells, settings={"at": at, "derivative": "total"}, panels=panels)
+        found = targeted_jacobian.measure(inputs, sorted(KNOCKED))
+    strength = dict(zip(KNOCKED, np.linalg.norm(changes[:-1], axis=1), strict=True))
+    asked = to_test("targeted_jacobian", subject(found, strength), programs={"P": MEMBERS}, panels={"panel": RELU_PANEL},
+                    permutations=999)  # fmt: skip
+    rows = rows_of(evidence.frame(ask("targeted_jacobian", asked)), program="P").set_index("statistic")
+    # Not held, a lift is found in every case, and a drop is as far below all others.
+    assert direction * (rows.estimate["rank_score_with_gain"] - 0.5) > 0.3
+    assert abs(rows.estimate["rank_score"] - 0.5) < 0.2
+    assert rows.p["rank_score"] > 0.05
+
+
+def test_derivatives_are_divided_by_the_size_over_all_sets():
     values = xr.DataArray([[[2.0], [3.0], [0.0]], [[4.0], [3.0], [0.0]]], dims=("set", "perturbation", "feature"),
                           coords={"perturbation": ["a", "b", "c"], "feature": ["R>T"]})  # fmt: skip
     opened = xr.DataArray([[[0.5], [1.0], [0.0]], [[1.0], [1.0], [0.0]]], dims=("set", "perturbation", "gene"),
                           coords={"gene": ["T"]})  # fmt: skip
-    measurement = xr.Dataset({"jacobian": values, "open": opened})
+    means = means_of(xr.Dataset({"jacobian": values, "open": opened, "gain": 2 * opened}))
     table = values.mean("set").to_pandas()
-    found = where_open(means_of(measurement), table)["R>T"]
-    np.testing.assert_allclose(found, [3.0 / 0.75, 3.0, np.nan])
+    np.testing.assert_allclose(over(means.opened, table)["R>T"], [3.0 / 0.75, 3.0, np.nan])
+    np.testing.assert_allclose(over(means.gain, table)["R>T"], [3.0 / 1.5, 3.0 / 2, np.nan])
 
 
 def levelled_slowly(column):

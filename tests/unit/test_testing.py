@@ -49,7 +49,8 @@ def measured(probe, seed, push=0.0):
     numbers[:5] += push
     controls = json.dumps({"panel": {"regulators": [], "targets": []}})
     found = profiles("jacobian", numbers, NAMES, PAIRS, batch="", control_pairs=controls)
-    return found.merge(profiles("open", np.ones((len(NAMES), 2)), NAMES, ["b", "c"], feature="gene"))
+    sizes = [profiles(name, np.ones((len(NAMES), 2)), NAMES, ["b", "c"], feature="gene") for name in ("open", "gain")]
+    return xr.merge([found, *sizes])
 
 
 def variants(probe, pushes, seed=0):

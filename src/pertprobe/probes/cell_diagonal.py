@@ -37,7 +37,7 @@ def units(inputs: MeasureInputs) -> list[str]:
 
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
-    """Return (1/S) sum_s dY_s[target]/dX_s[regulator], other cells held fixed, and which targets are open (`panels`).
+    """Return (1/S) sum_s dY_s[target]/dX_s[regulator], other cells held fixed, open shares and gains (`panels`).
 
     By random signs over cells to the relative error of the settings. Of the model itself also: halves [half, set,
     perturbation, feature] of the draws; error, draws [perturbation]; within, across [set, perturbation, panel], squared
@@ -55,10 +55,10 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     codes = encode_each(model, names)
     point = cells_point(cells.values, model.batch_indices(cells.batches), codes)
     error = inputs.settings["error"] if subject else ANY
-    drawn = {"error": error, "seed": inputs.seed, "memory_gb": inputs.memory_gb}
+    drawn = {"error": error, "seed": inputs.seed, "memory_gb": inputs.memory_gb, "probes": panels.PROBES}
     found = hutchinson_diagonal(model, codes, point, *genes.positions(model), **drawn)
-    values, opened = (each.cpu().numpy().swapaxes(0, 1) for each in (found.values, found.open))
-    measured = panels.dataset(values, opened, names, genes)
+    parts = (each.cpu().numpy().swapaxes(0, 1) for each in (found.values, found.open, found.gain))
+    measured = panels.dataset(*parts, names, genes)
     return measured.assign(_beside(inputs, genes, found, measured)) if subject else measured
 
 

@@ -1,8 +1,9 @@
 """Panels of regulators and targets: what the probes of their derivatives share, from the measurement to the figure.
 
 A measurement holds `jacobian` [set, perturbation, feature], features called "regulator>target", and `open` [set,
-perturbation, gene], the share of cells whose output for a target is not 0. Its attribute `control_pairs` names the
-genes that stand in for those of each panel, `batch` the label of the mean cell.
+perturbation, gene], the share of cells whose output for a target is not 0, and `gain` [set, perturbation, gene], how
+much a target answers to genes of no panel. Its attribute `control_pairs` names the genes that stand in for those of
+each panel, `batch` the label of the mean cell.
 """
 
 import json
@@ -38,7 +39,12 @@ PRIMARY = "rank_score"
 """What verdicts read, and in which re-drawn copies and planted models are compared with the model."""
 ALTERNATIVE = "rank_score_alternative"
 CONTROL_PAIRS = "rank_score_control_pairs"
-STATISTICS = (PRIMARY, ALTERNATIVE, CONTROL_PAIRS)
+WITH_GAIN = "rank_score_with_gain"
+STATISTICS = (PRIMARY, ALTERNATIVE, CONTROL_PAIRS, WITH_GAIN)
+PROBES = 16
+"""Random directions along which a target's gain is measured."""
+GAIN_SPREAD = 0.5
+"""sd over perturbations of the log gain of null worlds, as far as it is common to all targets."""
 NAMED = 12
 """Pathways of at most this many perturbations have them named in the figure."""
 CLOSED = 0.2
@@ -57,6 +63,8 @@ class Means(NamedTuple):
     jacobian: pd.DataFrame
     """[perturbation, feature]."""
     opened: pd.DataFrame
+    """[perturbation, gene]."""
+    gain: pd.DataFrame
     """[perturbation, gene]."""
     attrs: Mapping[str, str]
 
@@ -125,20 +133,24 @@ def _controls(inputs: MeasureInputs, panel: Mapping[str, Sequence[str]]) -> dict
     return {part: list(genes) for part, genes in chosen._asdict().items()}
 
 
-def dataset(values: np.ndarray, opened: np.ndarray, names: Sequence[str], genes: Genes, label: str = "") -> xr.Dataset:
-    """Return the measurement of derivatives [set, perturbation, target, regulator] and open shares [set, P, target]."""
+def dataset(
+    values: np.ndarray, opened: np.ndarray, gain: np.ndarray, names: Sequence[str], genes: Genes, label: str = ""
+) -> xr.Dataset:
+    """Return the measurement of derivatives [set, perturbation, target, regulator], shares open and gain [set, P, target].
+    """
     features = [f"{regulator}>{target}" for target in genes.targets for regulator in genes.regulators]
     jacobian = ("set", "perturbation", "feature"), values.reshape(*values.shape[:2], -1)
     coords = {"set": np.arange(len(values)), "perturbation": list(names), "feature": features, "gene": genes.targets}
     attrs = {"batch": label, "control_pairs": json.dumps(genes.controls)}
-    return xr.Dataset({"jacobian": jacobian, "open": (("set", "perturbation", "gene"), opened)}, coords, attrs)
+    of_targets = {name: (("set", "perturbation", "gene"), each) for name, each in (("open", opened), ("gain", gain))}
+    return xr.Dataset({"jacobian": jacobian, **of_targets}, coords, attrs)
 
 
 def questions(inputs: TestInputs, doubt: Doubt | None = None, *notes: str) -> Iterator[Question]:
     """Ask of each panel: are its derivatives larger under its pathway's perturbations than under others as strong?
 
-    Beside it the same of the other way to rank them, and of control pairs: a panel that is no better than these says
-    nothing of itself. `notes`, and what `doubt` says of scores, stand in the rows of a panel.
+    Beside it the same of the other way to rank them, of control pairs (a panel that is no better than these says
+    nothing of itself), and of derivatives whose gain is not held. `notes`, and what `doubt` says of scores, stand in the rows of a panel.
     """
     means = means_of(inputs.subject.measurement)
     for panel in inputs.panels.values():
@@ -215,9 +227,9 @@ def _pool(inputs: TestInputs, panel: Panel, found: Scores, doubt: Callable[[], D
 
 
 def means_of(measurement: xr.Dataset) -> Means:
-    """Return the subject's derivatives and open shares, mean over cell sets."""
-    jacobian, opened = (averaged(measurement, name).to_pandas() for name in ("jacobian", "open"))
-    return Means(jacobian, opened, measurement.attrs)
+    """Return the subject's derivatives, open shares and gains, mean over cell sets."""
+    found = (averaged(measurement, name).to_pandas() for name in ("jacobian", "open", "gain"))
+    return Means(*found, measurement.attrs)
 
 
 def scored(means: Means, panel: Panel, statistic: str = PRIMARY, notes: Sequence[str] = ()) -> Scores:
@@ -229,7 +241,8 @@ def scored(means: Means, panel: Panel, statistic: str = PRIMARY, notes: Sequence
     table, found = panel_table(means, asked)
     if table.shape[1] == 0:
         return Scores(pd.Series(dtype=float), (), "no control pair is measured and open")
-    return _ranked(where_open(means, table), asked, statistic, [*pairs, *found, *notes])
+    held = over(means.opened if statistic == WITH_GAIN else means.gain, table)
+    return _ranked(held, asked, statistic, [*pairs, *found, *notes])
 
 
 def _shifted(observed: xr.Dataset, panel: Panel, pairs: Sequence[Pair]) -> Scores:
@@ -248,7 +261,7 @@ def _expressed_together(observed: xr.Dataset, panel: Panel, pairs: Sequence[Pair
 
 def _ranked(table: pd.DataFrame, panel: Panel, statistic: str = PRIMARY, notes: Sequence[str] = ()) -> Scores:
     """Score by ranks of s J where the panel gives signs, of |J| otherwise; the alternative ranks |J|, or J."""
-    signed = (statistic == PRIMARY) == bool(panel.signs) and statistic != CONTROL_PAIRS
+    signed = (statistic != ALTERNATIVE) == bool(panel.signs) and statistic != CONTROL_PAIRS
     values, label = (signed_table(table, panel), "s J" if panel.signs else "J") if signed else (table.abs(), "|J|")
     scores, dropped = pathway_scores(values)
     left_out = [f"{len(dropped)} perturbations with too few pairs dropped: {', '.join(dropped)}"] if dropped else []
@@ -259,19 +272,19 @@ def ranks(measurement: xr.Dataset, panels: Mapping[str, Mapping[str, Any]]) -> p
     """Return where every perturbation stands on each pair of each panel, over all perturbations.
 
     Columns: panel, regulator, target, perturbation, jacobian (mean over cell sets), rank (1 = largest |J|, ties share
-    their mean), of (perturbations ranked), open (share of cells whose output for the target is not 0). No rows where
-    the measurement could not be made.
+    their mean), of (perturbations ranked), open (share of cells whose output for the target is not 0), gain (how much
+    the target answers to genes of no panel). No rows where the measurement could not be made.
     """
-    columns = ["panel", "regulator", "target", "perturbation", "jacobian", "rank", "of", "open"]
+    columns = ["panel", "regulator", "target", "perturbation", "jacobian", "rank", "of", "open", "gain"]
     if "jacobian" not in measurement:
         return pd.DataFrame(columns=columns)
-    jacobian, opened, _ = means_of(measurement)
+    jacobian, opened, gain, _ = means_of(measurement)
     tables = []
     for name, panel in panels.items():
         for regulator, target in product(panel["regulators"], panel["targets"]):
             if f"{regulator}>{target}" in jacobian.columns and regulator != target:
                 table = pd.DataFrame({"jacobian": jacobian[f"{regulator}>{target}"], "open": opened[target]})
-                table = table.assign(panel=name, regulator=regulator, target=target, of=len(jacobian))
+                table = table.assign(panel=name, regulator=regulator, target=target, of=len(jacobian), gain=gain[target])
                 tables.append(table.assign(rank=table.jacobian.abs().rank(ascending=False), perturbation=table.index))
     return stacked(tables, columns)
 
@@ -301,15 +314,16 @@ def panel_table(means: Means, panel: Panel) -> tuple[pd.DataFrame, list[str]]:
     return means.jacobian[kept], list(notes) if kept else [*notes, "no pair of the panel is measured and open"]
 
 
-def where_open(means: Means, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the derivative [perturbation, pair] of the cells whose target is open: J over their share.
+def over(size: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Return derivatives [perturbation, pair] over the size [perturbation, gene] of their target under a perturbation.
 
-    A perturbation that lifts a target opens its output ReLU in more cells, and so raises the mean derivative of a model
-    whose derivative knows no perturbation at all. Ties that rounding broke are made again, or the share would rank
-    them after all. nan where no cell is open.
+    Over its gain: what of a target's answer to other genes the regulator has. A perturbation that lifts a target moves
+    it along the slope of its output, and so raises every derivative of it in a model whose inner derivative knows no
+    perturbation at all. Over the share of open cells: the derivative of these. Ties that rounding broke are made again,
+    or the sizes would rank them after all. nan where the size is 0.
     """
-    shares = means.opened.loc[table.index, [pair.split(">", 1)[1] for pair in table.columns]].to_numpy()
-    values = table.to_numpy() / np.where(shares > 0, shares, np.nan)
+    sizes = size.loc[table.index, [pair.split(">", 1)[1] for pair in table.columns]].to_numpy()
+    values = table.to_numpy() / np.where(sizes > 0, sizes, np.nan)
     return pd.DataFrame(_levelled(values), table.index, table.columns)
 
 
@@ -356,25 +370,33 @@ def null_derivatives(draw: Drawing, together: float) -> Profiles:
     return Profiles(np.exp(logs), strength)
 
 
-def null_world(made: Profiles, beside: Beside | None = None) -> World:
+def null_gain(draw: Drawing, pairs: int) -> np.ndarray:
+    """Draw gains [units, pairs] of perturbations that lift all targets more or less, and each a little by itself."""
+    both = draw.rng.normal(size=(draw.units, 1)), draw.rng.normal(size=(draw.units, pairs))
+    return np.exp(GAIN_SPREAD * (both[0] + both[1] / 2))
+
+
+def null_world(made: Profiles, beside: Beside | None = None, gain: np.ndarray | None = None) -> World:
     """Return the world in which these derivatives were measured; each program has a panel of all pairs.
 
-    Without control pairs. `beside` returns variables that stand beside the derivatives, by program.
+    Without control pairs. `beside` returns variables that stand beside the derivatives, by program. `gain` [units,
+    pairs] multiplies them; programs are then confounded with it, in place of strength.
     """
     names, targets = ([f"{letter}{i:04d}" for i in range(n)] for letter, n in zip("pt", made.values.shape, strict=True))
-    strength = pd.Series(made.strength, names)
-    values = made.values[None, :, :, None]
+    strength, sizes = pd.Series(made.strength, names), np.ones(made.values.shape) if gain is None else gain
+    confounder = strength if gain is None else pd.Series(gain.mean(axis=1), names)
+    values, sizes = (made.values * sizes)[None, :, :, None], sizes[None]
 
     def given(programs: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """Return what the questions read."""
         panel = {"regulators": ["r"], "targets": targets}
         controls = {name: {"regulators": [], "targets": []} for name in programs}
-        measured = dataset(values, np.ones(values.shape[:3]), names, Genes(**panel, controls=controls))
+        measured = dataset(values, np.ones(sizes.shape), sizes, names, Genes(**panel, controls=controls))
         measured = measured.assign(beside(measured, list(programs)) if beside else {})
         asked = read_panels({name: {"program": name, **panel} for name in programs}, Programs(programs), names)
         return {"subject": Subject(measured, strength, pd.Series("here", names)), "panels": asked}
 
-    return World(strength, given)
+    return World(confounder, given)
 
 
 def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -> "Figure":

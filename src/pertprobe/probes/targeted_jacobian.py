@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from pertprobe.plots import DrawInputs
 
-TOGETHER = {"": 0.3, "co_expressed": 0.8}
+GAIN = "gain"
+TOGETHER = {"": 0.3, "co_expressed": 0.8, GAIN: 0.3}
 """Kind of null world -> how much the pairs of a panel vary together over perturbations."""
 
 
@@ -24,7 +25,7 @@ def units(inputs: MeasureInputs) -> list[str]:
 
 
 def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
-    """Return dY[target]/dX[regulator] and the share of open targets (`panels`), by the settings at and derivative.
+    """Return dY[target]/dX[regulator], shares of open cells and gains (`panels`), by the settings at and derivative.
 
     The attribute `batch` names the batch label of the mean cell.
     """
@@ -37,9 +38,10 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     point, label = place(inputs.model, inputs.cells, inputs.settings, inputs.role)
     places, derivative = genes.positions(inputs.model), inputs.settings["derivative"]
     codes = encode_each(inputs.model, names)
-    found = panel_jacobian(inputs.model, codes, point, *places, derivative, memory_gb=inputs.memory_gb)
-    values, opened = (each.detach().cpu().numpy().swapaxes(0, 1) for each in found)
-    return panels.dataset(values, opened, names, genes, label)
+    limits = {"memory_gb": inputs.memory_gb, "probes": panels.PROBES}
+    found = panel_jacobian(inputs.model, codes, point, *places, derivative, **limits)
+    parts = (each.detach().cpu().numpy().swapaxes(0, 1) for each in found)
+    return panels.dataset(*parts, names, genes, label)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
@@ -48,8 +50,13 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
 
 
 def null_world(draw: Drawing) -> World:
-    """Draw derivatives that grow with strength, and with no pathway: of any pairs, or of co-expressed ones."""
-    return panels.null_world(panels.null_derivatives(draw, TOGETHER[draw.kind]))
+    """Draw derivatives that grow with strength, and with no pathway: of any pairs, or of co-expressed ones.
+
+    Or of targets whose gain differs between perturbations.
+    """
+    made = panels.null_derivatives(draw, TOGETHER[draw.kind])
+    gain = panels.null_gain(draw, made.values.shape[1]) if draw.kind == GAIN else None
+    return panels.null_world(made, gain=gain)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from pertprobe.batching import MEMORY_GB
 from pertprobe.interpret.jacobian.chunks import in_batches
-from pertprobe.interpret.jacobian.linear_ends import factorised
-from pertprobe.interpret.jacobian.panel import Block, added, block, one, share_open
+from pertprobe.interpret.jacobian.panel import Block, added, block, gain_of, one, share_open
 from pertprobe.interpret.jacobian.passes import check_single, each_cell, probing_weights, total
 from pertprobe.interpret.jacobian.points import Point
 from pertprobe.models.base import Model
@@ -37,6 +36,8 @@ class DiagonalEstimate(NamedTuple):
     """The total derivative, exact [P, n_sets, T, R]."""
     open: Tensor
     """Share of cells whose output for the target is not exactly 0 [P, n_sets, T]."""
+    gain: Tensor
+    """That of the diagonal [P, n_sets, T], from the two halves (`panel.gain_of`); nan where it was not asked."""
 
     @property
     def values(self) -> Tensor:
@@ -54,10 +55,11 @@ def hutchinson_diagonal(
     error: float,
     seed: int,
     memory_gb: float = MEMORY_GB,
+    probes: int = 0,
 ) -> DiagonalEstimate:
     """Return the diagonal derivative under codes [P, H] to a relative standard error.
 
-    Source: methods.md, The derivative engine.
+    Source: methods.md, The derivative engine. With `probes`, the gain along so many random directions too.
 
     One pass gives e = sum_s sum_s' w_s z_s z_s' dY_s/dX_s', z_s = +1 or -1. Independent signs have the diagonal as its
     mean (Hutchinson 1990). Here as many are +1 as -1, one more where S is odd: two signs then have the correlation
@@ -74,25 +76,33 @@ def hutchinson_diagonal(
     the halves are unbiased; |J| and ranks are not: compare those of the two halves.
     """
     check_single(point)
-    asked = block(factorised(model, point), codes[0], targets, regulators, memory_gb)
+    asked = block(model, point, codes[0], targets, regulators, memory_gb, probes)
 
     def work(codes: Tensor) -> tuple[Tensor, ...]:
-        """Return the estimates of a batch, its total derivative, and what is open."""
+        """Return the estimates of a batch, its total derivative, what is open, and the gain."""
         outputs, whole = one(asked, codes, total(point))
-        return *_batch(asked, codes, whole, error, seed), whole, share_open(asked.at, outputs)
+        halves, spent, number = _batch(asked, codes, whole, error, seed)
+        own, gain = halves[..., : asked.own], gain_of(*halves[..., asked.own :].unbind(1))
+        return own, spent, number, whole[..., : asked.own], share_open(asked.at, outputs), gain
 
     return DiagonalEstimate(*in_batches(codes, asked.chunks.perturbations, work))
 
 
 class _Half(NamedTuple):
-    """One half of the draws of a batch."""
+    """One half of the draws of a batch; probing directions beside regulators, R in all, have no say in how many."""
 
     mean: Tensor
     """[B, n_sets, T, R]."""
     variance: Tensor
-    """Of one draw, Frobenius, all sets together [B]."""
+    """Of one draw, Frobenius, all sets together, regulators alone [B]."""
     draw: Callable[[int], Tensor]
     """Given a number, returns the estimate of that draw [B, n_sets, T, R]."""
+    own: int
+    """How many of R are regulators."""
+
+    def inner(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the inner product of two such values over regulators [B]."""
+        return (a * b)[..., : self.own].flatten(1).sum(1)
 
 
 def _batch(asked: Block, codes: Tensor, whole: Tensor, error: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -152,12 +162,12 @@ def _drawing(asked: Block, codes: Tensor, whole: Tensor, seed: int, half: int) -
 def _pilot(asked: Block, codes: Tensor, whole: Tensor, seed: int, half: int) -> _Half:
     draw = _drawing(asked, codes, whole, seed, half)
     drawn = torch.stack([draw(number) for number in range(PILOT)])
-    return _Half(drawn.mean(0), drawn.var(0).flatten(1).sum(1), draw)
+    return _Half(drawn.mean(0), drawn.var(0)[..., : asked.own].flatten(1).sum(1), draw, asked.own)
 
 
 def _needed(other: _Half, error: float) -> Tensor:
     """Return the draws of a half [B], by the other's pilot: the mean of two such halves is to have the error."""
-    squared = other.mean.flatten(1).square().sum(1) - other.variance / PILOT
+    squared = other.inner(other.mean, other.mean) - other.variance / PILOT
     allowed = (2 * error**2 * squared).clamp_min(torch.finfo(squared.dtype).tiny)
     return torch.ceil(other.variance / allowed).clamp(PILOT, MANY).long()
 
@@ -168,8 +178,8 @@ def _continued(pilot: _Half, wanted: Tensor) -> _Half:
     for number in range(PILOT, int(wanted.max())):
         apart = (pilot.draw(number) - mean) * (number < wanted).view(-1, 1, 1, 1)
         mean += apart / (number + 1)
-        squares += apart.flatten(1).square().sum(1) * number / (number + 1)
-    return _Half(mean, squares / (wanted - 1), pilot.draw)
+        squares += pilot.inner(apart, apart) * number / (number + 1)
+    return pilot._replace(mean=mean, variance=squares / (wanted - 1))
 
 
 def _error(halves: Sequence[_Half], wanted: Tensor) -> Tensor:
@@ -178,7 +188,7 @@ def _error(halves: Sequence[_Half], wanted: Tensor) -> Tensor:
     A half's draws did not settle their own number: spread over number has the variance of its mean as its mean.
     """
     spread = sum(half.variance / n for half, n in zip(halves, wanted, strict=True)) / 4
-    squared = (halves[0].mean * halves[1].mean).flatten(1).sum(1)
+    squared = halves[0].inner(halves[0].mean, halves[1].mean)
     return (spread / squared.clamp_min(torch.finfo(squared.dtype).tiny)).sqrt()
 
 
