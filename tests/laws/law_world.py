@@ -26,7 +26,7 @@ NAMES = [*GENES[:16], "x0", "x1", "x2", NEVER]
 BATCHES = ("b0", "b1")
 PROGRAMS = {"P": list(GENES[:5]), "Q": list(GENES[6:11]), "R": ["x0", "x1", "x2", NEVER, "g12"]}
 PANELS = {
-    "panel": {"program": "P", "regulators": ["g00", "g17"], "targets": ["g01", "g18", "g19"],
+    "panel": {"program": "P", "regulators": ["g00", "g17", "g20"], "targets": ["g01", "g18", "g19"],
               "perturbations": "program", "controls": "others"},
 }  # fmt: skip
 SMALL = {

@@ -25,7 +25,7 @@ from pertprobe.statistics.null_worlds import by_strength, uniform
 
 UNITS, FEW, MANY = 70, 5, 10
 ALPHA, ERROR = 0.05, 0.001
-KINDS = {"targeted_jacobian": ("", "co_expressed")}
+KINDS = {"targeted_jacobian": ("", "co_expressed"), "regulator_influence": ("", "signed")}
 """Probe -> the kinds of world that it draws, where it draws several."""
 Given = Mapping[str, Any]
 

@@ -38,8 +38,8 @@ def measured(probe, seed):
         return profiles("shift", values, NAMES, features, feature="gene")
     controls = json.dumps({"panel": {"regulators": [], "targets": []}})
     found = profiles("jacobian", values[:, :4], NAMES, PAIRS, batch="", control_pairs=controls)
-    sizes = [profiles(name, np.ones((len(NAMES), 2)), NAMES, PANEL["targets"], feature="gene") for name in ("open", "gain")]
-    return xr.merge([found, *sizes])
+    every = np.ones((len(NAMES), 2)), NAMES, PANEL["targets"]
+    return xr.merge([found, *(profiles(name, *every, feature="gene") for name in ("open", "gain"))])
 
 
 def drawn_from(probe, programs=PROGRAMS):

@@ -303,9 +303,8 @@ def test_what_lifts_or_lowers_targets_is_not_taken_for_what_strengthens_their_de
     with torch.no_grad():
         inputs = to_measure(model, cells, settings={"at": at, "derivative": "total"}, panels=panels)
         found = targeted_jacobian.measure(inputs, sorted(KNOCKED))
-    strength = dict(zip(KNOCKED, np.linalg.norm(changes[:-1], axis=1), strict=True))
-    asked = to_test("targeted_jacobian", subject(found, strength), programs={"P": MEMBERS}, panels={"panel": RELU_PANEL},
-                    permutations=999)  # fmt: skip
+    given = subject(found, dict(zip(KNOCKED, np.linalg.norm(changes[:-1], axis=1), strict=True))), {"P": MEMBERS}
+    asked = to_test("targeted_jacobian", *given, panels={"panel": RELU_PANEL}, permutations=999)
     rows = rows_of(evidence.frame(ask("targeted_jacobian", asked)), program="P").set_index("statistic")
     # Not held, a lift is found in every case, and a drop is as far below all others.
     assert direction * (rows.estimate["rank_score_with_gain"] - 0.5) > 0.3

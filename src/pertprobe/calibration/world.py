@@ -125,7 +125,7 @@ class Case:
         settings |= {probe.files: {"truth": str(self.made.path.parent / f"{probe.files}.tsv")}} if probe.files else {}
         settings |= {"partners": []} if probe.partners else {}
         settings |= {"pooled": [context, "other"]} if probe.pooled else {}
-        asked = read_panels(panels if probe.unit == "panel" else {}, programs, inputs.perturbations)
+        asked = read_panels(panels if probe.of_panels else {}, programs, inputs.perturbations)
         return TestInputs(
             {**identity, "regime": "unknown"}, mine, others[0] if others else None, programs, asked, inputs.cells,
             settings, comparison=probe.pairs[0] if others else "", permutations=self.permutations, bootstrap=99,

@@ -72,6 +72,11 @@ class Declaration:
         return {key: piece["default"] for key, piece in self.settings.items() if "default" in piece}
 
     @property
+    def of_panels(self) -> bool:
+        """Whether it asks about panels, one or more of a program."""
+        return self.unit in ("panel", "regulator")
+
+    @property
     def primary(self) -> str:
         """The statistic that verdicts read."""
         return next(iter(self.statistics))

@@ -46,7 +46,7 @@ PROBES = 16
 GAIN_SPREAD = 0.5
 """sd over perturbations of the log gain of null worlds, as far as it is common to all targets."""
 NAMED = 12
-"""Pathways of at most this many perturbations have them named in the figure."""
+"""Where at most this many are inside they are named in a figure."""
 CLOSED = 0.2
 """A target whose output ReLU is closed in more than this share of perturbations is left out
 (methods.md, Targeted Jacobian)."""
@@ -136,8 +136,7 @@ def _controls(inputs: MeasureInputs, panel: Mapping[str, Sequence[str]]) -> dict
 def dataset(
     values: np.ndarray, opened: np.ndarray, gain: np.ndarray, names: Sequence[str], genes: Genes, label: str = ""
 ) -> xr.Dataset:
-    """Return the measurement of derivatives [set, perturbation, target, regulator], shares open and gain [set, P, target].
-    """
+    """Return the measurement of derivatives [set, P, target, regulator], of open shares and gains [set, P, target]."""
     features = [f"{regulator}>{target}" for target in genes.targets for regulator in genes.regulators]
     jacobian = ("set", "perturbation", "feature"), values.reshape(*values.shape[:2], -1)
     coords = {"set": np.arange(len(values)), "perturbation": list(names), "feature": features, "gene": genes.targets}
@@ -150,7 +149,8 @@ def questions(inputs: TestInputs, doubt: Doubt | None = None, *notes: str) -> It
     """Ask of each panel: are its derivatives larger under its pathway's perturbations than under others as strong?
 
     Beside it the same of the other way to rank them, of control pairs (a panel that is no better than these says
-    nothing of itself), and of derivatives whose gain is not held. `notes`, and what `doubt` says of scores, stand in the rows of a panel.
+    nothing of itself), and of derivatives whose gain is not held. `notes`, and what `doubt` says of scores, stand in
+    the rows of a panel.
     """
     means = means_of(inputs.subject.measurement)
     for panel in inputs.panels.values():
@@ -283,8 +283,8 @@ def ranks(measurement: xr.Dataset, panels: Mapping[str, Mapping[str, Any]]) -> p
     for name, panel in panels.items():
         for regulator, target in product(panel["regulators"], panel["targets"]):
             if f"{regulator}>{target}" in jacobian.columns and regulator != target:
-                table = pd.DataFrame({"jacobian": jacobian[f"{regulator}>{target}"], "open": opened[target]})
-                table = table.assign(panel=name, regulator=regulator, target=target, of=len(jacobian), gain=gain[target])
+                values = {"jacobian": jacobian[f"{regulator}>{target}"], "open": opened[target], "gain": gain[target]}
+                table = pd.DataFrame(values).assign(panel=name, regulator=regulator, target=target, of=len(jacobian))
                 tables.append(table.assign(rank=table.jacobian.abs().rank(ascending=False), perturbation=table.index))
     return stacked(tables, columns)
 
@@ -415,16 +415,22 @@ def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -
         panel = read_panels(config, inputs.programs, list(means.jacobian.index))[row.panel]
         scores = scored(means, panel).values
         controls = inputs.evidence[(inputs.evidence.statistic == CONTROL_PAIRS) & (inputs.evidence.panel == row.panel)]
-        _strip(each, scores, set(panel.perturbations), row, controls[controls.model == row.model].p)
+        beside_it = "".join(f"; control pairs p = {p:.2g}" for p in controls[controls.model == row.model].p.dropna())
+        words = "others", "pathway", f"mean rank on the panel's pairs\nq = {row.q:.2g}{beside_it}"
+        strip(each, scores, set(panel.perturbations), row, words)
     if beside is not None:
         beside(axes[-1])
     return figure
 
 
-def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any, p_of_controls: pd.Series) -> None:
+def strip(axes: "Axes", scores: pd.Series, inside: set[str], row: Any, words: tuple[str, str, str]) -> None:
+    """Draw scores in two rows, those inside above all others, with the mean of the null of an evidence row.
+
+    `words` are what the others and those inside are called, and the label below.
+    """
     from pertprobe.plots import NULL, SUBJECT
 
-    mine = scores.index.isin(pathway)
+    mine, (outside, called, label) = scores.index.isin(inside), words
     for place, chosen, colour in ((0, ~mine, NULL), (1, mine, SUBJECT)):
         values = scores[chosen].sort_index()
         # Evenly spread in order of names: the spread keeps points and names apart and means nothing.
@@ -435,7 +441,5 @@ def _strip(axes: "Axes", scores: pd.Series, pathway: set[str], row: Any, p_of_co
                 axes.annotate(name, (score, height), (4, 0), textcoords="offset points", fontsize=5, va="center")
     axes.axvline(row.null_mean, color="black", linewidth=0.6, linestyle=":")
     axes.annotate("null mean", (row.null_mean, -0.48), (2, 0), textcoords="offset points", fontsize=5)
-    axes.set_yticks([0, 1], [f"others ({(~mine).sum()})", f"pathway ({mine.sum()})"])
-    beside = "".join(f"; control pairs p = {p:.2g}" for p in p_of_controls.dropna())
-    label = f"mean rank on the panel's pairs\nq = {row.q:.2g}{beside}"
+    axes.set_yticks([0, 1], [f"{outside} ({(~mine).sum()})", f"{called} ({mine.sum()})"])
     axes.set(ylim=(-0.5, 1.5), xlabel=label, title=f"{row.panel}, {row.model}")

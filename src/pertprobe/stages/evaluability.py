@@ -13,6 +13,9 @@ COLUMNS = [
     *("seen_here", "seen_elsewhere", "seen_never", "seen_unknown", "n_genes", "n_pairs", "enough", "reason"),
 ]
 
+GENES = {"gene": "measured gene of the program", "regulator": "measured regulator of the panel"}
+"""Units that are genes -> what one of them is called."""
+
 
 def evaluability_table(
     models: Mapping[str, Mapping[str, Any]],
@@ -22,7 +25,7 @@ def evaluability_table(
     min_perturbations: int,
     min_genes: int,
 ) -> pd.DataFrame:
-    """Return one row per probe, model and program (and panel, for probes whose unit is the panel).
+    """Return one row per probe, model and program (and panel, for probes that ask about panels).
 
     Args:
         models: name -> {perturbations, genes, output_genes, context, regime, capabilities, seen}; `seen` maps each
@@ -49,14 +52,14 @@ def evaluability_table(
         for probe, declaration in probes.items()
         for name, model in models.items()
         for program in programs
-        for panel in _panels_of(program, panels, declaration.unit)
+        for panel in _panels_of(program, panels if declaration.of_panels else {})
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _panels_of(program: str, panels: Mapping[str, Panel], unit: str) -> list[Panel | None]:
+def _panels_of(program: str, panels: Mapping[str, Panel]) -> list[Panel | None]:
     """Return the panels that serve a program, or one empty place."""
-    return [panel for panel in panels.values() if unit == "panel" and panel.program == program] or [None]
+    return [panel for panel in panels.values() if panel.program == program] or [None]
 
 
 def _row(
@@ -73,29 +76,30 @@ def _row(
     untrained = sum(seen == "never" for seen in status.values()) if probe.level == "representation" else 0
     counts = {f"seen_{word}": list(status.values()).count(word) for word in ("here", "elsewhere", "never", "unknown")}
     pairs, _ = measured_pairs(panel, model["genes"], model["output_genes"]) if panel else ((), ())
-    counts |= {"n_members": len(members), "n_genes": len(model["genes"] & set(members))}
+    genes = panel.regulators if panel and probe.unit == "regulator" else members
+    counts |= {"n_members": len(members), "n_genes": len(model["genes"] & set(genes))}
     counts |= {"n_perturbations": len(status) - untrained, "n_pairs": len(pairs)}
     reasons = [f"not evaluable: model has no {need}" for need in sorted(probe.needs - model["capabilities"])]
-    reasons += _shortages(counts, probe.unit, panel, min_perturbations, min_genes, untrained)
+    reasons += _shortages(counts, probe, panel, min_perturbations, min_genes, untrained)
     return {"panel": panel.name if panel else "", **counts, "enough": not reasons, "reason": "; ".join(reasons)}
 
 
 def _shortages(
     counts: Mapping[str, int],
-    unit: str,
+    probe: Declaration,
     panel: Panel | None,
     min_perturbations: int,
     min_genes: int,
     untrained: int,
 ) -> list[str]:
     """Return what is too little, in words."""
-    if unit == "panel" and panel is None:
+    if probe.of_panels and panel is None:
         return ["no panel for this program"]
-    if unit == "gene":
-        few = counts["n_genes"] < min_genes
-        return [f"{_many(counts['n_genes'], 'measured gene')} of the program, {min_genes} needed"] if few else []
     reasons = []
-    if counts["n_perturbations"] < min_perturbations:
+    if probe.unit in GENES:
+        if counts["n_genes"] < min_genes:
+            reasons.append(f"{_many(counts['n_genes'], GENES[probe.unit])}, {min_genes} needed")
+    elif counts["n_perturbations"] < min_perturbations:
         left_out = f" ({untrained} more never trained)" if untrained else ""
         whose = "panel" if panel else "program"
         many = _many(counts["n_perturbations"], "perturbation")
@@ -106,4 +110,5 @@ def _shortages(
 
 
 def _many(n: int, noun: str) -> str:
-    return f"{n} {noun}" + ("" if n == 1 else "s")
+    first, *more = noun.split(" of ")
+    return " of ".join([f"{n} {first}" + ("" if n == 1 else "s"), *more])

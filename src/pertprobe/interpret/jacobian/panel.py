@@ -107,7 +107,8 @@ def probing(
 
 
 def gain_of(
-    first: Float[Tensor, "perturbation set target direction"], second: Float[Tensor, "perturbation set target direction"]
+    first: Float[Tensor, "perturbation set target direction"],
+    second: Float[Tensor, "perturbation set target direction"],
 ) -> Float[Tensor, "perturbation set target"]:
     """Return the root mean square of a target's derivatives along random directions; nan where there are none.
 

@@ -1,0 +1,250 @@
+"""regulator_influence: do a panel's regulators move its targets in the model, more than genes of like expression do?
+
+A mechanism whose derivative is the same under every perturbation strengthens nothing (targeted_jacobian), and yet holds
+who acts on whom. Beside it stand the same ranks of co-expression and, where the config asks, of models of co-variation:
+what the model has more than these is no co-variation.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.programs import Panel, Programs, read_panels
+from pertprobe.probes import panels
+from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged
+from pertprobe.probes.questions import Pool, Question, Refused, Score
+from pertprobe.roles import COEXPRESSION, OBSERVED
+from pertprobe.seeding import generator
+from pertprobe.statistics.null_worlds import SPREAD
+from pertprobe.statistics.ranks import mid_ranks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pertprobe.models.base import Model
+    from pertprobe.models.planted.closed_form import PlantedModel
+    from pertprobe.plots import DrawInputs
+
+PRIMARY = "influence_rank"
+SIGNED = "signed"
+TARGETS = 10
+"""Targets of a panel of a null world."""
+LOWERED, LOWERING = 1.0, 0.8
+"""How far the derivatives of its signed ones lie below 0 on average, in their sd; share of signs that say so."""
+
+
+def units(inputs: MeasureInputs) -> list[str]:
+    """Return what is measured one by one: the targets of all panels that the model has."""
+    wanted = {name for panel in inputs.panels.values() for name in panel["targets"]}
+    return sorted(wanted & set(inputs.model.output_genes))
+
+
+def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
+    """Return how each input gene moves these targets under the control; the `perturbation` axis holds the targets.
+
+    influence [set, perturbation, input_gene]: dY[target]/dX[gene], total; open [set, perturbation]: share of cells
+    whose output for the target is not 0.
+    """
+    from pertprobe.interpret.jacobian import panel_jacobian, place  # torch, which tests do without
+
+    model, n = inputs.model, len(inputs.model.genes)
+    code = model.encode_perturbations([model.control])
+    point, rows = place(model, inputs.cells, inputs.settings, inputs.role).point, map(model.output_genes.index, names)
+    found = panel_jacobian(model, code, point, list(rows), range(n), memory_gb=inputs.memory_gb)
+    values, opened = (each[0].detach().cpu().numpy() for each in (found.values, found.open))
+    axes = {"set": np.arange(len(values)), "perturbation": names, "input_gene": list(model.genes)}
+    return xr.Dataset({"influence": (tuple(axes), values), "open": (("set", "perturbation"), opened)}, axes)
+
+
+def questions(inputs: TestInputs) -> Iterator[Question]:
+    """Do a panel's regulators rank higher in what moves its targets than genes that are expressed alike?"""
+    measurement = inputs.subject.measurement
+    influence, opened = averaged(measurement, "influence").to_pandas(), averaged(measurement, "open").to_series()
+    for panel in inputs.panels.values():
+        rows = influence.loc[[name for name in panel.targets if opened.get(name, 0) > 0]]
+        closed = [name for name in panel.targets if opened.get(name, 1) == 0]
+        note = f"targets closed under the control left out: {', '.join(closed)}" if closed else ""
+        yield _question(inputs, panel, rows, note)
+        yield from _baselines(inputs, panel)
+    others = inputs.programs.keys() - {panel.program for panel in inputs.panels.values()}
+    yield Refused(statistic=PRIMARY, unit="gene", programs=others, reason="no panel for this program")
+
+
+def _baselines(inputs: TestInputs, panel: Panel) -> Iterator[Question]:
+    """Yield the same of how targets answered to knock-downs, and of co-expression, both taken as the derivative.
+
+    Silencing a gene that raises a target lowers it: the sign of what was observed is turned.
+    """
+    if (observed := inputs.subject.observed) is None:
+        return
+    shifts = -observed["delta_y"].transpose("gene", "perturbation").to_pandas()
+    found = {OBSERVED: shifts[sorted(set(shifts.columns) & set(inputs.cells.genes))]}
+    if "correlation" in observed:
+        found[COEXPRESSION] = observed["correlation"].transpose("input_gene", "input_gene_b").to_pandas()
+    for role, table in found.items():
+        rows = table.loc[[name for name in panel.targets if name in table.index]].astype(np.float64)
+        if set(panel.regulators) & set(rows.columns):
+            yield _question(inputs, panel, rows, "", role=role)
+
+
+def _question(inputs: TestInputs, panel: Panel, rows: pd.DataFrame, note: str, **more: Any) -> Score:
+    """Return the question whether the panel's regulators score higher than other genes: `rows` [target, gene]."""
+
+    @cache
+    def pool(_: str) -> Pool:
+        """Return the genes that are scored."""
+        return _pool(inputs, panel, rows, note)
+
+    who = {"statistic": PRIMARY, "unit": "gene", "panel": panel.name, "programs": [panel.program]}
+    draws = lambda program: (PRIMARY, program, panel.name, len(pool(program).names))  # noqa: E731
+    return Score(**who, pool=pool, draws=draws, with_interval=False, **more)
+
+
+def _pool(inputs: TestInputs, panel: Panel, rows: pd.DataFrame, note: str) -> Pool:
+    scores = influence_ranks(rows, panel)
+    mine = sorted(set(panel.regulators) & set(scores.index))
+    absent = sorted(set(panel.regulators) - set(mine))
+    unmeasured = f"regulators not measured: {', '.join(absent)}" if absent else ""
+    few = f"{len(mine)} measured regulators, {inputs.min_genes} needed" if len(mine) < inputs.min_genes else ""
+    short = few if len(rows) else "no target of the panel is measured and open"
+    ranked = f"{len(rows)} targets, ranks of {'s J' if panel.signs else '|J|'} among {len(scores)} genes"
+    expression = inputs.cells.for_genes(tuple(scores.index)).values.mean(axis=(0, 1), dtype=np.float64)
+    names, notes = scores.index.to_numpy(), [ranked, unmeasured, note]
+    return Pool(names, scores.to_numpy(), expression, panel.regulators, notes, short)
+
+
+def influence_ranks(rows: pd.DataFrame, panel: Panel) -> pd.Series:
+    """Return each gene's mean rank over targets, in (0, 1): `rows` [target, gene] are derivatives.
+
+    Within a target, among all genes but itself: what its output's gain is has no say. Ranks are of |J|, where the panel
+    gives signs of s J: a regulator has its own signs, every other gene those of one of the regulators, in turn. nan of
+    genes without a rank.
+    """
+    genes = rows.columns.to_numpy()
+    left_out = genes[:, None] == rows.index.to_numpy()
+    if not panel.signs:
+        ranks = mid_ranks(rows.abs().to_numpy().T, left_out)
+        return pd.Series(_mean(ranks), genes).sort_index()
+    turned = mid_ranks(rows.to_numpy().T, left_out)
+    signs = np.array([[panel.signs.get(f"{a}>{b}", 1) for b in rows.index] for a in panel.regulators])
+    order = np.argsort(np.argsort(genes)) % len(signs)
+    own = {name: i for i, name in enumerate(panel.regulators)}
+    given = signs[[own.get(name, other) for name, other in zip(genes, order, strict=True)]]
+    return pd.Series(_mean(np.where(given > 0, turned, 1 - turned)), genes).sort_index()
+
+
+def _mean(ranks: np.ndarray) -> np.ndarray:
+    """Return the mean of ranks [gene, target] over targets; nan where a gene has none."""
+    known = ~np.isnan(ranks)
+    return np.where(known.any(axis=1), np.nansum(ranks, axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
+
+
+def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
+    """Return the planted models, with what this probe asks put into their linear part.
+
+    In the mechanism each regulator of a panel acts on as many of its targets as shift its score by d. Co-variation has
+    its regressions between a panel's genes too; the lookup stays as it is.
+    """
+    from pertprobe.models.planted.materials import ridge
+
+    mechanism, covariation = models["planted"], models["covariation"]
+    cells = inputs.cells.for_genes(mechanism.genes).values.reshape(-1, len(mechanism.genes)).astype(np.float64)
+    identity = np.equal.outer(mechanism.genes, mechanism.output_genes)
+    regressions = _with_linear(covariation, identity + ridge(cells))
+    return {**models, "planted": _with_linear(mechanism, _wired(inputs.panels, mechanism)), "covariation": regressions}
+
+
+def _wired(asked: Mapping[str, Mapping[str, Any]], model: "PlantedModel") -> np.ndarray:
+    """Return a mechanism's linear part [gene, output] in which regulators act on some of their targets.
+
+    On the others they act as much as a gene that is drawn for each.
+    """
+    from pertprobe.models.planted.materials import EFFECT
+
+    linear = model.parts.linear.double().numpy()
+    found, genes, outputs = linear.copy(), list(model.genes), list(model.output_genes)
+    for panel in asked.values():
+        signs, targets = panel.get("signs") or {}, [name for name in panel["targets"] if name in outputs]
+        for regulator in (name for name in panel["regulators"] if name in genes):
+            able = [name for name in targets if name != regulator]
+            rng = generator(model.card["seed"], "influence", regulator, *able)
+            chosen = set(rng.permutation(able)[: _number(len(able), model.card["d"])])
+            for target in able:
+                weak = linear[rng.choice([i for i, name in enumerate(genes) if name != target]), outputs.index(target)]
+                strong = signs.get(f"{regulator}>{target}", 1) * EFFECT
+                found[genes.index(regulator), outputs.index(target)] = strong if target in chosen else weak
+    return found
+
+
+def _number(targets: int, d: float) -> int:
+    """Return of how many targets a regulator must be first among all genes for its mean rank to rise by d sd.
+
+    The mean of n uniform ranks has sd 1 / sqrt(12 n), and each first place raises it by 1 / (2 n).
+    """
+    return min(targets, round(2 * d * np.sqrt(targets / 12)))
+
+
+def _with_linear(model: "PlantedModel", linear: np.ndarray) -> "PlantedModel":
+    """Return the model with another linear part [gene, output], which remembers no cells of the old one."""
+    import torch
+
+    found = copy(model)
+    found.parts, found._last = model.parts._replace(linear=torch.as_tensor(linear, dtype=model.dtype)), None
+    return found
+
+
+def null_world(draw: Drawing) -> World:
+    """Draw derivatives that grow with a gene's expression and with no panel; members are shifted by d sd in their rank.
+
+    Of kind signed, of targets that most genes lower, with panels that give signs.
+    """
+    targets, genes = ([f"{letter}{i:03d}" for i in range(n)] for letter, n in (("t", TARGETS), ("g", draw.units)))
+    expression = pd.Series(np.sort(draw.rng.lognormal(0, SPREAD, draw.units)), genes)
+    signed = draw.kind == SIGNED
+    values = draw.rng.normal(-LOWERED * signed, 1, (draw.units, TARGETS)) * np.sqrt(expression.to_numpy())[:, None]
+    signs = draw.rng.choice([-1, 1], values.shape, p=[LOWERING, 1 - LOWERING]) if signed else np.sign(values)
+    for i in draw.members:
+        chosen = draw.rng.permutation(TARGETS)[: _number(TARGETS, draw.d)]
+        values[i, chosen] = signs[i, chosen] * 2 * np.abs(values).max()
+    axes = {"set": [0], "perturbation": targets, "input_gene": genes}
+    measured = {"influence": (tuple(axes), values.T[None]), "open": (("set", "perturbation"), np.ones((1, TARGETS)))}
+    subject = Subject(xr.Dataset(measured, axes), pd.Series(dtype=float), pd.Series(dtype=object))
+    cells = CellSets(expression.to_numpy(np.float32)[None, None], tuple(genes), None, np.array([["cell"]]), "drawn")
+    return World(expression, partial(_given, subject, cells, pd.DataFrame(signs, genes, targets) if signed else None))
+
+
+def _given(
+    subject: Subject, cells: CellSets, signs: pd.DataFrame | None, programs: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Return what the questions read: a panel for each program, whose regulators are its genes."""
+    targets = subject.measurement.perturbation.values.tolist()
+    config = {}
+    for name, genes in programs.items():
+        pairs = {} if signs is None else {f"{a}>{b}": int(signs.loc[a, b]) for a in genes for b in targets}
+        given = {"regulators": list(genes), "targets": targets, "perturbations": [], "controls": [], "signs": pairs}
+        config[name] = {"program": name, **given}
+    return {"subject": subject, "cells": cells, "panels": read_panels(config, Programs(programs), ())}
+
+
+def draw(inputs: "DrawInputs") -> "Figure":
+    """Draw every gene's mean rank in what moves a panel's targets: the regulators' beside all others."""
+    from pertprobe.plots import nothing_to_draw
+    from pertprobe.plots import panels as axes_for
+
+    if (kept := inputs.evidence[(inputs.evidence.statistic == PRIMARY) & inputs.evidence.evaluable]).empty:
+        return nothing_to_draw()
+    figure, axes = axes_for(len(kept), 3.4, 2.6)
+    for each, row in zip(axes, kept.itertuples(), strict=True):
+        config = {row.panel: inputs.question["panels"][row.panel] | {"perturbations": [], "controls": []}}
+        panel = read_panels(config, inputs.programs, ())[row.panel]
+        rows = averaged(inputs.measurements[row.model], "influence").to_pandas()
+        scores = influence_ranks(rows.loc[[name for name in panel.targets if name in rows.index]], panel).dropna()
+        words = "other genes", "regulators", f"mean rank in what moves the targets\nq = {row.q:.2g}"
+        panels.strip(each, scores, set(panel.regulators), row, words)
+    return figure
