@@ -97,6 +97,7 @@ def asked(fitted, small_directory):
 PROBES = [
     *("pert_embedding", "intervention_fidelity", "knockout", "knockout_linearity", "routing_coherence"),
     *("targeted_jacobian", "cell_diagonal", "regulon_recovery", "jacobian_divergence", "input_sensitivity"),
+    "regulator_influence",
 ]
 
 

@@ -68,6 +68,16 @@ def test_a_panel_without_measured_pairs_says_so():
     assert found.reason.item() == "no pair of regulator and target is measured"
 
 
+def test_regulators_of_a_panel_are_counted_where_they_are_the_units():
+    model = {**MODEL, "capabilities": {"predict", "set_function"}}
+    probes = {"regulator_influence": replace(PROBES["targeted_jacobian"], unit="regulator")}
+    found = evaluability_table({"m": model}, Programs({"ifn": PROGRAMS["ifn"]}), {"p": PANEL}, probes, 99, 3).iloc[0]
+    measured = set(PANEL.regulators) & set(MODEL["genes"])
+    assert found.n_genes == len(measured)
+    noun = "regulator" if len(measured) == 1 else "regulators"
+    assert found.reason == f"{len(measured)} measured {noun} of the panel, 3 needed"
+
+
 def test_enough_has_no_reason():
     probes = {"sae_features": PROBES["pert_embedding"]}
     found = evaluability_table({"m": MODEL}, PROGRAMS, {}, probes, 2, 2)
