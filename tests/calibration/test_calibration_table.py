@@ -76,7 +76,8 @@ def test_every_probe_that_asks_something_is_calibrated(kind):
     # What answers is put to families of models in foreign worlds, in place of planted and untrained ones.
     names = [name for name in probe_names() if kind == "nulls" or not declared(name).answers]
     assert {f"{kind}_{name}" for name in names} <= set(parts.parts())
-    assert set(parts.declared_of("foreign-00")) == {name for name in probe_names() if declared(name).answers}
+    answering = {name for name in probe_names() if declared(name).answers}
+    assert set(parts.declared_of("foreign-00")) == set(parts.declared_of("statelike-00")) == answering
 
 
 def test_what_a_probe_declares_is_in_the_params_of_its_parts_alone():

@@ -28,6 +28,7 @@ def test_every_figure_asked_for_is_there(short):
         "untrained weights as the model",
         "right answer of a model",
         "programs taken for mechanism",
+        "responses learned by name",
         "trained models",
         "interval of the disattenuated correlation",
         "speed",

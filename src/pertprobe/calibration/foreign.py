@@ -1,6 +1,8 @@
 """The answer in worlds that no probe was made for: does it tell mechanism, co-variation and lookup apart?"""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,38 +40,70 @@ WORLDS: Mapping[str, tuple[str, Mechanism, Mapping[str, Any]]] = {
 """Name -> words, how genes act on each other, and what else is unlike the usual screen."""
 
 
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What all models in one context of a screen are asked with."""
+
+    screen: Screen
+    cells: CellSets
+    """Control cells of the context, in which genes are silenced."""
+    permutations: int
+    seed: int
+
+    @cached_property
+    def rivals(self) -> xr.Dataset:
+        """Return what co-variation answers to silenced genes, shift [rival, perturbation, gene]."""
+        screen, cells = self.screen, self.cells
+        known = Known(screen.values, screen.perturbations, screen.contexts, CONTROL, screen.genes)
+        fitted = fit_rivals(known, screen.knocked, self.seed)
+        return rival_shifts(fitted, known, cells.values.reshape(-1, len(cells.genes)), cells.context)
+
+    @cached_property
+    def programs(self) -> Programs:
+        """Return random programs of the genes that are knocked down."""
+        rng, names = generator(self.seed, "foreign programs"), np.array(self.screen.knocked)
+        sizes = [size for size in SIZES if 2 * size <= len(names)]
+        return Programs({f"{size}, {i}": sorted(rng.permutation(names)[:size]) for size in sizes for i in range(EACH)})
+
+    def answers(self, model: str, subject: Subject, regime: str = "unknown") -> pd.DataFrame:
+        """Return the answer of a measured model, and of each program in it, as `answers.tsv` has them."""
+        identity = {"probe": PROBE, "model": model, "reference": "", "context": self.cells.context, "regime": regime}
+        asked = TestInputs(
+            identity, subject, None, self.programs, {}, self.cells, declared(PROBE).default_settings,
+            rivals=self.rivals, permutations=self.permutations, bootstrap=2, seed=self.seed,
+        )  # fmt: skip
+        return answers(evidence.frame(ask(PROBE, asked)), declared(PROBE).answers)
+
+
 def foreign(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
     """Return what is answered of every family in every world: of the model as a whole, and of programs."""
     rows: list[Row] = []
-    for words, mechanism, more in map(WORLDS.__getitem__, sizes["worlds"]):
-        screen = simulate_screen(mechanism, Design(**{**sizes["screen"], **more}), generator(seed, "foreign", words))
-        rows += _world_rows(words, screen, sizes, seed)
+    for words, screen in screens(sizes, seed):
+        rows += _world_rows(words, screen, sizes["permutations"], seed)
     return frame(rows)
 
 
-def _world_rows(words: str, screen: Screen, sizes: Mapping[str, Any], seed: int) -> list[Row]:
+def screens(sizes: Mapping[str, Any], seed: int) -> Iterator[tuple[str, Screen]]:
+    """Yield each of the `worlds` that are asked for, in words, and its screen, as large as `screen` says."""
+    for words, mechanism, more in map(WORLDS.__getitem__, sizes["worlds"]):
+        design = Design(**{**sizes["screen"], **more})
+        yield words, simulate_screen(mechanism, design, generator(seed, "foreign", words))
+
+
+def _world_rows(words: str, screen: Screen, permutations: int, seed: int) -> Iterator[Row]:
     context = str(screen.contexts[0])
-    cells = control_sets(screen, context)
-    asked = Asked(screen, context, cells.values.reshape(-1, len(cells.genes)), seed)
-    known = Known(screen.values, screen.perturbations, screen.contexts, CONTROL, screen.genes)
-    rivals = rival_shifts(fit_rivals(known, screen.knocked, seed), known, asked.cells, context)
-    programs, observed = _programs(screen, seed), observed_of(screen, context)
-    rows = []
+    case = Case(screen, control_sets(screen, context), permutations, seed)
+    asked = Asked(screen, context, case.cells.values.reshape(-1, len(screen.genes)), seed)
+    observed = observed_of(screen, context)
     for name, family in FAMILIES.items():
-        subject = _subject(screen, family.answers(asked), observed)
-        table = _answers(TestInputs(
-            {"probe": PROBE, "model": name, "reference": "", "context": context, "regime": "unknown"}, subject, None,
-            programs, {}, cells, declared(PROBE).default_settings, rivals=rivals, permutations=sizes["permutations"],
-            bootstrap=2, seed=seed,
-        ))  # fmt: skip
+        table = case.answers(name, _subject(screen, family.answers(asked), observed))
         whole, each = table[table.program == ""], table[table.program != ""]
         mechanism = family.right == MECHANISM
         bars = (MOST, {}) if mechanism else (FOUND, NEVER)
         note = "; ".join(dict.fromkeys(whole.answer))
         setting = f"{words}, {name}"
-        rows.append(share(RIGHT, PROBE, setting, whole.answer == family.right, seed=seed, note=note, **bars[0]))
-        rows.append(share(TAKEN, PROBE, setting, each.answer == MECHANISM, seed=seed, **bars[1]))
-    return rows
+        yield share(RIGHT, PROBE, setting, whole.answer == family.right, seed=seed, note=note, **bars[0])
+        yield share(TAKEN, PROBE, setting, each.answer == MECHANISM, seed=seed, **bars[1])
 
 
 def control_sets(screen: Screen, context: str) -> CellSets:
@@ -99,13 +133,3 @@ def _subject(screen: Screen, silenced: np.ndarray, observed: xr.Dataset) -> Subj
     measured = {"shift": (tuple(axes), silenced[None]), "response": (tuple(axes), answered[None])}
     strength = pd.Series(np.linalg.norm(answered, axis=1), list(screen.knocked))
     return Subject(xr.Dataset(measured, axes), strength, pd.Series("here", strength.index), observed)
-
-
-def _programs(screen: Screen, seed: int) -> Programs:
-    rng, names = generator(seed, "foreign programs"), np.array(screen.knocked)
-    sizes = [size for size in SIZES if 2 * size <= len(names)]
-    return Programs({f"{size}, {i}": sorted(rng.permutation(names)[:size]) for size in sizes for i in range(EACH)})
-
-
-def _answers(inputs: TestInputs) -> pd.DataFrame:
-    return answers(evidence.frame(ask(PROBE, inputs)), declared(PROBE).answers)

@@ -29,6 +29,7 @@ class Part(NamedTuple):
 
 
 KINDS = {
+    "statelike": Part("statelike", "statelike", by_seed=True),
     "foreign": Part("foreign", "foreign", by_seed=True),
     "planted": Part("planted", "planted", by_seed=True, declared="planted"),
     "untrained": Part("untrained", "untrained", by_seed=True, declared="untrained"),
@@ -41,6 +42,8 @@ KINDS = {
 """Kind -> part; a part of one probe is called kind_probe."""
 ALONE = ("speed",)
 """Parts that are given every core: what they measure is time."""
+ANSWERED = ("foreign", "statelike")
+"""Sections of the parts that ask the probes which answer what a model is."""
 FUNCTIONS = ("units", "measure", "plant", "questions", "null_world", "known")
 """What of a probe a calibration runs."""
 
@@ -75,8 +78,9 @@ def _probes(name: str) -> list[Declaration]:
     part, probe = _of(name)
     if probe:
         return [declared(probe)]
-    asked = {"trained": lambda each: each.calibration["trained"], "foreign": lambda each: each.answers}
-    return [each for each in all_declared().values() if asked.get(part.section, lambda _: False)(each)]
+    if part.section == "trained":
+        return [each for each in all_declared().values() if each.calibration["trained"]]
+    return [each for each in all_declared().values() if each.answers and part.section in ANSWERED]
 
 
 def target(name: str) -> str:
