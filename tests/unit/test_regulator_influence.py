@@ -11,13 +11,19 @@ from scipy.stats import rankdata
 from tiny import GENES, cell_sets, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
+from pertprobe.calibration.foreign import control_sets, observed_of, screens
 from pertprobe.data.programs import Panel
+from pertprobe.models.known.model import KnownModel
+from pertprobe.models.known.readings import components, equations
 from pertprobe.models.planted.closed_form import planted_models
+from pertprobe.models.rivals.autoencoder import Autoencoder, Size
 from pertprobe.probes import regulator_influence
 from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.questions import ask
-from pertprobe.probes.regulator_influence import influence_ranks
+from pertprobe.probes.regulator_influence import ranks_within
+from pertprobe.roles import SUBJECT
 from pertprobe.stages.measuring import measure_shard
+from pertprobe.stages.testing import with_controls
 
 PANEL = Panel("panel", "P", ("g00", "g01", "g02"), ("g05", "g08", "g01"), (), ())
 SIGNS = {"g00>g05": -1, "g00>g08": -1, "g01>g05": 1, "g02>g08": -1, "g02>g05": 1}
@@ -28,6 +34,11 @@ ASKED = Panel("panel", "P", WIDE[20:24], WIDE[30:40], (), ())
 def derivatives(seed=0):
     values = np.random.default_rng(seed).normal(size=(len(PANEL.targets), len(GENES)))
     return pd.DataFrame(values, list(PANEL.targets), list(GENES))
+
+
+def influence_ranks(rows, panel):
+    """Return each gene's score."""
+    return ranks_within(rows, panel).mean(axis=1)
 
 
 def slowly(rows, panel):
@@ -157,3 +168,60 @@ def test_co_expression_and_observed_responses_stand_beside_it():
     assert rows.n_background["observed"] == 30
     wanted = influence_ranks(-shifts.T.loc[list(ASKED.targets)], ASKED)[list(ASKED.regulators)].mean()
     assert rows.estimate["observed"] == pytest.approx(wanted)
+
+
+SCREEN = {"genes": 200, "regulators": 60, "unmeasured": 10, "knockdowns": 20, "cells": 20, "controls": 1200}
+PANELS = 12
+
+
+def panels_of(parents, genes):
+    """Return panels of four regulators with what they act on."""
+    children = {}
+    for gene, acting in enumerate(parents):
+        for regulator in acting:
+            children.setdefault(int(regulator), []).append(gene)
+    rng, able, found = np.random.default_rng(0), sorted(each for each in children if len(children[each]) > 2), {}
+    for i in range(PANELS):
+        chosen = rng.choice(able, 4, replace=False)
+        targets = {target for regulator in chosen for target in children[regulator]} - set(chosen)
+        names = (tuple(genes[i] for i in each) for each in (chosen, sorted(targets)))
+        found[f"panel {i}"] = Panel(f"panel {i}", f"panel {i}", *names, (), ())
+    return found
+
+
+def test_in_a_foreign_network_a_mechanism_has_more_than_co_variation_and_co_variation_has_not():
+    """Derivatives of linear equations on the true graph are the same under every perturbation."""
+    _, screen = next(screens({"worlds": ["linear"], "screen": SCREEN}, 0))
+    context, genes = str(screen.contexts[0]), screen.genes
+    cells = control_sets(screen, context)
+    controls, parents = cells.values.reshape(-1, len(genes)), screen.graphs[context].seen_parents()
+    panels, axes = panels_of(parents, genes), {"input_gene": list(genes), "input_gene_b": list(genes)}
+    observed = observed_of(screen, context).assign(correlation=(tuple(axes), np.corrcoef(controls.T)))
+    readings = {
+        "mechanism": equations(controls, parents),
+        "components": components(controls[::2], 30),
+        "covariation_pca": components(controls, 15),
+        "covariation_autoencoder": Autoencoder.fitted(controls, Size(64, 12), 1),
+        "autoencoder": Autoencoder.fitted(controls, Size(128, 16), 2),
+    }
+    asked = {"all": {"targets": sorted({name for panel in panels.values() for name in panel.targets})}}
+
+    def rows(name, role=SUBJECT):
+        """Return the rows of one of these models."""
+        named = {"genes": genes, "perturbations": ("ctrl", "x"), "control": "ctrl"}
+        model = KnownModel("lookup", readings[name], np.zeros((2, len(genes))), **named)
+        inputs = to_measure(model, cells, settings={"at": "mean_cell"}, panels=asked)
+        found = measure_shard("regulator_influence", inputs, 0, 1).sel(variant="subject")
+        given = replace(subject(found), observed=observed.assign_coords(axes) if role == SUBJECT else None)
+        programs = {panel: screen.knocked[:3] for panel in panels}
+        inputs = to_test("regulator_influence", given, programs, panels=panels, cells=cells, permutations=999)
+        return list(ask("regulator_influence", inputs.as_role(role)))
+
+    rivals = [row for role in ("covariation_pca", "covariation_autoencoder") for row in rows(role, role)]
+    passing = {}
+    for name in ("mechanism", "components", "autoencoder"):
+        table = with_controls([*rows(name), *rivals], "influence_rank", "influence_rank", ("influence_rank",))
+        mine = table[table.role == SUBJECT]
+        passing[name] = ((evidence.used_p(mine) < 0.05) & (mine.excess_rivals_low > 0)).sum()
+    assert passing["mechanism"] >= PANELS / 4, passing
+    assert max(passing["components"], passing["autoencoder"]) <= 1, passing

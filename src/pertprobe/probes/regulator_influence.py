@@ -7,6 +7,7 @@ what the model has more than these is no co-variation.
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -93,56 +94,60 @@ def _baselines(inputs: TestInputs, panel: Panel) -> Iterator[Question]:
             yield _question(inputs, panel, rows, "", role=role)
 
 
-def _question(inputs: TestInputs, panel: Panel, rows: pd.DataFrame, note: str, **more: Any) -> Score:
+@dataclass(frozen=True, kw_only=True)
+class Ranked(Score):
+    """Do regulators score higher than other genes, by ranks of which each target has its share?"""
+
+    ranks: pd.DataFrame
+    """[gene, target]."""
+
+    def contributions(self, found: np.ndarray) -> dict[str, float]:
+        """Return what each target contributes to the estimate: the regulators' mean rank in it.
+
+        What a model has more than a rival must be so over targets, of which there are more than regulators.
+        """
+        return self.ranks.loc[np.asarray(self.names)[found]].mean().dropna().to_dict()
+
+
+def _question(inputs: TestInputs, panel: Panel, rows: pd.DataFrame, note: str, **more: Any) -> Ranked:
     """Return the question whether the panel's regulators score higher than other genes: `rows` [target, gene]."""
-
-    @cache
-    def pool(_: str) -> Pool:
-        """Return the genes that are scored."""
-        return _pool(inputs, panel, rows, note)
-
+    ranks = ranks_within(rows, panel)
+    pool = cache(lambda _: _pool(inputs, panel, ranks, note))
     who = {"statistic": PRIMARY, "unit": "gene", "panel": panel.name, "programs": [panel.program]}
     draws = lambda program: (PRIMARY, program, panel.name, len(pool(program).names))  # noqa: E731
-    return Score(**who, pool=pool, draws=draws, with_interval=False, **more)
+    return Ranked(**who, ranks=ranks, pool=pool, draws=draws, with_interval=False, **more)
 
 
-def _pool(inputs: TestInputs, panel: Panel, rows: pd.DataFrame, note: str) -> Pool:
-    scores = influence_ranks(rows, panel)
-    mine = sorted(set(panel.regulators) & set(scores.index))
+def _pool(inputs: TestInputs, panel: Panel, ranks: pd.DataFrame, note: str) -> Pool:
+    names, targets = ranks.index.to_numpy(), ranks.shape[1]
+    mine = sorted(set(panel.regulators) & set(names))
     absent = sorted(set(panel.regulators) - set(mine))
     unmeasured = f"regulators not measured: {', '.join(absent)}" if absent else ""
     few = f"{len(mine)} measured regulators, {inputs.min_genes} needed" if len(mine) < inputs.min_genes else ""
-    short = few if len(rows) else "no target of the panel is measured and open"
-    ranked = f"{len(rows)} targets, ranks of {'s J' if panel.signs else '|J|'} among {len(scores)} genes"
-    expression = inputs.cells.for_genes(tuple(scores.index)).values.mean(axis=(0, 1), dtype=np.float64)
-    names, notes = scores.index.to_numpy(), [ranked, unmeasured, note]
-    return Pool(names, scores.to_numpy(), expression, panel.regulators, notes, short)
+    short = few if targets else "no target of the panel is measured and open"
+    ranked = f"{targets} targets, ranks of {'s J' if panel.signs else '|J|'} among {len(names)} genes"
+    expression = inputs.cells.for_genes(tuple(names)).values.mean(axis=(0, 1), dtype=np.float64)
+    scores = ranks.mean(axis=1).to_numpy()
+    return Pool(names, scores, expression, panel.regulators, [ranked, unmeasured, note], short)
 
 
-def influence_ranks(rows: pd.DataFrame, panel: Panel) -> pd.Series:
-    """Return each gene's mean rank over targets, in (0, 1): `rows` [target, gene] are derivatives.
+def ranks_within(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """Return each gene's rank [gene, target] in what moves each target, in (0, 1), of derivatives [target, gene].
 
-    Within a target, among all genes but itself: what its output's gain is has no say. Ranks are of |J|, where the panel
-    gives signs of s J: a regulator has its own signs, every other gene those of one of the regulators, in turn. nan of
-    genes without a rank.
+    Within a target, among all genes but itself (nan): what its output's gain is has no say. Ranks are of |J|, where the
+    panel gives signs of s J: a regulator has its own signs, every other gene those of one of the regulators, in turn.
+    Genes in order of names.
     """
-    genes = rows.columns.to_numpy()
-    left_out = genes[:, None] == rows.index.to_numpy()
+    values = rows.T.sort_index()
+    genes, targets = values.index.to_numpy(), values.columns.to_numpy()
+    left_out = genes[:, None] == targets
     if not panel.signs:
-        ranks = mid_ranks(rows.abs().to_numpy().T, left_out)
-        return pd.Series(_mean(ranks), genes).sort_index()
-    turned = mid_ranks(rows.to_numpy().T, left_out)
-    signs = np.array([[panel.signs.get(f"{a}>{b}", 1) for b in rows.index] for a in panel.regulators])
-    order = np.argsort(np.argsort(genes)) % len(signs)
+        return pd.DataFrame(mid_ranks(values.abs().to_numpy(), left_out), genes, targets)
+    turned = mid_ranks(values.to_numpy(), left_out)
+    signs = np.array([[panel.signs.get(f"{a}>{b}", 1) for b in targets] for a in panel.regulators])
     own = {name: i for i, name in enumerate(panel.regulators)}
-    given = signs[[own.get(name, other) for name, other in zip(genes, order, strict=True)]]
-    return pd.Series(_mean(np.where(given > 0, turned, 1 - turned)), genes).sort_index()
-
-
-def _mean(ranks: np.ndarray) -> np.ndarray:
-    """Return the mean of ranks [gene, target] over targets; nan where a gene has none."""
-    known = ~np.isnan(ranks)
-    return np.where(known.any(axis=1), np.nansum(ranks, axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
+    given = signs[[own.get(name, i % len(signs)) for i, name in enumerate(genes)]]
+    return pd.DataFrame(np.where(given > 0, turned, 1 - turned), genes, targets)
 
 
 def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
@@ -244,7 +249,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
         config = {row.panel: inputs.question["panels"][row.panel] | {"perturbations": [], "controls": []}}
         panel = read_panels(config, inputs.programs, ())[row.panel]
         rows = averaged(inputs.measurements[row.model], "influence").to_pandas()
-        scores = influence_ranks(rows.loc[[name for name in panel.targets if name in rows.index]], panel).dropna()
+        ranks = ranks_within(rows.loc[[name for name in panel.targets if name in rows.index]], panel)
         words = "other genes", "regulators", f"mean rank in what moves the targets\nq = {row.q:.2g}"
-        panels.strip(each, scores, set(panel.regulators), row, words)
+        panels.strip(each, ranks.mean(axis=1).dropna(), set(panel.regulators), row, words)
     return figure
