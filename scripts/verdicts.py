@@ -15,6 +15,7 @@ with job(snakemake):
     probes = all_declared(tables.probe.unique())
     primary = {name: probe.primary for name, probe in probes.items()}
     controlled = {name: probe.compared_in for name, probe in probes.items()}
-    truth = planted_truth(snakemake.input.get("truth"))
-    table = verdicts(tables, thresholds, primary, truth, controlled=controlled, interest=snakemake.params.interest)
+    common = [name for name, probe in probes.items() if probe.primary in probe.common_scale]
+    more = {"controlled": controlled, "common": common, "interest": snakemake.params.interest}
+    table = verdicts(tables, thresholds, primary, planted_truth(snakemake.input.get("truth")), **more)
     write_table(table, snakemake.output[0])

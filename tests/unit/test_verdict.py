@@ -176,6 +176,30 @@ def test_where_q_holds_a_control_that_wins_is_a_fail_and_settles_nothing_where_q
     assert f"{column} -0.5 > 0 does not hold" in found.reason
 
 
+@pytest.mark.parametrize("name", ["excess_redrawn", "excess_rivals"])
+@pytest.mark.parametrize(("common", "size"), [(False, 1 / 0.5), (True, 1.0)])
+def test_an_excess_that_is_neither_shown_nor_excluded_is_no_answer(name, common, size):
+    conditions = [*Q, [f"{name}_low", ">", 0]]
+
+    def answer(high, *more, **values):
+        """Return the answer to an interval that begins at -0.5; `size` is one unit_sd on its scale."""
+        row = evidence_row(**{**WEAK, f"{name}_low": -0.5, f"{name}_high": high, **values})
+        return judge(row, [*conditions, *more], common=common)
+
+    assert answer(size - 0.01).verdict == "fail"
+    wide = answer(size + 0.01)
+    assert wide.verdict == "not evaluable"
+    assert wide.reason.startswith(f"power: {name} -0.5 to {size + 0.01:.2g}; {name}_low -0.5 > 0 does not hold")
+    assert answer(size + 0.01, ["effect", ">", 0.4]).verdict == "fail", "what is missed for certain decides"
+    assert answer(size + 0.01, unit_sd=np.nan).verdict == "fail"
+
+
+@pytest.mark.parametrize(("high", "verdict"), [(0.24, "fail"), (0.26, "not evaluable"), (np.nan, "fail")])
+def test_a_share_of_the_ceiling_fails_where_its_whole_interval_lies_below(high, verdict):
+    row = evidence_row(share_low=0.1, share_high=high)
+    assert judge(row, [*Q, ["share_low", ">", 0.25]]).verdict == verdict
+
+
 def test_q_asks_for_the_next_step_of_benjamini_hochberg():
     q = {"a": 0.01, "b": 0.04, "c": 0.2, "d": 0.9}
     rows = [evidence_row(program=program, q=value) for program, value in q.items()]

@@ -5,7 +5,7 @@ for a probe; a level joins the verdicts of its probes; a reading joins the level
 """
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import ceil, nan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +45,8 @@ CONTROL_WORDS = {
     "covariation": {PASS: "passes", FAIL: "fails"},
 }
 """Role of a planted model -> words for what it should (planted) or should not (the others, at the causal level) do."""
+SHARE = "share"
+"""What has an interval on the scale of the ceiling: the condition itself says how much of it counts."""
 INTEREST = {"d": 1.0, "power": 0.8}
 """Smallest effect of interest in sd of the per-unit score, and the power that `smallest_effect` is said for."""
 ABSENT = 3.0
@@ -100,13 +102,15 @@ def verdicts(
     *,
     controlled: Mapping[str, str] | None = None,
     interest: Mapping[str, float] | None = None,
+    common: Collection[str] = (),
 ) -> pd.DataFrame:
     """Return one verdict per subject row of each probe's primary statistic, with its controls.
 
     `thresholds` holds the conditions per probe, `primary` its primary statistic, `controlled` the one that its planted
     models have; `truth` maps (program, context) to what was planted in simulated data. `interest` holds `d`, the
     smallest effect of interest in sd of the per-unit score, below which an effect counts as absent, and `power`, the
-    chance for which the smallest effect that would be found is said.
+    chance for which the smallest effect that would be found is said. `common` are probes whose primary statistic is
+    compared with controls as it is, not in sd of its null.
     """
     interest, controlled = interest or INTEREST, controlled or primary
     table = evidence[(evidence.adjustment == "centred") & (evidence.program != "")]
@@ -116,7 +120,7 @@ def verdicts(
         asked = mine[(mine.role == SUBJECT) & (mine.statistic == primary.get(probe))]
         alpha = _reachable(asked, conditions)
         for row in asked.to_dict("records"):
-            judged = judge(row, conditions, alpha, interest)
+            judged = judge(row, conditions, alpha, interest, common=probe in common)
             planted = _planted(row, mine[mine.statistic == controlled[probe]])
             controls = {f"{role}_control": _answer(role, planted.get(role), conditions) for role in CONTROL_WORDS}
             share = _found(planted.get("planted"), strictest(conditions, alpha), interest)
@@ -186,11 +190,14 @@ def judge(
     conditions: Sequence[Condition],
     alpha: Mapping[str, float] | None = None,
     interest: Mapping[str, float] | None = None,
+    *,
+    common: bool = False,
 ) -> Judged:
     """Return the answer of one evidence row under its conditions, before its controls are asked.
 
-    Missing a condition on p or q is a fail only where the effect is shown to be smaller than that of interest
-    (methods.md, What a pass and a fail mean); `alpha` maps such columns to the p they ask of this row.
+    Missing a condition on p or q is a fail only where the effect is shown to be smaller than that of interest, and one
+    on the lower end of an interval only where its upper end is too (methods.md, What a pass and a fail mean). `alpha`
+    maps columns of p or q to the p they ask of this row; `common`: excesses are on the scale of the effect.
     """
     if not row["evaluable"]:
         return Judged(NOT_EVALUABLE, row["reason"])
@@ -209,7 +216,23 @@ def judge(
     reason = "; ".join(f"{_shown(row, condition)} does not hold" for condition in missed)
     if any(column in TESTED for column, _, _ in missed) and (open_ := _open(row, strict, measured, interest)):
         return measured._replace(verdict=NOT_EVALUABLE, reason=joined(f"power: {open_}", reason))
+    unit = row["unit_sd"] / (1.0 if common else row["null_sd"] or nan)
+    wide = [_wide(row, condition, interest["d"] * unit) for condition in missed]
+    if all(wide):
+        return measured._replace(verdict=NOT_EVALUABLE, reason=joined(f"power: {', '.join(wide)}", reason))
     return measured._replace(verdict=FAIL, reason=reason)
+
+
+def _wide(row: Mapping[str, Any], condition: Condition, size: float) -> str:
+    """Return the interval whose lower end misses a condition where its upper end lies above what counts as absent.
+
+    `size` is the smallest excess of interest. Empty for any other condition, and without an upper end.
+    """
+    column, sign, value = condition
+    name, low, end = column.rpartition("_low")
+    high = row.get(f"{name}_high", nan)
+    least = value + (0.0 if name == SHARE else size)
+    return f"{name} {row[column]:.2g} to {high:.2g}" if low and not end and sign in (">", ">=") and high > least else ""
 
 
 def _sized(row: Mapping[str, Any], alpha: float, interest: Mapping[str, float]) -> dict[str, float]:
