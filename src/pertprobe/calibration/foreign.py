@@ -103,7 +103,14 @@ def _world_rows(words: str, screen: Screen, permutations: int, seed: int) -> Ite
         note = "; ".join(dict.fromkeys(whole.answer))
         setting = f"{words}, {name}"
         yield share(RIGHT, PROBE, setting, whole.answer == family.right, seed=seed, note=note, **bars[0])
-        yield share(TAKEN, PROBE, setting, each.answer == MECHANISM, seed=seed, **bars[1])
+        taken = each.answer == MECHANISM
+        yield share(TAKEN, PROBE, setting, taken, seed=seed, note=_by_size(each.program, taken), **bars[1])
+
+
+def _by_size(programs: pd.Series, taken: pd.Series) -> str:
+    """Say what share of the programs of each size is taken for mechanism."""
+    found = taken.groupby(programs.str.partition(",")[0].astype(int)).mean()
+    return "; ".join(f"{value:.2g} of {size} members" for size, value in found.items())
 
 
 def control_sets(screen: Screen, context: str) -> CellSets:
