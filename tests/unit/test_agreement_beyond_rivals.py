@@ -10,7 +10,7 @@ from tiny import cell_sets, profiles, rows_of, subject, to_test
 
 from pertprobe import evidence
 from pertprobe.calibration import foreign
-from pertprobe.calibration.families import FAMILIES, Asked, read
+from pertprobe.calibration.families import FAMILIES, Situation, read
 from pertprobe.data.networks.mechanisms import linear
 from pertprobe.data.networks.screen import CONTROL, Design, simulate_screen
 from pertprobe.models.known.readings import components, equations
@@ -34,7 +34,7 @@ def world():
         fitted, sides = fit_rivals(known, screen.knocked, 0), []
         for context in screen.contexts[[0, -1]]:
             cells = foreign.control_sets(screen, context)
-            asked = Asked(screen, context, cells.values.reshape(-1, len(cells.genes)), 0)
+            asked = Situation(screen, context, cells.values.reshape(-1, len(cells.genes)), 0)
             answers = rival_shifts(fitted, known, asked.cells, context)
             sides.append((asked, answers.rename(perturbation="silenced", shift="knockout"), cells))
     return screen, sides

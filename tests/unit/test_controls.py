@@ -170,7 +170,7 @@ def test_one_as_good_as_its_rivals_exceeds_them_once_in_twenty_and_one_far_bette
 
 
 def _asked(values):
-    return testing.Asked(float(values.mean()), 1.0, by_name(*values))
+    return testing.Comparable(float(values.mean()), 1.0, by_name(*values))
 
 
 def test_controls_themselves_get_no_controls():

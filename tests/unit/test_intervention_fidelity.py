@@ -9,7 +9,7 @@ import xarray as xr
 
 from pertprobe import evidence
 from pertprobe.calibration import foreign
-from pertprobe.calibration.families import FAMILIES, Asked
+from pertprobe.calibration.families import FAMILIES, Situation
 from pertprobe.data.networks.mechanisms import hill
 from pertprobe.data.networks.screen import CONTROL, Design, simulate_screen
 from pertprobe.data.programs import Programs
@@ -40,7 +40,7 @@ def world():
         known = Known(screen.values, screen.perturbations, screen.contexts, CONTROL, screen.genes)
         values = cells.values.reshape(-1, len(cells.genes))
         rivals = rival_shifts(fit_rivals(known, screen.knocked, 0), known, values, context)
-        return screen, cells, rivals, Asked(screen, context, values, 0)
+        return screen, cells, rivals, Situation(screen, context, values, 0)
 
 
 def inputs(world, family, **more):

@@ -20,7 +20,7 @@ from pertprobe.stages.answer import COVARIATION, LOOKUP, MECHANISM
 from pertprobe.statistics.arrays import Floats, Integers
 
 
-class Asked(NamedTuple):
+class Situation(NamedTuple):
     """A screen in one context, and the cells in which genes are silenced."""
 
     screen: Screen
@@ -50,7 +50,7 @@ class Asked(NamedTuple):
         return -self.removed[:, None] * linear_rivals(cells, self.genes)[name]
 
 
-def read(asked: Asked, reading: Callable[[Tensor], Tensor]) -> Floats:
+def read(asked: Situation, reading: Callable[[Tensor], Tensor]) -> Floats:
     """Answer what something that returns cells says of cells in which a gene is silenced."""
     return silenced_shifts(reading, asked.cells, asked.genes, np.zeros(len(asked.genes)))
 
@@ -60,12 +60,12 @@ def softened(reading: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return lambda cells: softplus(3 * reading(cells)) / 3
 
 
-def autoencoded(asked: Asked, size: Size) -> Floats:
+def autoencoded(asked: Situation, size: Size) -> Floats:
     """Answer what an autoencoder of control cells returns that was trained from another seed than any rival."""
     return read(asked, Autoencoder.fitted(asked.controls, size, seed_of(asked.seed, "family", *size)))
 
 
-def slope_without_own(asked: Asked) -> Floats:
+def slope_without_own(asked: Situation) -> Floats:
     """Answer the slope of every gene on one, over all cells but those in which that one is knocked down."""
     screen, rows = asked.screen, []
     for name, gene, removed in zip(screen.knocked, asked.genes, asked.removed, strict=True):
@@ -75,7 +75,7 @@ def slope_without_own(asked: Asked) -> Floats:
     return np.stack(rows)
 
 
-def truth(asked: Asked) -> Floats:
+def truth(asked: Situation) -> Floats:
     """Answer what the simulator does where a gene is silenced."""
     return asked.screen.truth[asked.context]
 
@@ -83,7 +83,7 @@ def truth(asked: Asked) -> Floats:
 class Family(NamedTuple):
     """A kind of model, and what must be answered of it."""
 
-    answers: Callable[[Asked], Floats]
+    answers: Callable[[Situation], Floats]
     right: str
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
-from pertprobe.calibration.families import FAMILIES, Asked
+from pertprobe.calibration.families import FAMILIES, Situation
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.world import Row
 from pertprobe.data.cell_sets import CellSets
@@ -93,7 +93,7 @@ def screens(sizes: Mapping[str, Any], seed: int) -> Iterator[tuple[str, Screen]]
 def _world_rows(words: str, screen: Screen, permutations: int, seed: int) -> Iterator[Row]:
     context = str(screen.contexts[0])
     case = Case(screen, control_sets(screen, context), permutations, seed)
-    asked = Asked(screen, context, case.cells.values.reshape(-1, len(screen.genes)), seed)
+    asked = Situation(screen, context, case.cells.values.reshape(-1, len(screen.genes)), seed)
     observed = observed_of(screen, context)
     for name, family in FAMILIES.items():
         table = case.answers(name, _subject(screen, family.answers(asked), observed))

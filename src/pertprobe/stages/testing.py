@@ -44,7 +44,7 @@ def with_controls(
     per_unit = {tuple(row[key] for key in evidence.KEYS): row.get("per_unit", {}) for row in rows}
     keys = map(tuple, table[evidence.KEYS].itertuples(index=False, name=None))
     z, scale = evidence.comparable(table, correlations).where(table.evaluable), evidence.scale(table, correlations)
-    table["asked"] = [Asked(*each) for each in zip(z, scale, map(per_unit.__getitem__, keys), strict=True)]
+    table["asked"] = [Comparable(*each) for each in zip(z, scale, map(per_unit.__getitem__, keys), strict=True)]
     centred = table.adjustment == "centred"
     mine, alike = (table.role == SUBJECT) & centred, dict(iter(table[centred].groupby(["program", "panel"])))
     more = [
@@ -54,7 +54,7 @@ def with_controls(
     return evidence.frame([*table[~mine].to_dict("records"), *more])
 
 
-class Asked(NamedTuple):
+class Comparable(NamedTuple):
     """A row as it is compared with others."""
 
     z: float
@@ -79,7 +79,7 @@ def _compared(row: Mapping[str, Any], table: pd.DataFrame, primary: str, control
     return columns
 
 
-def _answered(table: pd.DataFrame, which: pd.Series, roles: Collection[str]) -> list[Asked]:
+def _answered(table: pd.DataFrame, which: pd.Series, roles: Collection[str]) -> list[Comparable]:
     """Return those of the chosen rows that have one of these roles and can be compared."""
     return [each for each in table.asked[which & table.role.isin(roles)] if not np.isnan(each.z)]
 
@@ -96,7 +96,7 @@ def _against_copies(own: float, copies: np.ndarray) -> dict[str, float]:
     return dict(zip(names, (excess, float(excess - half), float(excess + half)), strict=True))
 
 
-def _against_rivals(own: Asked, rivals: Iterable[Asked]) -> dict[str, float]:
+def _against_rivals(own: Comparable, rivals: Iterable[Comparable]) -> dict[str, float]:
     """Return what the model has more than its strongest rival, with the interval over units.
 
     The strongest is the one of the smallest lower end; one that has no interval leaves none.
@@ -107,7 +107,7 @@ def _against_rivals(own: Asked, rivals: Iterable[Asked]) -> dict[str, float]:
     return dict(zip(names, (excess, excess - half, excess + half), strict=True))
 
 
-def _beyond(own: Asked, rival: Asked) -> tuple[float, float]:
+def _beyond(own: Comparable, rival: Comparable) -> tuple[float, float]:
     """Return what one has more than another, and half the width of its interval (methods.md, Excess over rivals)."""
     ours, theirs = pd.Series(own.per_unit, dtype=float).align(pd.Series(rival.per_unit, dtype=float))
     return own.z - rival.z, half_width(ours.to_numpy(), theirs.to_numpy(), (own.scale, rival.scale))

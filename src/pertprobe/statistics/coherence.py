@@ -43,7 +43,7 @@ def coherence(
 ) -> Test:
     """Test whether members resemble each other: mean of `similarity` [P, P] over pairs i < j of members.
 
-    In the strength-matched null, strength and what is held `beside` it are taken from the similarity too (`Asked`);
+    In the strength-matched null, strength and what is held `beside` it are taken from the similarity too (`Similarity`);
     `adjusted` is the similarity without them where that is made in another way. The per-unit score is a unit's mean
     similarity with the members. `further`: p with strength alone held, and without one of the most alike pair.
 
@@ -51,7 +51,7 @@ def coherence(
         ValueError: fewer than two members, which form no pair.
     """
     similarity, members = np.asarray(similarity, dtype=np.float64), distinct(members)
-    asked = Asked(similarity, strength, beside, adjusted)
+    asked = Similarity(similarity, strength, beside, adjusted)
     nulls = {members.size: asked.plain.means(uniform_sets(members.size, len(similarity), m, rng))}
     return _tested(asked, members, nulls, PairSums.of(similarity), m, rng, further)
 
@@ -67,7 +67,7 @@ FURTHER = 999
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class Similarity:
     """A similarity as sets of units are asked about it: as it is, and without what is held."""
 
     similarity: Pairwise
@@ -149,7 +149,7 @@ class Asked:
 
 
 def _explained(
-    asked: Asked,
+    asked: Similarity,
     name: str,
     tests: Mapping[str, Test],
     members: Mapping[str, Integers],
@@ -241,7 +241,7 @@ def coherence_tests(
         strength, similarity, beside = np.asarray(strength)[order], similarity[np.ix_(order, order)], beside.of(order)
         rank = np.argsort(order)
         members = {name: np.sort(rank[each]) for name, each in members.items()}
-    sums, asked = sums or PairSums.of(similarity), Asked(similarity, strength, beside)
+    sums, asked = sums or PairSums.of(similarity), Similarity(similarity, strength, beside)
     with ThreadPoolExecutor(threads) as pool:
         nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
         test = lambda name: _tested(asked, members[name], nulls, sums, m, rng_of(name), further)  # noqa: E731
@@ -250,7 +250,7 @@ def coherence_tests(
 
 
 def _tested(
-    asked: Asked,
+    asked: Similarity,
     members: Integers,
     nulls: Mapping[int, Floats],
     sums: PairSums,
