@@ -43,9 +43,9 @@ def coherence(
 ) -> Test:
     """Test whether members resemble each other: mean of `similarity` [P, P] over pairs i < j of members.
 
-    In the strength-matched null, strength and what is held `beside` it are taken from the similarity too (`Similarity`);
-    `adjusted` is the similarity without them where that is made in another way. The per-unit score is a unit's mean
-    similarity with the members. `further`: p with strength alone held, and without one of the most alike pair.
+    In the strength-matched null, strength and what is held `beside` it are taken from the similarity too; `adjusted` is
+    the similarity without them where that is made in another way. The per-unit score is a unit's mean similarity with
+    the members. `further`: p with strength alone held, and without one of the most alike pair.
 
     Raises:
         ValueError: fewer than two members, which form no pair.
