@@ -5,6 +5,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from pertprobe.calibration import parts
+from pertprobe.data.programs import parts_of_panels
 from pertprobe.errors import Faults, PertprobeError, raise_together
 from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 from pertprobe.roles import KNOWN, NETWORK
@@ -198,7 +199,7 @@ def measurement_params(probe):
         found["layer"] = layer_of(given)
     if depends["panels"]:
         asked = chosen_panels(probe) if "panels" in declaration.settings else config["panels"]
-        found["panels"] = {name: {key: panel[key] for key in depends["panels"]} for name, panel in asked.items()}
+        found["panels"] = parts_of_panels(asked, depends["panels"])
     if "programs" in declaration.reads:
         found["programs"] = {key: config["programs"][key] for key in ("patterns", "lists")}
     if depends["seed"]:

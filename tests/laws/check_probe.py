@@ -90,9 +90,9 @@ def expected(probe: str, comparison: str) -> pd.DataFrame:
         return rows(probe, comparison, Path(folder))
 
 
-def same_rows(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+def same_rows(found: pd.DataFrame, expected: pd.DataFrame, rtol: float = 1e-9, atol: float = 1e-12) -> None:
     """Assert that two tables of evidence say the same, numbers to rounding."""
-    pd.testing.assert_frame_equal(found, expected, rtol=1e-9, atol=1e-12)
+    pd.testing.assert_frame_equal(found, expected, rtol=rtol, atol=atol)
 
 
 def shards_change_nothing(probe: str, folder: Path) -> None:
@@ -167,7 +167,10 @@ def _relabelled(found: xr.Dataset) -> xr.Dataset:
 
 
 def cores_change_nothing(probe: str, folder: Path) -> None:
-    """Measured and tested on two cores, evidence is the same."""
+    """Measured and tested on two cores, evidence is the same, to the float32 in which models compute.
+
+    Some processors add up in another order where two threads share a matrix product.
+    """
     comparison = comparisons(declared(probe))[-1]
     alone, before = expected(probe, comparison), torch.get_num_threads()
     torch.set_num_threads(2)
@@ -175,7 +178,7 @@ def cores_change_nothing(probe: str, folder: Path) -> None:
         with threadpool_limits(2):
             mine = side(probe, state(0)).subject
             asked = to_test(probe, comparison, mine, sides(probe)[comparison].subject, folder)
-            same_rows(evidence.frame(ask(probe, asked)), alone)
+            same_rows(evidence.frame(ask(probe, asked)), alone, rtol=1e-4, atol=1e-5)
     finally:
         torch.set_num_threads(before)
 

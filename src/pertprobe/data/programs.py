@@ -193,6 +193,13 @@ def _panel(programs: Programs, known: list[str], name: str, entry: Mapping[str, 
     return Panel(name, entry["program"], *genes, pathway, controls, dict(signs) if signs else None, notes)
 
 
+def parts_of_panels(
+    config_panels: Mapping[str, Mapping[str, object]], parts: Sequence[str]
+) -> dict[str, dict[str, object]]:
+    """Return panels as their config gives them, with these parts alone, as far as they have them."""
+    return {name: {part: entry[part] for part in parts if part in entry} for name, entry in config_panels.items()}
+
+
 def _chosen(given: object, word: str, default: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(default if given == word else given)))
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from pertprobe.batching import MEMORY_GB
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.data.programs import Panel, Programs
+from pertprobe.data.programs import Panel, Programs, parts_of_panels
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.limited import limited
 from pertprobe.roles import REDRAWN, SUBJECT
@@ -81,7 +81,8 @@ class MeasureInputs:
         reads = declaration.reads_under(settings)
         if depends["settings"] != "all":
             settings = {key: value for key, value in settings.items() if key in depends["settings"]}
-        return limited(replace(self, settings=settings), declaration.name, fields, (*reads, *further))
+        panels = parts_of_panels(self.panels, depends["panels"])
+        return limited(replace(self, settings=settings, panels=panels), declaration.name, fields, (*reads, *further))
 
     @property
     def perturbations(self) -> list[str]:
