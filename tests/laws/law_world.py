@@ -47,7 +47,7 @@ REGULONS = "regulator\ttarget\tsign\n" + "".join(
 )
 
 
-def state(seed: int, *, features: np.ndarray | None = None) -> StateModel:
+def state(seed: int, *, features: np.ndarray | None = None, dtype: torch.dtype = torch.float32) -> StateModel:
     """Return a State model whose every weight is random; `features` [perturbations, F] are one-hot unless given."""
     perturbations = (*NAMES, "ctrl")
     architecture = StateArchitecture(
@@ -56,8 +56,8 @@ def state(seed: int, *, features: np.ndarray | None = None) -> StateModel:
     )  # fmt: skip
     draw = torch.Generator().manual_seed(seed)
     fresh = initial_parameters(architecture, seed)
-    weights = {name: (w + 0.3 * torch.randn(w.shape, generator=draw)).float() for name, w in fresh.items()}
-    given = torch.eye(len(perturbations)) if features is None else torch.as_tensor(features).float()
+    weights = {name: (w + 0.3 * torch.randn(w.shape, generator=draw)).to(dtype) for name, w in fresh.items()}
+    given = torch.eye(len(perturbations), dtype=dtype) if features is None else torch.as_tensor(features).to(dtype)
     names = {"genes": GENES, "output_genes": GENES, "perturbations": perturbations, "control": "ctrl"}
     return StateModel(architecture, weights, **names, perturbation_features=given, batches=BATCHES)
 
@@ -80,12 +80,13 @@ def cells(context: str) -> CellSets:
 
 
 @cache
-def readers() -> dict:
+def readers(dtype: torch.dtype) -> dict:
     """Return an autoencoder and principal components of the hidden layer, of random numbers."""
     draw = torch.Generator().manual_seed(0)
-    sae = SparseAutoencoder(*(torch.randn(s, generator=draw) for s in ((16, 24), (24,), (24, 16), (16,))), k=4)
-    directions = torch.linalg.qr(torch.randn(16, 4, generator=draw))[0].T
-    return {"sae": sae, "pca": PrincipalComponents(torch.zeros(16), directions)}
+    parts = [torch.randn(size, generator=draw).to(dtype) for size in ((16, 24), (24,), (24, 16), (16,))]
+    directions = torch.linalg.qr(torch.randn(16, 4, generator=draw))[0].T.to(dtype)
+    pca = PrincipalComponents(torch.zeros(16, dtype=dtype), directions)
+    return {"sae": SparseAutoencoder(*parts, k=4), "pca": pca}
 
 
 def settings(probe: str, **more) -> dict:
@@ -109,7 +110,7 @@ def to_measure(probe: str, model: StateModel, context: str = "here", **more) -> 
         "programs": PROGRAMS,
         "seen": seen(),
         "responses": responses(model, context) if probe != "delta_y" else None,
-        **readers(),
+        **readers(model.dtype),
     }
     return MeasureInputs(model, cells(context), **{**given, **more})
 
