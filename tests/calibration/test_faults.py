@@ -148,7 +148,7 @@ FAULTS: dict[str, list[Fault]] = {
     "routing_coherence": [strength_of_others, paired_with_themselves, sign_turned],
     "detached_jacobian": [strength_not_held, either_tail, sign_turned],
     "targeted_jacobian": [strength_not_held, null_of_twice_as_many, sign_turned],
-    "regulator_influence": [expression_not_held, null_of_twice_as_many, sign_turned],
+    "regulator_influence": [strength_not_held, null_of_twice_as_many, sign_turned],
     "cell_diagonal": [strength_of_others, null_of_twice_as_many, tail_turned],
     "jacobian_divergence": [strength_not_held, either_tail, sign_turned],
     "input_sensitivity": [strength_not_held, null_of_twice_as_many, tail_turned],
