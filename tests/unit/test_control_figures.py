@@ -73,7 +73,7 @@ def test_every_role_stands_beside_the_model(tmp_path):
 def test_correlations_are_drawn_as_they_are():
     figure = controls_figure(evidence.frame(everything("two")), PROBES, ["m"])
     assert points(figure.axes[0])["subject"] == [2.0, 6.0] or sorted(points(figure.axes[0])["subject"]) == [2.0, 6.0]
-    assert figure.axes[0].get_xlabel() == "effect (correlation)"
+    assert figure.axes[0].get_xlabel() == "effect, on its own scale"
 
 
 def test_models_stand_in_the_order_of_the_config_and_pairs_behind_their_model():

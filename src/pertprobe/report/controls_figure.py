@@ -92,7 +92,7 @@ def _handle(
 
 def _unit(probe: Declaration) -> str:
     """Return the unit in which a probe is compared with its controls, in words."""
-    return "effect (correlation)" if probe.compared_in in probe.common_scale else "effect in sd of its own null"
+    return "effect, on its own scale" if probe.compared_in in probe.common_scale else "effect in sd of its own null"
 
 
 def _columns(tables: pd.DataFrame, probes: Mapping[str, Declaration], models: Sequence[str]) -> Iterator[Column]:
