@@ -41,7 +41,7 @@ WORLDS: Mapping[str, tuple[str, Mechanism, Mapping[str, Any]]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class ScreenCase:
     """What all models in one context of a screen are asked with."""
 
     screen: Screen
@@ -92,7 +92,7 @@ def screens(sizes: Mapping[str, Any], seed: int) -> Iterator[tuple[str, Screen]]
 
 def _world_rows(words: str, screen: Screen, permutations: int, seed: int) -> Iterator[Row]:
     context = str(screen.contexts[0])
-    case = Case(screen, control_sets(screen, context), permutations, seed)
+    case = ScreenCase(screen, control_sets(screen, context), permutations, seed)
     asked = Situation(screen, context, case.cells.values.reshape(-1, len(screen.genes)), seed)
     observed = observed_of(screen, context)
     for name, family in FAMILIES.items():

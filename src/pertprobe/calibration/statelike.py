@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pertprobe.calibration.foreign import FOUND, NEVER, PROBE, RIGHT, TAKEN, Case, screens
+from pertprobe.calibration.foreign import FOUND, NEVER, PROBE, RIGHT, TAKEN, ScreenCase, screens
 from pertprobe.calibration.table import frame, share
 from pertprobe.calibration.world import SETS, Row
 from pertprobe.data.cell_sets import CellSets
@@ -48,7 +48,7 @@ def statelike(sizes: Mapping[str, Any], seed: int) -> pd.DataFrame:
     rows: list[Row] = []
     for words, screen in screens(sizes, seed):
         found = trained_on(screen, sizes["steps"], seed)
-        table = Case(screen, found.cells, sizes["permutations"], seed).answers(NAME, found.subject, REGIME)
+        table = ScreenCase(screen, found.cells, sizes["permutations"], seed).answers(NAME, found.subject, REGIME)
         rows += rows_of(table, f"{words}, {NAME}", seed)
     return frame(rows)
 

@@ -77,6 +77,11 @@ class Declaration:
         return self.unit in ("panel", "regulator")
 
     @property
+    def of_genes(self) -> bool:
+        """Whether its units are genes, not perturbations."""
+        return self.unit in ("gene", "regulator")
+
+    @property
     def primary(self) -> str:
         """The statistic that verdicts read."""
         return next(iter(self.statistics))

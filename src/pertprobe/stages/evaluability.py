@@ -13,9 +13,6 @@ COLUMNS = [
     *("seen_here", "seen_elsewhere", "seen_never", "seen_unknown", "n_genes", "n_pairs", "enough", "reason"),
 ]
 
-GENES = {"gene": "measured gene of the program", "regulator": "measured regulator of the panel"}
-"""Units that are genes -> what one of them is called."""
-
 
 def evaluability_table(
     models: Mapping[str, Mapping[str, Any]],
@@ -95,13 +92,12 @@ def _shortages(
     """Return what is too little, in words."""
     if probe.of_panels and panel is None:
         return ["no panel for this program"]
-    reasons = []
-    if probe.unit in GENES:
+    reasons, whose = [], "panel" if panel else "program"
+    if probe.of_genes:
         if counts["n_genes"] < min_genes:
-            reasons.append(f"{_many(counts['n_genes'], GENES[probe.unit])}, {min_genes} needed")
+            reasons.append(f"{_many(counts['n_genes'], f'measured {probe.unit}')} of the {whose}, {min_genes} needed")
     elif counts["n_perturbations"] < min_perturbations:
         left_out = f" ({untrained} more never trained)" if untrained else ""
-        whose = "panel" if panel else "program"
         many = _many(counts["n_perturbations"], "perturbation")
         reasons.append(f"{many} of the {whose}{left_out}, {min_perturbations} needed")
     if panel and not counts["n_pairs"]:
@@ -110,5 +106,4 @@ def _shortages(
 
 
 def _many(n: int, noun: str) -> str:
-    first, *more = noun.split(" of ")
-    return " of ".join([f"{n} {first}" + ("" if n == 1 else "s"), *more])
+    return f"{n} {noun}" + ("" if n == 1 else "s")

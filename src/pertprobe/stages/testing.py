@@ -187,7 +187,7 @@ def _said(inputs: TestInputs, attribute: str) -> str:
 
 def _refused_rows(declaration: Declaration, inputs: TestInputs, reason: str) -> Iterator[dict[str, Any]]:
     """Say for every program why the question could not be put."""
-    unit = "gene" if declaration.unit in ("gene", "regulator") else "perturbation"
+    unit = "gene" if declaration.of_genes else "perturbation"
     for program in inputs.programs:
         who = {"statistic": declaration.primary, "program": program, "unit": unit}
         yield evidence.not_evaluable(inputs.identity, reason, **who)
