@@ -121,7 +121,7 @@ def test_what_a_calibration_names_a_probe_has(name):
 
 def test_full_sizes_are_those_of_the_specification():
     given = sizes(short=False)
-    assert (given["nulls"]["draws"], given["nulls"]["draws_slow"], given["ceiling"]["cases"]) == (2_000, 1_000, 1_000)
+    assert (given["nulls"]["draws"], given["nulls"]["draws_slow"], given["ceiling"]["cases"]) == (1_000, 250, 1_000)
     assert given["planted"]["d"] == 2
     assert set(nulls.MEMBERS) == {5, 10, 30, 80}
     assert (given["speed"]["permutations"], given["speed"]["units"]) == (100_000, 2024)

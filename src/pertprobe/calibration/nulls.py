@@ -19,7 +19,6 @@ from pertprobe.data.programs import Programs
 from pertprobe.probes import load_probe
 from pertprobe.probes.base import Drawing, TestInputs, World
 from pertprobe.probes.declaration import Declaration, declared
-from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.stages.verdict import OPERATORS
 from pertprobe.statistics.null_worlds import by_strength, uniform
@@ -74,10 +73,23 @@ def nulls(probe: str, sizes: Sizes, seed: int) -> pd.DataFrame:
             found = _drawn(declaration, world, sizes, rng, Path(folder))
             for (statistic, members), draws in found.items():
                 setting = f"{words}, {members} members" if members else words
-                named = probe if statistic == declaration.primary else f"{probe}, {statistic}"
                 said = declaration.calibration["published"].get(statistic, "")
+                named = _named(declaration, statistic)
                 rows += _cell(named, setting, draws, exact=statistic in world["exact"], published=said)
+            rows += (_found(_named(declaration, each), f"{words}, all programs", p) for each, p in _pooled(found))
     return frame(rows)
+
+
+def _named(declaration: Declaration, statistic: str) -> str:
+    return declaration.name if statistic == declaration.primary else f"{declaration.name}, {statistic}"
+
+
+def _pooled(found: Mapping[tuple[str, int], Sequence[Draw]]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the statistics that were asked of programs of several sizes, and the p of all of them."""
+    for statistic in dict.fromkeys(name for name, _ in found):
+        drawn = [draws for (name, members), draws in found.items() if name == statistic and members]
+        if len(drawn) > 1:
+            yield statistic, np.array([draw.used for draws in drawn for draw in draws])
 
 
 def _drawn(
@@ -93,8 +105,7 @@ def _drawn(
         programs = {str(n): _members(rng, n, drawn.confounder, world["confounded"]) for n in members}
         inputs = _inputs(declaration, drawn, programs, sizes["permutations"], rng)
         asked = [name for name, draws in number.items() if i < draws]
-        rows = answers_of(inputs, asked, published=i < sizes["published"])
-        for row in (each for each in rows if each["role"] == SUBJECT):
+        for row in answers_of(inputs, asked, published=i < sizes["published"], data=False):
             key = row["statistic"], int(row["program"] or 0)
             found.setdefault(key, []).append(_said(row, declaration, rng.random()))
     return {(name, 0): [] for name in number.keys() - {name for name, _ in found}} | found
@@ -144,8 +155,7 @@ def _cell(probe: str, setting: str, draws: Sequence[Draw], *, exact: bool, publi
     """
     used, spread, said = (values[~np.isnan(values)] for values in np.array(draws).reshape(-1, 3).T)
     n = used.size
-    value, bound = _share(used < ALPHA), at_most(n or 1, ALPHA)
-    yield entry(FALSE_POSITIVES, probe, setting, value, n, sense="at most", bound=bound, level=ALPHA)
+    yield _found(probe, setting, used)
     if said.size and published:
         yield _published_entry(probe, setting, said, published)
     if not exact:
@@ -155,6 +165,13 @@ def _cell(probe: str, setting: str, draws: Sequence[Draw], *, exact: bool, publi
         yield entry(SUPER, probe, f"{setting}, p <= {level:g}", value, n, sense="at most", bound=bound, level=level)
     p = float(kstest(spread, "uniform").pvalue) if n else np.nan
     yield entry(RANDOMISED, probe, setting, p, n, sense="at least", bound=NOT_UNIFORM)
+
+
+def _found(probe: str, setting: str, p: np.ndarray) -> Row:
+    """Return the row of how often something is found where there is nothing."""
+    used = p[~np.isnan(p)]
+    value, bound = _share(used < ALPHA), at_most(used.size or 1, ALPHA)
+    return entry(FALSE_POSITIVES, probe, setting, value, used.size, sense="at most", bound=bound, level=ALPHA)
 
 
 def _share(passed: np.ndarray) -> float:
@@ -193,7 +210,7 @@ def _planted_p(declaration: Declaration, drawing: Drawing, members: int, sizes: 
     world = load_probe(declaration.name).null_world(drawing._replace(members=places))
     program = {"planted": world.confounder.index[places].tolist()}
     inputs = _inputs(declaration, world, program, sizes["permutations"], drawing.rng)
-    rows = [row for row in answers_of(inputs, [declaration.primary]) if row["program"]]
+    rows = [row for row in answers_of(inputs, [declaration.primary], data=False) if row["program"]]
     return rows[0][rows[0]["p_used"]] if rows and rows[0]["evaluable"] else np.nan
 
 

@@ -133,16 +133,20 @@ class Case:
         )  # fmt: skip
 
 
-def answers_of(inputs: TestInputs, statistics: Collection[str], *, published: bool = False) -> list[Row]:
-    """Return the rows of these statistics, of the subject and of data beside it, with nothing but the test.
+def answers_of(
+    inputs: TestInputs, statistics: Collection[str], *, published: bool = False, data: bool = True
+) -> list[Row]:
+    """Return the rows of these statistics, with nothing but the test.
 
-    `published`: and the published statistic.
+    `published`: and the published statistic; `data`: and those of the data that stand beside the subject's.
     """
     wanted = Wanted(interval=False, published=published, ceiling=False, further=False)
     probe = inputs.identity["probe"]
     questions = load_probe(probe).questions(inputs.limited_to(declared(probe)))
-    asked = [each for each in questions if each.statistic in statistics and each.adjustment == "centred"]
-    return [row for each in asked for row in each.rows(inputs.as_role(each.role), wanted)]
+    asked = (each for each in questions if each.statistic in statistics and each.adjustment == "centred")
+    return [
+        row for each in asked if data or each.role == SUBJECT for row in each.rows(inputs.as_role(each.role), wanted)
+    ]
 
 
 def of_programs(table: pd.DataFrame, statistic: str) -> pd.DataFrame:

@@ -20,9 +20,9 @@ from pertprobe.probes import load_probe
 from pertprobe.probes.base import TestInputs, each_program, members
 from pertprobe.probes.declaration import ALWAYS, Declaration, declared
 from pertprobe.roles import COEXPRESSION, KNOWN, OBSERVED, SUBJECT
-from pertprobe.statistics.coherence import coherence, coherence_tests
+from pertprobe.statistics.coherence import coherence_tests
 from pertprobe.statistics.matched import PairedTest
-from pertprobe.statistics.permutation import Test, mean_score
+from pertprobe.statistics.permutation import Test, mean_score, scaled
 from pertprobe.statistics.reliability import Ceiling, bootstrap_coherence, bootstrap_mean, pair_contributions
 
 Row = dict[str, Any]
@@ -206,7 +206,7 @@ class Coherence(Each):
     def rows(self, inputs: TestInputs, wanted: Wanted) -> Iterator[Row]:
         """Yield a row for each program, of one similarity."""
         made = replace(self, similarity=self.similarity() if callable(self.similarity) else self.similarity)
-        test = made.all_at_once(inputs, wanted.further) if self.adjusted is None else made.by_itself
+        test = made.all_at_once(inputs, wanted.further and self.adjusted is None)
         yield from super(Coherence, replace(made, test=test)).rows(inputs, wanted)
 
     def all_at_once(self, inputs: TestInputs, further: bool) -> Callable[..., Test]:
@@ -215,13 +215,8 @@ class Coherence(Each):
         drawing = partial(self.drawing, inputs, "")
         beside = inputs.beside(self.names, self.unit)
         asked = self.similarity, sets, self.strength, inputs.permutations, drawing
-        tests = coherence_tests(*asked, beside=beside, further=further)
-        return lambda program, *_: tests[program]
-
-    def by_itself(self, _: str, found: np.ndarray, m: int, random: np.random.Generator) -> Test:
-        """Test one program, for which another similarity is held."""
-        scale = self.scale(len(found))
-        return coherence(scale * self.similarity, found, self.strength, m, random, adjusted=scale * self.adjusted)
+        tests = coherence_tests(*asked, beside=beside, further=further, adjusted=self.adjusted)
+        return lambda program, found, *_: scaled(tests[program], self.scale(len(found)))
 
     def contributions(self, found: np.ndarray) -> dict[str, float]:
         """Return what each member contributes to the mean over pairs."""

@@ -210,6 +210,7 @@ def coherence_tests(
     threads: int = 1,
     beside: Beside = NOTHING,
     further: bool = False,
+    adjusted: Pairwise | None = None,
 ) -> dict[str, Test]:
     """Test each set of positions as `coherence` does, in the same distribution.
 
@@ -227,6 +228,7 @@ def coherence_tests(
         threads: threads at work; the results do not depend on them.
         beside: what is held beside strength.
         further: also p with strength alone held, without one of the most alike pair, and beyond each stronger set.
+        adjusted: the similarity without what is held [P, P], where that is made in another way.
 
     Raises:
         ValueError: a set has fewer than two members, or is called "".
@@ -239,9 +241,10 @@ def coherence_tests(
         # Units of like strength lie together, so that the matched sets of a program read little memory.
         order = np.argsort(np.asarray(strength), kind="stable")
         strength, similarity, beside = np.asarray(strength)[order], similarity[np.ix_(order, order)], beside.of(order)
+        adjusted = None if adjusted is None else np.asarray(adjusted)[np.ix_(order, order)]
         rank = np.argsort(order)
         members = {name: np.sort(rank[each]) for name, each in members.items()}
-    sums, asked = sums or PairSums.of(similarity), Similarity(similarity, strength, beside)
+    sums, asked = sums or PairSums.of(similarity), Similarity(similarity, strength, beside, adjusted)
     with ThreadPoolExecutor(threads) as pool:
         nulls = _uniform_nulls(similarity, {each.size for each in members.values()}, m, rng_of(UNIFORM), pool)
         test = lambda name: _tested(asked, members[name], nulls, sums, m, rng_of(name), further)  # noqa: E731

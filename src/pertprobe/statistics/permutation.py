@@ -246,6 +246,12 @@ def described(test: Test, effect: float, unit_sd: float, share: tuple[float, flo
     return test._replace(effect=effect, unit_sd=unit_sd, null_own=share[0], null_own_sd=share[1])
 
 
+def scaled(test: Test, factor: float) -> Test:
+    """Return the test of a statistic that is a positive multiple of another."""
+    multiplied = ("estimate", "null_mean", "null_sd", "effect", "unit_sd")
+    return test._replace(**{name: factor * getattr(test, name) for name in multiplied})
+
+
 def with_tail(test: Test, moments: Moments, n_units: int, members: Integers) -> Test:
     """Add `p_tail` from the moments of the uniform null."""
     return test._replace(p_tail=max(tail(test.estimate, *moments), 1 / comb(n_units, members.size)))
