@@ -1,16 +1,9 @@
 # Every perturbation x every gene pair at the mean cell, as factors: a target of its own, `snakemake atlas`.
 
 ATLAS = config["atlas"]
-ATLAS_PARAMS = {
-    "perturbations": None if ATLAS["perturbations"] == "all" else ATLAS["perturbations"],
-    "derivative": ATLAS["derivative"],
-    "dtype": ATLAS["dtype"],
-}
-WRITING_ATLAS = (
-    "interpret.atlas.writing:write_atlas",
-    "data.cell_sets:cells_for",
-    "models:load_model",
-)
+ATLAS_PARAMS = {key: ATLAS[key] for key in ("derivative", "dtype")}
+ATLAS_PARAMS["perturbations"] = None if ATLAS["perturbations"] == "all" else ATLAS["perturbations"]
+WRITING_ATLAS = ("interpret.atlas.writing:write_atlas", "data.cell_sets:cells_for", "models:load_model")
 
 
 rule atlas:

@@ -53,10 +53,21 @@ SHARDS = config["shards"]
 PAIRS = [(kind, *pair) for kind, pairs in config["pairs"].items() for pair in pairs]
 SEED = config["seed"]
 PROBES = all_declared(config["probes"])
-COPIES = {
-    "redrawn": config["controls"]["redrawn"],
-    "cascade": config["controls"]["cascade"],
-    "seed": SEED,
+COPIES = {"redrawn": config["controls"]["redrawn"], "cascade": config["controls"]["cascade"], "seed": SEED}
+PROGRAM_FILES = config["programs"]["gmt"]
+# All that the config says of programs but their files, which are inputs.
+PROGRAM_SETTINGS = {key: value for key, value in config["programs"].items() if key != "gmt"}
+# Where each model is read, and how it was trained.
+WHERE = {name: {key: entry[key] for key in ("context", "regime")} for name, entry in MODELS.items()}
+# What a pair compares: contexts or regimes.
+COMPARISONS = {(model, reference): kind for kind, model, reference in PAIRS}
+# Measurements of which anything is asked of copies and planted models.
+OF_CONTROLS = {each.measurement for each in PROBES.values() if each.control_statistics}
+# Probe -> the table that the report shows with its figure.
+REPORTED = {
+    probe: f"{RESULTS}/tables/{probe}/{each.tables['reported']}.tsv"
+    for probe, each in PROBES.items()
+    if "reported" in each.tables
 }
 MEASURING = (
     "stages.measuring:measure_shard",
@@ -98,10 +109,6 @@ def directory_of(model):
     return MODELS[model].get("path", f"{RESULTS}/trained/{model}")
 
 
-def all_directories(wildcards):
-    return [directory_of(model) for model in MODELS]
-
-
 def split_of(wildcards):
     """Return the file that says what a given model was trained with; one trained here carries its own."""
     return MODELS[wildcards.model].get("split", [])
@@ -128,16 +135,8 @@ def cell_file_of(wildcards):
 def training_source(wildcards):
     """Return what training needs to know of the cells, and nothing that only probing depends on."""
     entry = source_of(wildcards)
-    sources = (
-        "context",
-        "context_column",
-        "perturbation_column",
-        "batch_column",
-        "control",
-        "space",
-        "set_size",
-    )
-    return {key: entry[key] for key in sources}
+    wanted = ("context", "context_column", "perturbation_column", "batch_column", "control", "space", "set_size")
+    return {key: entry[key] for key in wanted}
 
 
 def network_of(wildcards):
@@ -226,7 +225,7 @@ def read_by(wildcards):
     files = {
         "contexts": every("inputs/cells/{context}.h5ad", context=config["cells"]),
         "observed": f"{RESULTS}/models/{wildcards.model}/observed.nc",
-        "programs": program_files(),
+        "programs": PROGRAM_FILES,
         "responses": f"{RESULTS}/measurements/delta_y/{wildcards.model}.nc",
         "sae": [f"{folder}/cfg.json", f"{folder}/sae_weights.safetensors"] if sae else [],
         "pca": f"{folder}/pca.safetensors" if sae else [],
@@ -235,30 +234,40 @@ def read_by(wildcards):
     return {what: files[what] for what in declared(wildcards.probe).reads_under(settings)}
 
 
-def derived_of(which):
-    """Return the function of what was measured of the models planted beside a model or its reference, and of known kind.
+def tested(which):
+    """Return what a test reads of a model ("model") or of what it is compared with ("reference")."""
+    model = f"<results>/models/{{{which}}}"
 
-    Of none where none are wanted.
-    """
+    def measurement(wildcards):
+        return f"{RESULTS}/measurements/{declared(wildcards.probe).measurement}/{wildcards[which]}.nc"
 
     def derived(wildcards):
-        model, probe = wildcards.get(which), declared(wildcards.probe)
+        """Return what was measured of the models planted beside it, and of known kind, where any are wanted."""
+        probe = declared(wildcards.probe)
         planted = config["controls"]["planted"] and probe.control_statistics
-        wanted = model and (planted or beside_known(wildcards.probe))
-        return f"{RESULTS}/measurements/{probe.measurement}/derived/{model}.nc" if wanted else []
+        wanted = planted or beside_known(wildcards.probe)
+        return f"{RESULTS}/measurements/{probe.measurement}/derived/{wildcards[which]}.nc" if wanted else []
 
-    return derived
+    def rivals(wildcards):
+        """Return what co-variation alone answers beside it, for probes that ask."""
+        return f"{RESULTS}/rivals/{wildcards[which]}.nc" if with_rivals(wildcards.probe) else []
+
+    return {
+        "measurement": measurement,
+        "delta_y": f"<results>/measurements/delta_y/{{{which}}}.nc",
+        "seen": f"{model}/perturbations.tsv",
+        "card": f"{model}/card.json",
+        "observed": f"{model}/observed.nc",
+        "quality": f"{model}/program_quality.tsv",
+        "derived": derived,
+        "rivals": rivals,
+    }
 
 
 def planted_for(probe):
     """Return what is planted beside a model; nothing that no probe asks anything, or that the config does not want."""
-    wanted = config["controls"]["planted"] and asked_of_controls(probe)
+    wanted = config["controls"]["planted"] and probe in OF_CONTROLS
     return {"planted": {"d": config["power"]["d"]} if wanted else {}, "additive": config["controls"]["additive"]}
-
-
-def measurement_of(which):
-    """Return the function of the measurement of a model or its reference that a probe tests."""
-    return lambda wildcards: f"{RESULTS}/measurements/{declared(wildcards.probe).measurement}/{wildcards[which]}.nc"
 
 
 def measurements_of(probe):
@@ -270,17 +279,6 @@ def responses_of(wildcards):
     """Return the delta_y of all models for a probe that chooses perturbations by it; of any other probe nothing."""
     reads = declared(wildcards.probe).reads
     return every("measurements/delta_y/{model}.nc", model=MODELS) if "responses" in reads else []
-
-
-def rivals_of(which):
-    """Return the function of what co-variation alone answers beside a model or its reference, for probes that ask."""
-    return lambda wildcards: f"{RESULTS}/rivals/{wildcards[which]}.nc" if with_rivals(wildcards.probe) else []
-
-
-def silenced_with_rivals():
-    """Return probe -> which genes it silences to what, of those that are tested with rivals."""
-    asked = [probe for probe in PROBES if with_rivals(probe)]
-    return {probe: {key: config["probes"][probe].get(key) for key in ("genes", "value")} for probe in asked}
 
 
 def known_of(wildcards):
@@ -298,22 +296,7 @@ def with_rivals(probe):
 
 def copies_for(probe):
     """Return which untrained copies are measured beside a model; none that no probe asks anything."""
-    return COPIES if asked_of_controls(probe) else {}
-
-
-def asked_of_controls(probe):
-    """Return whether anything that a probe measures is asked of copies and planted models."""
-    return probe in {each.measurement for each in PROBES.values() if each.control_statistics}
-
-
-def spaces():
-    """Return space -> the probe whose measurement holds it."""
-    measured = sorted({SPACE_OF_RESPONSES, *(each.measurement for each in PROBES.values())})
-    with_space = {probe: declared(probe).space for probe in measured if declared(probe).space}
-    return {
-        space["name"].format(layer=layer_of(config["probes"].get(probe, {}))): probe
-        for probe, space in with_space.items()
-    }
+    return COPIES if probe in OF_CONTROLS else {}
 
 
 def exported(probe):
@@ -333,12 +316,6 @@ def products_of(probe):
     return [*tables_of(probe), *dict.fromkeys(further)]
 
 
-def reported():
-    """Return probe -> the table that the report shows with its figure."""
-    shown = {probe: each.tables["reported"] for probe, each in PROBES.items() if "reported" in each.tables}
-    return {probe: f"{RESULTS}/tables/{probe}/{name}.tsv" for probe, name in shown.items()}
-
-
 def comparing(probe):
     """Return the pairs that a probe has a question about, as (kind, model, reference)."""
     return [pair for pair in PAIRS if pair[0] in PROBES[probe].pairs]
@@ -356,38 +333,25 @@ def files_tested(wildcards):
     return list(config["probes"][wildcards.probe][setting].values()) if setting else []
 
 
-def program_files():
-    return config["programs"]["gmt"]
-
-
-def program_settings():
-    """Return all that the config says of programs but their files, which are inputs."""
-    return {key: value for key, value in config["programs"].items() if key != "gmt"}
-
-
-def contexts_and_regimes():
-    """Return where each model is read, and how it was trained."""
-    return {name: {key: entry[key] for key in ("context", "regime")} for name, entry in MODELS.items()}
-
-
 def question(wildcards):
     """Return what a test needs to know of the config; nothing that only other probes depend on."""
     return {
         "settings": config["probes"][wildcards.probe] | beside(wildcards),
-        "programs": program_settings(),
-        "panels": panels_of(wildcards),
+        "programs": PROGRAM_SETTINGS,
+        "panels": chosen_panels(wildcards.probe),
         "statistics": config["statistics"],
-        "models": contexts_and_regimes(),
-        "comparison": comparison_of(wildcards),
+        "models": WHERE,
+        "comparison": COMPARISONS.get((wildcards.get("model"), wildcards.get("reference")), ""),
         "seed": SEED,
     }
 
 
 def beside(wildcards):
     """Return what a probe's test knows of the config beside its own section."""
-    probe, found = PROBES[wildcards.probe], {}
+    probe, model, found = PROBES[wildcards.probe], wildcards.get("model"), {}
     if probe.partners:
-        found["partners"] = [name for kind in probe.pairs for name in partners_of(kind, wildcards)]
+        pairs = [pair for kind in probe.pairs for pair in config["pairs"][kind] if model in pair]
+        found["partners"] = [name for pair in pairs for name in pair if name != model]
     if probe.pooled:
         found["pooled"] = config["sae"][config["probes"][probe.measurement]["sae"]]["models"]
     return found
@@ -397,7 +361,7 @@ def tabled(probe):
     """Return what a probe's further tables depend on in the config."""
     draws = ["permutations"] if PROBES[probe].tables["permutations"] else []
     numbers = {key: config["statistics"][key] for key in draws}
-    return {"settings": config["probes"][probe], "programs": program_settings(), "seed": SEED, **numbers}
+    return {"settings": config["probes"][probe], "programs": PROGRAM_SETTINGS, "seed": SEED, **numbers}
 
 
 def stability_of(probe):
@@ -408,23 +372,6 @@ def stability_of(probe):
     return f"{RESULTS}/sae/{sae}/features.tsv" if config["sae"][sae]["seeds"] > 1 else []
 
 
-def panels_of(wildcards):
-    """Return the panels that a probe asks about, or whose models are planted for it."""
-    return chosen_panels(wildcards.probe)
-
-
-def partners_of(kind, wildcards):
-    """Return the models that one is compared with in one way, contexts or regimes."""
-    model = wildcards.get("model")
-    return [name for pair in config["pairs"][kind] if model in pair for name in pair if name != model]
-
-
-def comparison_of(wildcards):
-    """Return what a pair compares, contexts or regimes; empty for one model."""
-    pair = wildcards.get("model"), wildcards.get("reference")
-    return next((kind for kind, *listed in PAIRS if tuple(listed) == pair), "")
-
-
 def chosen_panels(*probes):
     """Return the panels that any of these probes asks about."""
     wanted = [config["probes"].get(probe, {}).get("panels", []) for probe in probes]
@@ -433,5 +380,11 @@ def chosen_panels(*probes):
     }
 
 
-SPACES = spaces()
+MEASURED = sorted({SPACE_OF_RESPONSES, *(each.measurement for each in PROBES.values())})
+# Space -> the probe whose measurement holds it.
+SPACES = {
+    declared(probe).space["name"].format(layer=layer_of(config["probes"].get(probe, {}))): probe
+    for probe in MEASURED
+    if declared(probe).space
+}
 ANSWERING = [probe for probe in PROBES if PROBES[probe].answers]

@@ -121,7 +121,7 @@ rule report:
         cascade="<results>/figures/cascade.svg",
         sae=every("sae/{sae}/quality.tsv", sae=config["sae"]),
         stability=every("sae/{sae}/stability.tsv", sae=COMPARED_SAE),
-        tables=list(reported().values()),
+        tables=list(REPORTED.values()),
     output:
         "<results>/report.html",
     log:
@@ -135,7 +135,7 @@ rule report:
         models=MODELS,
         probes=list(config["probes"]),
         sae=list(config["sae"]),
-        reported=list(reported()),
+        reported=list(REPORTED),
         thresholds=config["thresholds"],
         interest=config["power"],
         levels=config["levels"],

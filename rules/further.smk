@@ -24,7 +24,7 @@ rule decompose:
     input:
         evidence="<results>/evidence/regime_agreement.tsv",
         perturbations="<results>/tables/regime_agreement/perturbations.tsv",
-        programs=program_files(),
+        programs=PROGRAM_FILES,
     output:
         "<results>/tables/regime_agreement/decomposition.tsv",
     log:
@@ -34,7 +34,7 @@ rule decompose:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        programs=program_settings(),
+        programs=PROGRAM_SETTINGS,
         conditions=config["thresholds"].get("regime_agreement", []),
         interest=config["power"],
         code=code("stages.decomposition:decomposition", "stages.decomposition:mean_r"),
@@ -57,11 +57,7 @@ rule sensitivity_page:
         "../envs/pertprobe.yaml"
     params:
         run=config["run"],
-        models=contexts_and_regimes(),
-        code=code(
-            "report.sensitivity_page:write_sensitivity_page",
-            "report/sensitivity.html.j2",
-            "report/style.css",
-        ),
+        models=WHERE,
+        code=code("report.sensitivity_page:write_sensitivity_page", "report/sensitivity.html.j2", "report/style.css"),
     script:
         "../scripts/sensitivity_page.py"

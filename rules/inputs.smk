@@ -87,7 +87,7 @@ rule evaluability:
     input:
         cards=every("models/{model}/card.json", model=MODELS),
         seen=every("models/{model}/perturbations.tsv", model=MODELS),
-        programs=program_files(),
+        programs=PROGRAM_FILES,
     output:
         "<results>/inputs/evaluability.tsv",
     log:
@@ -98,14 +98,10 @@ rule evaluability:
         "../envs/pertprobe.yaml"
     params:
         models=list(MODELS),
-        entries=contexts_and_regimes(),
+        entries=WHERE,
         probes=list(config["probes"]),
         programs=config["programs"],
         panels=chosen_panels(*config["probes"]),
-        code=code(
-            "stages.evaluability:evaluability_table",
-            "data.programs:read_programs",
-            "data.programs:read_panels",
-        ),
+        code=code("stages.evaluability:evaluability_table", "data.programs:read_programs", "data.programs:read_panels"),
     script:
         "../scripts/evaluability.py"

@@ -55,7 +55,7 @@ rule seen:
 rule card:
     input:
         checks="<results>/inputs/checked.json",
-        models=all_directories,
+        models=[directory_of(model) for model in MODELS],
         cells=cells_of,
         split=split_of,
     output:
@@ -116,7 +116,11 @@ rule rivals:
         models={name: entry["context"] for name, entry in MODELS.items()},
         entries=config["cells"],
         kinds=list(KNOWN) if config["controls"]["known"] else [],
-        silenced=silenced_with_rivals(),
+        # What is silenced to what, by probes that are tested with rivals.
+        silenced={
+            probe: {key: config["probes"][probe].get(key) for key in ("genes", "value")}
+            for probe in filter(with_rivals, PROBES)
+        },
         seed=SEED,
         code=code(
             "stages.rivals:rivals_of_run",
@@ -151,7 +155,7 @@ rule program_quality:
     input:
         quality="<results>/models/{model}/quality.tsv",
         names="<results>/models/{model}/names.json",
-        programs=program_files(),
+        programs=PROGRAM_FILES,
     output:
         "<results>/models/{model}/program_quality.tsv",
     log:
@@ -161,7 +165,7 @@ rule program_quality:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        programs=program_settings(),
+        programs=PROGRAM_SETTINGS,
         code=code(
             "stages.quality:program_quality",
             "stages.quality:read_quality",
@@ -196,10 +200,6 @@ rule distribution:
         loading=lambda wildcards: loading(wildcards.model),
         knockout=({"genes": config["probes"]["knockout"]["genes"]} if "knockout" in config["probes"] else None),
         seed=SEED,
-        code=code(
-            "stages.distribution:knockout_distances",
-            "stages.distribution:drift_table",
-            "models:load_model",
-        ),
+        code=code("stages.distribution:knockout_distances", "stages.distribution:drift_table", "models:load_model"),
     script:
         "../scripts/distribution.py"

@@ -61,7 +61,7 @@ rule measure_derived:
         observed=every("models/{model}/observed.nc", model=MODELS),
         cells=list(map(cells_of_model, MODELS)),
         contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
-        programs=program_files(),
+        programs=PROGRAM_FILES,
         responses=responses_of,
         known=known_of,
     output:
@@ -75,9 +75,9 @@ rule measure_derived:
     params:
         measurement=lambda wildcards: measurement_params(wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
-        programs=program_settings(),
+        programs=PROGRAM_SETTINGS,
         # A panel belongs to its Jacobian: in other probes the same programs are planted where they happen to fall.
-        panels=panels_of,
+        panels=lambda wildcards: chosen_panels(wildcards.probe),
         controls=lambda wildcards: planted_for(wildcards.probe),
         seed=SEED,
         code=lambda wildcards: code(
@@ -112,16 +112,9 @@ rule export_space:
 
 rule test:
     input:
-        measurement=measurement_of("model"),
-        delta_y="<results>/measurements/delta_y/{model}.nc",
-        seen="<results>/models/{model}/perturbations.tsv",
-        card="<results>/models/{model}/card.json",
-        observed="<results>/models/{model}/observed.nc",
-        quality="<results>/models/{model}/program_quality.tsv",
-        derived=derived_of("model"),
+        **tested("model"),
         cells=cells_of,
-        rivals=rivals_of("model"),
-        programs=program_files(),
+        programs=PROGRAM_FILES,
         given=files_tested,
     output:
         "<results>/evidence/{probe}/{model}.tsv",
@@ -141,25 +134,11 @@ rule test:
 
 use rule test as compare with:
     input:
-        measurement=measurement_of("model"),
-        delta_y="<results>/measurements/delta_y/{model}.nc",
-        seen="<results>/models/{model}/perturbations.tsv",
-        card="<results>/models/{model}/card.json",
-        observed="<results>/models/{model}/observed.nc",
-        quality="<results>/models/{model}/program_quality.tsv",
-        derived=derived_of("model"),
+        **tested("model"),
+        **{f"reference_{what}": file for what, file in tested("reference").items()},
         cells=cells_of,
-        rivals=rivals_of("model"),
-        programs=program_files(),
+        programs=PROGRAM_FILES,
         given=files_tested,
-        reference_measurement=measurement_of("reference"),
-        reference_delta_y="<results>/measurements/delta_y/{reference}.nc",
-        reference_seen="<results>/models/{reference}/perturbations.tsv",
-        reference_card="<results>/models/{reference}/card.json",
-        reference_observed="<results>/models/{reference}/observed.nc",
-        reference_quality="<results>/models/{reference}/program_quality.tsv",
-        reference_derived=derived_of("reference"),
-        reference_rivals=rivals_of("reference"),
     output:
         "<results>/evidence/{probe}/{model}-vs-{reference}.tsv",
     log:
@@ -190,7 +169,7 @@ rule draw:
     input:
         evidence="<results>/evidence/{probe}.tsv",
         measurements=lambda wildcards: measurements_of(wildcards.probe),
-        programs=program_files(),
+        programs=PROGRAM_FILES,
         tables=lambda wildcards: tables_of(wildcards.probe),
     output:
         multiext("<results>/figures/{probe}", ".svg", ".pdf", ".png"),
@@ -218,7 +197,7 @@ for each in [probe for probe in PROBES if PROBES[probe].tables["names"]]:
             measurements=measurements_of(each),
             delta_y=every("measurements/delta_y/{model}.nc", model=MODELS),
             seen=every("models/{model}/perturbations.tsv", model=MODELS),
-            programs=program_files(),
+            programs=PROGRAM_FILES,
             observed=every("models/{model}/observed.nc", model=MODELS) if with_rivals(each) else [],
             rivals=every("rivals/{model}.nc", model=MODELS) if with_rivals(each) else [],
             features=stability_of(each),

@@ -35,11 +35,7 @@ rule quality_page:
         "../envs/pertprobe.yaml"
     params:
         run=config["run"],
-        models=contexts_and_regimes(),
-        code=code(
-            "report.quality_page:write_quality_page",
-            "report/quality.html.j2",
-            "report/style.css",
-        ),
+        models=WHERE,
+        code=code("report.quality_page:write_quality_page", "report/quality.html.j2", "report/style.css"),
     script:
         "../scripts/quality_page.py"
