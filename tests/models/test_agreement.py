@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from closed_forms import confidence
 from torch.func import jacfwd, vjp, vmap
 
 from pertprobe.errors import PertprobeError
@@ -82,7 +83,7 @@ def test_float32_predictions_states_and_heads(shared_path, name):
     assert ("confidence_f32" in want) == model.architecture.confidence_token
     assert ("decoder_f32" in want) == (model.architecture.gene_decoder is not None)
     if "confidence_f32" in want:
-        close(model.confidence(mixed), want["confidence_f32"], F32)
+        close(confidence(model, mixed), want["confidence_f32"], F32)
     if "decoder_f32" in want:
         close(model.decode_genes(response), want["decoder_f32"], F32)
 

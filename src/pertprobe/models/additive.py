@@ -7,18 +7,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError, unknown_name
-from pertprobe.models.base import Capability, checked_cells
+from pertprobe.errors import PertprobeError
+from pertprobe.models.base import Capability, GeneModel
 
 
-class AdditiveModel:
+class AdditiveModel(GeneModel):
     """Adds one vector per perturbation: implements `pertprobe.models.base.Model` without stages.
 
     dY_s/dX_s is the identity for every cell, perturbation and batch, and no cell sees another.
     """
 
     n_layers = 0
-    cell_positions = slice(None)
     capabilities: frozenset[Capability] = frozenset({"predict", "gradient", "gene_space", "set_function"})
 
     def __init__(
@@ -40,34 +39,22 @@ class AdditiveModel:
         for name, delta in given.items():
             if np.shape(delta) != (len(genes),) or not np.isfinite(delta).all():
                 raise PertprobeError(f"additive: change of '{name}' is not {len(genes)} finite numbers, one per gene")
-        self.genes = self.output_genes = self.output_features = tuple(genes)
-        self.perturbations, self.control, self.batches = tuple(sorted(given)), control, tuple(batches)
+        names = {"genes": genes, "perturbations": sorted(given), "control": control}
+        super().__init__("additive", **names, set_size=set_size, dtype=dtype)
+        self.batches = tuple(batches)
         self.deltas = {name: torch.as_tensor(delta, dtype=dtype) for name, delta in given.items()}
-        self.set_size, self.dtype = set_size, dtype
-        self.card: dict[str, Any] = {"kind": "additive", "causal": False, "perturbations": len(given), "warnings": []}
-        self.card["no_redraw"] = "additive: the mean shift cannot be re-drawn, so it has no architecture null"
+        no_redraw = "additive: the mean shift cannot be re-drawn, so it has no architecture null"
+        self.card |= {"perturbations": len(given), "no_redraw": no_redraw}
 
-    def predict(
-        self, values: np.ndarray | Tensor, perturbation: str, batches: np.ndarray | Tensor | Sequence | None = None
-    ) -> Tensor:
+    def predict(self, values: Any, perturbation: str, batches: Any = None) -> Tensor:
         """Return X + delta [..., S, G]; `batches` change nothing.
 
         Raises:
             PertprobeError: an unknown perturbation, or another number of genes.
         """
-        if perturbation not in self.deltas:
-            raise unknown_name("additive: perturbation", perturbation, self.deltas)
+        self.rows_of([perturbation])
         X = self.tensor(values)
         return X + self.deltas[perturbation].to(X.device)
-
-    predict_genes = predict
-
-    def tensor(self, values: np.ndarray | Tensor) -> Tensor:
-        """Return cells [..., S, G] as a tensor of the model's type; PertprobeError for another shape."""
-        return checked_cells(torch.as_tensor(values).to(self.dtype), len(self.genes), "additive")
-
-    def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> None:
-        """Return None: the mean shift uses no batch labels."""
 
     def _no_stages(self, *_: object, **__: object) -> NoReturn:
         """Refuse: the mean shift has no stages."""

@@ -1,13 +1,13 @@
 """What a model must be able to do: the protocol every probe speaks to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import PertprobeError, unknown_name
 
 Asked = Literal["predict", "gradient", "stages", "set_function", "gene_space", "affine_map"]
 """What probes may need of a model: `set_function` = cells in any order, `gene_space` = inputs and outputs are genes,
@@ -142,6 +142,67 @@ class StraightBlocks:
     def resume(self, layer: int, states: Tensor) -> Mixed:
         """Return what `mix` gives from the states [..., S, H] of a layer on."""
         return Mixed(states, (states,) * (self.n_layers + 1 - layer))
+
+
+class GeneModel:
+    """What the models made here have in common: the same genes in and out, no batch labels, a code each perturbation.
+
+    They bring the stages; `predict` may have a shorter way.
+    """
+
+    cell_positions = slice(None)
+    batches: tuple[str, ...] = ()
+    device: torch.device | None = None
+    """Where the weights are; None: on whatever device the cells are."""
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        genes: Sequence[str],
+        perturbations: Sequence[str],
+        control: str,
+        set_size: int = 32,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Take the names; `control` is among `perturbations`."""
+        self.kind, self.control, self.set_size, self.dtype = kind, control, set_size, dtype
+        self.genes = self.output_genes = self.output_features = tuple(genes)
+        self.perturbations = tuple(perturbations)
+        self._known = {name: row for row, name in enumerate(self.perturbations)}
+        self.card: dict[str, Any] = {"kind": kind, "causal": False, "warnings": []}
+
+    def predict(self, values: Any, perturbation: str, batches: Any = None) -> Tensor:
+        """Return Y [..., S, G] for cells [..., S, G]; `batches` change nothing.
+
+        Raises:
+            PertprobeError: an unknown perturbation, or another number of genes.
+        """
+        encoded = self.encode_cells(self.tensor(values))
+        return self.decode(self.mix(self.encode_perturbations([perturbation])[0], encoded), encoded, None)
+
+    def predict_genes(self, values: Any, perturbation: str, batches: Any = None) -> Tensor:
+        """Return what `predict` does: outputs are genes."""
+        return self.predict(values, perturbation, batches)
+
+    def tensor(self, values: Any) -> Tensor:
+        """Return cells [..., S, G] as a tensor of the model's type; PertprobeError for another shape."""
+        return checked_cells(torch.as_tensor(values).to(self.device, self.dtype), len(self.genes), self.kind)
+
+    def batch_indices(self, batches: Any) -> None:
+        """Return None: no batch labels are used."""
+
+    def rows_of(self, names: Sequence[str]) -> list[int]:
+        """Return the positions of the perturbations called `names`; PertprobeError for unknown ones."""
+        return positions(names, self._known, self.kind)
+
+
+def positions(names: Sequence[str], known: Mapping[str, int], what: str) -> list[int]:
+    """Return the positions of perturbations; raises PertprobeError, saying `what` is asked, for unknown ones."""
+    for name in names:
+        if name not in known:
+            raise unknown_name(f"{what}: perturbation", name, known)
+    return [known[name] for name in names]
 
 
 def checked_cells(X: Tensor, n_genes: int, what: str) -> Tensor:

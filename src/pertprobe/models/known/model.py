@@ -11,23 +11,20 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pertprobe.errors import unknown_name
 from pertprobe.files import atomic
-from pertprobe.models.base import Capability, Encoded, StraightBlocks, checked_cells
+from pertprobe.models.base import Capability, Encoded, GeneModel, StraightBlocks
 from pertprobe.models.known.readings import Reading
 from pertprobe.models.rivals.autoencoder import Autoencoder, Size
 from pertprobe.shapes import Array, Num
 
 
-class KnownModel(StraightBlocks):
+class KnownModel(StraightBlocks, GeneModel):
     """Y_s = f(X_s) + change of the perturbation: implements `pertprobe.models.base.Model` with every stage.
 
     The code is the change, and the hidden states of a cell are f(X_s), to which it is added.
     """
 
     n_layers = 1
-    cell_positions = slice(None)
-    batches: tuple[str, ...] = ()
     capabilities: frozenset[Capability] = frozenset(
         {"predict", "gradient", "stages", "set_function", "resume", "gene_space"}
     )
@@ -37,53 +34,30 @@ class KnownModel(StraightBlocks):
         kind: str,
         reading: nn.Module,
         changes: Num[Array, "perturbation gene"] | Tensor,
-        *,
-        genes: Sequence[str],
-        perturbations: Sequence[str],
-        control: str,
-        set_size: int = 32,
+        **names: Any,
     ) -> None:
-        """Take f, cells [..., gene] -> cells, and the change of each perturbation; the control's is zero."""
-        self.kind, self.reading, self.set_size = kind, reading.eval().requires_grad_(False), set_size
-        self.genes = self.output_genes = self.output_features = tuple(genes)
-        self.perturbations, self.control = tuple(perturbations), control
-        self.dtype, self.changes = torch.float32, torch.as_tensor(changes, dtype=torch.float32)
-        self._known = {name: row for row, name in enumerate(self.perturbations)}
-        card = {"attention": "none", "attention_source": "each cell by itself", "equivariance_error": 0.0}
-        self.card: dict[str, Any] = {"kind": kind, "causal": False, "warnings": [], "encoder_saw": "control", **card}
-        self.card["no_redraw"] = f"{kind}: a model of known kind has no architecture null"
+        """Take f, cells [..., gene] -> cells, and the change of each perturbation; the control's is zero.
+
+        `names`: genes, perturbations, control and set size, as `GeneModel` takes them.
+        """
+        super().__init__(kind, **names)
+        self.reading, self.changes = reading.eval().requires_grad_(False), torch.as_tensor(changes, dtype=self.dtype)
+        self.device = self.changes.device
+        self.card |= {"attention": "none", "attention_source": "each cell by itself", "equivariance_error": 0.0}
+        no_redraw = f"{kind}: a model of known kind has no architecture null"
+        self.card |= {"encoder_saw": "control", "no_redraw": no_redraw}
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "KnownModel":
         """Move the weights, in place."""
         self.dtype, self.changes = dtype, self.changes.to(device, dtype)
+        self.device = self.changes.device
+        self.device = self.changes.device
         self.reading.to(device, dtype)
         return self
 
-    def predict(self, values: Any, perturbation: str, batches: Any = None) -> Tensor:
-        """Return Y [..., S, G] for cells [..., S, G]; `batches` change nothing.
-
-        Raises:
-            PertprobeError: an unknown perturbation, or another number of genes.
-        """
-        encoded = self.encode_cells(self.tensor(values))
-        return self.decode(self.mix(self.encode_perturbations([perturbation])[0], encoded), encoded, None)
-
-    predict_genes = predict
-
-    def tensor(self, values: Any) -> Tensor:
-        """Return cells [..., S, G] as a tensor of the model's type; PertprobeError for another shape."""
-        X = torch.as_tensor(values).to(self.changes.device, self.dtype)
-        return checked_cells(X, len(self.genes), self.kind)
-
-    def batch_indices(self, batches: Any) -> None:
-        """Return None: models of known kind use no batch labels."""
-
     def encode_perturbations(self, names: Sequence[str]) -> Tensor:
         """Return the codes [P, G] of the perturbations called `names`; PertprobeError for unknown ones."""
-        for name in names:
-            if name not in self._known:
-                raise unknown_name(f"{self.kind}: perturbation", name, self._known)
-        return self.changes[[self._known[name] for name in names]]
+        return self.changes[self.rows_of(names)]
 
     def encode_cells(self, X: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None) -> Encoded:
         """Return what is made of the cells; nothing goes round the blocks."""

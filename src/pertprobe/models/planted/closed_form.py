@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.errors import PertprobeError, unknown_name
-from pertprobe.models.base import Capability, Encoded, Mixed, StraightBlocks, checked_cells
+from pertprobe.errors import PertprobeError
+from pertprobe.models.base import Capability, Encoded, GeneModel, Mixed, StraightBlocks
 from pertprobe.models.planted import materials
 
 Kind = Literal["planted", "lookup", "covariation"]
@@ -46,7 +46,7 @@ class Parts(NamedTuple):
     """beta B [G, G_out], which takes (mean of the other cells - X_s); all zeros without a set term."""
 
 
-class PlantedModel(StraightBlocks):
+class PlantedModel(StraightBlocks, GeneModel):
     """Implements `pertprobe.models.base.Model` with every stage.
 
     Y_s = X_s linear + sum_P g(k, P) e_P w_P + (mean of the other cells - X_s) between_cells, through a ReLU if `relu`.
@@ -58,8 +58,6 @@ class PlantedModel(StraightBlocks):
     """
 
     n_layers = 2
-    cell_positions = slice(None)
-    batches: tuple[str, ...] = ()
     capabilities: frozenset[Capability] = frozenset(
         {"predict", "gradient", "stages", "set_function", "affine_map", "resume", "gene_space"}
     )
@@ -69,29 +67,20 @@ class PlantedModel(StraightBlocks):
         kind: Kind,
         parts: Parts,
         *,
-        genes: Sequence[str],
-        perturbations: Sequence[str],
-        control: str,
         relu: bool = False,
-        set_size: int = 32,
-        dtype: torch.dtype = torch.float32,
         card: Mapping[str, Any] | None = None,
+        **names: Any,
     ) -> None:
-        """Take the numbers and the names of their axes; `control` is among `perturbations`."""
-        self.kind, self.relu, self.set_size, self.dtype = kind, relu, set_size, dtype
-        self.genes = self.output_genes = self.output_features = tuple(genes)
-        self.perturbations, self.control = tuple(perturbations), control
-        self.parts = Parts(*(torch.as_tensor(part, dtype=dtype) for part in parts))
+        """Take the numbers; `names` are those of their axes and what else `GeneModel` takes."""
+        super().__init__(kind, **names)
+        self.relu = relu
+        self.parts = Parts(*(torch.as_tensor(part, dtype=self.dtype) for part in parts))
         self.crosses = bool(parts.between_cells.any())
-        self.card: dict[str, Any] = {"kind": kind, "causal": False, "warnings": [], **(card or {})}
-        self.card["no_redraw"] = f"{kind}: a planted model has no architecture null"
-        self._known = {name: row for row, name in enumerate(self.perturbations)}
-        self._closed = self._opening(self.parts.codes[self._known[control]])
+        self.card |= {**(card or {}), "no_redraw": f"{kind}: a planted model has no architecture null"}
+        self._closed = self._opening(self.encode_perturbations([self.control])[0])
         self._last: tuple[np.ndarray, Encoded] | None = None
 
-    def predict(
-        self, values: np.ndarray | Tensor, perturbation: str, batches: np.ndarray | Tensor | Sequence | None = None
-    ) -> Tensor:
+    def predict(self, values: Any, perturbation: str, batches: Any = None) -> Tensor:
         """Return Y [..., S, G_out] for cells [..., S, G]; `batches` change nothing.
 
         What no perturbation changes is kept for the last array of cells: numpy's only, which no derivative follows.
@@ -103,26 +92,14 @@ class PlantedModel(StraightBlocks):
         mixed = self.mix(self.encode_perturbations([perturbation])[0], encoded)
         return self.decode(mixed, encoded, None)
 
-    predict_genes = predict
-
     def _remembered(self, values: np.ndarray) -> Encoded:
         if self._last is None or not np.array_equal(self._last[0], values):
             self._last = values.copy(), self.encode_cells(self.tensor(values))
         return self._last[1]
 
-    def tensor(self, values: np.ndarray | Tensor) -> Tensor:
-        """Return cells [..., S, G] as a tensor of the model's type; PertprobeError for another shape."""
-        return checked_cells(torch.as_tensor(values).to(self.dtype), len(self.genes), self.kind)
-
-    def batch_indices(self, batches: np.ndarray | Tensor | Sequence | None) -> None:
-        """Return None: planted models use no batch labels."""
-
     def encode_perturbations(self, names: Sequence[str]) -> Tensor:
         """Return the codes [P, H] of the perturbations called `names`; PertprobeError for unknown ones."""
-        for name in names:
-            if name not in self._known:
-                raise unknown_name(f"{self.kind}: perturbation", name, self._known)
-        return self.parts.codes[[self._known[name] for name in names]]
+        return self.parts.codes[self.rows_of(names)]
 
     def encode_cells(self, X: Tensor, batch: Tensor | None = None, multiplicity: Tensor | None = None) -> Encoded:
         """Return the cells' features in hidden space and, as residual, all that no perturbation changes."""
@@ -137,35 +114,12 @@ class PlantedModel(StraightBlocks):
         output = self._before_relu(mixed, encoded)
         return F.relu(output) if self.relu else output
 
-    def jacobian(
-        self,
-        values: np.ndarray | Tensor,
-        perturbation: str,
-        *,
-        derivative: Literal["diagonal", "total"] = "diagonal",
-    ) -> Tensor:
-        """Return the exact derivative [..., G_out, G] at cells [..., S, G].
-
-        `derivative` names it (methods.md, The derivative engine); at the mean cell where all cells are that.
-
-        Without ReLU: (linear + sum_P g u_P w_P)' for `planted`, linear' for the others; the set term takes
-        `between_cells`' from the diagonal, and nothing from the total, to which the other cells give it back. A ReLU
-        multiplies each row by the share of cells whose output is open.
-        """
-        X = self.tensor(values)
-        matrix = self._matrix(perturbation)
-        if derivative == "diagonal" and X.shape[-2] > 1:
-            matrix = matrix - self.parts.between_cells
-        output = self._affine(X, perturbation)
-        share_open = (output > 0).to(X).mean(-2) if self.relu else torch.ones_like(output[..., 0, :])
-        return share_open[..., None] * matrix.mT
-
     def freeze(
         self, X: Tensor, perturbation: str, batch: None = None, multiplicity: Tensor | None = None
     ) -> "PlantedMap":
         """Return the affine map at cells [..., S, G] under a perturbation; factors are gates and the ReLU's mask."""
-        gates = self._gates(self.encode_perturbations([perturbation])[0])
-        vector = F.one_hot(torch.tensor(self._known[perturbation]), len(self.perturbations)).to(X)
+        gates = self.gates(self.encode_perturbations([perturbation])[0])
+        vector = F.one_hot(torch.tensor(self.rows_of([perturbation])[0]), len(self.perturbations)).to(X)
         whole = PlantedMap(self, X, vector, X, gates, multiplicity)
         output = whole.from_cells(X) + whole.from_perturbation(vector)
         mask = (output > 0).to(X) if self.relu else torch.ones_like(output)
@@ -175,31 +129,16 @@ class PlantedModel(StraightBlocks):
         """Return softplus(v_P . r) [..., K] of hidden states or codes [..., H]."""
         return F.softplus(hidden[..., hidden.shape[-1] - len(self.parts.effects) :] / GATE_SCALE)
 
-    def _gates(self, hidden: Tensor) -> Tensor:
+    def gates(self, hidden: Tensor) -> Tensor:
+        """Return the gates [..., K] of hidden states or codes [..., H], those of the control at zero."""
         return self._opening(hidden) - self._closed
-
-    def gates_of_all(self) -> Tensor:
-        """Return the gates [P, K] of every perturbation, those of the control at zero."""
-        return self._gates(self.parts.codes)
 
     def _drive(self, hidden: Tensor) -> Tensor:
         """Return what each program's effect is multiplied with [..., K]: read from the cell, or remembered."""
         return hidden[..., : len(self.parts.effects)] if self.kind == "planted" else self.parts.drive
 
     def _before_relu(self, mixed: Mixed, encoded: Encoded) -> Tensor:
-        return encoded.residual + (self._gates(mixed.h) * self._drive(mixed.h)) @ self.parts.effects
-
-    def _affine(self, X: Tensor, perturbation: str) -> Tensor:
-        """Return the output before its ReLU [..., S, G_out] of cells [..., S, G]."""
-        encoded = self.encode_cells(X)
-        return self._before_relu(self.mix(self.encode_perturbations([perturbation])[0], encoded), encoded)
-
-    def _matrix(self, perturbation: str) -> Tensor:
-        """Return what a cell is multiplied with [G, G_out], the set term apart."""
-        if self.kind != "planted":
-            return self.parts.linear
-        gates = self._gates(self.encode_perturbations([perturbation])[0])
-        return self.parts.linear + (self.parts.sources * gates) @ self.parts.effects
+        return encoded.residual + (self.gates(mixed.h) * self._drive(mixed.h)) @ self.parts.effects
 
 
 @dataclass(frozen=True)
@@ -233,7 +172,7 @@ class PlantedMap:
         parts, like = self.exact.parts, self.exact.encode_cells(self.X).residual
         if self.exact.kind == "planted":
             return torch.zeros_like(like)
-        remembered = (self.exact.gates_of_all() * parts.drive) @ parts.effects
+        remembered = (self.exact.gates(parts.codes) * parts.drive) @ parts.effects
         return self.mask * (vector @ remembered).expand_as(like)
 
     def constants(self) -> dict[str, Tensor]:

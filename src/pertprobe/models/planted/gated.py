@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.models.base import Capability, Encoded, Mixed
+from pertprobe.models.base import Capability, Encoded, GeneModel, Mixed
 from pertprobe.models.planted.closed_form import PlantedMap, PlantedModel
 from pertprobe.models.planted.linear_readout import LinearReadoutModel
 from pertprobe.models.planted.materials import orthonormal_readout
@@ -44,12 +44,7 @@ class GatedModel(LinearReadoutModel):
         driven = 1.0 if self.reads is None else (cells @ self.reads)[..., None]
         return cells + driven * (torch.expm1(mixed.h) @ self.readout)
 
-    def predict(self, values: np.ndarray | Tensor, perturbation: str, batches: Any = None) -> Tensor:
-        """Return the output [..., S, G] of cells under a perturbation; `batches` change nothing."""
-        encoded = self.encode_cells(self.tensor(values))
-        return self.decode(self.mix(self.encode_perturbations([perturbation])[0], encoded), encoded)
-
-    predict_genes = predict
+    predict = GeneModel.predict  # by the stages: no mean shift says what a mechanism does to a cell
 
     def freeze(
         self, X: Tensor, perturbation: str, batch: None = None, multiplicity: Tensor | None = None

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError, unknown_name
-from pertprobe.models.base import Capability, Edit, Encoded, LinearEnds, Mixed, checked_cells
+from pertprobe.errors import PertprobeError
+from pertprobe.models.base import Capability, Edit, Encoded, LinearEnds, Mixed, checked_cells, positions
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.backbone import final_norm, run_backbone
 from pertprobe.models.state.frozen import StateMap, freeze
@@ -126,21 +126,22 @@ class StateModel:
     def features_of(self, names: Sequence[str]) -> Float[Tensor, "perturbation feature"]:
         """Return the vectors [P, pert_dim] that perturbations are encoded from; PertprobeError for unknown ones."""
         known = {name: row for row, name in enumerate(self.perturbations)}
-        for name in names:
-            if name not in known:
-                raise unknown_name("model: perturbation", name, known)
-        rows = torch.tensor([known[name] for name in names], dtype=torch.long, device=self.device)
+        rows = torch.tensor(positions(names, known, "model"), dtype=torch.long, device=self.device)
         return self.perturbation_features[rows]
 
     def encode_features(
         self, features: Float[Tensor, "*perturbations feature"]
     ) -> Float[Tensor, "*perturbations code"]:
         """Return the codes [..., H] of perturbation vectors [..., pert_dim], one-hot or not."""
-        a, codes = self.architecture, linear(self.parameters, "pert_encoder.0", features)
-        for layer in range(1, a.n_encoder_layers):
-            codes = self.nonlinearities.activation(f"pert_encoder.{3 * layer - 2}", a.activation, codes)
-            codes = linear(self.parameters, f"pert_encoder.{3 * layer}", codes)
-        return codes
+        codes = linear(self.parameters, "pert_encoder.0", features)
+        return self._further_layers("pert_encoder", codes, self.architecture.n_encoder_layers)
+
+    def _further_layers(self, name: str, x: Tensor, layers: int) -> Tensor:
+        """Run the Linears of an encoder after its first, each behind its activation."""
+        for layer in range(1, layers):
+            x = self.nonlinearities.activation(f"{name}.{3 * layer - 2}", self.architecture.activation, x)
+            x = linear(self.parameters, f"{name}.{3 * layer}", x)
+        return x
 
     def encode_cells(
         self,
@@ -167,10 +168,8 @@ class StateModel:
         multiplicity: Num[Tensor, "*sets cell"] | None = None,
     ) -> Encoded:
         """Finish `encode_cells` from the output of `project_in` [..., S, H]."""
-        a, cells = self.architecture, projected
-        for layer in range(1, a.n_encoder_layers if a.use_basal_projection else 1):
-            cells = self.nonlinearities.activation(f"basal_encoder.{3 * layer - 2}", a.activation, cells)
-            cells = linear(self.parameters, f"basal_encoder.{3 * layer}", cells)
+        a = self.architecture
+        cells = self._further_layers("basal_encoder", projected, a.n_encoder_layers if a.use_basal_projection else 1)
         if not a.batch_encoder:
             return Encoded(cells, cells, multiplicity)
         rows = self.parameters["batch_encoder.weight"]
@@ -304,16 +303,6 @@ class StateModel:
         last = "final_layer.0" if decoder.residual else f"decoder.{4 * len(decoder.hidden_dims)}"
         output = linear(self.parameters, f"gene_decoder.{last}", current)
         return self.nonlinearities.activation("gene_decoder", "relu", output)
-
-    def confidence(self, mixed: Mixed) -> Float[Tensor, "*sets 1"]:
-        """Return the predicted loss [..., 1] of each set, from the confidence token."""
-        if not self.architecture.confidence_token:
-            raise PertprobeError("model: the checkpoint has no confidence token")
-        name, x = "confidence_token.confidence_projection", mixed.layers[-1][..., -1, :]
-        x = final_norm(self.architecture, self.parameters, x)
-        for i in (0, 4):
-            x = F.gelu(layer_norm(self.parameters, f"{name}.{i + 1}", linear(self.parameters, f"{name}.{i}", x)))
-        return F.relu(linear(self.parameters, f"{name}.8", x))
 
     def tensor(self, values: np.ndarray | Tensor) -> Float[Tensor, "*sets cell gene"]:
         """Return cells [..., S, G] as a tensor of the model's type, on its device; PertprobeError for another shape."""
