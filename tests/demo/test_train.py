@@ -90,25 +90,25 @@ def test_held_out_perturbations_are_never_drawn_in_their_context(labels, regime)
     kept, steps = draws(labels, regime)
     context, perturbation = labels["context"].to_numpy(), labels["perturbation"].to_numpy()
     seen = set()
-    for drawn in itertools.islice(steps, 200):
-        assert (perturbation[drawn.targets] == np.array(drawn.perturbations)[:, None]).all()
-        seen |= set(zip(context[drawn.targets].ravel(), perturbation[drawn.targets].ravel(), strict=True))
+    for perturbations, targets, _ in itertools.islice(steps, 200):
+        assert (perturbation[targets] == np.array(perturbations)[:, None]).all()
+        seen |= set(zip(context[targets].ravel(), perturbation[targets].ravel(), strict=True))
     every = {(c, p) for c in ("line_a", "line_b") for p in set(perturbation)}
     assert seen == every - {("line_a", p) for p in kept}
 
 
 def test_controls_are_of_the_context_and_batch_of_their_targets(labels):
     _, steps = draws(labels, "fewshot")
-    for drawn in itertools.islice(steps, 20):
-        assert (labels["perturbation"].to_numpy()[drawn.controls] == CONTROL).all()
+    for _, targets, controls in itertools.islice(steps, 20):
+        assert (labels["perturbation"].to_numpy()[controls] == CONTROL).all()
         for column in ("context", "batch"):
             values = labels[column].to_numpy()
-            assert (values[drawn.controls] == values[drawn.targets]).all()
+            assert (values[controls] == values[targets]).all()
 
 
 def test_cells_do_not_repeat_within_a_set_of_enough_cells(labels):
     _, steps = draws(labels, "fewshot")
-    assert all(len(set(rows)) == len(rows) for drawn in itertools.islice(steps, 20) for rows in drawn.targets)
+    assert all(len(set(rows)) == len(rows) for _, targets, _ in itertools.islice(steps, 20) for rows in targets)
 
 
 def test_a_share_is_held_out_by_name_and_seed(labels):

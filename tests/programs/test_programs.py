@@ -129,7 +129,7 @@ def test_faults_of_panels_come_together():
 
 def test_pairs_are_the_measured_ones_without_a_gene_and_itself():
     found = Panel("p", "ifn", ("STAT1", "XBP1"), ("IRF1", "STAT1", "CALR"), ("STAT1",), ("MYC",))
-    pairs, notes = measured_pairs(found, ["STAT1", "IRF1"])
+    pairs, notes = measured_pairs(found, ["STAT1", "IRF1"], ["STAT1", "IRF1"])
     assert pairs == (("STAT1", "IRF1"),)
     assert notes == ("regulators not measured: XBP1", "targets not measured: CALR")
     assert measured_pairs(found, ["XBP1"], ["CALR"])[0] == (("XBP1", "CALR"),)

@@ -8,7 +8,6 @@ from tiny import GENES, MeanShift, cell_sets, random_state
 
 from pertprobe.interpret.jacobian import Point, cells_point, mean_cell_point, panel_jacobian, respond
 from pertprobe.interpret.sensitivity import (
-    Draws,
     layer_sizes,
     noise_response,
     sensitivity,
@@ -113,27 +112,28 @@ def test_rows_and_columns_of_the_jacobian_are_what_inputs_and_outputs_answer(mod
     sd = torch.linspace(0, 2, 12).double()
     noise = torch.zeros(2, 3, 12).double()
     noise[1, 2] = 1e-3
-    draws = Draws(noise, SIGNS[:, None].expand(-1, 2, -1), torch.ones_like(point.X))
-    found = sensitivity(model, codes[0], point, sd, draws)
+    draws = {"noise": noise, "signs": SIGNS[:, None].expand(-1, 2, -1), "start": torch.ones_like(point.X)}
+    found = sensitivity(model, codes[0], point, sd, **draws)
     J = shift_factors(model, codes[0], point).rows(range(12))
-    close(found.input_gradient, J.square().sum(1).sqrt())
-    close(found.input_response, J.square().sum(1).sqrt() * sd)
-    assert (found.input_response[:, 0] == 0).all()
-    close(found.output_response, (J * sd).square().sum(2).sqrt())
-    close(found.shift_norm, torch.linalg.svdvals(J)[:, 0])
-    assert found.noise_response.shape == (2, 2, 3)
-    assert (found.noise_response > 0).sum() == 2
+    close(found["input_gradient"], J.square().sum(1).sqrt())
+    close(found["input_response"], J.square().sum(1).sqrt() * sd)
+    assert (found["input_response"][:, 0] == 0).all()
+    close(found["output_response"], (J * sd).square().sum(2).sqrt())
+    close(found["shift_norm"], torch.linalg.svdvals(J)[:, 0])
+    assert found["noise_response"].shape == (2, 2, 3)
+    assert (found["noise_response"] > 0).sum() == 2
     means = respond(model, codes[0], point).mean(-2)
-    close(found.set_difference, (means[0] - means[1]).norm())
-    close(found.closed, (respond(model, codes[0], point) == 0).double().mean(-2))
+    close(found["set_difference"], (means[0] - means[1]).norm())
+    close(found["closed"], (respond(model, codes[0], point) == 0).double().mean(-2))
 
 
 def test_one_set_has_no_difference_between_sets():
     model = random_state()
     codes, point = at_cells(model)
     alone = Point(point.X[:1], point.batch[:1], None)
-    draws = Draws(torch.zeros(1, 1, 12).double(), SIGNS[:, None], torch.ones_like(alone.X))
-    assert torch.isnan(sensitivity(model, codes[0], alone, torch.ones(12).double(), draws).set_difference)
+    draws = {"noise": torch.zeros(1, 1, 12).double(), "signs": SIGNS[:, None], "start": torch.ones_like(alone.X)}
+    found = sensitivity(model, codes[0], alone, torch.ones(12).double(), **draws)
+    assert torch.isnan(found["set_difference"])
 
 
 def test_the_mean_cell_has_its_gains_too():

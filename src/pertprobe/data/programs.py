@@ -1,10 +1,11 @@
 """Gene programs (GMT files, gene lists, name patterns) and panels (regulators, targets, perturbations)."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together, read_together
 
@@ -12,30 +13,16 @@ MANY_FAULTS = 5
 """A file with more malformed lines than this is hardly a GMT; they are counted, not listed."""
 
 
-class Programs(Mapping[str, tuple[str, ...]]):
-    """Gene sets under test: an immutable mapping from a program's name to its genes, sorted and unique."""
+class Programs(dict[str, tuple[str, ...]]):
+    """Gene sets under test: a program's name -> its genes, sorted and unique."""
 
     def __init__(self, sets: Mapping[str, Iterable[str]]) -> None:
         """Take the genes of each program in any order."""
-        self._sets = {name: tuple(sorted(set(genes))) for name, genes in sets.items()}
+        super().__init__({name: tuple(sorted(set(genes))) for name, genes in sets.items()})
 
-    def __getitem__(self, name: str) -> tuple[str, ...]:
-        """Return the genes of one program; raises `PertprobeError` (also a KeyError) for an unknown name."""
-        if name not in self._sets:
-            raise UnknownProgram(f"program '{name}' is not defined (found: {listed(self)}).{meant(name, self)}")
-        return self._sets[name]
-
-    def __contains__(self, name: object) -> bool:
-        """Return whether a program has this name."""
-        return name in self._sets
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the names in the order they were defined."""
-        return iter(self._sets)
-
-    def __len__(self) -> int:
-        """Return the number of programs."""
-        return len(self._sets)
+    def __missing__(self, name: str) -> NoReturn:
+        """Raise `PertprobeError` (also a KeyError) for an unknown name."""
+        raise UnknownProgram(f"program '{name}' is not defined (found: {listed(self)}).{meant(name, self)}")
 
     def __repr__(self) -> str:
         """Show names and sizes."""
@@ -45,7 +32,9 @@ class Programs(Mapping[str, tuple[str, ...]]):
         """Return both together; raises `PertprobeError` for a name defined in both."""
         if twice := sorted(set(self) & set(other)):
             raise PertprobeError(f"programs are defined twice: {listed(twice)}. Give each its own name")
-        return Programs({**self._sets, **other._sets})
+        return Programs({**self, **other})
+
+    __ior__ = __or__  # |= of a dict would take the second without a word
 
 
 class UnknownProgram(PertprobeError, KeyError):
@@ -205,15 +194,14 @@ def _chosen(given: object, word: str, default: Iterable[str]) -> tuple[str, ...]
 
 
 def measured_pairs(
-    panel: Panel, genes: Iterable[str], output_genes: Iterable[str] | None = None
+    panel: Panel, genes: Iterable[str], output_genes: Iterable[str]
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """Return the panel's (regulator, target) pairs a model can see, and notes on genes left out.
 
-    A regulator must be among the model's input `genes`, a target among its `output_genes` (None: the same). A gene that
-    is not measured can still be a perturbation. A gene is no target of itself.
+    A regulator must be among the model's input `genes`, a target among its `output_genes`. A gene that is not measured
+    can still be a perturbation. A gene is no target of itself.
     """
-    genes = set(genes)
-    outputs = genes if output_genes is None else set(output_genes)
+    genes, outputs = set(genes), set(output_genes)
     regulators = [gene for gene in panel.regulators if gene in genes]
     targets = [gene for gene in panel.targets if gene in outputs]
     missing = {"regulators": set(panel.regulators) - genes, "targets": set(panel.targets) - outputs}

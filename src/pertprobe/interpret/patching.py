@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pertprobe.data.cell_sets import CellSets
@@ -30,17 +31,13 @@ difference (corrupted less clean) that each of K patches replaces [K, n_sets, S,
 
 
 class Pair(NamedTuple):
-    """A perturbation's run and the control's run on the same cells."""
+    """A perturbation's run, to be compared with the control's on the same cells."""
 
     perturbation: str
     states: Tensor
-    """Of the layer, under the perturbation [n_sets, T, H], extra tokens included."""
-    control_states: Tensor
-    """Under the control."""
+    """Of the layer [n_sets, T, H], extra tokens included."""
     response: Tensor
-    """Mean output over cells under the perturbation [n_sets, G]."""
-    control_response: Tensor
-    """Under the control; the difference of the two is delta_y."""
+    """Mean output over cells [n_sets, G]; less the control's it is delta_y."""
 
 
 class Runs:
@@ -61,8 +58,7 @@ class Runs:
     def pair(self, perturbation: str) -> Pair:
         """Run the model under a perturbation."""
         states = self.states(perturbation)
-        response = self.response(states, perturbation)
-        return Pair(perturbation, states, self.control_states, response, self.control_response)
+        return Pair(perturbation, states, self.response(states, perturbation))
 
     def response(self, states: Tensor, perturbation: str) -> Tensor:
         """Return the mean output over cells [..., n_sets, G] where the layer holds `states` [..., n_sets, T, H].
@@ -103,32 +99,31 @@ class Runs:
 
         <Y - Y patched, delta_y> / |delta_y|^2 over the outputs that are 1 in `outputs` [K, G].
         """
-        after = self.patched(pair.states, pair.control_states, part, pair.perturbation)
-        return share(pair, pair.response - after, outputs)
+        after = self.patched(pair.states, self.control_states, part, pair.perturbation)
+        return self._share(pair, pair.response - after, outputs)
 
     def induced(self, pair: Pair, part: Part, outputs: Tensor) -> Tensor:
         """Return the share of delta_y that appears where the control's run is patched from the perturbed [n_sets, K].
 
         <Y control patched - Y control, delta_y> / |delta_y|^2: 1 less what a patch of all else would restore.
         """
-        after = self.patched(pair.control_states, pair.states, part, self.model.control)
-        return share(pair, after - pair.control_response, outputs)
+        after = self.patched(self.control_states, pair.states, part, self.model.control)
+        return self._share(pair, after - self.control_response, outputs)
 
     def restored_layer(self, pair: Pair) -> Tensor:
         """Return the share that goes back where every token is replaced [n_sets, 1]; below 1, a path leads around."""
-        after = self.response(pair.control_states, pair.perturbation)
-        return share(pair, (pair.response - after)[None], torch.ones_like(after[:1]))
+        after = self.response(self.control_states, pair.perturbation)
+        return self._share(pair, (pair.response - after)[None], torch.ones_like(after[:1]))
 
+    def _share(self, pair: Pair, moved: Tensor, outputs: Tensor) -> Tensor:
+        """Return the projection of a change of the output [K, n_sets, G] on delta_y, over its square [n_sets, K].
 
-def share(pair: Pair, moved: Tensor, outputs: Tensor) -> Tensor:
-    """Return the projection of a change of the output [K, n_sets, G] on delta_y, over the latter's square [n_sets, K].
-
-    Over the outputs that are 1 in `outputs` [K, G]; nan where delta_y is rounding.
-    """
-    asked = outputs[:, None, :]
-    delta = pair.response - pair.control_response
-    squared, size = ((each.square() * asked).sum(-1) for each in (delta, pair.control_response))
-    return torch.where(squared > SILENT * size, (moved * delta * asked).sum(-1) / squared, torch.nan).T
+        Over the outputs that are 1 in `outputs` [K, G]; nan where delta_y is rounding.
+        """
+        asked = outputs[:, None, :]
+        delta = pair.response - self.control_response
+        squared, size = ((each.square() * asked).sum(-1) for each in (delta, self.control_response))
+        return torch.where(squared > SILENT * size, (moved * delta * asked).sum(-1) / squared, torch.nan).T
 
 
 def along(directions: Tensor) -> Part:
@@ -155,5 +150,4 @@ def of_features(sae: "SparseAutoencoder", features: Sequence[Sequence[int]]) -> 
 
 def unit(vectors: Tensor) -> Tensor:
     """Return vectors [K, H] at length 1; a zero vector stays zero and patches nothing."""
-    lengths = vectors.norm(dim=-1, keepdim=True)
-    return vectors / torch.where(lengths > 0, lengths, 1.0)
+    return F.normalize(vectors, dim=-1, eps=torch.finfo(vectors.dtype).tiny)

@@ -1,7 +1,6 @@
 """How a model's output answers to small changes of its input: gains, gradients by layer, linear range."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,65 +19,53 @@ CHUNK = 64
 """Directions that are pushed through a model at once."""
 
 
-class Draws(NamedTuple):
-    """Random numbers that a measurement takes."""
+def sensitivity(
+    model: Model, code: Tensor, point: Point, sd: Tensor, *, noise: Tensor, signs: Tensor, start: Tensor
+) -> dict[str, Tensor]:
+    """Measure a model under a code [H] at the cells of a point; J is d mean_s Y_s / d a shift of all cells.
 
-    noise: Tensor
-    """Shifts of all cells, by size and draw [noise, draws, G]."""
-    signs: Tensor
-    """+1 or -1 [draws, n_sets, G_out]."""
-    start: Tensor
-    """Where the power iteration begins [n_sets, cells, G]."""
+    Args:
+        model: the model.
+        code: of the perturbation.
+        point: the cells.
+        sd: each gene's natural variation [G].
+        noise: shifts of all cells, by size and draw [noise, draws, G].
+        signs: random, +1 or -1 [draws, n_sets, G_out].
+        start: where the power iteration begins [n_sets, cells, G].
 
-
-class Sensitivity(NamedTuple):
-    """How the output of a model answers under one perturbation; J is d mean_s Y_s / d a shift of all cells."""
-
-    input_gradient: Tensor
-    """Norms of the columns of J [n_sets, G]."""
-    input_response: Tensor
-    """The same for a shift of one sd of the gene [n_sets, G]."""
-    output_response: Tensor
-    """Norms of the rows of J, each input gene times its sd [n_sets, G_out]."""
-    spectral_norm: Tensor
-    """Of each set's map from all its cells' inputs to all their outputs, see `spectral_norm` [n_sets]."""
-    converged: Tensor
-    """Relative change of that norm in the last step of its iteration [n_sets]: how far it had converged."""
-    shift_norm: Tensor
-    """Largest singular value of J [n_sets]."""
-    activation: Tensor
-    """Root mean square of the cells' hidden states [n_sets, layers]; layer 0 = the input of the backbone."""
-    gradient: Tensor
-    """Frobenius norm of d mean_s Y_s / d a shift of all cells' states [n_sets, layers], by random signs."""
-    closed: Tensor
-    """Share of cells whose output is exactly 0, which a closed ReLU leaves [n_sets, G_out]."""
-    noise_response: Tensor
-    """Norm of the change of the mean output under a shift of all cells [n_sets, noise, draws]."""
-    noise_error: Tensor
-    """Norm of what the derivative misses of it, over that norm [n_sets, noise, draws]; 0 where there is no change."""
-    set_difference: Tensor
-    """Norm of the difference of the mean outputs of two sets, mean over pairs; nan with one set."""
-
-
-def sensitivity(model: Model, code: Tensor, point: Point, sd: Tensor, draws: Draws) -> Sensitivity:
-    """Measure a model under a code [H] at the cells of a point; `sd` [G] is each gene's natural variation."""
+    Returns:
+        input_gradient [n_sets, G]: norms of the columns of J. input_response [n_sets, G]: the same for a shift of one
+        sd of the gene. output_response [n_sets, G_out]: norms of the rows of J, each input gene times its sd.
+        spectral_norm [n_sets]: of each set's map from all its cells' inputs to all their outputs (`spectral_norm`).
+        converged [n_sets]: relative change of that norm in the last step of its iteration. shift_norm [n_sets]:
+        largest singular value of J. activation [n_sets, layers]: root mean square of the cells' hidden states; layer 0
+        = the input of the backbone. gradient [n_sets, layers]: Frobenius norm of d mean_s Y_s / d a shift of all cells'
+        states, by random signs. closed [n_sets, G_out]: share of cells whose output is exactly 0, which a closed ReLU
+        leaves. noise_response [n_sets, noise, draws]: norm of the change of the mean output under a shift of all cells.
+        noise_error [n_sets, noise, draws]: norm of what the derivative misses of it, over that norm; 0 where there is
+        no change. set_difference: norm of the difference of the mean outputs of two sets, mean over pairs; nan with one
+        set.
+    """
     jacobian, output = shift_factors(model, code, point), respond(model, code, point)
     matrix = jacobian.rows(range(output.shape[-1]))
-    gain = spectral_norm(model, code, point, draws.start)
-    layers = layer_sizes(model, code, point, draws.signs)
-    answers = noise_response(model, code, point, jacobian, draws.noise.flatten(0, 1))
-    by_size = (len(point.X), *draws.noise.shape[:2])
-    return Sensitivity(
-        matrix.norm(dim=-2),
-        (matrix * sd).norm(dim=-2),
-        (matrix * sd).norm(dim=-1),
-        *gain,
-        torch.linalg.matrix_norm(matrix, ord=2),
-        *layers,
-        (output == 0).to(code).mean(-2),
-        *(each.reshape(by_size) for each in answers),
-        _difference(output.mean(-2)),
-    )
+    norm, converged = spectral_norm(model, code, point, start)
+    activation, gradient = layer_sizes(model, code, point, signs)
+    answers = noise_response(model, code, point, jacobian, noise.flatten(0, 1))
+    moved, missed = (each.unflatten(1, noise.shape[:2]) for each in answers)
+    return {
+        "input_gradient": matrix.norm(dim=-2),
+        "input_response": (matrix * sd).norm(dim=-2),
+        "output_response": (matrix * sd).norm(dim=-1),
+        "spectral_norm": norm,
+        "converged": converged,
+        "shift_norm": torch.linalg.matrix_norm(matrix, ord=2),
+        "activation": activation,
+        "gradient": gradient,
+        "closed": (output == 0).to(code).mean(-2),
+        "noise_response": moved,
+        "noise_error": missed,
+        "set_difference": _difference(output.mean(-2)),
+    }
 
 
 def _difference(means: Tensor) -> Tensor:
@@ -96,7 +83,7 @@ def shift_factors(model: Model, code: Tensor, point: Point) -> Factors:
     at = factorised(model, point)
     along = torch.eye(at.projected.shape[-1]).to(at.projected)
     left = jvp_columns(at, code[None], total(point), along, lambda h: at.ends.decode_linear(h, None), CHUNK).derivative
-    return Factors(left[0], at.ends.input_weight)
+    return Factors(left[0], along if at.ends.input_weight is None else at.ends.input_weight)
 
 
 def spectral_norm(
@@ -130,7 +117,7 @@ def _unit(direction: Tensor) -> Tensor:
 
 
 def layer_sizes(model: Model, code: Tensor, point: Point, signs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return sizes of states and gradients by layer [n_sets, layers]: `activation` and `gradient` of `Sensitivity`.
+    """Return sizes of states and gradients by layer [n_sets, layers]: `activation` and `gradient` of `sensitivity`.
 
     `signs` [draws, n_sets, G_out] are random, +1 or -1. One pull-back per draw serves all layers: E |J' r|^2 is the
     squared Frobenius norm of J.

@@ -1,7 +1,5 @@
 """The spectrum of the map from a common shift of all cells, or of a layer's states, to the mean output."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, svds
@@ -17,29 +15,18 @@ from pertprobe.models.forward_mode import jvp
 from pertprobe.models.state.frozen import StateMap
 
 
-class Spectrum(NamedTuple):
-    """The detached Jacobian of one cell set under one perturbation, beside the ordinary one."""
+def decomposed(
+    frozen: StateMap, name: str, batch: Tensor | None, k: int, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Return the detached Jacobian of one cell set [S, G] under the perturbation called `name`, and the ordinary one.
 
-    values: Tensor
-    """The k largest singular values of the detached Jacobian [k]."""
-    input_vectors: Tensor
-    """[k, G]."""
-    output_vectors: Tensor
-    """[k, G_out]."""
-    effective_rank: Tensor
-    """Of the detached and of the ordinary Jacobian [2]."""
-    layer_rank: Tensor
-    """The same of the maps from each layer's states on [2, layers]."""
-    cosine: Tensor
-    """Of the two Jacobians as vectors."""
-    overlap: Tensor
-    """Of the spans of their k leading input and output vectors [2]."""
-    lanczos_error: Tensor
-    """Largest difference between `values` and what Lanczos finds without the matrix, over the largest of them."""
-
-
-def decomposed(frozen: StateMap, name: str, batch: Tensor | None, k: int, rng: np.random.Generator) -> Spectrum:
-    """Return the spectrum of a model frozen at one cell set [S, G] under the perturbation called `name`."""
+    Returns:
+        values [k]: the k largest singular values of the detached Jacobian; input_vectors [k, G], output_vectors
+        [k, G_out]. effective_rank [2]: of the detached and of the ordinary Jacobian. layer_rank [2, layers]: the same
+        of the maps from each layer's states on. cosine: of the two Jacobians as vectors. overlap [2]: of the spans of
+        their k leading input and output vectors. lanczos_error: largest difference between `values` and what Lanczos
+        finds without the matrix, over the largest of them.
+    """
     k = min(k, frozen.X.shape[-1] - 1, frozen.output.shape[-1] - 1)
     point = Point(frozen.X[None], None if batch is None else batch[None], None)
     code, models = frozen.exact.encode_perturbations([name])[0], (frozen.model, frozen.exact)
@@ -52,16 +39,16 @@ def decomposed(frozen: StateMap, name: str, batch: Tensor | None, k: int, rng: n
     product = jacobians[0].inner_products(jacobians[1])
     size = jacobians[0].squared_norms() * jacobians[1].squared_norms()
     found = lanczos(shift_operator(frozen), k, rng).values
-    return Spectrum(
-        detached.values[:k],
-        detached.inputs[:k],
-        detached.outputs[:, :k].mT,
-        torch.stack([effective_rank(each.values) for each in (detached, ordinary)]),
-        torch.stack([torch.stack([effective_rank(values) for values in each]) for each in ranks]),
-        _over(product, size.sqrt())[0],
-        torch.stack([overlap(one[:k], other[:k]) for one, other in spans]),
-        _over((detached.values[:k] - found.to(detached.values)).abs().max(), detached.values[0]),
-    )
+    return {
+        "values": detached.values[:k],
+        "input_vectors": detached.inputs[:k],
+        "output_vectors": detached.outputs[:, :k].mT,
+        "effective_rank": torch.stack([effective_rank(each.values) for each in (detached, ordinary)]),
+        "layer_rank": torch.stack([torch.stack([effective_rank(values) for values in each]) for each in ranks]),
+        "cosine": _over(product, size.sqrt())[0],
+        "overlap": torch.stack([overlap(one[:k], other[:k]) for one, other in spans]),
+        "lanczos_error": _over((detached.values[:k] - found.to(detached.values)).abs().max(), detached.values[0]),
+    }
 
 
 def effective_rank(values: Tensor) -> Tensor:

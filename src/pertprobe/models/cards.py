@@ -68,8 +68,7 @@ def perturbation_table(model: "Model", split: str | Path | None, context: str) -
     """
     known = read_split(split) if split else None
     contexts = model.card.get("cell_types") or [context]
-    status = seen_status(known, sorted(model.perturbations), context, contexts, control=model.control)
-    return status.to_frame()
+    return seen_status(known, sorted(model.perturbations), context, contexts, control=model.control).to_frame()
 
 
 def read_cards(

@@ -58,8 +58,7 @@ def redraw_obstacle(model: Model) -> str:
 
 def permutation_obstacle(model: Model) -> str:
     """Return why a model has neither shuffled copies nor a cascade, in words; empty where it has both."""
-    known = "parameters" in model.capabilities
-    return "" if known else "model's weights cannot be shuffled: it has no parameters"
+    return "" if "parameters" in model.capabilities else "model's weights cannot be shuffled: it has no parameters"
 
 
 def permuted_weights(model: Model, seed: int, number: int, keep: Sequence[str] = ()) -> Model:

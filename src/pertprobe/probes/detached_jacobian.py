@@ -160,7 +160,7 @@ def _spectrum(inputs: MeasureInputs, name: str) -> xr.Dataset:
         "effective_rank": ("map",), "layer_rank": ("map", "layer"), "cosine": (), "overlap": ("side",),
         "lanczos_error": (),
     }  # fmt: skip
-    arrays = {key: (dims[key], value.cpu().numpy()) for key, value in found._asdict().items()}
+    arrays = {key: (dims[key], value.cpu().numpy()) for key, value in found.items()}
     return xr.Dataset(arrays, coords={"map": list(MAPS), "side": ["input", "output"]})
 
 

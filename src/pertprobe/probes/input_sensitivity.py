@@ -42,16 +42,17 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     import torch  # tests do without it
 
     from pertprobe.interpret.jacobian import cells_point
-    from pertprobe.interpret.sensitivity import Draws, sensitivity
+    from pertprobe.interpret.sensitivity import sensitivity
 
     model, cells = inputs.model, inputs.cells
     few = first_sets(cells, cells.n_sets if inputs.role == SUBJECT else inputs.settings["copy_sets"])
     code = model.encode_perturbations([names[0]])[0]
     point = cells_point(few.values, model.batch_indices(few.batches), code)
-    given = (_noise(inputs), _signs(inputs, few.n_sets), _start(inputs)[: few.n_sets])
-    draws = Draws(*(torch.as_tensor(each).to(code) for each in given))
-    found = sensitivity(model, code, point, torch.as_tensor(gene_sd(cells.values)).to(code), draws)
-    arrays = {name: (DIMS[name], value.cpu().numpy().astype(np.float64)) for name, value in found._asdict().items()}
+    given = {"sd": gene_sd(cells.values), "noise": _noise(inputs), "signs": _signs(inputs, few.n_sets)}
+    given["start"] = _start(inputs)[: few.n_sets]
+    given = {name: torch.as_tensor(each).to(code) for name, each in given.items()}
+    found = sensitivity(model, code, point, **given)
+    arrays = {name: (DIMS[name], value.cpu().numpy().astype(np.float64)) for name, value in found.items()}
     coords = {"feature": list(model.genes), "gene": list(model.output_genes), "noise": inputs.settings["noise"]}
     return xr.Dataset(arrays, coords={**coords, "set": np.arange(len(point.X))})
 

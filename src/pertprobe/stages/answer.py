@@ -136,12 +136,11 @@ def _answered(
     first = found["mechanism"]
     moved = reach["estimate"] if reach is not None and reach["evaluable"] else nan
     n = int(first["n"]) if first is not None else 0
-    if first is None or not first["evaluable"]:
-        refused = table[(table.program == program) & ~table.evaluable] if first is None else None
-        why = first["reason"] if first is not None else "; ".join(dict.fromkeys(refused.reason)) or "not asked"
-        said = answer(shares, moved, n, limits) if moved == 0 else Answer(UNRESOLVED, why)
-    else:
+    if moved == 0 or (first is not None and first["evaluable"]):
         said = answer(shares, moved, n, limits)
+    else:
+        refused = table[(table.program == program) & ~table.evaluable].reason if first is None else [first["reason"]]
+        said = Answer(UNRESOLVED, "; ".join(dict.fromkeys(refused)) or "not asked")
     numbers = {
         f"{aspect}{end}": value
         for aspect, share in shares.items()

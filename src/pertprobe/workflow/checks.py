@@ -25,6 +25,7 @@ def check_references(config: Config) -> list[str]:
     Imports nothing heavy, so that a Snakefile may call it while it is parsed.
     """
     models, contexts = _section(config, "models"), _section(config, "cells")
+    able = [name for name, probe in all_declared().items() if probe.known_kinds]
     pairs = [(kind, pair) for kind, both in _section(config, "pairs").items() for pair in both]
     named = [
         *((f"models.{name}.context", [entry.get("context")], contexts, "cells") for name, entry in models.items()),
@@ -32,12 +33,7 @@ def check_references(config: Config) -> list[str]:
         *((f"sae.{name}.models", sae["models"], models, "models") for name, sae in _section(config, "sae").items()),
         ("atlas.models", _of_atlas(config, "models"), models, "models"),
         *_probe_references(config),
-        (
-            "controls.known",
-            _chosen_for_known(config),
-            _able_to_ask_known(),
-            "the probes that can ask models of known kind",
-        ),
+        ("controls.known", _chosen_for_known(config), able, "the probes that can ask models of known kind"),
     ]
     unknown = [
         f"{key}: '{name}' is not under {section} (found: {listed(known)}).{meant(name, known)}"
@@ -105,10 +101,6 @@ def _chosen_for_known(config: Config) -> list[str]:
     return wanted if isinstance(wanted, list) else []
 
 
-def _able_to_ask_known() -> list[str]:
-    return [name for name, probe in all_declared().items() if probe.known_kinds]
-
-
 def _uncompared(config: Config) -> Iterator[str]:
     """Yield the probes that compare the models of pairs where there is no such pair."""
     for probe, _ in _asked(config):
@@ -123,10 +115,8 @@ def _two_layers(config: Config) -> Iterator[str]:
         sae = _section(config, "sae").get((settings or {}).get("sae"))
         read = (sae or {}).get("layer", "middle")
         if sae and "layer" in settings and settings["layer"] != read:
-            yield (
-                f"probes.{probe}.layer: {settings['layer']}, but sae.{settings['sae']} reads layer {read}. Leave the "
-                "layer out, or the autoencoder"
-            )
+            reads = f"sae.{settings['sae']} reads layer {read}"
+            yield f"probes.{probe}.layer: {settings['layer']}, but {reads}. Leave the layer out, or the autoencoder"
 
 
 def check_inputs(config: Config) -> dict[str, Any]:
@@ -197,20 +187,13 @@ def _without_levels(
     config: Config, models: Mapping[str, "Model"], cells: Mapping[str, "ContextCells"]
 ) -> Iterator[str]:
     """Yield the probes that silence genes to an observed level where a context has no cells of any knock-down."""
-    for probe, settings in _asked(config):
-        if "observed" not in probe.reads_under(settings):
-            continue
-        for name, model in models.items():
-            context = config["models"][name].get("context")
-            if (
-                "gene_space" in model.capabilities
-                and context in cells
-                and not set(model.genes) & set(cells[context].perturbations)
-            ):
-                yield (
-                    f"probes.{probe.name}.value: observed, but no gene of {name} is knocked down in cells.{context}. "
-                    "Set it to zero"
-                )
+    asked = [probe.name for probe, settings in _asked(config) if "observed" in probe.reads_under(settings)]
+    for probe, (name, model) in product(asked, models.items()):
+        context = config["models"][name].get("context")
+        comparable = "gene_space" in model.capabilities and context in cells
+        if comparable and not set(model.genes) & set(cells[context].perturbations):
+            without = f"no gene of {name} is knocked down in cells.{context}"
+            yield f"probes.{probe}.value: observed, but {without}. Set it to zero"
 
 
 def _unknown_perturbations(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:

@@ -7,7 +7,7 @@ common. `perturbation`, `target` and `regulator` hold the names.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import zarr
@@ -31,23 +31,17 @@ OWN, SHARED = ("core", "open"), ("output_weight", "input_weight")
 COMPRESSION = {"cname": "zstd", "clevel": 3, "shuffle": "bitshuffle"}
 
 
-class Names(NamedTuple):
-    """What the axes are called."""
-
-    perturbations: Sequence[str]
-    targets: Sequence[str]
-    regulators: Sequence[str]
-
-
-def create(path: Path, names: Names, weights: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> zarr.Group:
+def create(
+    path: Path, names: Mapping[str, Sequence[str]], weights: Mapping[str, np.ndarray], attributes: Mapping[str, Any]
+) -> zarr.Group:
     """Make an atlas whose perturbations are still to be written; `weights`: output_weight, input_weight.
 
-    Numbers are kept in the type of the weights.
+    `names` are those of AXES. Numbers are kept in the type of the weights.
     """
     store = zarr.create_group(path, attributes={**attributes, MARK: FORMAT})
-    sizes = dict(zip(AXES, map(len, names), strict=True))
+    sizes = {axis: len(labels) for axis, labels in names.items()}
     sizes |= {"last": weights["output_weight"].shape[1], "first": weights["input_weight"].shape[0]}
-    for name, labels in zip(AXES, names, strict=True):
+    for name, labels in names.items():
         array = store.create_array(name, shape=(len(labels),), dtype=str, dimension_names=(name,))
         array[:] = np.array(labels, dtype=object)
     for name, dimensions in DIMENSIONS.items():

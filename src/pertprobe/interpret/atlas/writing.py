@@ -11,7 +11,7 @@ from pertprobe.batching import BLOCK, MEMORY_GB, counted, units_of_shard
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.errors import PertprobeError
 from pertprobe.files import atomic
-from pertprobe.interpret.atlas.layout import AXES, OWN, SHARED, Names, create, opened, places
+from pertprobe.interpret.atlas.layout import AXES, OWN, SHARED, create, opened, places
 from pertprobe.interpret.jacobian import Derivative, jacobian_cores, mean_place
 from pertprobe.models.base import LinearEnds, Model, encode_each
 
@@ -55,15 +55,16 @@ def write_atlas(
     ends, asked = _linear_ends(model), _asked(model, perturbations)
     mean = cells.values.mean(0, keepdims=True, dtype=np.float64)
     point, label = mean_place(model, mean, cells.batches, derivative)
-    names = Names(units_of_shard(asked, shard, shards), model.output_genes, model.genes)
+    mine = units_of_shard(asked, shard, shards)
+    names = {"perturbation": mine, "target": model.output_genes, "regulator": model.genes}
     weights = {name: getattr(ends, name).detach().cpu().numpy().astype(dtype) for name in SHARED}
     about = {"control": model.control, "derivative": derivative, "batch": label}
     about |= {"context": cells.context, "cells": cells.hash, "n_sets": cells.n_sets, "set_size": cells.set_size}
     size = _block(ends, memory_gb)
     with atomic(path) as temporary, torch.no_grad():
         store = create(temporary, names, weights, about)
-        for start in counted(range(0, len(names.perturbations), size), f"atlas, blocks of {size} perturbations"):
-            block = names.perturbations[start : start + size]
+        for start in counted(range(0, len(mine), size), f"atlas, blocks of {size} perturbations"):
+            block = mine[start : start + size]
             found = jacobian_cores(model, encode_each(model, block), point, derivative, memory_gb)
             for name in OWN:
                 store[name][start : start + len(block)] = getattr(found, name)[:, 0].cpu().numpy()
@@ -76,13 +77,14 @@ def join_atlases(parts: Sequence[str | Path], path: str | Path) -> None:
         if dict(store.attrs) != dict(stores[0].attrs):
             raise PertprobeError(f"atlas: {part} and {parts[0]} are no shards of one atlas: they say {_said(stores)}")
     labels = [[list(store[axis][:]) for axis in AXES] for store in stores]
-    names = Names(sorted(name for each in labels for name in each[0]), *labels[0][1:])
+    perturbations = sorted(name for each in labels for name in each[0])
+    names = dict(zip(AXES, (perturbations, *labels[0][1:]), strict=True))
     with atomic(path) as temporary:
         weights = {name: stores[0][name][:] for name in SHARED}
         whole = create(temporary, names, weights, dict(stores[0].attrs))
         for store, (own, *_) in zip(stores, labels, strict=True):
             for start in range(0, len(own), BLOCK):
-                at = names.perturbations.index(own[start])
+                at = perturbations.index(own[start])
                 for name in OWN:
                     block = store[name][start : start + BLOCK]
                     whole[name][at : at + len(block)] = block

@@ -35,8 +35,8 @@ class Factors(NamedTuple):
 
     left: Tensor
     """[..., G_out, K]."""
-    right: Tensor | None = None
-    """[K, G], the same for all; or [..., K, G]; None = the identity."""
+    right: Tensor
+    """[K, G], the same for all; or that of each [..., K, G], but for `reduced`."""
 
     def outputs(self, targets: Positions) -> "Factors":
         """Return the Jacobians of some outputs alone."""
@@ -44,45 +44,33 @@ class Factors(NamedTuple):
 
     def rows(self, targets: Positions) -> Tensor:
         """Return whole rows [..., targets, G]."""
-        left = self.outputs(targets).left
-        return left if self.right is None else left @ self.right
+        return self.outputs(targets).left @ self.right
 
     def entries(self, targets: Positions, regulators: Positions) -> Tensor:
         """Return some entries [..., targets, regulators]."""
-        left, chosen = self.outputs(targets).left, list(regulators)
-        return left[..., chosen] if self.right is None else left @ self.right[..., chosen]
+        return self.outputs(targets).left @ self.right[..., list(regulators)]
 
     def times(self, inputs: Tensor) -> Tensor:
         """Return J v [..., G_out] for v [..., G]."""
-        moved = inputs if self.right is None else (self.right @ inputs[..., None])[..., 0]
-        return (self.left @ moved[..., None])[..., 0]
+        return (self.left @ (self.right @ inputs[..., None]))[..., 0]
 
     def inner_products(self, other: "Factors") -> Tensor:
         """Return the Frobenius inner product with each counterpart [...]; right sides may differ."""
-        if self.right is None and other.right is None:
-            return (self.left * other.left).sum((-2, -1))
-        right, other_right = (_identity(each) if each.right is None else each.right for each in (self, other))
-        return (self.left @ (right @ other_right.mT) * other.left).sum((-2, -1))
+        return (self.left @ (self.right @ other.right.mT) * other.left).sum((-2, -1))
 
     def squared_norms(self) -> Tensor:
         """Return squared Frobenius norms [...]."""
         return self.inner_products(self)
 
     def reduced(self) -> Tensor:
-        """Return matrices [..., G_out, k] with the same inner products as the Jacobians; k <= K where right is shared.
+        """Return matrices [..., G_out, k], k <= K, with the same inner products as the Jacobians.
 
-        right' = Q R, Q with orthonormal columns: left R' is the Jacobian in the basis Q. Where right sides differ it is
-        the Jacobian itself.
+        right' = Q R, Q with orthonormal columns: left R' is the Jacobian in the basis Q.
         """
-        if self.right is None or self.right.ndim > 2:
-            return self.left if self.right is None else self.left @ self.right
         return self.left @ torch.linalg.qr(self.right.T, mode="r").R.T
 
     def svd(self, k: int) -> Singular:
         """Return the k largest singular values and vectors of each Jacobian, by way of matrices [G_out, K]."""
-        if self.right is None:
-            U, s, V = torch.linalg.svd(self.left, full_matrices=False)
-            return Singular(U[..., :k], s[..., :k], V[..., :k, :])
         Q, R = torch.linalg.qr(self.right.mT)
         U, s, V = torch.linalg.svd(self.left @ R.mT, full_matrices=False)
         return Singular(U[..., :k], s[..., :k], V[..., :k, :] @ Q.mT)
@@ -118,34 +106,23 @@ class Core(NamedTuple):
         return self._replace(open=self.open[..., chosen], output_weight=self.output_weight[chosen]).factors()
 
 
-def gram(jacobians: Factors | Core, memory_gb: float = MEMORY_GB) -> Tensor:
+def gram(jacobians: Core, memory_gb: float) -> Tensor:
     """Return the inner products of all pairs of Jacobians [P, P]; their leading axis is one, P.
 
-    Output genes are taken in blocks that fit the budget, so that of a `Core` no left side is ever held whole.
+    Output genes are taken in blocks that fit the budget, so that no left side is ever held whole.
     """
-    P, n_outputs = jacobians.open.shape if isinstance(jacobians, Core) else jacobians.left.shape[:2]
-    like = jacobians[0]
-    found = like.new_zeros(P, P)
-    fit = int(memory_gb * 1e9 / (3 * P * _width(jacobians) * like.element_size()))
+    (P, n_outputs), core = jacobians.open.shape, jacobians.core
+    found = core.new_zeros(P, P)
+    fit = int(memory_gb * 1e9 / (3 * P * core.shape[-1] * core.element_size()))
     for rows in chunked(range(n_outputs), max(1, fit)):
         block = jacobians.outputs(rows).reduced().flatten(1)
         found += block @ block.T
     return found
 
 
-def cosines(jacobians: Factors | Core, memory_gb: float = MEMORY_GB) -> Tensor:
+def cosines(jacobians: Core, memory_gb: float = MEMORY_GB) -> Tensor:
     """Return the cosine similarities of all pairs of flattened Jacobians [P, P]; 0 with one that is 0."""
     found = gram(jacobians, memory_gb)
     norms = found.diagonal().clamp_min(0).sqrt()
     scale = torch.where(norms > 0, 1 / norms, torch.zeros_like(norms))
     return scale[:, None] * found * scale
-
-
-def _identity(factors: Factors) -> Tensor:
-    return torch.eye(factors.left.shape[-1]).to(factors.left)
-
-
-def _width(jacobians: Factors | Core) -> int:
-    """Return the numbers that a block holds for each perturbation and output gene."""
-    right = jacobians.right if isinstance(jacobians, Factors) else None
-    return jacobians[0].shape[-1] if right is None or right.ndim == 2 else right.shape[-1]

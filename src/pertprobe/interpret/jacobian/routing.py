@@ -19,21 +19,19 @@ def routing_jacobian(
     model: Model,
     codes: Float[Tensor, "perturbation code"],
     point: Point,
-    targets: Sequence[int] | None = None,
     memory_gb: float = MEMORY_GB,
 ) -> Float[Tensor, "perturbation set output code"]:
-    """Return d mean_s Y_s / d code [P, n_sets, G_out, H] under codes [P, H]; `targets`: of these outputs alone.
+    """Return d mean_s Y_s / d code [P, n_sets, G_out, H] under codes [P, H].
 
     The code is that of the whole set, shared by its cells. Forward mode: H is smaller than G_out. The sets give the
     estimate's own standard error. Perturbations run in batches of one shape, see `chunks.in_batches`.
     """
     at, width = factorised(model, point), codes.shape[-1]
-    outputs = at.outputs if targets is None else len(targets)
-    sizes = chunks(at, codes[0], width, memory_gb, reverse=False, result=2 * len(point.X) * outputs * width)
+    sizes = chunks(at, codes[0], width, memory_gb, reverse=False, result=2 * len(point.X) * at.outputs * width)
 
     def work(codes: Tensor) -> tuple[Tensor]:
         """Return the derivatives of a batch."""
-        return (jvp_code(at, codes, lambda state: at.ends.decode_linear(state, targets), sizes.directions),)
+        return (jvp_code(at, codes, lambda state: at.ends.decode_linear(state, None), sizes.directions),)
 
     return in_batches(codes, sizes.perturbations, work)[0]
 

@@ -51,10 +51,9 @@ def write_saelens(sae: SparseAutoencoder, directory: str | Path, metadata: Mappi
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in vars(sae).items() if name != "k"}
     (n_inputs, n_features), dtype = sae.W_enc.shape, str(sae.W_enc.dtype).removeprefix("torch.")
-    kind = {"architecture": "standard"} if sae.k is None else {"architecture": "topk", "k": sae.k}
-    kind |= {} if sae.k is None else {"rescale_acts_by_decoder_norm": False}
+    topk = {"architecture": "topk", "k": sae.k, "rescale_acts_by_decoder_norm": False}
     config = {
-        **kind,
+        **({"architecture": "standard"} if sae.k is None else topk),
         "d_in": n_inputs,
         "d_sae": n_features,
         "dtype": dtype,

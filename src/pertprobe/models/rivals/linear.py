@@ -1,7 +1,5 @@
 """Linear rivals: how far each gene moves the others, by co-variation alone, for each unit of it that is removed."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from pertprobe.shapes import Array, Float, Integer, Num
@@ -19,20 +17,13 @@ HELD_BACK = 5
 """One cell in so many judges numbers of components."""
 
 
-class Spread(NamedTuple):
-    """What cells say of genes together."""
-
-    covariance: Float[Array, "gene gene"]
-    held_back: Float[Array, "gene gene"]
-    """The same of cells that judge; around the mean of the others."""
-
-
-def spread(cells: Num[Array, "cell gene"]) -> Spread:
-    """Return covariances over cells and over every fifth cell, which is left out of the first."""
+def spread(cells: Num[Array, "cell gene"]) -> tuple[Float[Array, "gene gene"], Float[Array, "gene gene"]]:
+    """Return covariances over cells, and over every fifth, left out of the first, around the mean of the others."""
     judging = np.arange(len(cells)) % HELD_BACK == 0
     fitted, judged = (np.asarray(cells[each], dtype=np.float64) for each in (~judging, judging))
     mean = fitted.mean(axis=0)
-    return Spread(*((each - mean).T @ (each - mean) / max(len(each), 1) for each in (fitted, judged)))
+    covariance, held_back = ((each - mean).T @ (each - mean) / max(len(each), 1) for each in (fitted, judged))
+    return covariance, held_back
 
 
 def linear_rivals(cells: Num[Array, "cell gene"], genes: Integer[Array, " unit"]) -> dict[str, Floats]:
@@ -42,8 +33,7 @@ def linear_rivals(cells: Num[Array, "cell gene"], genes: Integer[Array, " unit"]
     every gene on all others together, the weight of one. pca_n: what a reconstruction from n principal components
     returns; pca_best: from the number that predicts cells held back best.
     """
-    found = spread(cells)
-    covariance = found.covariance
+    covariance, held_back = spread(cells)
     variance = np.maximum(np.diag(covariance), 1e-12)
     slope = covariance[genes] / variance[genes, None]
     near = np.abs(covariance[genes]) / np.sqrt(variance)
@@ -52,7 +42,7 @@ def linear_rivals(cells: Num[Array, "cell gene"], genes: Integer[Array, " unit"]
     rivals |= {f"slope_of_{share:g}": np.where(_largest(near, share), slope, 0.0) for share in LARGEST}
     rivals |= {f"ridge_{each:g}": _regressions(covariance, each)[:, genes].T for each in SHRINKAGE}
     vectors = np.linalg.eigh(covariance)[1][:, ::-1]  # largest variance first
-    numbers = {"pca_best": _best_number(found, vectors)} | {f"pca_{n}": n for n in COMPONENTS}
+    numbers = {"pca_best": _best_number(held_back, vectors)} | {f"pca_{n}": n for n in COMPONENTS}
     return rivals | {name: vectors[genes, :n] @ vectors[:, :n].T for name, n in numbers.items()}
 
 
@@ -80,7 +70,7 @@ def _loss(weights: Floats, held_back: Floats) -> float:
     return float((left @ held_back * left).sum())
 
 
-def _best_number(found: Spread, vectors: Floats) -> int:
+def _best_number(held_back: Floats, vectors: Floats) -> int:
     """Return the number of components that predicts each gene of cells held back best, without its own value.
 
     A reconstruction R = W W' errs less the more components there are; predicted is x_j from (R x)_j without R_jj x_j,
@@ -90,5 +80,5 @@ def _best_number(found: Spread, vectors: Floats) -> int:
     for n in TRIED:
         weights = vectors[:, :n] @ vectors[:, :n].T
         np.fill_diagonal(weights, 0.0)
-        losses.append(_loss(weights, found.held_back))
+        losses.append(_loss(weights, held_back))
     return TRIED[int(np.argmin(losses))]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
@@ -123,10 +124,9 @@ def _decoder_note(model: StateModel) -> str:
 
 def _told(options: Mapping[str, Any]) -> Attention | None:
     """Return the attention pattern that the checkpoint itself tells, if it does."""
-    try:
+    with suppress(PertprobeError):
         return resolve_attention(options)[0]
-    except PertprobeError:
-        return None
+    return None
 
 
 def _warnings(a: StateArchitecture, told: Attention | None, masked: bool) -> list[str]:

@@ -40,15 +40,9 @@ class TrainingCells(NamedTuple):
     """context, perturbation and batch of every cell."""
 
 
-class Drawn(NamedTuple):
-    """What one step sees."""
-
-    perturbations: list[str]
-    """One label a set; control sets among them, which must become control sets."""
-    targets: np.ndarray
-    """Rows of perturbed cells [sets, S]."""
-    controls: np.ndarray
-    """Rows of control cells [sets, S], each of the context and batch of its target (State's mapping by batch)."""
+Drawn = tuple[list[str], np.ndarray, np.ndarray]
+"""What one step sees: a label of each set, control sets among them, which must become control sets; rows of perturbed
+cells [sets, S]; rows of control cells [sets, S], each of the context and batch of its target (State's mapping)."""
 
 
 def train(
@@ -169,7 +163,7 @@ class Draws:
             targets = np.stack([self.rng.choice(rows, size, replace=len(rows) < size) for _, rows in chosen])
             batch = self.batch[targets]
             within = (self.rng.random(targets.shape) * self.counts[batch]).astype(int)
-            yield Drawn([name for name, _ in chosen], targets, self.controls[self.starts[batch] + within])
+            yield [name for name, _ in chosen], targets, self.controls[self.starts[batch] + within]
 
 
 def energy_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -229,11 +223,11 @@ def _fit(model: StateModel, cells: TrainingCells, draws: Iterable[Drawn], steps:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _relative_rate(step, steps))
     batch = torch.as_tensor(pd.Index(model.batches).get_indexer(cells.labels["batch"]))
     losses = []
-    for _, drawn in zip(counted(range(steps), "training, steps"), draws, strict=False):
-        X = cells.values[drawn.controls]
-        encoded = model.encode_cells(X, batch[drawn.targets])
-        mixed = model.mix(model.encode_perturbations(drawn.perturbations), encoded)
-        loss = energy_distance(model.decode(mixed, encoded, X), cells.values[drawn.targets]).mean()
+    for _, (perturbations, targets, controls) in zip(counted(range(steps), "training, steps"), draws, strict=False):
+        X = cells.values[controls]
+        encoded = model.encode_cells(X, batch[targets])
+        mixed = model.mix(model.encode_perturbations(perturbations), encoded)
+        loss = energy_distance(model.decode(mixed, encoded, X), cells.values[targets]).mean()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, GRADIENT_CLIP)
