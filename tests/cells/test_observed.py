@@ -116,7 +116,7 @@ def test_halves_are_equal_in_size_and_add_up_to_the_whole(path, table):
     inside = table[table.obs.line == "here"]
     assert (found.counts[0] - found.counts[1]).min() >= 0
     assert (found.counts[0] - found.counts[1]).max() <= 1
-    for i, name in enumerate(found.perturbations):
+    for i, name in enumerate(found.perturbation.values):
         mine = inside[inside.obs.gene == name].obsm["X_hvg"].astype(float)
         assert found.counts[:, i].sum() == len(mine)
         np.testing.assert_allclose(found.sums[:, i].sum(axis=0), mine.sum(axis=0), rtol=1e-6)

@@ -28,8 +28,7 @@ inspect = partial(inspect_cells, set_size=5, n_sets=3)
 def delta_y(path, **source):
     """Return mean over perturbed cells less mean over control cells [perturbation x gene]."""
     found = halved_sums(path, seed=0, **source)
-    means = found.sums.sum(axis=0) / found.counts.sum(axis=0)[:, None]
-    table = pd.DataFrame(means, index=list(found.perturbations), columns=list(found.genes))
+    table = (found.sums.sum("half") / found.counts.sum("half")).to_pandas()
     return (table - table.loc[source["control"]]).drop(index=source["control"])
 
 

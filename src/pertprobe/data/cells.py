@@ -1,12 +1,14 @@
 """Cells are read from an h5ad by name and checked: sets of controls are drawn, perturbations summed in halves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from pertprobe.data.cell_sets import CellSets, matched_genes, repeated
 from pertprobe.data.h5ad import CellFile, Node, by_columns, chunks, group_sums, take
@@ -158,45 +160,37 @@ def perturbed_labels(path: str | Path, **source: str | None) -> pd.DataFrame:
     return labels[labels["perturbation"] != ""][["context", "perturbation"]]
 
 
-def _checked_plan(file: CellFile, where: CellSource, genes: Sequence[str] | None) -> "_Plan":
-    """Return where the context's controls and the wanted genes are; raises `Faults`."""
-    plan, faults = _plan(file, where, genes, 1, 1)
-    raise_together(faults, f"{file.path}: ")
-    return plan
+@contextmanager
+def _opened(path: str | Path, source: Mapping[str, Any], genes: Sequence[str] | None) -> Iterator["_Plan"]:
+    """Open a file and yield where the context's cells and the wanted genes are in it; raises `Faults`."""
+    with CellFile(path) as file:
+        plan, faults = _plan(file, CellSource(**source), genes, 1, 1)
+        raise_together(faults, f"{path}: ")
+        yield plan
 
 
-class HalvedSums(NamedTuple):
-    """All cells of one context, each perturbation's split in two disjoint halves and summed."""
-
-    sums: np.ndarray
-    """Sum over cells, float64 [half, perturbation, gene]."""
-    counts: np.ndarray
-    """Number of cells [half, perturbation]; the halves differ by one at most, the first has the odd cell."""
-    perturbations: tuple[str, ...]
-    """Sorted, the control among them."""
-    genes: tuple[str, ...]
-    batches: pd.DataFrame | None
-    """Number of cells [perturbation, batch]; None without a column of batches."""
-
-
-def halved_sums(path: str | Path, *, seed: int, genes: Sequence[str] | None = None, **source: str | None) -> HalvedSums:
+def halved_sums(path: str | Path, *, seed: int, genes: Sequence[str] | None = None, **source: str | None) -> xr.Dataset:
     """Sum the cells of one context by perturbation and half, streamed in blocks.
 
     Which half a cell falls into depends on the seed, the context, and the names of the cells of its perturbation, never
     on their order in the file. `source` are the fields of `CellSource`. Raises `Faults`.
+
+    Returns:
+        sums over cells, float64 [half, perturbation, gene]; counts of cells [half, perturbation]: the halves differ by
+        one at most, the first has the odd cell; perturbations sorted, the control among them. batches: number of cells
+        [perturbation, batch], where there is a column of batches.
     """
-    where = CellSource(**source)
-    with CellFile(path) as file:
-        plan, labels = _checked_plan(file, where, genes), _labels(file, where)
-        inside = labels[(labels["context"] == where.context) & (labels["perturbation"] != "")]
-        codes, names = pd.factorize(inside["perturbation"], sort=True)
-        groups = _halves(inside, seed, where.context) * len(names) + codes
-        sums = group_sums(plan.node, inside.index.to_numpy(), groups, plan.columns, 2 * len(names))
+    with _opened(path, source, genes) as plan:
+        cells = plan.cells
+        codes, names = pd.factorize(cells["perturbation"], sort=True)
+        groups = _halves(cells, seed, source["context"]) * len(names) + codes
+        sums = group_sums(plan.node, cells.index.to_numpy(), groups, plan.columns, 2 * len(names))
     counts = np.bincount(groups, minlength=2 * len(names)).reshape(2, len(names))
-    batches = pd.crosstab(inside["perturbation"], inside["batch"]) if where.batch_column else None
-    return HalvedSums(
-        sums.reshape(2, len(names), -1), counts, tuple(map(str, names)), tuple(map(str, plan.genes)), batches
-    )
+    axes = ("half", "perturbation", "gene")
+    found = {"sums": (axes, sums.reshape(2, len(names), -1)), "counts": (axes[:2], counts)}
+    if "batch" in cells:
+        found["batches"] = xr.DataArray(pd.crosstab(cells["perturbation"], cells["batch"]))
+    return xr.Dataset(found, {"perturbation": list(map(str, names)), "gene": list(map(str, plan.genes))})
 
 
 class SampledCells(NamedTuple):
@@ -216,18 +210,15 @@ def sampled_cells(
     Which they are depends on the seed, the context and the names of cells, never on their order in the file. `source`
     are the fields of `CellSource`. Raises `Faults`.
     """
-    where = CellSource(**source)
-    with CellFile(path) as file:
-        plan, labels = _checked_plan(file, where, genes), _labels(file, where)
-        inside = labels[(labels["context"] == where.context) & (labels["perturbation"] != "")]
+    with _opened(path, source, genes) as plan:
         rows = []
-        for name, cells in inside.sort_values("cell", kind="stable").groupby("perturbation", sort=True):
-            most = controls if name == where.control else each
-            drawn = generator(seed, "sampled", where.context, name).permutation(len(cells))[:most]
+        for name, cells in plan.cells.sort_values("cell", kind="stable").groupby("perturbation", sort=True):
+            most = controls if name == source["control"] else each
+            drawn = generator(seed, "sampled", source["context"], name).permutation(len(cells))[:most]
             rows.append(cells.index.to_numpy()[np.sort(drawn)])
         chosen = np.sort(np.concatenate(rows))
         values = take(plan.node, chosen, plan.columns).astype(np.float32)
-    return SampledCells(values, labels["perturbation"].loc[chosen].to_numpy().astype(str))
+    return SampledCells(values, plan.cells["perturbation"].loc[chosen].to_numpy().astype(str))
 
 
 def control_correlation(
@@ -238,9 +229,7 @@ def control_correlation(
     A gene that is constant correlates with nothing: its row, its own entry included, is 0. `source` are the fields of
     `CellSource`. Raises `Faults`.
     """
-    where = CellSource(**source)
-    with CellFile(path) as file:
-        plan = _checked_plan(file, where, genes)
+    with _opened(path, source, genes) as plan:
         rows = np.sort(plan.controls.index.to_numpy())
         # Less the first cell, constant genes are exactly 0, and sums of squares lose no digits to a common level.
         first = take(plan.node, rows[:1], plan.columns).astype(np.float64)
@@ -268,6 +257,8 @@ def _halves(cells: pd.DataFrame, seed: int, context: str) -> np.ndarray:
 
 
 class _Plan(NamedTuple):
+    cells: pd.DataFrame
+    """Cells of the context that have a perturbation; the index is their row in the file."""
     controls: pd.DataFrame
     """Control cells of the context sorted by name; the index is their row in the file."""
     node: Node | None
@@ -288,16 +279,19 @@ def _plan(
 ) -> tuple[_Plan, list[str]]:
     """Find rows and columns without reading a value; return them with all faults found on the way."""
     faults: list[str] = []
-    controls, node, columns, names, notes = pd.DataFrame(), None, np.array([], int), np.array([]), ()
+    cells = controls = pd.DataFrame()
+    node, columns, names, notes = None, np.array([], int), np.array([]), ()
     with gathering(faults):
-        controls, found = _controls(_labels(file, source), source, n_sets, set_size)
+        labels = _labels(file, source)
+        cells = labels[(labels["context"] == source.context) & (labels["perturbation"] != "")]
+        controls, found = _controls(labels, source, n_sets, set_size)
         faults += found
     with gathering(faults):
         node = file.space(source.space)
         names, notes = file.gene_names(source.space, source.gene_names)
         columns, found = matched_genes(names, genes, f"space '{source.space}'")
         faults += found + (_hint(file, names, genes) if found and genes is not None else [])
-    return _Plan(controls, node, columns, names, notes), faults
+    return _Plan(cells, controls, node, columns, names, notes), faults
 
 
 def _labels(file: CellFile, source: CellSource) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pertprobe.data.cells import HalvedSums, context_source, control_correlation, halved_sums, response_source
+from pertprobe.data.cells import context_source, control_correlation, halved_sums, response_source
 from pertprobe.errors import PertprobeError, listed
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
@@ -40,10 +40,10 @@ def observe(path: str | Path, card: Mapping[str, Any], entry: Mapping[str, Any],
     """
     source, genes = _responses(card, entry)
     found = halved_sums(path, seed=seed, genes=genes, **source)
-    control = found.perturbations.index(source["control"])
-    observed = mean_shifts(found, control)
+    observed = mean_shifts(found, source["control"])
     _check_finite(observed["delta_y"], path)
-    observed.attrs = {"context": source["context"], "n_controls": int(found.counts[:, control].sum())}
+    n_controls = int(found["counts"].sel(perturbation=source["control"]).sum())
+    observed.attrs = {"context": source["context"], "n_controls": n_controls}
     if "gene_space" in card["capabilities"]:
         observed["correlation"] = _correlation(path, card["genes"], context_source(entry))
         _check_finite(observed["correlation"], path)
@@ -59,38 +59,38 @@ def _responses(card: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[dict[
     return context_source(entry), card["genes"]
 
 
-def mean_shifts(found: HalvedSums, control: int) -> xr.Dataset:
-    """Return delta_y, delta_y_half, n_cells, left and shares of batches of all perturbations but the control."""
-    counts = found.counts[:, :, None]
+def mean_shifts(found: xr.Dataset, control: str) -> xr.Dataset:
+    """Return delta_y, delta_y_half, n_cells, left and shares of batches of all perturbations but the control.
+
+    `found` is what `halved_sums` returns.
+    """
     with np.errstate(invalid="ignore"):  # a half without cells has no mean
-        halves = found.sums / counts
-    whole = found.sums.sum(axis=0) / counts.sum(axis=0)
-    others = np.arange(len(found.perturbations)) != control
-    coords = {"perturbation": np.array(found.perturbations)[others].tolist(), "gene": list(found.genes)}
-    dims = ("perturbation", "gene")
+        halves = found["sums"] / found["counts"]
+    n_cells = found["counts"].sum("half")
+    whole = found["sums"].sum("half", skipna=False) / n_cells
+    of = {"perturbation": control, "drop": True}
     shifts = {
-        "delta_y": (dims, (whole - whole[control])[others].astype(np.float32)),
-        "delta_y_half": (("half", *dims), (halves - halves[:, [control]])[:, others].astype(np.float32)),
-        "n_cells": (dims[:1], found.counts.sum(axis=0)[others]),
-        "left": (dims[:1], _left(found, whole, control)[others]),
+        "delta_y": (whole - whole.sel(**of)).astype(np.float32),
+        "delta_y_half": (halves - halves.sel(**of)).astype(np.float32),
+        "n_cells": n_cells,
+        "left": ("perturbation", _left(whole, control)),
     }
-    if found.batches is not None:
-        shares = found.batches.loc[coords["perturbation"]]
-        coords["batch"] = list(map(str, shares.columns))
-        shifts["batch_share"] = ("perturbation", "batch"), shares.div(shares.sum(axis=1), axis=0).to_numpy()
-    return xr.Dataset(shifts, coords)
+    if "batches" in found:
+        shifts["batch_share"] = found["batches"] / found["batches"].sum("batch")
+    kept = xr.Dataset(shifts).isel(perturbation=found["perturbation"].values != control)
+    return xr.Dataset({name: kept[name].variable for name in shifts}, kept.coords)  # in a file coordinates come last
 
 
-def _left(found: HalvedSums, whole: np.ndarray, control: int) -> np.ndarray:
-    """Return the share of its own gene's expression that is left in the cells of each perturbation; `whole` are means.
+def _left(means: xr.DataArray, control: str) -> np.ndarray:
+    """Return the share of its own gene's expression that is left in the cells of each perturbation.
 
     More than in control cells counts as all of it: a knock-down does not raise its gene.
     """
-    place = {gene: i for i, gene in enumerate(found.genes)}
-    left = np.full(len(found.perturbations), np.nan)
-    for row, name in enumerate(found.perturbations):
-        if name in place and (usual := whole[control, place[name]]) > 0:
-            left[row] = np.clip(whole[row, place[name]] / usual, 0, 1)
+    place = {gene: i for i, gene in enumerate(means["gene"].values)}
+    left, usual = np.full(len(means), np.nan), means.sel(perturbation=control).values
+    for row, name in enumerate(means["perturbation"].values):
+        if name in place and usual[place[name]] > 0:
+            left[row] = np.clip(means.values[row, place[name]] / usual[place[name]], 0, 1)
     return left
 
 

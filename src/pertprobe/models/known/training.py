@@ -81,8 +81,7 @@ def load_known(path: str | Path, kind: str, **options: Any) -> KnownModel:
 
 def _changes(path: str | Path, source: dict[str, Any], seed: int) -> pd.DataFrame:
     """Return the mean change of each perturbation in one context [perturbation, gene]."""
-    found = halved_sums(path, seed=seed, **source)
-    return mean_shifts(found, found.perturbations.index(source["control"]))["delta_y"].to_pandas()
+    return mean_shifts(halved_sums(path, seed=seed, **source), source["control"])["delta_y"].to_pandas()
 
 
 def _table(changes: dict[str, pd.DataFrame], context: str, kept: tuple[str, ...], control: str) -> pd.DataFrame:

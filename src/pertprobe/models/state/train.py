@@ -187,22 +187,12 @@ def _untrained(
     perturbations, batches = sorted(set(labels["perturbation"]) - {""}), sorted(set(labels["batch"]))
     if control not in perturbations:
         raise PertprobeError(f"train: control '{control}' is not among the labels ({listed(perturbations)})")
-    architecture = StateArchitecture(
-        input_dim=len(cells.genes),
-        hidden_dim=hidden_dim,
-        output_dim=len(cells.genes),
-        pert_dim=len(perturbations),
-        batch_dim=len(batches),
-        batch_encoder=True,
-        cell_set_len=set_size,
-        n_encoder_layers=1,
-        n_decoder_layers=1,
-        n_layers=n_layers,
-        n_heads=hidden_dim // 16,
-        n_kv_heads=hidden_dim // 16,
-        head_dim=16,
-        intermediate_dim=5 * hidden_dim // 2,
-    )
+    sizes = {"input_dim": len(cells.genes), "hidden_dim": hidden_dim, "output_dim": len(cells.genes)}
+    sizes |= {"pert_dim": len(perturbations), "batch_dim": len(batches), "cell_set_len": set_size}
+    layers = {"n_encoder_layers": 1, "n_decoder_layers": 1, "n_layers": n_layers}
+    heads = {"n_heads": hidden_dim // 16, "n_kv_heads": hidden_dim // 16, "head_dim": 16}
+    blocks = {**layers, **heads, "intermediate_dim": 5 * hidden_dim // 2}
+    architecture = StateArchitecture(**sizes, **blocks, batch_encoder=True)
     return StateModel(
         architecture,
         initial_parameters(architecture, seed),
