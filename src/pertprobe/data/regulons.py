@@ -109,8 +109,7 @@ def _columns(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def _signs(words: pd.Series) -> pd.Series:
     """Return 1, -1, 0, or nan for what is no sign."""
-    numbers = np.sign(pd.to_numeric(words, errors="coerce"))
-    return numbers.fillna(words.str.lower().map(WORDS))
+    return np.sign(pd.to_numeric(words, errors="coerce")).fillna(words.str.lower().map(WORDS))
 
 
 def _joined(name: str, edges: pd.DataFrame) -> Regulons:

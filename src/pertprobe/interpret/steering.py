@@ -30,8 +30,7 @@ def pushed_outputs(runs: Runs, pushes: Tensor) -> Tensor:
     """Return how the mean output of the control's run moves [K, n_sets, G_out] when every cell is pushed [K, H]."""
     cells = _of_cells(runs)
     parts = (runs.control_states + cells * part[:, None, None, :] for part in pushes.split(CHUNK))
-    found = [runs.response(states, runs.model.control) - runs.control_response for states in parts]
-    return torch.cat(found)
+    return torch.cat([runs.response(states, runs.model.control) - runs.control_response for states in parts])
 
 
 def _of_cells(runs: Runs) -> Tensor:

@@ -178,8 +178,12 @@ class GeneModel:
         Raises:
             PertprobeError: an unknown perturbation, or another number of genes.
         """
-        encoded = self.encode_cells(self.tensor(values))
+        encoded = self.encoded(values)
         return self.decode(self.mix(self.encode_perturbations([perturbation])[0], encoded), encoded, None)
+
+    def encoded(self, values: Any) -> Encoded:
+        """Return what no perturbation changes of cells [..., S, G]."""
+        return self.encode_cells(self.tensor(values))
 
     def predict_genes(self, values: Any, perturbation: str, batches: Any = None) -> Tensor:
         """Return what `predict` does: outputs are genes."""

@@ -80,21 +80,12 @@ class PlantedModel(StraightBlocks, GeneModel):
         self._closed = self._opening(self.encode_perturbations([self.control])[0])
         self._last: tuple[np.ndarray, Encoded] | None = None
 
-    def predict(self, values: Any, perturbation: str, batches: Any = None) -> Tensor:
-        """Return Y [..., S, G_out] for cells [..., S, G]; `batches` change nothing.
-
-        What no perturbation changes is kept for the last array of cells: numpy's only, which no derivative follows.
-
-        Raises:
-            PertprobeError: an unknown perturbation, or another number of genes.
-        """
-        encoded = self._remembered(values) if isinstance(values, np.ndarray) else self.encode_cells(self.tensor(values))
-        mixed = self.mix(self.encode_perturbations([perturbation])[0], encoded)
-        return self.decode(mixed, encoded, None)
-
-    def _remembered(self, values: np.ndarray) -> Encoded:
+    def encoded(self, values: Any) -> Encoded:
+        """Return what no perturbation changes of cells, kept for the last numpy array, which no derivative follows."""
+        if not isinstance(values, np.ndarray):
+            return super().encoded(values)
         if self._last is None or not np.array_equal(self._last[0], values):
-            self._last = values.copy(), self.encode_cells(self.tensor(values))
+            self._last = values.copy(), super().encoded(values)
         return self._last[1]
 
     def encode_perturbations(self, names: Sequence[str]) -> Tensor:

@@ -3,6 +3,7 @@
 Source: methods.md, Planted models.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -179,11 +180,10 @@ def _given(panels: Sequence[Mapping[str, object]], genes: set[str]) -> Wiring:
     """Join the panels of one program; a target's sign is that of most of its expected signs."""
     regulators = {name for panel in panels for name in panel["regulators"]} & genes
     targets = {name for panel in panels for name in panel["targets"]} & genes
-    votes = dict.fromkeys(targets, 0)
+    votes: Counter[str] = Counter()
     for panel in panels:
         for pair, sign in (panel.get("signs") or {}).items():
-            target = pair.split(">", 1)[1]
-            votes[target] = votes.get(target, 0) + sign
+            votes[pair.split(">", 1)[1]] += sign
     return Wiring(tuple(sorted(regulators)), tuple(sorted(targets)), {t: -1 for t, vote in votes.items() if vote < 0})
 
 

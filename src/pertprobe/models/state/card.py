@@ -34,8 +34,7 @@ def describe(files: StateFiles, model: StateModel) -> dict[str, Any]:
         )
     told = _told(options)
     legacy = any(key in options for key in LEGACY_KEYS) or (a.backbone == "llama" and told is None)
-    own = ("backbone", "attention", "attention_source", "predict_residual")
-    own += ("embed_key", "output_space", "output_relu")
+    own = ("backbone", "attention", "attention_source", "predict_residual", "embed_key", "output_space", "output_relu")
     return {name: getattr(a, name) for name in own} | {
         "kind": "state",
         "causal": not a.set_function,

@@ -107,8 +107,7 @@ def in_double(model: "StateModel") -> "StateModel":
     """Return the model in float64; itself if it is."""
     if model.dtype == torch.float64:
         return model
-    weights = {name: weight.double() for name, weight in model.parameters.items()}
-    return model.with_parameters(weights)
+    return model.with_parameters({name: weight.double() for name, weight in model.parameters.items()})
 
 
 def _respond(
