@@ -39,8 +39,7 @@ def control_genes(
     matched = profiles[:, chosen]
     found: list[int] = []
     for gene in targets:
-        candidates = _nearest(expression, position[gene], free, [*chosen, *found], NEAREST)
-        if candidates:
+        if candidates := _nearest(expression, position[gene], free, [*chosen, *found], NEAREST):
             wanted, offered = own.T @ profiles[:, position[gene]], matched.T @ profiles[:, candidates]
             found.append(candidates[int(np.abs(offered - wanted[:, None]).sum(axis=0).argmin())])
     return ControlGenes(tuple(cells.genes[i] for i in chosen), tuple(cells.genes[i] for i in found))

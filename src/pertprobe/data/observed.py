@@ -112,7 +112,7 @@ def similarity_reference(observed: xr.Dataset, perturbations: Sequence[str]) -> 
 
     Kept are those of `perturbations` that were observed, in the order given.
     """
-    names = [name for name in perturbations if name in set(observed["perturbation"].values)]
+    names = [name for name in perturbations if name in observed.indexes["perturbation"]]
     return cosine_similarity(centred(observed["delta_y"].sel(perturbation=names).values)), names
 
 
@@ -124,5 +124,5 @@ def coexpression_similarity(observed: xr.Dataset, perturbations: Sequence[str]) 
     """
     if "correlation" not in observed:
         return np.zeros((0, 0)), []
-    names = [name for name in perturbations if name in set(observed["input_gene"].values)]
+    names = [name for name in perturbations if name in observed.indexes["input_gene"]]
     return observed["correlation"].sel(input_gene=names, input_gene_b=names).values.astype(np.float64), names

@@ -101,7 +101,7 @@ def verdicts(
     truth: Mapping[tuple[str, str], str] | None = None,
     *,
     controlled: Mapping[str, str] | None = None,
-    interest: Mapping[str, float] | None = None,
+    interest: Mapping[str, float] = INTEREST,
     common: Collection[str] = (),
 ) -> pd.DataFrame:
     """Return one verdict per subject row of each probe's primary statistic, with its controls.
@@ -112,7 +112,7 @@ def verdicts(
     chance for which the smallest effect that would be found is said. `common` are probes whose primary statistic is
     compared with controls as it is, not in sd of its null.
     """
-    interest, controlled = interest or INTEREST, controlled or primary
+    controlled = controlled or primary
     table = evidence[(evidence.adjustment == "centred") & (evidence.program != "")]
     rows = []
     for probe, conditions in thresholds.items():
@@ -189,7 +189,7 @@ def judge(
     row: Mapping[str, Any],
     conditions: Sequence[Condition],
     alpha: Mapping[str, float] | None = None,
-    interest: Mapping[str, float] | None = None,
+    interest: Mapping[str, float] = INTEREST,
     *,
     common: bool = False,
 ) -> Judged:
@@ -201,13 +201,10 @@ def judge(
     """
     if not row["evaluable"]:
         return Judged(NOT_EVALUABLE, row["reason"])
-    empty = [column for column, _, _ in conditions if pd.isna(row[column])]
-    if empty:
+    if empty := [column for column, _, _ in conditions if pd.isna(row[column])]:
         return Judged(NOT_EVALUABLE, joined(f"{' and '.join(empty)} not measured", row["reason"]))
-    unreachable = [text for text in (_unreachable(row, condition) for condition in conditions) if text]
-    if unreachable:
+    if unreachable := [text for text in (_unreachable(row, condition) for condition in conditions) if text]:
         return Judged(NOT_EVALUABLE, "; ".join(unreachable))
-    interest = interest or INTEREST
     missed = [condition for condition in conditions if not _holds(row, condition)]
     strict = strictest(conditions, alpha)
     measured = Judged(PASS, "", **_sized(row, strict, interest))

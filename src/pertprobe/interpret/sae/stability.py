@@ -113,8 +113,7 @@ def stability(subject: Dictionary, partner: Dictionary, rng: Generator, m: int =
     counts = {"n": rows.get_level_values("perturbation").nunique()}
     for suffix, side, given in zip(("", "_other"), sides, (subject, partner), strict=True):
         counts |= {f"features{suffix}": len(side.names), f"left_out{suffix}": len(given.directions) - len(side.names)}
-    reason = _reason(sides, blocks)
-    if reason:
+    if reason := _reason(sides, blocks):
         return Stability({**counts, **dict.fromkeys(MEASURED, np.nan), "reason": reason}, _table(subject))
     found = _match(*sides, np.arange(len(rows)))
     null = [_match(*sides, _relabelled(blocks, rng)) for _ in range(_draws(m, sides))]

@@ -147,8 +147,7 @@ def _loss(
     loss = (weights * residual.square().sum(dim=1)).mean()
     if penalty:
         loss = loss + penalty * features.sum(dim=1).mean() / x.shape[1] ** 0.5
-    n_dead = int(dead.sum())
-    if n_dead:
+    if n_dead := int(dead.sum()):
         # dead features reconstruct what the living leave over, so that they get a gradient again
         revived = top_k(pre.masked_fill(~dead, -torch.inf), min(n_dead, x.shape[1] // 2)) @ sae.W_dec
         loss = loss + AUXILIARY * (weights * (residual.detach() - revived).square().sum(dim=1)).mean()

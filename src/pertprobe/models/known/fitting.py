@@ -75,8 +75,8 @@ def _propagated(reading: Reading, genes: Sequence[str], perturbations: Sequence[
     """Return what equations say of each perturbation: its gene taken away from the mean cell; zero for no gene."""
     mean, effects = (np.asarray(each, dtype=np.float64) for each in (reading.mean, reading.matrix_0))
     changes = np.zeros((len(perturbations), len(genes)))
+    place = {gene: i for i, gene in enumerate(genes)}
     for row, name in enumerate(perturbations):
-        if name in set(genes):
-            place = genes.index(name)
-            changes[row] = -mean[place] * effects[place]
+        if name in place:
+            changes[row] = -mean[place[name]] * effects[place[name]]
     return changes
