@@ -145,7 +145,7 @@ class StraightBlocks:
 
 
 class GeneModel:
-    """What the models made here have in common: the same genes in and out, no batch labels, a code each perturbation.
+    """What models made here have in common: the same genes in and out, a code for each perturbation, no batch labels.
 
     They bring the stages; `predict` may have a shorter way.
     """
