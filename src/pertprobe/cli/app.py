@@ -1,0 +1,43 @@
+"""`pertprobe`: its commands, and how each ends.
+
+Every command is a function of a module of its own, which imports what is heavy when it runs: `--help` must be quick.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from pertprobe.errors import PertprobeError
+
+WRONG = 1
+"""Exit status where a config, a file or a checkpoint is the user's to mend."""
+FAILED = 3
+"""Exit status of a run that ended without all that was asked of it."""
+
+app = typer.Typer(
+    name="pertprobe",
+    help="Probe trained perturbation models: do they encode mechanism, or remember co-variation?",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+"""All commands."""
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Where errors and progress are written: results go to standard output."""
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function a command whose `PertprobeError` is told in words and ends with status 1."""
+
+    @wraps(function)
+    def told(*given: Any, **named: Any) -> Any:
+        try:
+            return function(*given, **named)
+        except PertprobeError as error:
+            errors.print(str(error), style="red", markup=False)
+            raise typer.Exit(WRONG) from None
+
+    return app.command()(told)
