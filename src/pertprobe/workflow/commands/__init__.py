@@ -1,3 +1,3 @@
 """The command line: thin, over the library and Snakemake."""
 
-from pertprobe.cli.app import app
+from pertprobe.workflow.commands.app import app
