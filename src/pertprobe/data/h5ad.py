@@ -79,6 +79,15 @@ class CellFile:
             values = values.map(dict(enumerate(read_elem(group["__categories"][name]))))
         return values.astype(object).where(values.notna(), "").to_numpy().astype(str)
 
+    def labels(self, frame: str, name: str) -> set[str]:
+        """Return the different values of a column of `obs` or `var` as str; of a categorical one its categories."""
+        from anndata.io import read_elem
+
+        node = self._file[frame][name]
+        if isinstance(node, h5py.Group) and "categories" in node:
+            return set(np.asarray(read_elem(node["categories"])).astype(str))
+        return set(self.column(frame, name))
+
     def spaces(self) -> dict[str, Node]:
         """Return the matrices of the file by name: X, layers/NAME, and the keys of obsm."""
         found = {"X": self._file["X"]} if "X" in self._file else {}

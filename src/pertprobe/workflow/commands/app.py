@@ -19,12 +19,18 @@ FAILED = 3
 
 app = typer.Typer(
     name="pertprobe",
-    help="Probe trained perturbation models: do they encode mechanism, or remember co-variation?",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 """All commands."""
+
+
+@app.callback()
+def main() -> None:
+    """Probe trained perturbation models: do they encode mechanism, or remember co-variation?"""
+
+
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where errors and progress are written: results go to standard output."""
 

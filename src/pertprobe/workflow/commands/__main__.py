@@ -1,0 +1,5 @@
+"""`python -m pertprobe.workflow.commands` is `pertprobe`."""
+
+from pertprobe.workflow.commands.app import app
+
+app(prog_name="pertprobe")

@@ -1,0 +1,1 @@
+"""What a config may say of given models and cells, found by looking into both."""
