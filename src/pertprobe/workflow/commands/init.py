@@ -18,7 +18,7 @@ Many = list[str] | None
 @command
 def init(
     model: Annotated[list[str], typer.Option(help="Directory of a trained model; once for each.")],
-    cells: Annotated[str, typer.Option(help="The h5ad of its cells.")],
+    cells: Annotated[list[str], typer.Option(help="An h5ad of their cells; once for each file.")],
     programs: Annotated[list[str], typer.Option(help="Gene sets, GMT or a list of genes; once for each file.")],
     regulons: Annotated[str, typer.Option(help="Table of regulators and targets: panels of known targets.")] = "",
     split: Annotated[
@@ -36,7 +36,7 @@ def init(
     from pertprobe.workflow.proposal.contexts import bare
     from pertprobe.workflow.proposal.finding import Given, look_into
 
-    run = run or bare(Path(cells).stem)
+    run = run or bare(Path(cells[0]).stem)
     path = Path(output or f"{run}.yaml")
     if path.exists() and not force:
         raise PertprobeError(f"{path} is there already. Give another --output, or --force to write over it")

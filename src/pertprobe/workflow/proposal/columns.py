@@ -44,7 +44,7 @@ Labels = Mapping[str, frozenset[str]]
 
 def labels_of(file: CellFile) -> Labels:
     """Return the labels of every column of obs."""
-    return {name: frozenset(file.labels("obs", name)) - {""} for name in file.columns("obs")}
+    return {name: frozenset(map(str, file.labels("obs", name))) - {""} for name in file.columns("obs")}
 
 
 def found_columns(labels: Labels, wanted: Wanted) -> Columns:

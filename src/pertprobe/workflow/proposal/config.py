@@ -86,8 +86,13 @@ def _model(name: str, found: Found, cells: Mapping[str, Mapping[str, Any]]) -> s
     return f"  {name}: {flow(entry)}  # {'; '.join([number, *found.notes])}"
 
 
+def _compared(found: Mapping[str, Found]) -> dict[str, list[list[str]]]:
+    told = {name: (each.cells["context"], each.regime, each.cells["space"]) for name, each in found.items()}
+    return found_pairs(told)
+
+
 def _pairs(found: Mapping[str, Found]) -> list[str]:
-    pairs = found_pairs({name: (each.cells["context"], each.regime) for name, each in found.items()})
+    pairs = _compared(found)
     return [f"pairs: {flow(pairs)}"] if pairs else []
 
 
@@ -104,7 +109,7 @@ def _panels(asked: Asked, room: int) -> list[str]:
 
 def _probes(found: Mapping[str, Found], asked: Asked) -> list[str]:
     """Return the probes that these models and cells can be asked by, without those that train autoencoders."""
-    pairs = found_pairs({name: (each.cells["context"], each.regime) for name, each in found.items()})
+    pairs = _compared(found)
     in_genes = any("gene_space" in each.model.capabilities for each in found.values())
     largest = max(len(each.model.genes) for each in found.values())
     genes: dict[str, Any] = {"genes": "all" if largest <= MANY else SILENCED}

@@ -40,7 +40,7 @@ def context_of(trained: Trained, labels: Collection[str], name: str) -> str:
     if len(labels) == 1:
         return next(iter(labels))
     raise PertprobeError(
-        f"{name}: nothing says which context it is to be probed in (found: {listed(sorted(labels))}). "
+        f"nothing says which context it is to be probed in (found: {listed(sorted(labels))}). "
         f"Give --context {name}=LABEL"
     )
 
@@ -69,11 +69,17 @@ def regime_of(trained: Trained, context: str) -> str:
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:
-    """Return a name for each path: its last part in a-z, 0-9 and _, without the words that all of them begin with."""
+    """Return a name for each path: its last part in a-z, 0-9 and _, without the words that all of them begin with.
+
+    Of these the regime stays.
+    """
     names = [bare(Path(path).resolve().name) for path in paths]
     words = [name.split("_") for name in names]
     common = 0
+    told = {"few", "zero", *REGIMES}
     while len(paths) > 1 and all(len(each) > common + 1 and each[common] == words[0][common] for each in words):
+        if words[0][common] in told:
+            break
         common += 1
     short = {path: "_".join(each[common:]) for path, each in zip(paths, words, strict=True)}
     if len(set(short.values())) == len(short):
@@ -81,14 +87,16 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
     return {path: f"{name}_{i}" for i, (path, name) in enumerate(short.items(), start=1)}
 
 
-def found_pairs(models: Mapping[str, tuple[str, str]]) -> dict[str, list[list[str]]]:
-    """Return the pairs of models (name -> context, regime) that can be compared.
+def found_pairs(models: Mapping[str, tuple[str, str, str]]) -> dict[str, list[list[str]]]:
+    """Return the pairs of models (name -> context, regime, space) that can be compared, of those that read one space.
 
     `contexts`: two of one regime in different contexts; `regimes`: the few-shot and the zero-shot one of a context.
     """
     pairs: dict[str, list[list[str]]] = {"contexts": [], "regimes": []}
     for one, other in combinations(models, 2):
-        (context, regime), (elsewhere, another) = models[one], models[other]
+        (context, regime, space), (elsewhere, another, read) = models[one], models[other]
+        if space != read:
+            continue
         if context != elsewhere and regime == another:
             pairs["contexts"].append([one, other])
         if context == elsewhere and {regime, another} == set(REGIMES):

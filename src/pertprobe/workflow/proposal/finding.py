@@ -26,7 +26,7 @@ class Given(NamedTuple):
     """What a user gives."""
 
     models: Sequence[str]
-    cells: str
+    cells: Sequence[str]
     splits: Sequence[str] = ()
     contexts: Mapping[str, str] = {}
     """Name of a model -> the label of its context, where the user says so."""
@@ -62,30 +62,41 @@ def look_into(given: Given) -> dict[str, Found]:
     if unknown := sorted(set(given.contexts) - set(names)):
         raise PertprobeError(f"--context: no model is called {listed(unknown)} (found: {listed(names)})")
     models = read_together(names, lambda _, path: load_model(path, kind=given.kind))
-    with CellFile(given.cells) as file:
-        labels = labels_of(file)
-        spaces = list(file.spaces())
+    files = read_together({path: path for path in given.cells}, lambda path, _: _Cells.of(path))
     faults, found = [], {}
     for name, model in models.items():
         with gathering(faults, f"{name}: "):
-            found[name] = _fitted(name, names[name], model, given, labels, spaces)
+            found[name] = _fitted(name, names[name], model, given, list(files.values()))
     raise_together(faults)
     return found
 
 
-def _fitted(
-    name: str, path: str, model: "Model", given: Given, labels: Mapping[str, frozenset[str]], spaces: Sequence[str]
-) -> Found:
-    """Return where in the file a model's cells are."""
-    known = tuple(model.card.get("cell_types") or ())
-    columns = found_columns(labels, Wanted(model.perturbations, model.control, known, model.batches))
+class _Cells(NamedTuple):
+    """What is read of a file once for all models."""
+
+    path: str
+    labels: Mapping[str, frozenset[str]]
+    spaces: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: str) -> "_Cells":
+        """Read the labels and the names of the matrices of an h5ad."""
+        with CellFile(path) as file:
+            return cls(path, labels_of(file), tuple(file.spaces()))
+
+
+def _fitted(name: str, path: str, model: "Model", given: Given, files: Sequence[_Cells]) -> Found:
+    """Return where in the files a model's cells are."""
     split, words = _split_of(path, given.splits)
     trained = Trained(words, read_split(split) if split else None)
-    inside = labels[columns.context] & set(known) if known else labels[columns.context]
-    context = given.contexts.get(name) or context_of(trained, inside or labels[columns.context], name)
-    entry = _entry(given.cells, columns, context, model)
-    entry |= _space(entry, model, spaces)
-    held = describe_cells(given.cells, **context_source(entry))
+    fitting = _holding(model, files)
+    labels = {label for file, columns in fitting for label in file.labels[columns.context]}
+    inside = labels & set(model.card.get("cell_types") or ())
+    context = given.contexts.get(name) or context_of(trained, inside or labels, name)
+    file, columns = _file_of(context, fitting)
+    entry = _entry(file.path, columns, context, model)
+    entry |= _space(entry, model, file.spaces)
+    held = describe_cells(file.path, **context_source(entry))
     notes = []
     if columns.batch and (unknown := sorted(set(held.batches) - set(model.batches))):
         entry["batch_column"] = None
@@ -95,6 +106,32 @@ def _fitted(
     if not own:
         notes.append(f"no perturbation of {name} has cells in {context}")
     return Found(path, model, entry, regime_of(trained, context), split, own, tuple(notes))
+
+
+def _holding(model: "Model", files: Sequence[_Cells]) -> list[tuple[_Cells, Columns]]:
+    """Return the files that hold a model's perturbations, with their columns; raises `Faults` where none does."""
+    known = tuple(model.card.get("cell_types") or ())
+    wanted, found, faults = Wanted(model.perturbations, model.control, known, model.batches), [], []
+    for file in files:
+        with gathering(faults, f"{file.path}: "):
+            found.append((file, found_columns(file.labels, wanted)))
+    if not found:
+        raise_together(faults)
+    return found
+
+
+def _file_of(context: str, fitting: Sequence[tuple[_Cells, Columns]]) -> tuple[_Cells, Columns]:
+    """Return the one file that has cells of a context; raises PertprobeError where none or several do."""
+    having = [(file, columns) for file, columns in fitting if context in file.labels[columns.context]]
+    if len(having) == 1:
+        return having[0]
+    files = listed(file.path for file, _ in having)
+    labels = listed(sorted({label for file, columns in fitting for label in file.labels[columns.context]}))
+    raise PertprobeError(
+        f"cells of context '{context}' are in several files: {files}. Give one of them"
+        if having
+        else f"context '{context}' is in no file (found: {labels})"
+    )
 
 
 def _entry(path: str, columns: Columns, context: str, model: "Model") -> dict[str, Any]:
