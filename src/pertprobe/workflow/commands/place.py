@@ -3,7 +3,6 @@
 from functools import cache
 from pathlib import Path
 
-import pertprobe
 from pertprobe.errors import PertprobeError
 
 INSIDE = "_workflow"
@@ -13,7 +12,7 @@ INSIDE = "_workflow"
 @cache
 def workflow_folder() -> Path:
     """Return the folder of the Snakefile; raises PertprobeError where the package came without one."""
-    package = Path(pertprobe.__file__).parent
+    package = Path(__file__).resolve().parents[2]
     for folder in (package / INSIDE, package.parents[1]):
         if (folder / "Snakefile").is_file():
             return folder

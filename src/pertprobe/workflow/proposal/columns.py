@@ -49,7 +49,7 @@ def labels_of(file: CellFile) -> Labels:
 
 def found_columns(labels: Labels, wanted: Wanted) -> Columns:
     """Return the columns that hold what a model knows; raises PertprobeError where its perturbations are in none."""
-    perturbation = _holding(labels, {*wanted.perturbations, wanted.control}, "perturbation")
+    perturbation = _holding(labels, set(wanted.perturbations) - {wanted.control}, "perturbation", wanted.control)
     if perturbation is None:
         raise PertprobeError(_no_perturbations(labels, wanted))
     if wanted.control not in labels[perturbation]:
@@ -64,12 +64,17 @@ def found_columns(labels: Labels, wanted: Wanted) -> Columns:
     return Columns(perturbation, context, _holding(rest, wanted.batches, "batch"))
 
 
-def _holding(labels: Labels, wanted: Collection[str], kind: str) -> str | None:
-    """Return the column that holds most of the wanted labels, then the fewest others, then that of a usual name."""
+def _holding(labels: Labels, wanted: Collection[str], kind: str, other: str = "") -> str | None:
+    """Return the column that holds most of the wanted labels.
+
+    Of several the one that holds the `other` label too, then the one with fewest labels, then that of a usual name.
+    """
     held = {name: len(found & set(wanted)) for name, found in labels.items()}
     best = max(held.values(), default=0)
     most = [name for name, number in held.items() if number == best and number]
-    return min(most, key=lambda name: (len(labels[name]), _unusual(name, kind)), default=None)
+    return min(
+        most, key=lambda name: (other not in labels[name], len(labels[name]), _unusual(name, kind)), default=None
+    )
 
 
 def _unusual(name: str, kind: str) -> int:
