@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from pertprobe.data.programs import read_programs
     from pertprobe.interpret.atlas import open_atlas
     from pertprobe.models import load_model
+    from pertprobe.stages.direct import probe
 
-__all__ = ["load_model", "open_atlas", "read_cells", "read_programs"]
+__all__ = ["load_model", "open_atlas", "probe", "read_cells", "read_programs"]
 _HOMES = {"load_model": "models", "open_atlas": "interpret.atlas", "read_cells": "data.cells"}
-_HOMES |= {"read_programs": "data.programs"}
+_HOMES |= {"read_programs": "data.programs", "probe": "stages.direct"}
 
 
 def __getattr__(name: str) -> object:
