@@ -461,3 +461,11 @@ def test_highly_variable_genes_of_line_a_are_named_and_equal_those_of_x(shared_p
     x = read_cells(path, **source, set_size=32, n_sets=4, seed=0, genes=found.genes)
     assert found.genes[5] == "G006"
     np.testing.assert_allclose(found.values, x.values, atol=1e-6)
+
+
+def test_cell_sets_say_in_one_line_what_they_are():
+    values = np.zeros((2, 3, 4))
+    ids = np.array([["a", "b", "c"], ["d", "e", "f"]])
+    batches = np.array([["b1", "b1", "b0"], ["b0", "b0", "b1"]])
+    found = CellSets(values, ("g1", "g2", "g3", "g4"), batches, ids, "K562")
+    assert repr(found) == "CellSets: 2 sets of 3 control cells of K562, 4 genes, batches b0, b1"

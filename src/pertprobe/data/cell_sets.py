@@ -15,7 +15,7 @@ from pertprobe.errors import PertprobeError, listed, raise_together
 from pertprobe.files import atomic
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CellSets:
     """Disjoint sets of control cells of one context, all genes named."""
 
@@ -53,6 +53,12 @@ class CellSets:
                 f"cell sets: hash {self.hash[:12]} was written, {digest[:12]} is found; draw them again"
             )
         object.__setattr__(self, "hash", digest)
+
+    def __repr__(self) -> str:
+        """Return what they are in one line."""
+        batches = "" if self.batches is None else f", batches {listed(sorted(set(self.batches.ravel())))}"
+        sets = f"{self.n_sets} sets of {self.set_size} control cells of {self.context}"
+        return f"CellSets: {sets}, {len(self.genes)} genes{batches}"
 
     def _digest(self) -> str:
         batches = [] if self.batches is None else self.batches.ravel()
