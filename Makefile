@@ -51,7 +51,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 lint: install  ## ruff, snakefmt and snakemake's own linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow
 	$(BIN)/snakemake --lint
 
 lock: install  ## resolve requirements.lock anew from pyproject.toml

@@ -1,13 +1,18 @@
 # Table of contents of the DAG. How the pieces fit is told in docs/architecture.md.
+from os.path import isfile
+
 from snakemake.utils import min_version
 
 min_version("9.27")
 
+DEMO = "config/config.yaml"
 
-# --configfile merges into configfile: the demo is a default that steps aside.
+
+# --configfile merges into configfile: the demo is a default that steps aside. Snakemake looks for it where the run is; an
+# installed workflow lies elsewhere and brings it.
 if not config.get("models"):
 
-    configfile: "config/config.yaml"
+    configfile: DEMO if isfile(DEMO) else workflow.source_path(DEMO)
 
 
 include: "rules/common.smk"

@@ -1,6 +1,5 @@
 # The only .smk with Python: reads the config and answers what rules ask of it. Nothing heavy is imported here.
 import os
-from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -13,7 +12,7 @@ from pertprobe.workflow.checks import check_inputs, check_references, control_fa
 from pertprobe.workflow.config import expanded, fill_in, schema_faults, whole_schema
 from pertprobe.workflow.digest import code, functions
 
-SCHEMA = whole_schema(Path(workflow.current_basedir) / "../config/schema.yaml")
+SCHEMA = whole_schema(workflow.source_path("../config/schema.yaml"))
 
 
 def checked_config():

@@ -84,7 +84,7 @@ def test_snakemake_finds_nothing_to_criticise(tmp_path):
 
 
 def test_the_rules_are_formatted():
-    result = tool("snakefmt", "--check", "Snakefile", "rules")
+    result = tool("snakefmt", "--check", "Snakefile", "rules", "workflow")
     assert result.returncode == 0, result.stderr
 
 

@@ -53,7 +53,7 @@ JOB = re.compile(r"^(?:local)?rule \w+:\n(?:    .*\n)*?    output: (.*)$", re.MU
 
 def tiny() -> dict[str, Any]:
     """Return the smallest config that runs every rule."""
-    return yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text())
+    return yaml.safe_load((ROOT / ".test/config/config.yaml").read_text())
 
 
 class Plan(NamedTuple):
