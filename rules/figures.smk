@@ -68,6 +68,16 @@ rule draw_controls:
         "../scripts/draw_controls.py"
 
 
+# `snakemake figures` makes all of them.
+rule figures:
+    input:
+        every(
+            "figures/{figure}.svg",
+            figure=["scorecard", "verdict_matrix", "controls", "cascade", *config["probes"]],
+        ),
+        every("figures/quality/{model}.svg", model=MODELS),
+
+
 rule provenance:
     input:
         checks="<results>/checks.json",

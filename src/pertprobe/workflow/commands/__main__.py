@@ -1,5 +1,5 @@
 """`python -m pertprobe.workflow.commands` is `pertprobe`."""
 
-from pertprobe.workflow.commands.app import app
+from pertprobe.workflow.commands import app
 
 app(prog_name="pertprobe")

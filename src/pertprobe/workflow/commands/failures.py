@@ -1,0 +1,60 @@
+"""What failed, in words: the rule, what of, the end of its log without traceback, and where the log lies."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pertprobe.workflow.commands.heard import Heard, Job
+
+MISTAKE = "Error: "
+"""Beginning of what a job says where the mistake is the user's; all that follows belongs to it."""
+TRACEBACK = "Traceback (most recent call last):"
+LINES = 12
+"""Lines of a log that are shown."""
+MOST = 5
+"""Jobs that are told of one by one."""
+KILLED = "killed by SIGKILL"
+
+
+def failures(heard: Heard) -> Iterator[str]:
+    """Yield the lines about all jobs that failed."""
+    failed = list(heard.failed.values())
+    yield f"{len(failed)} job{'s' * (len(failed) != 1)} failed:"
+    for job in failed[:MOST]:
+        yield from _told(job)
+    if len(failed) > MOST:
+        yield f"  and {len(failed) - MOST} more: {', '.join(job.log or job.rule for job in failed[MOST:])}"
+
+
+def _told(job: Job) -> Iterator[str]:
+    yield f"  {job.rule}{f' ({job.wildcards})' if job.wildcards else ''}"
+    last = last_words(Path(job.log.split(", ")[0])) if job.log else []
+    yield from (f"    {line}" for line in last or [_without_words(job)])
+    if job.log:
+        yield f"    Its log: {job.log}"
+
+
+def _without_words(job: Job) -> str:
+    """Say how a job ended that wrote nothing."""
+    if job.how == KILLED:
+        return "killed by the system, as it does when memory runs out. Give fewer --cores or a machine with more."
+    return f"It wrote nothing ({job.how})." if job.how else "It wrote nothing."
+
+
+def last_words(log: Path) -> list[str]:
+    """Return the end of a log in plain words: the user's mistake, what was raised, or its last lines."""
+    if not log.is_file():
+        return []
+    lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    mistakes = [i for i, line in enumerate(lines) if line.startswith(MISTAKE)]
+    if mistakes:
+        return lines[mistakes[-1] :][:LINES]
+    if TRACEBACK in lines:
+        return _raised(lines)[:LINES]
+    return lines[-3:]
+
+
+def _raised(lines: list[str]) -> list[str]:
+    """Return what was raised last: the lines behind the frames of the last traceback."""
+    after = lines[max(i for i, line in enumerate(lines) if line == TRACEBACK) + 1 :]
+    first = next((i for i, line in enumerate(after) if not line.startswith(" ")), len(after))
+    return after[first:]

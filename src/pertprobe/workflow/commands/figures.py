@@ -1,0 +1,31 @@
+"""`pertprobe figures`: draws again without measuring."""
+
+from pertprobe.errors import PertprobeError, listed
+from pertprobe.workflow.commands.app import command
+from pertprobe.workflow.commands.ending import MissingFiles
+from pertprobe.workflow.commands.request import Request
+from pertprobe.workflow.commands.run import Configs, Cores, Verbose, perform
+from pertprobe.workflow.commands.stages import DRAWING, FIGURES, TESTING, VERDICTS, rules_of
+
+
+@command
+def figures(config: Configs, cores: Cores = None, verbose: Verbose = False) -> None:
+    """Draw all figures again. Nothing is measured: where measurements are missing, it says so and ends.
+
+    The report shows the new figures once it is made again: `pertprobe report`.
+    """
+    try:
+        perform(redrawing(config, cores), verbose)
+    except MissingFiles as error:
+        configs = " ".join(f"--config {path}" for path in config)
+        raise PertprobeError(
+            f"no figure was drawn: what they are drawn from is not there (first missing: {listed(error.files, 3)}). "
+            f"Measure first: pertprobe run {configs}"
+        ) from None
+
+
+def redrawing(config: Configs, cores: int | None) -> Request:
+    """Return the request that draws every figure anew, and may test and judge, but not measure."""
+    allowed = [*rules_of(TESTING, VERDICTS, DRAWING), "figures"]
+    further = ["--allowed-rules", *allowed, "--forcerun", *FIGURES]
+    return Request(config, ["figures"], cores, further=further)
