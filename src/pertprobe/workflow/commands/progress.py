@@ -98,6 +98,7 @@ class Bars:
 
 
 def _bars(heard: Heard, console: "Console") -> "Progress":
+    from rich.console import RenderableType
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn
     from rich.text import Text
 
@@ -111,5 +112,14 @@ def _bars(heard: Heard, console: "Console") -> "Progress":
                 return Text("")
             return Text(said(pace, heard.clock()), style="default" if pace.running else "dim")
 
-    columns = SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), BarColumn(bar_width=24), Said()
+    class Mark(SpinnerColumn):
+        """What turns while a stage runs, and a tick when it is done; nothing where it waits."""
+
+        def render(self, task: "Task") -> RenderableType:
+            """Return the mark of one stage."""
+            pace = task.fields["pace"]
+            waits = pace is not None and not pace.running and not task.finished
+            return Text(" ") if waits else super().render(task)
+
+    columns = Mark(finished_text="[green]✓"), TextColumn("{task.description}"), BarColumn(bar_width=24), Said()
     return Progress(*columns, console=console, refresh_per_second=2)

@@ -8,7 +8,7 @@ import typer
 
 from pertprobe.workflow.commands.app import command
 from pertprobe.workflow.commands.request import Request
-from pertprobe.workflow.commands.run import Configs, Cores, Profile, Verbose, perform
+from pertprobe.workflow.commands.run import PAGE, Configs, Cores, Profile, Verbose, perform
 
 Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 
@@ -19,7 +19,7 @@ def report(
 ) -> None:
     """Make the report and what it needs, and nothing else of the run."""
     results = Request(config).results
-    page = results / "report.html"
+    page = results / PAGE
     perform(Request(config, [str(page)], cores, profile), verbose)
     if open_it:
         open_in_browser(page)

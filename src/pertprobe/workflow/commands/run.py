@@ -10,6 +10,8 @@ from pertprobe.workflow.commands.carry_out import carry_out
 from pertprobe.workflow.commands.found import found
 from pertprobe.workflow.commands.request import Request, split
 
+PAGE = "report.html"
+"""The report, below the results of a run."""
 Configs = Annotated[
     list[Path],
     typer.Option("--config", metavar="FILE", help="Config of the run. Give it again to merge more; later ones win."),
@@ -59,12 +61,12 @@ def perform(request: Request, verbose: bool) -> None:
     errors.print(f"$ {request.in_words}", style="dim", markup=False)
     carry_out(request, verbose)
     if not request.dry_run:
-        close(results, whole=not request.targets or "all" in request.targets)
+        close(results, whole=not request.targets or not {"all", str(results / PAGE)}.isdisjoint(request.targets))
 
 
 def close(results: Path, whole: bool) -> None:
     """Say what a finished run found, if all of it was made, and where the report is."""
-    report = results / "report.html"
+    report = results / PAGE
     if whole:
         typer.echo("\n".join(found(results)))
     typer.echo(f"Report: {report}" if whole and report.is_file() else f"Results: {results}")
