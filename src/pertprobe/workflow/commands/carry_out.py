@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import typer
-
 from pertprobe.workflow.commands.app import errors
 from pertprobe.workflow.commands.child import run_snakemake
 from pertprobe.workflow.commands.ending import judge, tell
@@ -14,6 +12,7 @@ from pertprobe.workflow.commands.keeping import Log
 from pertprobe.workflow.commands.pace import in_words
 from pertprobe.workflow.commands.progress import shown
 from pertprobe.workflow.commands.request import Request
+from pertprobe.workflow.commands.words import say
 
 LOG = Path("logs") / "snakemake.log"
 """Below the results of a run: all that Snakemake said."""
@@ -26,6 +25,7 @@ def carry_out(request: Request, verbose: bool = False) -> Heard:
     said of that is said.
     """
     heard, log = Heard(), Log(None if request.dry_run else request.results / LOG)
+    errors.print(f"$ {request.in_words}", style="dim", markup=False)
     began = heard.clock()
     with _looking(heard, verbose) as look:
 
@@ -55,6 +55,6 @@ def _close(request: Request, heard: Heard, time: str) -> None:
     """Say what was done, or would be."""
     if request.dry_run:
         counts = ", ".join(f"{stage} {pace.planned}" for stage, pace in heard.paces.items())
-        typer.echo(f"{heard.total} jobs to do: {counts}." if heard.total else "Nothing to do: all is there.")
+        say(f"{heard.total} jobs to do: {counts}." if heard.total else "Nothing to do: all is there.")
     else:
         tell(f"{heard.done} jobs done in {time}." if heard.total else "Nothing to do: all is there.")

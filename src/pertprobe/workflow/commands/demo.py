@@ -2,13 +2,12 @@
 
 import json
 
-import typer
-
 from pertprobe.workflow.commands.app import command
 from pertprobe.workflow.commands.pace import in_words
 from pertprobe.workflow.commands.place import workflow_folder
 from pertprobe.workflow.commands.request import Request
 from pertprobe.workflow.commands.run import Cores, DryRun, Verbose, perform
+from pertprobe.workflow.commands.words import say
 
 
 @command
@@ -18,7 +17,7 @@ def demo(cores: Cores = None, verbose: Verbose = False, dry_run: DryRun = False)
     Results go to results/demo in the current folder.
     """
     if cost := cost_of_demo():
-        typer.echo(cost)
+        say(cost)
     perform(Request([workflow_folder() / "config" / "config.yaml"], cores=cores, dry_run=dry_run), verbose)
 
 

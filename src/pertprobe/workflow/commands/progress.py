@@ -24,7 +24,9 @@ def shown(heard: Heard, console: "Console") -> Iterator[Callable[[], None]]:
         yield PlainLines(heard, lambda line: console.print(line, markup=False)).look
         return
     with _bars(heard, console) as progress:
-        yield Bars(heard, progress).look
+        bars = Bars(heard, progress)
+        yield bars.look
+        bars.end()
 
 
 def said(pace: Pace, now: float) -> str:
@@ -87,10 +89,14 @@ class Bars:
         self.waiting = progress.add_task(PLANNING, total=None, pace=None)
         self.tasks: dict[str, int] = {}
 
+    def end(self) -> None:
+        """Take away what says that there is no plan yet, if it is there."""
+        self.progress.update(self.waiting, visible=False)
+
     def look(self) -> None:
         """Bring the bars up to date."""
         if self.heard.total and not self.tasks:
-            self.progress.remove_task(self.waiting)
+            self.end()
             for stage, pace in self.heard.paces.items():
                 self.tasks[stage] = self.progress.add_task(stage, total=pace.planned, pace=pace)
         for stage, task in self.tasks.items():

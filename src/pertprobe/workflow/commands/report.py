@@ -9,6 +9,7 @@ import typer
 from pertprobe.workflow.commands.app import command
 from pertprobe.workflow.commands.request import Request
 from pertprobe.workflow.commands.run import PAGE, Configs, Cores, Profile, Verbose, perform
+from pertprobe.workflow.commands.words import say
 
 Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]
 
@@ -28,4 +29,4 @@ def report(
 def open_in_browser(page: Path) -> None:
     """Open a page; where there is no browser, say so."""
     if not webbrowser.open(page.resolve().as_uri()):
-        typer.echo(f"No browser could be started here. Open {page.resolve()} in one.")
+        say(f"No browser could be started here. Open {page.resolve()} in one.")

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from pertprobe.workflow.commands.app import command, errors
+from pertprobe.workflow.commands.app import command
 from pertprobe.workflow.commands.carry_out import carry_out
 from pertprobe.workflow.commands.found import found
 from pertprobe.workflow.commands.request import Request, split
+from pertprobe.workflow.commands.words import say
 
 PAGE = "report.html"
 """The report, below the results of a run."""
@@ -28,8 +29,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the config and co
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[TARGETS]... [-- SNAKEMAKE ARGS]",
-        help="Probes or files to make; all if none is given. What follows -- is passed on to Snakemake.",
+        metavar="TARGETS",
+        help="Probes or files to make; all if none is given. What follows -- is passed on to Snakemake as it is.",
         show_default=False,
     ),
 ]
@@ -58,15 +59,9 @@ def run(
 def perform(request: Request, verbose: bool) -> None:
     """Run Snakemake, and say what was found and where the report is."""
     results = request.results
-    errors.print(f"$ {request.in_words}", style="dim", markup=False)
     carry_out(request, verbose)
-    if not request.dry_run:
-        close(results, whole=not request.targets or not {"all", str(results / PAGE)}.isdisjoint(request.targets))
-
-
-def close(results: Path, whole: bool) -> None:
-    """Say what a finished run found, if all of it was made, and where the report is."""
-    report = results / PAGE
-    if whole:
-        typer.echo("\n".join(found(results)))
-    typer.echo(f"Report: {report}" if whole and report.is_file() else f"Results: {results}")
+    whole = not request.targets or not {"all", str(results / PAGE)}.isdisjoint(request.targets)
+    if whole and not request.dry_run:
+        say(*found(results), f"Report: {results / PAGE}")
+    elif not request.dry_run:
+        say(f"Results: {results}")
