@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from pertprobe.errors import PertprobeError
 
@@ -17,8 +18,21 @@ WRONG = 1
 FAILED = 3
 """Exit status of a run that ended without all that was asked of it."""
 
+ORDER = ("init", "check", "run", "report", "figures", "demo")
+"""Commands as they are needed one after the other."""
+
+
+class InOrder(TyperGroup):
+    """Shows commands in the order in which they are needed."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Return the names of all commands; one without a place is the last."""
+        return sorted(self.commands, key=lambda name: (name not in ORDER, ORDER.index(name) if name in ORDER else 0))
+
+
 app = typer.Typer(
     name="pertprobe",
+    cls=InOrder,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
