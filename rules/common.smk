@@ -5,43 +5,26 @@ from snakemake.exceptions import WorkflowError
 
 from pertprobe.calibration import parts
 from pertprobe.data.programs import parts_of_panels
-from pertprobe.errors import Faults, PertprobeError, raise_together
+from pertprobe.errors import PertprobeError
 from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 from pertprobe.roles import KNOWN, NETWORK
-from pertprobe.workflow.checks import check_inputs, check_references, control_faults, given_paths
-from pertprobe.workflow.config import expanded, fill_in, schema_faults, whole_schema
+from pertprobe.workflow.checks import check_inputs, given_paths
+from pertprobe.workflow.config import whole_schema
 from pertprobe.workflow.digest import code, functions
+from pertprobe.workflow.settled import asked_panels, settled
 
 SCHEMA = whole_schema(workflow.source_path("../config/schema.yaml"))
 
 
 def checked_config():
     """Fill in defaults and paths; stop with every fault of the config at once."""
-    faults = config_faults()
-    if faults:
-        raise WorkflowError(str(Faults(faults)))
-    fill_in(config, SCHEMA)
     try:
-        raise_together(list(control_faults(config)))
-        settled = expanded(config, f"results/{config['run']}")
-        for entry in settled["sae"].values():
-            entry |= {"seeds": 1} if "path" in entry else {}  # trained elsewhere: from whatever seed
-        if not all(map(os.path.exists, given_paths(settled))):
-            check_inputs(settled)  # the run cannot start: read what there is, and name every fault together
+        found = settled(config, SCHEMA)
+        if not all(map(os.path.exists, given_paths(found))):
+            check_inputs(found)  # the run cannot start: read what there is, and name every fault together
     except PertprobeError as error:
         raise WorkflowError(str(error))
-    return settled
-
-
-def config_faults():
-    """Return what breaks the schema, and the names that nothing in the config has."""
-    faults = schema_faults(config, SCHEMA)
-    keys = {fault.partition(":")[0] for fault in faults}
-    try:
-        unknown = check_references(config)
-    except (AttributeError, KeyError, TypeError):
-        return faults  # of a shape that names cannot be looked up in: the schema's faults say where
-    return faults + [each for each in unknown if each.partition(":")[0] not in keys]
+    return found
 
 
 config.update(checked_config())
@@ -373,10 +356,7 @@ def stability_of(probe):
 
 def chosen_panels(*probes):
     """Return the panels that any of these probes asks about."""
-    wanted = [config["probes"].get(probe, {}).get("panels", []) for probe in probes]
-    return {
-        name: panel for name, panel in config["panels"].items() if any(each == "all" or name in each for each in wanted)
-    }
+    return asked_panels(config, *probes)
 
 
 MEASURED = sorted({SPACE_OF_RESPONSES, *(each.measurement for each in PROBES.values())})

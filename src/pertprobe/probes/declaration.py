@@ -52,6 +52,7 @@ class Declaration:
     pairs: tuple[str, ...]
     tested_with: tuple[str, ...]
     partners: bool
+    of_pairs: bool
     pooled: bool
     tables: Mapping[str, Any]
     products: tuple[str, ...]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.files import sha256
@@ -13,7 +13,9 @@ from pertprobe.roles import KNOWN, NETWORK
 
 if TYPE_CHECKING:
     from pertprobe.data.cells import ContextCells
+    from pertprobe.data.programs import Programs
     from pertprobe.models.base import Model
+    from pertprobe.models.training_split import Split
 
 Config = Mapping[str, Any]
 _hash = cache(sha256)
@@ -119,6 +121,19 @@ def _two_layers(config: Config) -> Iterator[str]:
             yield f"probes.{probe}.layer: {settings['layer']}, but {reads}. Leave the layer out, or the autoencoder"
 
 
+class Inputs(NamedTuple):
+    """Every file that a config names, read once; what the run makes itself is not in it."""
+
+    models: Mapping[str, "Model"]
+    cells: Mapping[str, "ContextCells"]
+    splits: Mapping[str, "Split"]
+    programs: "Programs"
+    regulons: Mapping[str, Any]
+    """Name -> counts and hash, JSON-able."""
+    notes: Mapping[str, list[str]]
+    """Model -> what is only worth knowing of it beside its cells."""
+
+
 def check_inputs(config: Config) -> dict[str, Any]:
     """Read every file the config names and check that they fit each other.
 
@@ -130,6 +145,19 @@ def check_inputs(config: Config) -> dict[str, Any]:
     Raises:
         Faults: everything that is wrong, together, each message behind its key (`cells.line_a: ...`).
     """
+    found = read_inputs(config)
+    files = {path: _hash(path) for path in _program_files(config) if Path(path).is_file()}
+    return {
+        "cells": {name: _cells_summary(config["cells"][name]["path"], each) for name, each in found.cells.items()},
+        "models": {name: _model_summary(model, found.notes[name]) for name, model in found.models.items()},
+        "programs": {"files": files, "sizes": {name: len(genes) for name, genes in found.programs.items()}},
+        "regulons": found.regulons,
+        "splits": {name: _hash(config["models"][name]["split"]) for name in found.splits},
+    }
+
+
+def read_inputs(config: Config) -> Inputs:
+    """Return every file the config names, read and checked as `check_inputs` says; raises `Faults` of all together."""
     faults = check_references(config)
     models = _check_models(config, faults)
     cells = _check_cells(config, models, faults)
@@ -141,13 +169,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
     faults += _without_levels(config, models, cells)
     _check_saes(config, models, faults)
     raise_together(faults)
-    return {
-        "cells": {name: _cells_summary(config["cells"][name]["path"], found) for name, found in cells.items()},
-        "models": {name: _model_summary(model, notes[name]) for name, model in models.items()},
-        "programs": programs,
-        "regulons": regulons,
-        "splits": splits,
-    }
+    return Inputs(models, cells, splits, programs, regulons, notes)
 
 
 def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
@@ -319,26 +341,29 @@ def _fit(
     return notes
 
 
-def _check_splits(config: Config, faults: list[str]) -> dict[str, str]:
-    """Read each model's split file; return model -> hash."""
+def _check_splits(config: Config, faults: list[str]) -> dict[str, "Split"]:
+    """Read each model's split file."""
     from pertprobe.models.training_split import read_split
 
-    hashes = {}
+    found = {}
     for name, entry in _given(config, "models", "split"):
         with gathering(faults, f"models.{name}.split: "):
-            read_split(entry["split"])
-            hashes[name] = _hash(entry["split"])
-    return hashes
+            found[name] = read_split(entry["split"])
+    return found
+
+
+def _program_files(config: Config) -> list[str]:
+    """Return the files of programs that the run does not make itself."""
+    return [path for path in _section(config, "programs").get("gmt", []) if not _made_by_run(config, path)]
 
 
 def _check_programs(
     config: Config, cells: Mapping[str, "ContextCells"], models: Mapping[str, "Model"], faults: list[str]
-) -> dict[str, Any]:
-    """Read programs and panels; return hashes and sizes."""
+) -> "Programs":
+    """Read programs and panels; return the programs."""
     from pertprobe.data.programs import Programs, read_panels, read_programs
 
-    section = _section(config, "programs")
-    paths = [path for path in section.get("gmt", []) if not _made_by_run(config, path)]
+    section, paths = _section(config, "programs"), _program_files(config)
     held = {name for found in cells.values() for name in (*found.perturbations, *found.genes)}
     perturbations = {name for model in models.values() for name in model.perturbations if name != model.control}
     programs = Programs({})
@@ -351,8 +376,7 @@ def _check_programs(
             read_panels(_section(config, "panels"), programs, perturbations)
     if complete and len(faults) == before:
         faults += _unknown_programs(config, programs)
-    files = {path: _hash(path) for path in paths if Path(path).is_file()}
-    return {"files": files, "sizes": {name: len(genes) for name, genes in programs.items()}}
+    return programs
 
 
 def _regulon_files(config: Config) -> dict[str, str]:

@@ -1,0 +1,132 @@
+"""What `check` found, for people: a table on a terminal, tab-separated lines elsewhere, then sentences."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from pertprobe.errors import listed
+from pertprobe.workflow.prospects.answers import Reach
+from pertprobe.workflow.prospects.cost import Cost
+from pertprobe.workflow.prospects.prospect import Asked, Prospect
+
+HEAD = ("probe", "model", "programs asked", "smallest d", "why not")
+UNKNOWN = "not known before a run on this machine"
+
+
+def page(found: Prospect, console: Console | None = None) -> None:
+    """Print what can be asked, answers, cost, remedies and the conclusion."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    say = lambda text, style="": console.print(text, style=style, markup=False, soft_wrap=True)  # noqa: E731
+    if found.questions:
+        _table(found, console) if console.is_terminal else _lines(found, say)
+    for title, lines in _sections(found):
+        if lines:
+            say(f"\n{title}", "bold")
+            for line in lines:
+                say(f"  {line}")
+    say(f"\n{found.conclusion}", "bold green" if found.anything else "bold red")
+
+
+def _sections(found: Prospect) -> Iterator[tuple[str, list[str]]]:
+    yield "Power", list(power_in_words(found))
+    yield "Answers", list(answers_in_words(found.answers))
+    yield "Cost", list(cost_in_words(found.cost))
+    yield "What would make more askable", [f"- {each}" for each in found.remedies]
+    yield "Worth knowing", [f"- {each}" for each in found.notes]
+
+
+def _lines(found: Prospect, say: Callable[[str], None]) -> None:
+    """Print a line for each probe and model, tab-separated."""
+    say("\t".join(HEAD))
+    for each in found.questions:
+        say("\t".join(row(each)))
+
+
+def _table(found: Prospect, console: Console) -> None:
+    """Print a row for each probe and for those of its models of which the same is to be said."""
+    table = Table(*HEAD, title="What can be asked", title_justify="left", title_style="bold", show_lines=False)
+    last = ""
+    for probe, models, rest in merged(found.questions):
+        style = "" if rest[0] != "0" and not rest[0].startswith("0 ") else "dim"
+        table.add_row("" if probe == last else probe, models, *rest, style=style)
+        last = probe
+    console.print(table, soft_wrap=False)
+
+
+def merged(questions: tuple[Asked, ...]) -> list[tuple[str, str, list[str]]]:
+    """Return probe, its models together that share all other words, and these."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for each in questions:
+        probe, model, *rest = row(each)
+        found.setdefault((probe, *rest), []).append(model)
+    return [(probe, "\n".join(models), list(rest)) for (probe, *rest), models in found.items()]
+
+
+def row(asked: Asked) -> list[str]:
+    """Return the cells of one probe and model."""
+    return [asked.probe, asked.model or "-", f"{asked.asked} of {asked.programs}", effect(asked), why_not(asked)]
+
+
+def effect(asked: Asked) -> str:
+    """Return the range of the smallest effects that are found: of the largest program to the smallest."""
+    never = f"{asked.unreachable} never" if asked.unreachable else ""
+    if asked.d_low is None:
+        return never or "-"
+    ends = dict.fromkeys(f"{end:.2g}" for end in (asked.d_low, asked.d_high))
+    return ", ".join(filter(None, [" to ".join(ends), never]))
+
+
+def why_not(asked: Asked, most: int = 2) -> str:
+    """Return the commonest reasons, each behind the number of programs that it keeps from being asked."""
+    said = [f"{n}: {reason}" for reason, n in asked.why_not[:most]]
+    more = sum(n for _, n in asked.why_not[most:])
+    return "; ".join(said + ([f"{more}: other reasons"] if more else []))
+
+
+def power_in_words(found: Prospect) -> Iterator[str]:
+    """Yield what the column of effects means, beside the effect of interest."""
+    if not found.questions:
+        return
+    yield (
+        f"smallest d: the effect, in sd of a unit, that is found with probability {found.power:g} though no other "
+        "program of its probe is, from the largest program to the smallest. At best: strength is held too, and pairs "
+        "say less than units."
+    )
+    yield f"The config's effect of interest: power.d = {found.power_d:g}. '-': not known before a run."
+    if never := sum(each.unreachable for each in found.questions):
+        yield f"never: q cannot fall below its threshold whatever is found, for {never} of the questions."
+
+
+def answers_in_words(reached: Sequence[Reach]) -> Iterator[str]:
+    """Yield what can be reached, once for all models of which the same is to be said."""
+    models: dict[str, list[str]] = {}
+    for each in reached:
+        models.setdefault(answer_in_words(each), []).append(each.model)
+    return (f"{', '.join(names)}: {text}" for text, names in models.items())
+
+
+def answer_in_words(reach: Reach) -> str:
+    """Return what can be reached for a model, in one sentence."""
+    if reach.missing:
+        return f"no answer can be reached: {reach.missing}"
+    programs = f"programs that can have an answer of their own: {reach.programs}"
+    few = ". So few genes often leave it unresolved (docs/answer.md)" if reach.few else ""
+    genes = f"{len(reach.genes)} knocked-down genes are inputs ({listed(reach.genes)}), {reach.needed} needed"
+    return f"an answer can be reached: {genes}; {programs}{few}"
+
+
+def cost_in_words(cost: Cost) -> Iterator[str]:
+    """Yield what is known of the cost, and what is not."""
+    yield (
+        f"jobs that measure: {cost.measuring} ({cost.measurements} measurements x {cost.models} models x {cost.shards} "
+        "shards), beside those that test, draw and report (`snakemake --dry-run` counts all)"
+    )
+    if not cost.earlier:
+        yield f"hours, memory of the largest job, disk: {UNKNOWN}"
+    else:
+        yield (
+            f"the earlier run of this name ({cost.earlier}, as its config was): {cost.hours:.2g} hours in {cost.jobs} "
+            f"jobs, the largest {cost.peak_gb:.2g} GB of memory; results take {cost.disk_gb:.2g} GB"
+        )
+    yield f"working memory of derivatives in a job that measures, beside its result: {cost.memory_gb:g} GB (memory_gb)"

@@ -1,0 +1,84 @@
+"""A config as it was written -> as a run reads it: checked by itself, defaults and paths filled in. Opens no data."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pertprobe.errors import PertprobeError, gathering, raise_together
+from pertprobe.workflow.checks import check_references, control_faults
+from pertprobe.workflow.config import expanded, fill_in, schema_faults
+
+
+def settled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with defaults and paths filled in; raises `Faults`: all that can be seen without its files."""
+    raise_together(config_faults(config, schema))
+    found = filled(config, schema)
+    raise_together(list(control_faults(found)))
+    return found
+
+
+def filled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with defaults and paths filled in, whatever else is wrong with it."""
+    found = deepcopy(dict(config))
+    fill_in(found, schema)
+    found = expanded(found, f"results/{found['run']}")
+    for entry in found["sae"].values():
+        entry |= {"seeds": 1} if "path" in entry else {}  # trained elsewhere: from whatever seed
+    return found
+
+
+def config_faults(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
+    """Return what breaks the schema, and the names that nothing in the config has."""
+    faults = schema_faults(config, schema)
+    keys = {fault.partition(":")[0] for fault in faults}
+    try:
+        unknown = check_references(config)
+    except (AttributeError, KeyError, TypeError):
+        return faults  # of a shape that names cannot be looked up in: the schema's faults say where
+    return faults + [each for each in unknown if each.partition(":")[0] not in keys]
+
+
+def read_configs(paths: Sequence[str | Path]) -> dict[str, Any]:
+    """Return files merged as Snakemake does: later into earlier, key by key, a list in place of a list.
+
+    Raises `Faults` of all files that cannot be read.
+    """
+    merged: dict[str, Any] = {}
+    faults: list[str] = []
+    for path in map(Path, paths):
+        with gathering(faults, f"{path}: "):
+            _merge(merged, _read(path))
+    raise_together(faults)
+    return merged
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise PertprobeError(f"cannot be read ({reason}). Give --config the path of a YAML file") from error
+    except yaml.YAMLError as error:
+        raise PertprobeError(f"is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise PertprobeError("holds no keys. A config begins with run, cells, models (config/README.md)")
+    return found
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def asked_panels(config: Mapping[str, Any], *probes: str) -> dict[str, Any]:
+    """Return the panels that any of these probes asks about."""
+    wanted = [config["probes"].get(probe, {}).get("panels", []) for probe in probes]
+    return {
+        name: panel for name, panel in config["panels"].items() if any(each == "all" or name in each for each in wanted)
+    }
