@@ -130,6 +130,8 @@ class ContextCells(NamedTuple):
     n_controls: int
     perturbations: tuple[str, ...]
     """All perturbations with a cell in this context, sorted, the control excluded."""
+    n_perturbed: tuple[int, ...]
+    """Number of cells of each."""
     batches: tuple[str, ...]
     """Batch labels of the control cells, sorted; empty without a batch column."""
     genes: tuple[str, ...]
@@ -148,9 +150,10 @@ def describe_cells(path: str | Path, **source: str | None) -> ContextCells:
         inside = labels[labels["context"] == where.context]
         names, notes = file.gene_names(where.space, where.gene_names)
     controls = inside[inside["perturbation"] == where.control]
-    perturbations = sorted(set(inside["perturbation"]) - {where.control, ""})
+    counts = inside["perturbation"].value_counts().drop([where.control, ""], errors="ignore").sort_index()
     batches = sorted(set(controls["batch"])) if where.batch_column else ()
-    return ContextCells(len(inside), len(controls), tuple(perturbations), tuple(batches), tuple(map(str, names)), notes)
+    perturbed = tuple(counts.index), tuple(map(int, counts))
+    return ContextCells(len(inside), len(controls), *perturbed, tuple(batches), tuple(map(str, names)), notes)
 
 
 def perturbed_labels(path: str | Path, **source: str | None) -> pd.DataFrame:

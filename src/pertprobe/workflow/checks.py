@@ -184,10 +184,12 @@ def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str
 
 def _check_saes(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> None:
     """Read the autoencoders that were trained elsewhere, and compare their widths with those of their models."""
+    if not (given := dict(_given(config, "sae"))):
+        return
     from pertprobe.interpret.sae import read_sae, sae_arguments
     from pertprobe.interpret.sae.pool import check_width
 
-    for name, entry in _given(config, "sae"):
+    for name, entry in given.items():
         sae = None
         with gathering(faults, f"sae.{name}.path: "):
             sae = read_sae(**sae_arguments(entry))

@@ -1,9 +1,11 @@
 """What `check` found, for people: a table on a terminal, tab-separated lines elsewhere, then sentences."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pertprobe.errors import listed
 from pertprobe.workflow.prospects.answers import Reach
@@ -16,8 +18,8 @@ UNKNOWN = "not known before a run on this machine"
 
 def page(found: Prospect, console: Console | None = None) -> None:
     """Print what can be asked, answers, cost, remedies and the conclusion."""
-    console = console or Console(highlight=False, soft_wrap=True)
-    say = lambda text, style="": console.print(text, style=style, markup=False, soft_wrap=True)  # noqa: E731
+    console = console or Console(highlight=False)
+    say = partial(_say, console)
     if found.questions:
         _table(found, console) if console.is_terminal else _lines(found, say)
     for title, lines in _sections(found):
@@ -26,6 +28,14 @@ def page(found: Prospect, console: Console | None = None) -> None:
             for line in lines:
                 say(f"  {line}")
     say(f"\n{found.conclusion}", "bold green" if found.anything else "bold red")
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    """Print a line: wrapped by the terminal alone, and elsewhere as it is, tabs included."""
+    if console.is_terminal:
+        console.print(text, style=style, markup=False, soft_wrap=True)
+    else:
+        console.file.write(f"{text}\n")
 
 
 def _sections(found: Prospect) -> Iterator[tuple[str, list[str]]]:
@@ -48,10 +58,10 @@ def _table(found: Prospect, console: Console) -> None:
     table = Table(*HEAD, title="What can be asked", title_justify="left", title_style="bold", show_lines=False)
     last = ""
     for probe, models, rest in merged(found.questions):
-        style = "" if rest[0] != "0" and not rest[0].startswith("0 ") else "dim"
-        table.add_row("" if probe == last else probe, models, *rest, style=style)
+        style = "dim" if rest[0].startswith("0 ") else ""
+        table.add_row(*map(Text, ("" if probe == last else probe, models, *rest)), style=style)
         last = probe
-    console.print(table, soft_wrap=False)
+    console.print(table)
 
 
 def merged(questions: tuple[Asked, ...]) -> list[tuple[str, str, list[str]]]:

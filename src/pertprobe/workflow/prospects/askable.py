@@ -14,6 +14,8 @@ from pertprobe.workflow.settled import asked_panels
 if TYPE_CHECKING:
     from pertprobe.workflow.checks import Config, Inputs
 
+HALVES = 2
+"""Cells of a perturbation without which two halves of them cannot be compared."""
 PAIR = " vs "
 """Between the two models of a pair, in the column `model`."""
 
@@ -23,7 +25,7 @@ class Known(NamedTuple):
 
     models: Mapping[str, Mapping[str, Any]]
     """Model -> its names (perturbations without the control), context, regime, seen, and `observed`: the perturbations
-    that have cells in its context."""
+    whose cells in its context can be halved."""
     programs: Programs
     panels: Mapping[str, Panel]
 
@@ -43,7 +45,8 @@ def _model(config: "Config", inputs: "Inputs", name: str) -> dict[str, Any]:
     seen = perturbation_table(model, entry.get("split") or own_split(entry["path"]), context)["seen"].to_dict()
     found = model_names(model)
     found["perturbations"] = [each for each in found["perturbations"] if each != model.control]
-    observed = frozenset(cells.perturbations if cells else ())
+    counts = zip(cells.perturbations, cells.n_perturbed, strict=True) if cells else ()
+    observed = frozenset(perturbation for perturbation, n in counts if n >= HALVES)
     who = {"context": entry["context"], "regime": entry["regime"], "seen": seen, "observed": observed}
     return {**found, **who, "encoder_saw": model.card.get("encoder_saw")}
 
@@ -57,32 +60,38 @@ def askable(config: "Config", found: Known) -> pd.DataFrame:
     probes, limits = all_declared(config["probes"]), config["programs"]
     enough = limits["min_perturbations"], limits["min_genes"]
     table = evaluability_table(found.models, found.programs, found.panels, probes, *enough)
-    rows = [_counted(row, config, found, probes[row["probe"]]) for row in table.to_dict("records")]
+    units = {
+        (name, model): _units(each, probe, config)
+        for name, probe in probes.items()
+        for model, each in found.models.items()
+    }
+    rows = [_counted(row, units[row["probe"], row["model"]], found.programs) for row in table.to_dict("records")]
     table = pd.DataFrame(rows, columns=["probe", "model", "program", "panel", "enough", "reason", "n", "among"])
     alone = table[~table.probe.isin([name for name, probe in probes.items() if probe.of_pairs])]
     compared = [_of_pairs(table[table.probe == name], config, name) for name, each in probes.items() if each.of_pairs]
     return pd.concat([alone, *compared], ignore_index=True)
 
 
-def _counted(row: Mapping[str, Any], config: "Config", found: Known, probe: Declaration) -> dict[str, Any]:
-    """Return a row with how many units there are, of the program and in all."""
-    model, settings = found.models[row["model"]], config["probes"][row["probe"]]
-    n, among = row["n_genes"] if probe.of_genes else row["n_perturbations"], _in_all(model, probe, settings)
-    reason = row["reason"]
-    if probe.answers:
-        n, least = len(knocked_down(model) & set(found.programs[row["program"]])), config["programs"]["min_genes"]
-        lacking = reason if "model has no" in reason else ""
-        reason = lacking or (f"{n} knocked-down genes of the program that are inputs, {least} needed" * (n < least))
-    elif not reason and not probe.of_panels and n > among - 2:
-        reason = f"all but {max(among - n, 0)} of the {among} {probe.unit}s are in the program: no background"
-    keys = ("probe", "model", "program", "panel")
-    return {**{key: row[key] for key in keys}, "enough": not reason, "reason": reason, "n": n, "among": among}
+class Units(NamedTuple):
+    """What a probe compares in a model."""
+
+    probe: Declaration
+    among: int
+    """How many there are."""
+    knocked_down: frozenset[str]
+    """Genes that a probe which answers asks about."""
+    least: int
+    """Of these a program needs so many."""
+
+
+def _units(model: Mapping[str, Any], probe: Declaration, config: "Config") -> Units:
+    genes = knocked_down(model) if probe.answers else frozenset()
+    among = len(genes) if probe.answers else _in_all(model, probe, config["probes"][probe.name])
+    return Units(probe, among, genes, config["programs"]["min_genes"])
 
 
 def _in_all(model: Mapping[str, Any], probe: Declaration, settings: Mapping[str, Any]) -> int:
     """Return among how many units of a model a probe compares."""
-    if probe.answers:
-        return len(knocked_down(model))
     if not probe.of_genes:
         untrained = probe.level == "representation"
         return sum(not (untrained and model["seen"].get(name) == "never") for name in model["perturbations"])
@@ -92,8 +101,25 @@ def _in_all(model: Mapping[str, Any], probe: Declaration, settings: Mapping[str,
     return len(model["genes"]) if genes == "all" else min(genes, len(model["genes"]))
 
 
+def _counted(row: Mapping[str, Any], units: Units, programs: Programs) -> dict[str, Any]:
+    """Return a row with how many units there are, of the program and in all."""
+    n, reason = row["n_genes"] if units.probe.of_genes else row["n_perturbations"], row["reason"]
+    if units.probe.answers:
+        n = len(units.knocked_down & set(programs[row["program"]]))
+        reason = reason if "model has no" in reason else _too_few_for_an_answer(n, units.least)
+    elif not reason and not units.probe.of_panels and n > units.among - 2:
+        rest = max(units.among - n, 0)
+        reason = f"all but {rest} of the {units.among} {units.probe.unit}s are in the program: no background"
+    keys = ("probe", "model", "program", "panel")
+    return {**{key: row[key] for key in keys}, "enough": not reason, "reason": reason, "n": n, "among": units.among}
+
+
+def _too_few_for_an_answer(n: int, least: int) -> str:
+    return f"{n} knocked-down genes of the program that are inputs, {least} needed" if n < least else ""
+
+
 def knocked_down(model: Mapping[str, Any]) -> frozenset[str]:
-    """Return the perturbations of a model that are genes of its input and have cells in its context.
+    """Return the perturbations of a model that are genes of its input and were observed in its context.
 
     Of a model whose encoder saw perturbed cells only those that it was not trained with.
     """

@@ -4,6 +4,7 @@ A program's score is the mean over n of N units; its null that of random sets of
 which leave fewer sets, and what else is held are not known yet: the numbers are what can be had at best.
 """
 
+from functools import cache
 from math import comb, nan, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,9 @@ def with_power(table: pd.DataFrame, config: "Config") -> pd.DataFrame:
     """Return the rows of `askable` with what each could show at best.
 
     Columns: d, the effect that is found with `power.power` though no other of the probe's family is; p_min, the
-    smallest p; q_min, the smallest q, all of the family at their smallest p; reachable, whether q_min meets the probe's
-    threshold. nan and True where the statistic is no mean over units, nothing is asked, or no threshold is a test.
+    smallest p; q_min, where it matters the smallest q, all of the family at their smallest p; reachable, whether it
+    meets the probe's threshold. nan and True where the statistic is no mean over units, nothing is asked, or no
+    threshold is a test.
     """
     parts = [_of_probe(rows, config, str(probe)) for probe, rows in table.groupby("probe", sort=False)]
     return pd.concat(parts).loc[table.index] if parts else table.assign(d=nan, p_min=nan, q_min=nan, reachable=True)
@@ -40,8 +42,9 @@ def _of_probe(rows: pd.DataFrame, config: "Config", probe: str) -> pd.DataFrame:
     sizes = list(zip(found.n[asked], found.among[asked], strict=True))
     draws, wanted = config["statistics"]["permutations"], config["power"]["power"]
     found.loc[asked, "p_min"] = [smallest_p(n, among, draws) for n, among in sizes]
-    found.loc[asked, "q_min"] = benjamini_hochberg(found.p_min[asked].to_numpy())
-    found.loc[asked, "reachable"] = found.q_min[asked] < alpha
+    if found.p_min[asked].max() >= alpha:  # otherwise all can have q below it together
+        found.loc[asked, "q_min"] = benjamini_hochberg(found.p_min[asked].to_numpy())
+        found.loc[asked, "reachable"] = found.q_min[asked] < alpha
     able = found.p_min[asked] < alpha / len(asked)
     effects = [smallest_d(n, among, alpha / len(asked), wanted) for n, among in sizes]
     found.loc[asked, "d"] = np.where(able, effects, nan)
@@ -60,6 +63,7 @@ def smallest_p(n: int, among: int, draws: int) -> float:
     return 1 / arrangements if arrangements <= draws else 1 / (REFINED * draws + 1)
 
 
+@cache
 def smallest_d(n: int, among: int, alpha: float, wanted: float) -> float:
     """Return the shift of n of N members, in sd of a unit, that has p <= alpha with this probability."""
     return smallest_effect(null_of_means(n, among), alpha, wanted)

@@ -28,6 +28,8 @@ THESE = "<models>"
 def remedies(config: "Config", found: Known, table: pd.DataFrame, reached: Sequence[Reach]) -> list[str]:
     """Return what would make more askable, what helps most first."""
     unreached = ((f"no answer for {THESE}: {each.missing}", each.model) for each in reached if each.missing)
+    if not found.programs:
+        return ["programs: names no gene set. Name files under programs.gmt, or genes under programs.lists"]
     parts = (
         _together(_spellings(found)),
         _together(_too_few(config, found)),
@@ -82,8 +84,8 @@ def _too_few(config: "Config", found: Known) -> Iterator[tuple[str, str]]:
         if 2 * short > n:
             yield (
                 f"{short} of {n} programs have fewer than {least} members among the {len(names)} perturbations of "
-                f"{THESE}: add programs of genes that were perturbed ({listed(sorted(names), 5)}), under programs.lists "
-                "or in a file under programs.gmt",
+                f"{THESE}: add programs of genes that were perturbed ({listed(sorted(names), 5)}), under "
+                "programs.lists or in a file under programs.gmt",
                 name,
             )
 
