@@ -15,7 +15,7 @@ from pertprobe.workflow.commands import app
 from pertprobe.workflow.commands.check_page import page
 from pertprobe.workflow.commands.place import workflow_folder
 from pertprobe.workflow.config import whole_schema
-from pertprobe.workflow.prospects.answers import answers
+from pertprobe.workflow.prospects.answers import Reach, answers
 from pertprobe.workflow.prospects.askable import Known, askable
 from pertprobe.workflow.prospects.cost import Cost
 from pertprobe.workflow.prospects.prospect import Asked, Prospect
@@ -145,6 +145,22 @@ def test_a_config_without_what_is_required_says_that_files_were_not_all_read(wri
     assert result.exit_code == 1
     assert "'cells' missing" in told(result)
     assert "Traceback" not in told(result)
+
+
+def test_a_broken_panel_does_not_hide_the_faults_of_files(written):
+    result = run("--config", written({**BARE, "run": 5, "panels": {"p": {"program": "x"}}}))
+    text = told(result)
+    assert "panels.p: 'regulators', 'targets' missing (has 'program')." in text
+    assert "run: 5 is not of type 'string'." in text
+    assert "cells.here: no.h5ad does not exist" in text
+    assert "programs: no.gmt: cannot be read" in text
+
+
+def test_a_file_of_another_kind_is_a_fault_in_words(config, written):
+    config["models"]["fewshot"]["kind"] = "lookup"
+    text = told(run("--config", written(config)))
+    assert "models.fewshot: " in text
+    assert "known.safetensors). Set path to what this kind reads, or kind to what lies there" in text
 
 
 def test_a_variable_that_is_not_set_is_named_beside_other_faults(written, monkeypatch):
@@ -384,7 +400,8 @@ QUESTIONS = (
     Asked("knockout", "b", 3, 4, None, None, 0, (("no panel for this program", 1),)),
     Asked("pert_embedding", "a", 2, 4, 1.04, 2.5, 1, (("x", 1), ("y", 1), ("z", 1))),
 )
-PROSPECT = Prospect(QUESTIONS, (), Cost(4, 2, 2, 1, 1.0), ("add [panels]",), (), (), 1.0, 0.8, 3, 2)
+REACHED = Reach("a", ("G1", "G2", "G3"), 3, 1, ""), Reach("b", (), 3, 0, "no genes")
+PROSPECT = Prospect(QUESTIONS, REACHED, Cost(4, 2, 2, 1, 1.0), ("add [panels]",), (), (), 1.0, 0.8, 3, 2)
 
 
 def shown(found, **how):
@@ -397,6 +414,7 @@ def test_a_terminal_shows_models_together_of_which_the_same_is_said():
     text = shown(PROSPECT, force_terminal=True, color_system=None)
     assert "What can be asked" in text
     assert text.count("3 of 4") == 1
+    assert text.count("all 2 models") == 1
     assert "1 to 2.5, 1 never" in text
     assert "1: x; 1: y; 1: other reasons" in text
     assert max(map(len, text.splitlines()[:8])) <= 120
@@ -415,3 +433,11 @@ def test_words_of_programs_are_never_taken_for_markup():
     assert "[bold]" in shown(bold, force_terminal=True, color_system=None)
     odd = QUESTIONS[0]._replace(why_not=(("[red]no", 1),))
     assert "[red]no" in shown(PROSPECT._replace(questions=(odd,)), force_terminal=True, color_system=None)
+
+
+def test_models_that_the_run_trains_are_no_part_of_the_count():
+    assert PROSPECT.conclusion == "2 of 3 probes can be asked; an answer can be reached for 1 of 2 models."
+    made = PROSPECT._replace(made=("its models (c)",), models=3)
+    assert made.conclusion.endswith(
+        "1 of 2 models. The run makes its models (c) itself: what these allow is known after that."
+    )

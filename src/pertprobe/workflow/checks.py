@@ -1,6 +1,7 @@
 """Job one: read every given file and report all faults together, each behind the key of the config it belongs to."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -282,10 +283,20 @@ def _check_models(config: Config, faults: list[str]) -> dict[str, "Model"]:
     found = {}
     for name, entry in _given(config, "models"):
         attention = None if entry.get("attention", "flag") == "flag" else entry["attention"]
-        with gathering(faults, f"models.{name}: "):
+        with gathering(faults, f"models.{name}: "), _readable(entry["path"]):
             settings = {"kind": entry.get("kind", "state"), "checkpoint": entry.get("checkpoint")}
             found[name] = load_model(entry["path"], attention=attention, **settings)
     return found
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Say in words that a kind of model could not open its file."""
+    try:
+        yield
+    except OSError as error:
+        what = f"{error.filename or path} cannot be read ({error.strerror or error})"
+        raise PertprobeError(f"{what}. Set path to what this kind reads, or kind to what lies there") from error
 
 
 def _check_cells(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> dict[str, "ContextCells"]:

@@ -56,18 +56,31 @@ def checked(paths: list[Path]) -> "Prospect":
     return prospect(whole, read_inputs(whole))
 
 
+NEEDED = "run", "cells", "models", "programs", "probes"
+"""Sections without which no file is read; others are left out where they have faults."""
+
+
 def _of_files(config: dict[str, Any], schema: dict[str, Any], known: PertprobeError) -> list[str]:
     """Return the faults of the files of a config that has faults itself, as far as it can be read."""
     from pertprobe.workflow.checks import read_inputs
     from pertprobe.workflow.settled import filled
 
-    faults: list[str] = []
+    told, faults = getattr(known, "messages", ()), []
+    broken = {_section(fault) for fault in told} & {*config}
+    whole = {key: section for key, section in config.items() if key not in broken or key in NEEDED}
+    whole |= {"run": "unnamed"} | ({"probes": {}} if "probes" in broken else {})
     try:
         with gathering(faults):
-            read_inputs(filled(config, schema))
+            read_inputs(filled(whole, schema))
     except (AttributeError, KeyError, TypeError):
         return ["config: its files were not all read. Mend the faults above, then check again"]
-    return [fault for fault in faults if fault not in getattr(known, "messages", ())]
+    of_files = ("cells", "models", "programs") if broken else {_section(fault) for fault in faults}
+    return [fault for fault in faults if fault not in told and _section(fault) in of_files]
+
+
+def _section(fault: str) -> str:
+    """Return the section of the config that a fault is of."""
+    return fault.partition(":")[0].partition(".")[0]
 
 
 def in_json(found: "Prospect") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pertprobe.errors import listed
 from pertprobe.workflow.prospects.answers import Reach
+from pertprobe.workflow.prospects.askable import PAIR
 from pertprobe.workflow.prospects.cost import Cost
 from pertprobe.workflow.prospects.prospect import Asked, Prospect
 
@@ -70,7 +71,14 @@ def merged(questions: tuple[Asked, ...]) -> list[tuple[str, str, list[str]]]:
     for each in questions:
         probe, model, *rest = row(each)
         found.setdefault((probe, *rest), []).append(model)
-    return [(probe, "\n".join(models), list(rest)) for (probe, *rest), models in found.items()]
+    every = len({each.model for each in questions if each.model and PAIR not in each.model})
+    return [(probe, _together(models, every), list(rest)) for (probe, *rest), models in found.items()]
+
+
+def _together(models: list[str], every: int) -> str:
+    """Return models in one cell of a table: a line each, or one where they are all that there are."""
+    whole = len(models) == every > 1 and not any(PAIR in model for model in models)
+    return f"all {every} models" if whole else "\n".join(models)
 
 
 def row(asked: Asked) -> list[str]:

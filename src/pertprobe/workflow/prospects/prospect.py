@@ -74,11 +74,11 @@ class Prospect(NamedTuple):
                 f"No fault found. The run makes {', '.join(self.made)} itself: what can be asked is known after that."
             )
         later = (
-            f" The run makes {', '.join(self.made)} itself: what they allow is known after that." if self.made else ""
+            f" The run makes {', '.join(self.made)} itself: what these allow is known after that." if self.made else ""
         )
         return (
             f"{self.askable} of {_many(self.probes, 'probe')} can be asked; an answer can be reached for "
-            f"{self.answerable} of {_many(self.models, 'model')}.{later}"
+            f"{self.answerable} of {_many(len(self.answers), 'model')}.{later}"
         )
 
 
