@@ -19,7 +19,7 @@ from pertprobe.workflow.prospects.answers import Reach, answers
 from pertprobe.workflow.prospects.askable import Known, askable
 from pertprobe.workflow.prospects.cost import Cost
 from pertprobe.workflow.prospects.prospect import Asked, Prospect
-from pertprobe.workflow.prospects.reachable import smallest_d, smallest_p, with_power
+from pertprobe.workflow.prospects.reachable import smallest_d, smallest_p, summary, with_power
 from pertprobe.workflow.prospects.reasons import in_short
 from pertprobe.workflow.prospects.remedies import remedies
 from pertprobe.workflow.settled import filled
@@ -385,6 +385,16 @@ def test_programs_whose_q_can_never_be_small_enough_are_said_plainly():
     )
 
 
+def test_programs_that_are_found_only_beside_others_are_told_from_unknown_ones():
+    config = with_defaults(probes={"pert_embedding": {}})
+    lists = {f"p{i}": [f"G{i}", f"G{i + 1}", f"G{i + 2}"] for i in range(8)}
+    found = known({"perturbations": PERTURBATIONS[:10]}, programs=lists)
+    table = with_power(askable(config, found), config)
+    assert (table.p_min == 1 / 120).all()  # above 0.05 / 8, below 0.05
+    assert table.reachable.all()
+    assert summary(table) == {"d_low": None, "d_high": None, "unreachable": 0, "only_together": 8}
+
+
 def test_effects_larger_than_that_of_interest_are_counted():
     config = with_defaults(probes={"pert_embedding": {}}, power={"d": 0.1})
     found = known()
@@ -396,16 +406,16 @@ def test_effects_larger_than_that_of_interest_are_counted():
 
 
 QUESTIONS = (
-    Asked("knockout", "a", 3, 4, None, None, 0, (("no panel for this program", 1),)),
-    Asked("knockout", "b", 3, 4, None, None, 0, (("no panel for this program", 1),)),
-    Asked("pert_embedding", "a", 2, 4, 1.04, 2.5, 1, (("x", 1), ("y", 1), ("z", 1))),
+    Asked("knockout", "a", 3, 4, None, None, 0, 0, (("no panel for this program", 1),)),
+    Asked("knockout", "b", 3, 4, None, None, 0, 0, (("no panel for this program", 1),)),
+    Asked("pert_embedding", "a", 2, 4, 1.04, 2.5, 1, 2, (("x", 1), ("y", 1), ("z", 1))),
 )
 REACHED = Reach("a", ("G1", "G2", "G3"), 3, 1, ""), Reach("b", (), 3, 0, "no genes")
 PROSPECT = Prospect(QUESTIONS, REACHED, Cost(4, 2, 2, 1, 1.0), ("add [panels]",), (), (), 1.0, 0.8, 3, 2)
 
 
 def shown(found, **how):
-    console = Console(file=io.StringIO(), width=120, **how)
+    console = Console(file=io.StringIO(), width=140, **how)
     page(found, console)
     return console.file.getvalue()
 
@@ -415,7 +425,8 @@ def test_a_terminal_shows_models_together_of_which_the_same_is_said():
     assert "What can be asked" in text
     assert text.count("3 of 4") == 1
     assert text.count("all 2 models") == 1
-    assert "1 to 2.5, 1 never" in text
+    assert "1 to 2.5" in text
+    assert "2 only together" in " ".join(text.split())
     assert "1: x; 1: y; 1: other reasons" in text
     assert max(map(len, text.splitlines()[:8])) <= 120
 
@@ -425,6 +436,7 @@ def test_a_pipe_gets_a_line_for_each_model_and_no_frame():
     assert "knockout\ta\t3 of 4\t-\t1: no panel for this program" in text
     assert "knockout\tb\t" in text
     assert "│" not in text
+    assert "\t1 to 2.5, 2 only together, 1 never\t" in text
     assert "add [panels]" in text
 
 

@@ -88,11 +88,10 @@ def row(asked: Asked) -> list[str]:
 
 def effect(asked: Asked) -> str:
     """Return the range of the smallest effects that are found: of the largest program to the smallest."""
-    never = f"{asked.unreachable} never" if asked.unreachable else ""
-    if asked.d_low is None:
-        return never or "-"
-    ends = dict.fromkeys(f"{end:.2g}" for end in (asked.d_low, asked.d_high))
-    return ", ".join(filter(None, [" to ".join(ends), never]))
+    ends = dict.fromkeys(f"{end:.2g}" for end in (asked.d_low, asked.d_high) if end is not None)
+    counts = {"only together": asked.only_together, "never": asked.unreachable}
+    said = [" to ".join(ends), *(f"{n} {words}" for words, n in counts.items() if n)]
+    return ", ".join(filter(None, said)) or "-"
 
 
 def why_not(asked: Asked, most: int = 2) -> str:
@@ -112,6 +111,8 @@ def power_in_words(found: Prospect) -> Iterator[str]:
         "say less than units."
     )
     yield f"The config's effect of interest: power.d = {found.power_d:g}. '-': not known before a run."
+    if together := sum(each.only_together for each in found.questions):
+        yield f"only together: q falls below its threshold only if others are found too, for {together} of the questions."
     if never := sum(each.unreachable for each in found.questions):
         yield f"never: q cannot fall below its threshold whatever is found, for {never} of the questions."
 
@@ -131,7 +132,8 @@ def answer_in_words(reach: Reach) -> str:
     programs = f"programs that can have an answer of their own: {reach.programs}"
     few = ". So few genes often leave it unresolved (docs/answer.md)" if reach.few else ""
     genes = f"{len(reach.genes)} knocked-down genes are inputs ({listed(reach.genes)}), {reach.needed} needed"
-    return f"an answer can be reached: {genes}; {programs}{few}"
+    later = "Whether two halves of their cells agree enough to tell is known after a run"
+    return f"an answer can be reached: {genes}; {programs}{few}. {later}"
 
 
 def cost_in_words(cost: Cost) -> Iterator[str]:

@@ -30,6 +30,8 @@ class Asked(NamedTuple):
     """The same of the smallest program."""
     unreachable: int
     """Programs that can be asked and whose q can never meet the threshold."""
+    only_together: int
+    """Programs whose q can meet it only if other programs of the probe are found too."""
     why_not: tuple[tuple[str, int], ...]
     """(reason, programs), the commonest first."""
 

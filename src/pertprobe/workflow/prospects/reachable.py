@@ -5,7 +5,7 @@ which leave fewer sets, and what else is held are not known yet: the numbers are
 """
 
 from functools import cache
-from math import comb, nan, sqrt
+from math import comb, inf, nan, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def with_power(table: pd.DataFrame, config: "Config") -> pd.DataFrame:
     """Return the rows of `askable` with what each could show at best.
 
-    Columns: d, the effect that is found with `power.power` though no other of the probe's family is; p_min, the
-    smallest p; q_min, where it matters the smallest q, all of the family at their smallest p; reachable, whether it
+    Columns: d, the effect that is found with `power.power` though no other of the probe's family is (inf: none);
+    p_min, the smallest p; q_min, where it matters the smallest q, all of the family at their smallest p; reachable, whether it
     meets the probe's threshold. nan and True where the statistic is no mean over units, nothing is asked, or no
     threshold is a test.
     """
@@ -47,7 +47,7 @@ def _of_probe(rows: pd.DataFrame, config: "Config", probe: str) -> pd.DataFrame:
         found.loc[asked, "reachable"] = found.q_min[asked] < alpha
     able = found.p_min[asked] < alpha / len(asked)
     effects = [smallest_d(n, among, alpha / len(asked), wanted) for n, among in sizes]
-    found.loc[asked, "d"] = np.where(able, effects, nan)
+    found.loc[asked, "d"] = np.where(able, effects, inf)
     return found
 
 
@@ -82,7 +82,11 @@ def null_of_means(n: int, among: int) -> Null:
 
 
 def summary(rows: pd.DataFrame) -> dict[str, Any]:
-    """Return what the rows of one probe and model say together: smallest and largest d, how many cannot reach q."""
-    d = rows.d.dropna()
+    """Return what the rows of one probe and model say together.
+
+    Smallest and largest d; how many cannot reach q, and how many only if others of the family are found too.
+    """
+    d, together = rows.d[np.isfinite(rows.d)], rows.enough & rows.reachable & np.isinf(rows.d)
     ends = {"d_low": float(d.min()), "d_high": float(d.max())} if len(d) else {"d_low": None, "d_high": None}
-    return {**ends, "unreachable": int((rows.enough & ~rows.reachable).sum())}
+    never = int((rows.enough & ~rows.reachable).sum())
+    return {**ends, "unreachable": never, "only_together": int(together.sum())}

@@ -161,7 +161,7 @@ def _powerless(config: "Config", table: pd.DataFrame) -> Iterator[str]:
     if len(weak):
         largest = int(weak.n.max())
         yield (
-            f"{len(weak)} of {int(table.enough.sum())} questions are put to programs so small (up to {largest} units) "
-            f"that power.d = {d:g} is found in less than {config['power']['power']:.0%}: give larger programs, or say "
+            f"{len(weak)} of the {int(table.d.notna().sum())} questions whose d is known are put to programs so small (up to "
+            f"{largest} units) that power.d = {d:g} is found in less than {config['power']['power']:.0%}: give larger programs, or say "
             "that only larger effects are of interest (power.d)"
         )
