@@ -112,7 +112,7 @@ def power_in_words(found: Prospect) -> Iterator[str]:
     )
     yield f"The config's effect of interest: power.d = {found.power_d:g}. '-': not known before a run."
     if together := sum(each.only_together for each in found.questions):
-        yield f"only together: q falls below its threshold only if others are found too, for {together} of the questions."
+        yield f"only together: q falls below its threshold only if others are found too, for {together} questions."
     if never := sum(each.unreachable for each in found.questions):
         yield f"never: q cannot fall below its threshold whatever is found, for {never} of the questions."
 

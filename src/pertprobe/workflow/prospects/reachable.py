@@ -24,9 +24,9 @@ def with_power(table: pd.DataFrame, config: "Config") -> pd.DataFrame:
     """Return the rows of `askable` with what each could show at best.
 
     Columns: d, the effect that is found with `power.power` though no other of the probe's family is (inf: none);
-    p_min, the smallest p; q_min, where it matters the smallest q, all of the family at their smallest p; reachable, whether it
-    meets the probe's threshold. nan and True where the statistic is no mean over units, nothing is asked, or no
-    threshold is a test.
+    p_min, the smallest p; q_min, where it matters the smallest q, all of the family at their smallest p; reachable,
+    whether it meets the probe's threshold. nan and True where the statistic is no mean over units, nothing is asked, or
+    no threshold is a test.
     """
     parts = [_of_probe(rows, config, str(probe)) for probe, rows in table.groupby("probe", sort=False)]
     return pd.concat(parts).loc[table.index] if parts else table.assign(d=nan, p_min=nan, q_min=nan, reachable=True)

@@ -157,11 +157,11 @@ def _powerless(config: "Config", table: pd.DataFrame) -> Iterator[str]:
             f"{rows.q_min.min():.2g}, that of {int(rows.n.min())} units among {int(rows.among.min())}): give larger "
             "programs, or models with more perturbations"
         )
-    d, weak = config["power"]["d"], table[table.enough & (table.d > config["power"]["d"])]
+    interest, asked = config["power"], int(table.d.notna().sum())
+    weak = table[table.enough & (table.d > interest["d"])]
     if len(weak):
-        largest = int(weak.n.max())
         yield (
-            f"{len(weak)} of the {int(table.d.notna().sum())} questions whose d is known are put to programs so small (up to "
-            f"{largest} units) that power.d = {d:g} is found in less than {config['power']['power']:.0%}: give larger programs, or say "
-            "that only larger effects are of interest (power.d)"
+            f"{len(weak)} of the {asked} questions whose d is known are put to programs so small (up to "
+            f"{int(weak.n.max())} units) that power.d = {interest['d']:g} is found in less than "
+            f"{interest['power']:.0%}: give larger programs, or say that only larger effects are of interest (power.d)"
         )
