@@ -262,7 +262,7 @@ def test_an_unknown_profile_is_refused_with_those_there_are():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "mine.yaml: cannot be read"), ("a: [", "mine.yaml: is no YAML"), ("- a", "mine.yaml: holds a list")],
+    [(None, "mine.yaml: cannot be read"), ("a: [", "mine.yaml: is no YAML"), ("- a", "mine.yaml: holds no keys")],
 )
 def test_a_config_that_cannot_be_read_is_refused(user, tmp_path, text, words):
     (tmp_path / "mine.yaml").unlink()

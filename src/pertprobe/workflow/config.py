@@ -16,6 +16,20 @@ from pertprobe.probes.declaration import LOADER, SPACE_OF_RESPONSES, Declaration
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
+def read_keys(path: Path) -> dict[str, Any]:
+    """Return what a file in YAML holds; raises PertprobeError where it cannot be read or holds no keys."""
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise PertprobeError(f"{path}: cannot be read ({reason}). Give the path of a YAML file") from error
+    except yaml.YAMLError as error:
+        raise PertprobeError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise PertprobeError(f"{path}: holds no keys. A config begins with run, cells, models (config/README.md)")
+    return found
+
+
 def expanded(config: Any, results: str) -> Any:
     """Return the config with `<results>` and `${NAME:-default}` replaced in every string.
 

@@ -5,11 +5,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pertprobe.errors import PertprobeError, gathering, raise_together
+from pertprobe.errors import gathering, raise_together
 from pertprobe.workflow.checks import check_references, control_faults
-from pertprobe.workflow.config import expanded, fill_in, schema_faults
+from pertprobe.workflow.config import expanded, fill_in, read_keys, schema_faults
 
 
 def settled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -49,23 +47,10 @@ def read_configs(paths: Sequence[str | Path]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     faults: list[str] = []
     for path in map(Path, paths):
-        with gathering(faults, f"{path}: "):
-            _merge(merged, _read(path))
+        with gathering(faults):
+            _merge(merged, read_keys(path))
     raise_together(faults)
     return merged
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise PertprobeError(f"cannot be read ({reason}). Give --config the path of a YAML file") from error
-    except yaml.YAMLError as error:
-        raise PertprobeError(f"is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
-        raise PertprobeError("holds no keys. A config begins with run, cells, models (config/README.md)")
-    return found
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

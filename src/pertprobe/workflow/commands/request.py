@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from pertprobe.errors import PertprobeError, listed, meant
 from pertprobe.workflow.commands.place import workflow_folder
@@ -36,10 +35,9 @@ class Request:
     @cached_property
     def results(self) -> Path:
         """Folder of the results, by the last config that names the run; raises PertprobeError for an unreadable one."""
-        merged: dict[str, Any] = {}
-        for path in self.configs:
-            merged |= read_config(path)
-        return Path("results") / str(merged.get("run", "demo"))
+        from pertprobe.workflow.settled import read_configs
+
+        return Path("results") / str(read_configs(self.configs).get("run", "demo"))
 
     @property
     def arguments(self) -> list[str]:
@@ -61,7 +59,9 @@ class Request:
     def _amount(self) -> list[str]:
         """Return the argument of how much runs at a time: nothing where a profile says it."""
         if self.cores is None and self.profile:
-            said = read_config(profile_folder(self.profile) / PROFILE)
+            from pertprobe.workflow.config import read_keys
+
+            said = read_keys(profile_folder(self.profile) / PROFILE)
             if any(key in said for key in COUNTED):
                 return []
         return ["--cores", str(self.cores or all_cores())]
@@ -77,23 +77,6 @@ def split(given: Iterable[str] | None) -> tuple[list[str], list[str]]:
     words = list(given or [])
     first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     return words[:first], words[first:]
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Return what a file in YAML holds; raises PertprobeError where it cannot be read or holds no keys."""
-    import yaml
-
-    try:
-        held = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except OSError as error:
-        raise PertprobeError(f"{path}: cannot be read ({error.strerror}). Give the path of a config.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PertprobeError(f"{path}: is no YAML ({' '.join(str(error).split())}).") from None
-    if held is not None and not isinstance(held, dict):
-        raise PertprobeError(
-            f"{path}: holds a {type(held).__name__}, where keys are expected (run, cells, models, ...)."
-        )
-    return held or {}
 
 
 def profile_folder(name: str) -> Path:
