@@ -291,7 +291,7 @@ def test_what_failed_is_told_without_traceback(user, tmp_path):
     result = user("run", "--config", "mine.yaml", says=PLAN + CHECKED + MEASURES + FAILS + ENDS, status=1)
     assert result.exit_code == 3
     assert "1 job failed:\n  measure (probe=knockout, model=a)\n    KeyError: 'z'\n" in result.stderr
-    assert "Its log: results/mine/logs/measure/knockout/a.log\n" in result.stderr
+    assert "The whole log: results/mine/logs/measure/knockout/a.log\n" in result.stderr
     assert "1 of 7 jobs are done and kept" in result.stderr
     assert "All that Snakemake said: results/mine/logs/snakemake.log" in result.stderr
     assert "Traceback" not in result.stderr
@@ -321,6 +321,32 @@ def test_a_locked_folder_has_a_remedy(user):
     result = user("run", "--config", "mine.yaml", says=LOCKED, status=1)
     assert result.exit_code == 1
     assert "`-- --unlock`" in result.stderr
+
+
+def test_a_target_that_nothing_makes_is_refused(user):
+    says = "MissingRuleException:\nNo rule to produce knokout (if you use input functions make sure that ...).\n"
+    result = user("run", "--config", "mine.yaml", "knokout", says=says, status=1)
+    assert result.exit_code == 1
+    assert "target 'knokout': nothing makes it." in result.stderr
+    assert "Did you mean 'knockout'?" in result.stderr
+
+
+def test_arguments_that_snakemake_does_not_know_are_refused(user):
+    result = user(
+        "run", "--config", "mine.yaml", "--", "--no", says="snakemake: error: unrecognized arguments: --no\n", status=2
+    )
+    assert (result.exit_code, "behind --: unrecognized arguments: --no" in result.stderr) == (1, True)
+
+
+def test_what_jobs_say_alike_is_said_once(user, tmp_path):
+    for name in "ab":
+        log = tmp_path / f"results/mine/logs/measure/knockout/{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("x" * 1000 + "\n")
+    other = FAILS.replace("jobid: 10", "jobid: 11").replace("a.log", "b.log")
+    result = user("run", "--config", "mine.yaml", says=PLAN + MEASURES + FAILS + other + ENDS, status=1)
+    assert "2 jobs failed:\n  measure (probe=knockout, model=a)\n  measure\n    xxx" in result.stderr
+    assert result.stderr.count("xxx ...") == 1
 
 
 def test_verbose_shows_what_snakemake_says(user):
@@ -360,7 +386,7 @@ def test_figures_are_drawn_by_rules_that_do_not_measure():
     words = redrawing([], 1).arguments
     allowed = words[words.index("--allowed-rules") + 1 : words.index("--forcerun")]
     told = {stages.stage_of(rule) for rule in allowed}
-    assert told == {stages.TESTING, stages.VERDICTS, stages.DRAWING, ""}
+    assert told == {stages.VERDICTS, stages.DRAWING, ""}
     assert words[-2:] == ["--", "figures"]
 
 

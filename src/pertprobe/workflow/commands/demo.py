@@ -28,7 +28,8 @@ def cost_of_demo() -> str:
         return ""
     held = json.loads(path.read_text())
     measured, machine = held["measured"], held["machine"]
-    took = f"{in_words(measured['demo_seconds'])} on {machine['cores_given']} cores"
+    jobs = f" for {measured['demo_jobs']} jobs" if "demo_jobs" in measured else ""
+    took = f"{in_words(measured['demo_seconds'])} on {machine['cores_given']} cores{jobs}"
     memory = f", {measured['demo_peak_gb']:.1f} GB of memory" if "demo_peak_gb" in measured else ""
     disk = f", {measured['demo_disk_gb']:.1f} GB of disk" if "demo_disk_gb" in measured else ""
     return f"When last measured, the demo took {took}{memory}{disk}."

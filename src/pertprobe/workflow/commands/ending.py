@@ -1,22 +1,26 @@
 """How a run ended: what is said where it did not end well, and the exit status."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
-from pertprobe.errors import PertprobeError, listed
+from pertprobe.errors import PertprobeError, listed, meant
 from pertprobe.workflow.commands.app import FAILED, errors
 from pertprobe.workflow.commands.child import Ended
 from pertprobe.workflow.commands.failures import failures
-from pertprobe.workflow.commands.heard import Heard
+from pertprobe.workflow.commands.heard import WRONG_ARGUMENTS, Heard
+from pertprobe.workflow.commands.stages import TARGETS
 
 BY_SIGNAL = 128
 """Exit status of a command that a signal ended, less the signal's number, as shells have it."""
-MISSING, LOCKED = "MissingInputException", "LockException"
+MISSING, LOCKED, UNKNOWN = "MissingInputException", "LockException", "MissingRuleException"
 """Errors of Snakemake's whose remedy is known."""
 AFFECTED = "affected files:"
 """Heading of the files that one of them names."""
+
+NOTHING_MAKES = re.compile(r"No rule to produce (.+?)(?: \(if you use input functions|$)")
 
 
 class MissingFiles(PertprobeError):
@@ -55,9 +59,22 @@ def _fault(heard: Heard) -> PertprobeError:
         files = [line.strip() for line in _after(heard.fault, AFFECTED)]
         return MissingFiles(f"files are needed that are not there, and that no rule makes: {listed(files)}", files)
     text = "\n".join(heard.fault).strip() or "Snakemake ended without a word. Try --verbose."
+    if heard.kind == UNKNOWN and (found := NOTHING_MAKES.match(text)):
+        return unmade(found[1])
+    if heard.kind == WRONG_ARGUMENTS:
+        text = f"Snakemake's arguments, behind --: {text}"
     if heard.kind == LOCKED:
         text = f"{text.partition('If you are sure')[0]}If none does, put `-- --unlock` behind this command, once."
     return PertprobeError(text)
+
+
+def unmade(target: str) -> PertprobeError:
+    """Return the error for a target that nothing makes."""
+    from pertprobe.probes.declaration import probe_names
+
+    known = [*TARGETS, *probe_names()]
+    what = f"a probe of the config, {', '.join(TARGETS)}, or a file below the results of the run"
+    return PertprobeError(f"target '{target}': nothing makes it. Give {what}.{meant(target, known)}")
 
 
 def _after(lines: list[str], heading: str) -> list[str]:

@@ -10,27 +10,40 @@ MISTAKE = "Error: "
 TRACEBACK = "Traceback (most recent call last):"
 LINES = 12
 """Lines of a log that are shown."""
+WIDTH = 300
+"""Characters of a line that are shown."""
 MOST = 5
-"""Jobs that are told of one by one."""
+"""Jobs, and different last words of jobs, that are told of one by one."""
 KILLED = "killed by SIGKILL"
 
 
 def failures(heard: Heard) -> Iterator[str]:
-    """Yield the lines about all jobs that failed."""
+    """Yield the lines about all jobs that failed; what several say alike is said once."""
     failed = list(heard.failed.values())
+    by_words: dict[tuple[str, ...], list[Job]] = {}
+    for job in failed:
+        by_words.setdefault(_words(job), []).append(job)
     yield f"{len(failed)} job{'s' * (len(failed) != 1)} failed:"
-    for job in failed[:MOST]:
-        yield from _told(job)
-    if len(failed) > MOST:
-        yield f"  and {len(failed) - MOST} more: {', '.join(job.log or job.rule for job in failed[MOST:])}"
+    for words, jobs in list(by_words.items())[:MOST]:
+        yield from _told(jobs, words)
+    if len(by_words) > MOST:
+        yield f"  and others, {len(by_words) - MOST} with other words"
 
 
-def _told(job: Job) -> Iterator[str]:
-    yield f"  {job.rule}{f' ({job.wildcards})' if job.wildcards else ''}"
+def _told(jobs: list[Job], words: tuple[str, ...]) -> Iterator[str]:
+    for job in jobs[:MOST]:
+        yield f"  {job.rule}{f' ({job.wildcards})' if job.wildcards else ''}"
+    if len(jobs) > MOST:
+        yield f"  and {len(jobs) - MOST} more"
+    yield from (f"    {line}" for line in words)
+    if logs := [job.log for job in jobs[:MOST] if job.log]:
+        yield f"    The whole log: {', '.join(logs)}"
+
+
+def _words(job: Job) -> tuple[str, ...]:
+    """Return the last words of a job, long lines cut; how it ended, where there are none."""
     last = last_words(Path(job.log.split(", ")[0])) if job.log else []
-    yield from (f"    {line}" for line in last or [_without_words(job)])
-    if job.log:
-        yield f"    Its log: {job.log}"
+    return tuple(line if len(line) <= WIDTH else line[:WIDTH] + " ..." for line in last) or (_without_words(job),)
 
 
 def _without_words(job: Job) -> str:

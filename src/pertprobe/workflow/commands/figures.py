@@ -6,13 +6,13 @@ from pertprobe.workflow.commands.carry_out import carry_out
 from pertprobe.workflow.commands.ending import MissingFiles
 from pertprobe.workflow.commands.request import Request
 from pertprobe.workflow.commands.run import Configs, Cores, Verbose
-from pertprobe.workflow.commands.stages import DRAWING, FIGURES, TESTING, VERDICTS, rules_of
+from pertprobe.workflow.commands.stages import FIGURES, RULES, VERDICTS
 from pertprobe.workflow.commands.words import say
 
 
 @command
 def figures(config: Configs, cores: Cores = None, verbose: Verbose = False) -> None:
-    """Draw all figures again. Nothing is measured: where measurements are missing, it says so and ends.
+    """Draw all figures again, and judge again if thresholds changed. Nothing is measured or tested.
 
     The report shows the new figures once it is made again: `pertprobe report`.
     """
@@ -29,7 +29,7 @@ def figures(config: Configs, cores: Cores = None, verbose: Verbose = False) -> N
 
 
 def redrawing(config: Configs, cores: int | None) -> Request:
-    """Return the request that draws every figure anew, and may test and judge, but not measure."""
-    allowed = [*rules_of(TESTING, VERDICTS, DRAWING), "figures"]
+    """Return the request that draws every figure anew, and may judge anew, but neither measure nor test."""
+    allowed = [*RULES[VERDICTS], *FIGURES, "figures"]
     further = ["--allowed-rules", *allowed, "--forcerun", *FIGURES]
     return Request(config, ["figures"], cores, further=further)

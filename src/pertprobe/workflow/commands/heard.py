@@ -30,6 +30,8 @@ OVER = re.compile(r"^(?:\[|Shutting down|Exiting because|Complete log|Will exit|
 TRACE = re.compile(r'^ +File ".*", line \d+')
 OF_A_JOB = ("RuleException", "CalledProcessError")
 """Faults that the block of the failed job tells better."""
+WRONG_ARGUMENTS = "usage"
+"""Kind of the fault that Snakemake knows no such arguments."""
 CHECKED = " (check log file(s) for error details)"
 
 
@@ -175,6 +177,6 @@ class Heard:
         elif found := HOW.match(line):
             self._how = found[1] or f"killed by {found[2]}"
         elif found := USAGE.match(line):
-            self.kind, self.fault = "usage", [found[1]]
+            self.kind, self.fault = WRONG_ARGUMENTS, [found[1]]
         elif IDLE.match(line):
             self.idle = True

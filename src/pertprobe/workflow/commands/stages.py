@@ -1,7 +1,5 @@
 """Which rules of the workflow belong to which stage of a run, in words that need no knowledge of Snakemake."""
 
-from collections.abc import Iterator
-
 READING, TRAINING, MEASURING = "reading inputs", "training", "measuring"
 TESTING, VERDICTS, DRAWING = "testing", "verdicts", "figures and report"
 OTHER = "other"
@@ -41,12 +39,6 @@ def stage_of(rule: str) -> str:
     if rule.startswith(EACH):
         return _STAGE[EACH]
     return "" if rule in TARGETS or rule in _probes() else OTHER
-
-
-def rules_of(*stages: str) -> Iterator[str]:
-    """Yield the names of all rules of stages, those that there is one of for each probe among them."""
-    for rule in (rule for stage in stages for rule in RULES[stage]):
-        yield from (f"{EACH}{probe}" for probe in _probes()) if rule == EACH else (rule,)
 
 
 def _probes() -> tuple[str, ...]:
