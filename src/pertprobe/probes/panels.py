@@ -342,8 +342,7 @@ def _levelled(values: np.ndarray) -> np.ndarray:
 def pathway_scores(values: pd.DataFrame) -> tuple[pd.Series, list[str]]:
     """Return each perturbation's mean mid-rank over the pairs [perturbation, pair], and the perturbations dropped."""
     pairs = [tuple(pair.split(">", 1)) for pair in values.columns]
-    result = rank_scores(values.to_numpy(), list(values.index), pairs)
-    scores = pd.Series(result.scores, index=values.index)
+    scores = pd.Series(rank_scores(values.to_numpy(), list(values.index), pairs), index=values.index)
     return scores.dropna(), list(scores.index[scores.isna()])
 
 

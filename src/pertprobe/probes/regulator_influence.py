@@ -20,6 +20,7 @@ from pertprobe.data.programs import Panel, Programs, read_panels
 from pertprobe.probes import panels
 from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged
 from pertprobe.probes.questions import Pool, Question, Refused, Score
+from pertprobe.probes.worlds import cells_of, drawn_subject
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import SPREAD
@@ -219,9 +220,9 @@ def null_world(draw: Drawing) -> World:
         values[i, chosen] = signs[i, chosen] * 2 * np.abs(values).max()
     axes = {"set": [0], "perturbation": targets, "input_gene": genes}
     measured = {"influence": (tuple(axes), values.T[None]), "open": (("set", "perturbation"), np.ones((1, TARGETS)))}
-    subject = Subject(xr.Dataset(measured, axes), pd.Series(dtype=float), pd.Series(dtype=object))
-    cells = CellSets(expression.to_numpy(np.float32)[None, None], tuple(genes), None, np.array([["cell"]]), "drawn")
-    return World(expression, partial(_given, subject, cells, pd.DataFrame(signs, genes, targets) if signed else None))
+    subject = drawn_subject(xr.Dataset(measured, axes), pd.Series(dtype=float))
+    signs = pd.DataFrame(signs, genes, targets) if signed else None
+    return World(expression, partial(_given, subject, cells_of(expression), signs))
 
 
 def _given(

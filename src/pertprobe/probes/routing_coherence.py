@@ -283,7 +283,7 @@ def null_world(draw: Drawing) -> World:
     pair = {}
     if draw.kind == "pair":
         others = routes(draw.rng, draw.units)
-        order = np.argsort(others.strength)[np.argsort(np.argsort(strength))]
+        order = np.argsort(others[-1])[np.argsort(np.argsort(strength))]
         other = _drawn(*(each[order] for each in others))
         pair = {"reference": other, "comparison": "contexts"}
     return World(subject.strength, lambda _: {"subject": subject, **pair})

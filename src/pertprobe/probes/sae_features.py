@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 AXES = {"hidden": ("dimension", "h"), "activation": ("feature", "f"), "component": ("direction", "c")}
 """What is measured -> the name of its last axis, and the letter its labels begin with."""
-RANDOM_SETS = 5000
-"""Draws of the published test."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -63,12 +61,12 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     Beside it, with the same null: principal components that explain as much (the SAE's rival), and the raw activations
     of the layer, in which re-drawn copies are compared: for them no autoencoder was trained.
     """
-    mine, other = inputs.subject, inputs.reference
-    if other is not None:
+    mine = inputs.subject
+    if inputs.reference is not None:
         yield from _of_pair(inputs)
         return
     if "activation" in mine.measurement:
-        yield from coherences(inputs, trained_profiles(mine, "activation"), _against_random_sets)
+        yield from coherences(inputs, trained_profiles(mine, "activation"), random_sets_p)
     if "component" in mine.measurement:
         yield from coherences(inputs, trained_profiles(mine, "component"), None, "coherence_pca", ("centred",))
     hidden = trained_profiles(mine, "hidden")
@@ -86,18 +84,12 @@ def _of_pair(inputs: TestInputs) -> Iterator[Question]:
             yield consistency(inputs, *profiles, published, statistic)
 
 
-def _against_random_sets(raw: np.ndarray, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
-    """Return the published effect (mean cosine less that of random sets) and its p."""
-    said = random_sets_p(raw, found, random, RANDOM_SETS)
-    return said.estimate, said.p
-
-
 def _agreement_against_strength(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray) -> float:
     """Return the published Spearman r of each perturbation's cross-model cosine with its effect strength."""
     cosine = matched_cosine(ours.values, theirs.values)
     if np.ptp(cosine) == 0:
         return np.nan
-    return float(scipy.stats.spearmanr(cosine, inputs.subject.strength.reindex(ours.perturbation.values)).statistic)
+    return float(scipy.stats.spearmanr(cosine, inputs.subject.strengths(ours.perturbation.values)).statistic)
 
 
 def null_world(draw: Drawing) -> World:

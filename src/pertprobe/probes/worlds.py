@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.probes.base import Drawing, Subject, World
+from pertprobe.probes.base import Drawing, Subject, World, labelled
 from pertprobe.statistics.null_worlds import BIAS, confounded
 
 
@@ -28,9 +28,8 @@ Variables = Mapping[str, tuple[Sequence[str], np.ndarray]]
 
 def profiled_subject(variables: Variables, strength: np.ndarray) -> Subject:
     """Return a model of which this was measured: variable -> axes, among them perturbation, and values."""
-    names, measured = unit_names(len(strength)), xr.Dataset(dict(variables))
-    labels = {axis: np.arange(n) for axis, n in measured.sizes.items()} | {"perturbation": names}
-    return drawn_subject(measured.assign_coords(labels), pd.Series(strength, names))
+    names = unit_names(len(strength))
+    return drawn_subject(labelled(variables, perturbation=names), pd.Series(strength, names))
 
 
 def along_nuisance(draw: Drawing, measured: Callable[[np.ndarray], Variables]) -> World:
