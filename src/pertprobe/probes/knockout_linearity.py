@@ -174,12 +174,11 @@ def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how much of each gene's knock-out its prediction explains, by what the cells lose."""
     from pertprobe.plots import nothing_to_draw, panels
 
-    table = inputs.tables["genes"]
-    if not (models := [model for model in inputs.question["models"] if model in set(table.model)]):
+    if not (tables := inputs.by_model(inputs.tables["genes"])):
         return nothing_to_draw()
-    figure, axes = panels(len(models), 3.4, 3.0)
-    for each, model in zip(axes, models, strict=True):
-        _scatter(each, table[table.model == model].groupby("gene")[["lost", *FITS]].mean(), inputs.measurements[model])
+    figure, axes = panels(len(tables), 3.4, 3.0)
+    for each, (model, table) in zip(axes, tables.items(), strict=True):
+        _scatter(each, table.groupby("gene")[["lost", *FITS]].mean(), inputs.measurements[model])
         each.set_title(model)
     axes[0].legend(loc="lower left", fontsize=6)
     return figure

@@ -18,8 +18,8 @@ import xarray as xr
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.programs import Panel, Programs, read_panels
 from pertprobe.probes import panels
-from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged
-from pertprobe.probes.questions import Pool, Question, Refused, Score
+from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged, labelled
+from pertprobe.probes.questions import Pool, Question, Score
 from pertprobe.probes.worlds import cells_of, drawn_subject
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.seeding import generator
@@ -60,8 +60,14 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     point, rows = place(model, inputs.cells, inputs.settings, inputs.role).point, map(model.output_genes.index, names)
     found = panel_jacobian(model, code, point, list(rows), range(n), memory_gb=inputs.memory_gb)
     values, opened = (each[0].detach().cpu().numpy() for each in (found.values, found.open))
-    axes = {"set": np.arange(len(values)), "perturbation": names, "input_gene": list(model.genes)}
-    return xr.Dataset({"influence": (tuple(axes), values), "open": (("set", "perturbation"), opened)}, axes)
+    return _labelled(values, opened, names, list(model.genes))
+
+
+def _labelled(influence: np.ndarray, opened: np.ndarray, targets: list[str], genes: list[str]) -> xr.Dataset:
+    """Return the measurement of derivatives [set, target, gene] and shares of open cells [set, target]."""
+    axes = ("set", "perturbation", "input_gene")
+    variables = {"influence": (axes, influence), "open": (axes[:2], opened)}
+    return labelled(variables, perturbation=targets, input_gene=genes)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
@@ -74,8 +80,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
         note = f"targets closed under the control left out: {', '.join(closed)}" if closed else ""
         yield _question(inputs, panel, rows, note)
         yield from _baselines(inputs, panel)
-    others = inputs.programs.keys() - {panel.program for panel in inputs.panels.values()}
-    yield Refused(statistic=PRIMARY, unit="gene", programs=others, reason="no panel for this program")
+    yield panels.without_panel(inputs, PRIMARY, unit="gene")
 
 
 def _baselines(inputs: TestInputs, panel: Panel) -> Iterator[Question]:
@@ -218,9 +223,8 @@ def null_world(draw: Drawing) -> World:
     for i in draw.members:
         chosen = draw.rng.permutation(TARGETS)[: _number(TARGETS, draw.d)]
         values[i, chosen] = signs[i, chosen] * 2 * np.abs(values).max()
-    axes = {"set": [0], "perturbation": targets, "input_gene": genes}
-    measured = {"influence": (tuple(axes), values.T[None]), "open": (("set", "perturbation"), np.ones((1, TARGETS)))}
-    subject = drawn_subject(xr.Dataset(measured, axes), pd.Series(dtype=float))
+    measured = _labelled(values.T[None], np.ones((1, TARGETS)), targets, genes)
+    subject = drawn_subject(measured, pd.Series(dtype=float))
     signs = pd.DataFrame(signs, genes, targets) if signed else None
     return World(expression, partial(_given, subject, cells_of(expression), signs))
 
@@ -240,11 +244,9 @@ def _given(
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw every gene's mean rank in what moves a panel's targets: the regulators' beside all others."""
-    from pertprobe.plots import nothing_to_draw
     from pertprobe.plots import panels as axes_for
 
-    if (kept := inputs.evidence[(inputs.evidence.statistic == PRIMARY) & inputs.evidence.evaluable]).empty:
-        return nothing_to_draw()
+    kept = inputs.answered(PRIMARY)
     figure, axes = axes_for(len(kept), 3.4, 2.6)
     for each, row in zip(axes, kept.itertuples(), strict=True):
         config = {row.panel: inputs.question["panels"][row.panel] | {"perturbations": [], "controls": []}}
