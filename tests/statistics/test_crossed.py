@@ -9,14 +9,15 @@ from pertprobe.statistics.permutation import randomised
 from pertprobe.statistics.sets import pairs_without_strength
 
 
-def test_correlations_are_those_of_numpy_without_the_outputs_of_both():
+@pytest.mark.parametrize("left_out", [None, [0, 3, 7]])
+def test_correlations_are_those_of_numpy_without_the_outputs_of_both(left_out):
     rng = np.random.default_rng(0)
     a, b = 5 + rng.normal(size=(2, 6, 12))
     a_outputs, b_outputs = np.array([0, 1, 2, -1, 4, 11]), np.array([5, 1, 3, 4, -1, 2])
-    found = pearson_matrix(a, b, a_outputs, b_outputs)
+    found = pearson_matrix(a, b, a_outputs, b_outputs, left_out)
     for i in range(6):
         for j in range(6):
-            kept = np.setdiff1d(np.arange(12), [a_outputs[i], b_outputs[j]])
+            kept = np.setdiff1d(np.arange(12), [a_outputs[i], b_outputs[j], *(left_out or [])])
             assert found[i, j] == pytest.approx(np.corrcoef(a[i, kept], b[j, kept])[0, 1], abs=1e-12)
 
 

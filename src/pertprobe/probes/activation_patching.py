@@ -316,8 +316,8 @@ def _planted_codes(draw: Drawing, names: Sequence[str], seed: int) -> np.ndarray
     from pertprobe.models.planted.linear_readout import solve_loadings  # torch, which tests do without
 
     half = list(draw.members)[: len(draw.members) // 2]
-    inside, named = (np.isin(np.arange(draw.units), each)[:, None] for each in (draw.members, half))
-    return solve_loadings(noise_codes(names, seed), inside, named, draw.d)
+    named = np.isin(np.arange(draw.units), half)
+    return solve_loadings(noise_codes(names, seed), draw.inside[:, None], named[:, None], draw.d)
 
 
 def _recovered(codes: np.ndarray, response: np.ndarray, named: np.ndarray) -> np.ndarray:
@@ -332,17 +332,15 @@ def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's recovered share beside its null, random directions and the reverse patch."""
     from pertprobe.plots import bars_with_null, marks_on_bars, nothing_to_draw, null_legend, panels
 
-    rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    tested = rows[rows.statistic == RECOVERED]
-    if not (models := [model for model in inputs.question["models"] if model in set(tested.model)]):
+    if not (tested := inputs.by_model(inputs.answered(RECOVERED))):
         return nothing_to_draw()
-    main = {model: tested[tested.model == model].nlargest(MOST, "effect") for model in models}
+    main = {model: rows.nlargest(MOST, "effect") for model, rows in tested.items()}
     height = 1.3 + 0.24 * max(len(each) for each in main.values())
-    figure, axes = panels(len(models), 4.6, height, columns=len(models))
+    figure, axes = panels(len(main), 4.6, height, columns=len(main))
     for each, (model, mine) in zip(axes, main.items(), strict=True):
         bars_with_null(each, mine, "share of delta_y recovered, held-out members", model)
         for statistic, (marker, colour, label) in MARKS.items():
-            found = rows[(rows.model == model) & (rows.statistic == statistic)]
+            found = inputs.by_model(inputs.answered(statistic)).get(model, mine[:0])
             marks_on_bars(each, mine, found, marker=marker, s=18, color=colour, label=label, alpha=0.8)
     null_legend(figure)
     axes[0].legend(loc="lower right", fontsize=6)

@@ -259,6 +259,10 @@ class TableInputs:
     rivals: Mapping[str, xr.Dataset] = field(default_factory=dict)
     """Model -> what co-variation alone answers to silenced genes, for probes that are tested with it."""
 
+    def measured(self, variable: str) -> dict[str, Subject]:
+        """Return model -> what was measured of it, of models of which this variable was."""
+        return {model: each for model, each in self.subjects.items() if variable in each.measurement}
+
     def random(self, *names: object) -> np.random.Generator:
         """Return the generator of one draw, seeded by names."""
         return generator(self.seed, "tables", *names)
@@ -278,6 +282,11 @@ class Drawing(NamedTuple):
     """How far they are shifted on the probe's per-unit score, in sd of all others."""
     folder: Path | None = None
     """Where files may be written that a test reads."""
+
+    @property
+    def inside(self) -> np.ndarray:
+        """Return which units something is planted in [units]."""
+        return np.isin(np.arange(self.units), self.members)
 
 
 class World(NamedTuple):

@@ -25,7 +25,7 @@ from pertprobe.interpret.concept_directions import (
     span_cosine,
     top_directions,
 )
-from pertprobe.models.planted.materials import NOISE, loaded_codes
+from pertprobe.models.planted.materials import NOISE
 from pertprobe.probes.base import (
     NOT_EVALUABLE,
     Drawing,
@@ -38,10 +38,10 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Each, Question, Row
-from pertprobe.probes.worlds import drawn_subject, unit_names
+from pertprobe.probes.worlds import drawn_subject, loaded, unit_names
 from pertprobe.roles import PLANTED, REDRAWN, SUBJECT
 from pertprobe.seeding import generator, seed_of
-from pertprobe.statistics.null_worlds import SPREAD, dense
+from pertprobe.statistics.null_worlds import dense
 from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import scores_without_strength
@@ -134,8 +134,8 @@ def _layers(inputs: MeasureInputs) -> list[int]:
     """Return the numbers of the layers to read; copies are read at the first alone."""
     from pertprobe.interpret.sae.activations import layer_number
 
-    wanted = [layer_number(inputs.model, each) for each in inputs.settings["layers"]]
-    return wanted[:1] if inputs.role != SUBJECT else list(dict.fromkeys(wanted))
+    wanted = dict.fromkeys(layer_number(inputs.model, each) for each in inputs.settings["layers"])
+    return list(wanted)[: None if inputs.role == SUBJECT else 1]
 
 
 def _refits(inputs: MeasureInputs) -> int:
@@ -343,9 +343,7 @@ def null_world(draw: Drawing) -> World:
     """
     names, rng = unit_names(draw.units), draw.rng
     if len(draw.members):
-        inside = np.isin(np.arange(draw.units), draw.members)[:, None]
-        states = loaded_codes(names, inside, draw.d, int(rng.integers(2**31)))
-        strength = rng.lognormal(0, SPREAD, draw.units)
+        states, strength = loaded(draw)
         jacobian = np.column_stack([rng.normal(size=(READ, NOISE)) / (2 * np.sqrt(NOISE)), np.ones(READ)])
     else:
         states, strength = dense(rng, draw.units)
@@ -368,15 +366,14 @@ def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's alignment beside that of directions refitted on permuted labels."""
     from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
 
-    rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == ALIGNMENT].model)]
-    if not models:
+    if not (models := inputs.by_model(inputs.answered(ALIGNMENT))):
         return nothing_to_draw()
-    shown = {(m, s): rows[(rows.model == m) & (rows.statistic == s)] for s in SHOWN for m in models}
-    height = 1.1 + 0.24 * max(len(each) for each in shown.values())
+    rows = {statistic: inputs.answered(statistic) for statistic in SHOWN}
+    shown = [(model, label, rows[s][rows[s].model == model]) for s, label in SHOWN.items() for model in models]
+    height = 1.1 + 0.24 * max(len(mine) for *_, mine in shown)
     figure, axes = panels(len(shown), 3.6, height, columns=len(models))
-    for each, ((model, statistic), mine) in zip(axes, shown.items(), strict=True):
-        bars_with_null(each, mine.nlargest(20, "effect"), SHOWN[statistic], model)
+    for each, (model, label, mine) in zip(axes, shown, strict=True):
+        bars_with_null(each, mine.nlargest(20, "effect"), label, model)
     null_legend(figure)
     return figure
 

@@ -34,7 +34,7 @@ from pertprobe.statistics.axes import IN_PAIRS, pairs_without_axes
 from pertprobe.statistics.fidelity import full_length, matched_beyond, share_of, t_interval
 from pertprobe.statistics.matched import PairedTest, contrasts, strata
 from pertprobe.statistics.reliability import Ceiling
-from pertprobe.statistics.similarity import without_shared
+from pertprobe.statistics.similarity import marks, without_shared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,9 +114,7 @@ class Profiles:
     @cached_property
     def reach(self) -> np.ndarray:
         """Return whether silencing each gene moves any output but the gene itself [gene]."""
-        moved = self.silenced != 0
-        moved[np.flatnonzero(self.own >= 0), self.own[self.own >= 0]] = False
-        return moved.any(axis=1)
+        return ((self.silenced != 0) & ~marks(self.own, self.silenced.shape[1])).any(axis=1)
 
     def kept(self, statistic: str) -> np.ndarray:
         """Return which genes a statistic is asked of [gene]: where codes are read, those whose code was trained."""
@@ -222,8 +220,7 @@ def _reach(inputs: TestInputs, found: Profiles, program: str) -> Described:
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     """Return what was found of every gene of every model."""
-    known = {name: each for name, each in inputs.subjects.items() if "shift" in each.measurement}
-    found = {name: profiles(each, inputs.rivals.get(name)) for name, each in known.items()}
+    found = {name: profiles(each, inputs.rivals.get(name)) for name, each in inputs.measured("shift").items()}
     compared = {name: each for name, each in found.items() if isinstance(each, Profiles)}
     parts = [by_gene(each, inputs.programs).assign(model=name) for name, each in compared.items()]
     return tabulated("intervention_fidelity", genes=parts)

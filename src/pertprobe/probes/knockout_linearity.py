@@ -27,6 +27,7 @@ from pertprobe.probes.silenced_genes import chosen, levels, notes, told, units
 from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.reliability import bootstrap_mean, curvature, fit
+from pertprobe.statistics.similarity import marks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,10 +114,7 @@ def fits_by_set(measurement: xr.Dataset) -> pd.DataFrame:
 
 def _of_others(shift: xr.DataArray) -> np.ndarray:
     """Return shifts [..., perturbation, gene] with nan where the output is the silenced gene itself."""
-    own = own_outputs(shift)
-    values = shift.values.astype(np.float64)
-    values[..., np.flatnonzero(own >= 0), own[own >= 0]] = np.nan
-    return values
+    return np.where(marks(own_outputs(shift), shift.sizes["gene"]), np.nan, shift.values.astype(np.float64))
 
 
 def _fit_questions(inputs: TestInputs, fits: pd.DataFrame) -> Iterator[Question]:
@@ -165,8 +163,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
 
     genes: model, gene, set, lost (what the cells lose of the gene, mean), explained, slope, curvature.
     """
-    known = {name: each.measurement for name, each in inputs.subjects.items() if "shift" in each.measurement}
-    fits = [fits_by_set(each).assign(model=name) for name, each in known.items()]
+    fits = [fits_by_set(each.measurement).assign(model=name) for name, each in inputs.measured("shift").items()]
     return tabulated("knockout_linearity", genes=fits)
 
 

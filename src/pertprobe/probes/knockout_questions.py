@@ -15,7 +15,7 @@ from pertprobe.probes.questions import Paired
 from pertprobe.roles import SUBJECT
 from pertprobe.statistics.fidelity import matched_beyond
 from pertprobe.statistics.matched import PairedTest, along_axis, contrasts, held_profile_test, paired_profile_test
-from pertprobe.statistics.similarity import spearman_matrix
+from pertprobe.statistics.similarity import marks, spearman_matrix
 
 AGREEMENT, BEYOND = "agreement", "agreement_beyond_rivals"
 OF_ALL = "_all_genes"
@@ -156,10 +156,8 @@ def own_outputs(profiles: xr.DataArray) -> np.ndarray:
 
 def varying(profiles: xr.DataArray, left_out: Sequence[int] = ()) -> np.ndarray:
     """Return which profiles [n] vary over outputs, their own gene and those in `left_out` aside."""
-    kept = np.ones(profiles.shape, dtype=bool)
+    kept = ~marks(own_outputs(profiles), profiles.shape[1])
     kept[:, np.asarray(left_out, dtype=np.intp)] = False
-    own = own_outputs(profiles)
-    kept[np.flatnonzero(own >= 0), own[own >= 0]] = False
     high = np.where(kept, profiles.values, -np.inf).max(axis=1)
     low = np.where(kept, profiles.values, np.inf).min(axis=1)
     return high > low

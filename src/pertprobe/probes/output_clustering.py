@@ -77,9 +77,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     p (hypergeometric), q: Benjamini-Hochberg over the programs and clusters of a model.
     """
     places, spreads = [], []
-    for model, subject in inputs.subjects.items():
-        if "delta_y" not in subject.measurement:
-            continue
+    for model, subject in inputs.measured("delta_y").items():
         profiles = trained_profiles(subject, "delta_y")
         names = profiles.perturbation.values
         number, seed = inputs.settings["clusters"], int(inputs.random("umap", model).integers(2**31))

@@ -8,8 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.data.cell_sets import CellSets
+from pertprobe.models.planted.materials import loaded_codes
 from pertprobe.probes.base import Drawing, Subject, World, labelled
-from pertprobe.statistics.null_worlds import BIAS, confounded
+from pertprobe.statistics.null_worlds import BIAS, SPREAD, confounded
 
 
 def unit_names(n: int) -> list[str]:
@@ -30,6 +31,12 @@ def profiled_subject(variables: Variables, strength: np.ndarray) -> Subject:
     """Return a model of which this was measured: variable -> axes, among them perturbation, and values."""
     names = unit_names(len(strength))
     return drawn_subject(labelled(variables, perturbation=names), pd.Series(strength, names))
+
+
+def loaded(draw: Drawing) -> tuple[np.ndarray, np.ndarray]:
+    """Draw codes [units, width] in which members load on one direction, and strengths that have no part in it."""
+    codes = loaded_codes(unit_names(draw.units), draw.inside[:, None], draw.d, int(draw.rng.integers(2**31)))
+    return codes, draw.rng.lognormal(0, SPREAD, draw.units)
 
 
 def along_nuisance(draw: Drawing, measured: Callable[[np.ndarray], Variables]) -> World:

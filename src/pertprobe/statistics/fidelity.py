@@ -13,6 +13,7 @@ from pertprobe.shapes import Array, Float, Integer, Like, Num
 from pertprobe.statistics.arrays import Floats, PerUnit
 from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.reliability import Share
+from pertprobe.statistics.similarity import marks
 
 NOTHING_LEFT = 1e-6
 """Share of a profile's norm below which what rivals leave of it is rounding."""
@@ -25,9 +26,8 @@ def own_ranks(values: Num[Like, "*side unit output"], own: Integer[Like, " unit"
         values: profiles, of one side or several.
         own: the output that is each unit's own gene; -1 where it is not an output.
     """
-    values = np.array(values, dtype=np.float64)
-    units = np.flatnonzero(np.asarray(own) >= 0)
-    values[..., units, np.asarray(own)[units]] = nan
+    values = np.asarray(values, dtype=np.float64)
+    values = np.where(marks(own, values.shape[-1]), nan, values)
     ranks = average_ranks(values.reshape(-1, values.shape[-1]), axis=1).reshape(values.shape)
     return np.nan_to_num(ranks - np.nanmean(ranks, axis=-1, keepdims=True))
 

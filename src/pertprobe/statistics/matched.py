@@ -14,6 +14,7 @@ from pertprobe.statistics.arrays import Floats, Integers, Labels, Members, Pairw
 from pertprobe.statistics.axes import IN_PAIRS, pairs_without_axes
 from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.sets import pairs_without_strength
+from pertprobe.statistics.similarity import kept_positions
 
 
 class PairedTest(NamedTuple):
@@ -171,6 +172,7 @@ def pearson_matrix(
     b: Num[Like, "second output"],
     a_outputs: Integer[Like, " first"] | Sequence[int],
     b_outputs: Integer[Like, " second"] | Sequence[int],
+    left_out: Members | None = None,
 ) -> Float[Array, "first second"]:
     """Correlate profile i of `a` [n, G] and j of `b` [m, G] over outputs without those of i and j: [n, m].
 
@@ -181,15 +183,17 @@ def pearson_matrix(
         b: profiles of the other.
         a_outputs: the output [n] that is the perturbed gene of each profile of `a`; -1 where it is not an output.
         b_outputs: the same for `b` [m].
+        left_out: outputs left out of every pair.
 
     Returns:
         Correlations; nan for a profile that is constant over what remains.
     """
-    a, b = (np.asarray(each, dtype=np.float64) for each in (a, b))
+    keep = np.setdiff1d(np.arange(np.shape(a)[1]), [] if left_out is None else left_out)
+    a, b = (np.asarray(each, dtype=np.float64)[:, keep] for each in (a, b))
     a, b = (each - each.mean(axis=1, keepdims=True) for each in (a, b))  # small numbers lose fewer digits
-    own, other = np.asarray(a_outputs)[:, None], np.asarray(b_outputs)[None]
+    own, other = kept_positions(a_outputs, keep)[:, None], kept_positions(b_outputs, keep)[None]
     repeated = np.where(other == own, -1, other)
-    n = a.shape[1] - (own >= 0).astype(int) - (repeated >= 0)
+    n = keep.size - (own >= 0).astype(int) - (repeated >= 0)
     left = [(_at(a, own, rows=True), _at(b, own)), (_at(a, repeated, rows=True), _at(b, repeated))]
     x, y = (-sum(pair[side] for pair in left) for side in (0, 1))
     xx = (a**2).sum(axis=1)[:, None] - sum(first**2 for first, _ in left)

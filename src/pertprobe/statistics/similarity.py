@@ -66,7 +66,7 @@ def spearman_matrix(
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     keep = np.setdiff1d(np.arange(a.shape[1]), [] if left_out is None else left_out)
-    a_outputs, b_outputs = _kept_positions(a_outputs, keep), _kept_positions(b_outputs, keep)
+    a_outputs, b_outputs = kept_positions(a_outputs, keep), kept_positions(b_outputs, keep)
     a, b = a[:, keep], b[:, keep]
     a_ranks, b_ranks = (
         _ranks_without(each, average_ranks(each, axis=1), own) for each, own in ((a, a_outputs), (b, b_outputs))
@@ -74,7 +74,7 @@ def spearman_matrix(
     return np.stack([_row(a[i], a_ranks[i], int(a_outputs[i]), b, b_ranks, b_outputs) for i in range(len(a))])
 
 
-def _kept_positions(outputs: ArrayLike, keep: np.ndarray) -> np.ndarray:
+def kept_positions(outputs: ArrayLike, keep: np.ndarray) -> np.ndarray:
     """Number outputs among those kept; -1 for none."""
     outputs = np.asarray(outputs, dtype=np.intp)
     return np.where(np.isin(outputs, keep), np.searchsorted(keep, outputs), -1)
