@@ -113,6 +113,22 @@ def bars_with_null(axes: Axes, rows: pd.DataFrame, label: str, title: str = "") 
     axes.set(ylim=(-0.7, len(rows) - 0.3), xlabel=label, title=title)
 
 
+def bar_figure(
+    shown: Sequence[tuple[str, str, pd.DataFrame]], width: float, heights: tuple[float, float], columns: int = 3
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with bars beside their nulls, one axes for each title, label and rows that are shown.
+
+    `heights`: of an axes without rows, and of a row.
+    """
+    height = heights[0] + heights[1] * max((len(rows) for *_, rows in shown), default=0)
+    figure, axes = panels(len(shown), width, height, columns)
+    for each, (title, label, rows) in zip(axes, shown, strict=True):
+        bars_with_null(each, rows, label, title)
+    if shown:
+        null_legend(figure)
+    return figure, axes
+
+
 def marks_on_bars(axes: Axes, rows: pd.DataFrame, found: pd.DataFrame, **style: Any) -> None:
     """Mark another estimate of each program on the line that `bars_with_null` drew for it, where there is any."""
     order = rows.sort_values("effect", kind="stable").program

@@ -330,20 +330,17 @@ def _recovered(codes: np.ndarray, response: np.ndarray, named: np.ndarray) -> np
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's recovered share beside its null, random directions and the reverse patch."""
-    from pertprobe.plots import bars_with_null, marks_on_bars, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bar_figure, marks_on_bars
 
-    if not (tested := inputs.by_model(inputs.answered(RECOVERED))):
-        return nothing_to_draw()
-    main = {model: rows.nlargest(MOST, "effect") for model, rows in tested.items()}
-    height = 1.3 + 0.24 * max(len(each) for each in main.values())
-    figure, axes = panels(len(main), 4.6, height, columns=len(main))
-    for each, (model, mine) in zip(axes, main.items(), strict=True):
-        bars_with_null(each, mine, "share of delta_y recovered, held-out members", model)
-        for statistic, (marker, colour, label) in MARKS.items():
+    tested, label = inputs.by_model(inputs.answered(RECOVERED)), "share of delta_y recovered, held-out members"
+    shown = [(model, label, rows.nlargest(MOST, "effect")) for model, rows in tested.items()]
+    figure, axes = bar_figure(shown, 4.6, (1.3, 0.24), columns=len(shown))
+    for each, (model, _, mine) in zip(axes, shown, strict=True):
+        for statistic, (marker, colour, words) in MARKS.items():
             found = inputs.by_model(inputs.answered(statistic)).get(model, mine[:0])
-            marks_on_bars(each, mine, found, marker=marker, s=18, color=colour, label=label, alpha=0.8)
-    null_legend(figure)
-    axes[0].legend(loc="lower right", fontsize=6)
+            marks_on_bars(each, mine, found, marker=marker, s=18, color=colour, label=words, alpha=0.8)
+    for first in axes[:1]:
+        first.legend(loc="lower right", fontsize=6)
     return figure
 
 
