@@ -119,9 +119,9 @@ def _patches(
     named["random_namers"] = others
     if inputs.sae is None:
         return found, named
-    features = make.layer_features(runs, changes.names, inputs.sae)
+    features = make.layer_features(runs, changes.index, inputs.sae)
     given = make.given_features(inputs, features.changes.shape[1])
-    chosen = make.chosen_features(given, features, changes.names, namers)
+    chosen = make.chosen_features(given, features, changes.index, namers)
     mine, like, alike = make.feature_patches(inputs.sae, chosen, features, outputs, draws)
     found |= {FEATURE: mine} | ({FEATURE_RANDOM: like} if like else {})
     return found, {**named, "features": chosen, "given": sorted(set(given) & set(chosen)), "random_features": alike}

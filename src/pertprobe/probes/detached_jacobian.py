@@ -14,7 +14,7 @@ from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInput
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Coherence, Question, Refused, Score
 from pertprobe.probes.similarity_questions import trained_profiles
-from pertprobe.probes.worlds import loaded, profiled_subject
+from pertprobe.probes.worlds import loaded, profiled_subject, world_of
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import OUTPUTS, dense
@@ -228,8 +228,7 @@ def null_world(draw: Drawing) -> World:
         own = (strength[:, None] / strength.mean()) * rng.normal(size=whole.shape) * whole.std()
         cells = THROUGH * (whole + own)
     arrays = {"delta_y": (DIMS["delta_y"], whole), THROUGH_CELLS: (DIMS[THROUGH_CELLS], cells)}
-    subject = profiled_subject(arrays, strength)
-    return World(subject.strength, lambda _: {"subject": subject})
+    return world_of(profiled_subject(arrays, strength))
 
 
 def shared_part(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

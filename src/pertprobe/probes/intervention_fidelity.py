@@ -7,7 +7,7 @@ of other genes whose knock-downs are as strong.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -149,9 +149,8 @@ def profiles(subject: Subject, rivals: xr.Dataset | None) -> Profiles | str:
         return "nothing was observed in this context"
     shift, response = (averaged(subject.measurement, name) for name in ("shift", "response"))
     halves = subject.observed["delta_y_half"].astype(np.float64)
-    whole = np.isfinite(halves).all(["half", "gene"])
-    genes = np.intersect1d(shift.perturbation.values, halves.perturbation.values[whole.values])
-    genes = genes[np.isin(genes, rivals.perturbation.values)]
+    whole = halves.dropna("perturbation")
+    genes = reduce(np.intersect1d, [each.perturbation.values for each in (shift, whole, rivals)])
     held_out = ~np.isin(genes, subject.seen.index[subject.seen.isin(["here", "elsewhere"])])
     remembered = subject.measurement.attrs.get(SAW_PERTURBED) == "True"
     genes = genes[held_out] if remembered else genes
@@ -159,7 +158,7 @@ def profiles(subject: Subject, rivals: xr.Dataset | None) -> Profiles | str:
         words = "held-out perturbed" if remembered else "perturbed"
         why = "; the encoder saw the cells of all others" if remembered else ""
         return f"{len(genes)} {words} genes that are inputs and were observed in two halves, {FEWEST} needed{why}"
-    outputs = np.sort(np.intersect1d(shift.gene.values, np.intersect1d(halves.gene.values, rivals.gene.values)))
+    outputs = reduce(np.intersect1d, [each.gene.values for each in (shift, halves, rivals)])
     place = {"perturbation": genes, "gene": outputs}
     observed = subject.observed["delta_y"].sel(place).values.astype(np.float64)
     both = halves.sel(place).transpose("half", "perturbation", "gene").values

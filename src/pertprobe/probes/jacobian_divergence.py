@@ -29,7 +29,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import Coherence, Described, Number, Question, Refused, Score
 from pertprobe.probes.similarity_questions import centred_cosine
-from pertprobe.probes.worlds import profiled_subject
+from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.roles import OBSERVED, SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import SPREAD, WIDTH
@@ -270,9 +270,7 @@ def null_world(draw: Drawing) -> World:
     differ = own + GENERAL * rng.normal(size=WIDTH)
     common = COMMON * rng.normal(size=WIDTH)
     measured = [{"causal": (("perturbation", "feature"), common + half)} for half in (differ / 2, -differ / 2)]
-    ours, theirs = (profiled_subject(each, strength) for each in measured)
-    pair = {"subject": ours, "reference": theirs, "comparison": "contexts", "settings": {}}
-    return World(ours.strength, lambda _: pair)
+    return world_of(*(profiled_subject(each, strength) for each in measured), settings={})
 
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:

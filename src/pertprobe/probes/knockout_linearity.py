@@ -18,6 +18,7 @@ from pertprobe.probes.base import (
     averaged,
     each_program,
     itself,
+    labelled,
     tabulated,
 )
 from pertprobe.probes.knockout_questions import KNOCKED_OUT, agreement, coexpression_profiles, own_outputs, shared
@@ -58,11 +59,11 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     found = {"shift": knockout_shifts(*asked, **memory), "predicted": knockout_predictions(*asked, **memory)}
     if inputs.role == SUBJECT:
         found["half"] = knockout_shifts(*asked, share=0.5, **memory)
-    coords = {"set": np.arange(len(values)), "perturbation": names, "gene": list(model.output_genes)}
-    arrays = {name: each[0].swapaxes(0, 1).cpu().numpy().astype(np.float32) for name, each in found.items()}
-    dataset = xr.Dataset({name: (("set", "perturbation", "gene"), each) for name, each in arrays.items()}, coords)
+    shifts = {name: each[0].swapaxes(0, 1).cpu().numpy().astype(np.float32) for name, each in found.items()}
+    arrays = {name: (("set", "perturbation", "gene"), each) for name, each in shifts.items()}
     if inputs.role == SUBJECT:
-        dataset["lost"] = ("set", "perturbation"), mean_removed(values, genes, level).T
+        arrays["lost"] = ("set", "perturbation"), mean_removed(values, genes, level).T
+    dataset = labelled(arrays, perturbation=names, gene=list(model.output_genes))
     return dataset.reindex(set=np.arange(inputs.cells.n_sets)).assign_attrs(told(inputs, chosen(inputs)))
 
 

@@ -18,7 +18,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import Coherence, Question, Whole, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, sides_of, trained_profiles
-from pertprobe.probes.worlds import profiled_subject
+from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, rand_test, same_cluster, ward_clusters
 from pertprobe.statistics.null_worlds import pushed, responses
 from pertprobe.statistics.power import benjamini_hochberg
@@ -146,8 +146,7 @@ def null_world(draw: Drawing) -> World:
         order = np.argsort(strength)[places] if subjects and draw.kind != "pair" else slice(None)
         moved = pushed(values[order], draw.members, draw.d, draw.rng)
         subjects.append(profiled_subject({"delta_y": (("set", "perturbation", "gene"), moved[None])}, strength[order]))
-    pair = {"reference": subjects[1], "comparison": "contexts"} if draw.kind else {}
-    return World(subjects[0].strength, lambda _: {"subject": subjects[0], "settings": {"clusters": 15}, **pair})
+    return world_of(*subjects, settings={"clusters": 15})
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

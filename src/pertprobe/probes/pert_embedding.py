@@ -24,7 +24,7 @@ from pertprobe.probes.similarity_questions import (
     matched_cosine,
     trained_profiles,
 )
-from pertprobe.probes.worlds import along_nuisance, profiled_subject
+from pertprobe.probes.worlds import along_nuisance, profiled_subject, world_of
 from pertprobe.statistics.axes import pairs_without_axes
 from pertprobe.statistics.null_worlds import CONFOUNDED, dense, pushed
 from pertprobe.statistics.published import rank_sum_pairs
@@ -104,9 +104,7 @@ def null_world(draw: Drawing) -> World:
     """
     if draw.kind in CONFOUNDED:
         return along_nuisance(draw, lambda values: {"embedding": (("perturbation", "feature"), values)})
-    subject, *others = (_drawn(draw) for _ in range(2 if draw.kind == "pair" else 1))
-    reference = {"reference": others[0], "comparison": "contexts"} if others else {}
-    return World(subject.strength, lambda _: {"subject": subject, **reference})
+    return world_of(*(_drawn(draw) for _ in range(2 if draw.kind == "pair" else 1)))
 
 
 def _drawn(draw: Drawing) -> Subject:

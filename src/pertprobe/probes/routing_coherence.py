@@ -29,7 +29,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import Question, Row, Whole, coherence_baselines, per_set
 from pertprobe.probes.similarity_questions import coherences, consistency, second_order_ceiling, trained_profiles
-from pertprobe.probes.worlds import profiled_subject
+from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.clusters import same_cluster, ward_clusters
@@ -274,13 +274,11 @@ def null_world(draw: Drawing) -> World:
     """
     ways, answers, strength = routes(draw.rng, draw.units)
     subject = _drawn(pushed(ways, draw.members, draw.d, draw.rng), answers, strength)
-    pair = {}
-    if draw.kind == "pair":
-        others = routes(draw.rng, draw.units)
-        order = np.argsort(others[-1])[np.argsort(np.argsort(strength))]
-        other = _drawn(*(each[order] for each in others))
-        pair = {"reference": other, "comparison": "contexts"}
-    return World(subject.strength, lambda _: {"subject": subject, **pair})
+    if draw.kind != "pair":
+        return world_of(subject)
+    others = routes(draw.rng, draw.units)
+    order = np.argsort(others[-1])[np.argsort(np.argsort(strength))]
+    return world_of(subject, _drawn(*(each[order] for each in others)))
 
 
 def _drawn(ways: np.ndarray, answers: np.ndarray, strength: np.ndarray) -> Subject:

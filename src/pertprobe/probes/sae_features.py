@@ -17,7 +17,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import Question, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
-from pertprobe.probes.worlds import profiled_subject
+from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.statistics.null_worlds import FEATURES, WIDTH, activations, dense, pushed
 from pertprobe.statistics.published import random_sets_p
 
@@ -99,8 +99,7 @@ def null_world(draw: Drawing) -> World:
     features = pushed(hidden, draw.members, draw.d, draw.rng, lambda codes: activations(codes, reads))
     measured = {"hidden": hidden, "activation": features}
     variables = {name: (("set", "perturbation", AXES[name][0]), each[None]) for name, each in measured.items()}
-    subject = profiled_subject(variables, strength)
-    return World(subject.strength, lambda _: {"subject": subject})
+    return world_of(profiled_subject(variables, strength))
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

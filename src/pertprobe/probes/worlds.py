@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,12 @@ def unit_names(n: int) -> list[str]:
 def drawn_subject(measurement: xr.Dataset, strength: pd.Series) -> Subject:
     """Return a model with this measurement, trained here with every perturbation."""
     return Subject(measurement, strength, pd.Series("here", strength.index))
+
+
+def world_of(subject: Subject, reference: Subject | None = None, comparison: str = "contexts", **more: Any) -> World:
+    """Return the world of one measured model, or of two that are compared, with further fields of `TestInputs`."""
+    pair = {} if reference is None else {"reference": reference, "comparison": comparison}
+    return World(subject.strength, lambda _: {"subject": subject, **pair, **more})
 
 
 Variables = Mapping[str, tuple[Sequence[str], np.ndarray]]
