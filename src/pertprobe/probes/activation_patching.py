@@ -268,10 +268,10 @@ def _of_features(inputs: TestInputs, named: Mapping[str, Any]) -> Iterator[Score
     namers = {program: each for program, each in named["namers"].items() if program not in named.get("given", ())}
     words = {p: f"feature {', '.join(f'f{i}' for i in each)}" for p, each in named.get("features", {}).items()}
     notes = {FEATURE: words, FEATURE_RANDOM: {p: f"matched with {each}" for p, each in words.items()}}
-    for statistic in (FEATURE, FEATURE_RANDOM):
+    for statistic, said in notes.items():
         if statistic in found:
             shares = partial(_read, found, statistic)
-            yield _score(inputs, statistic, shares, programs=programs, namers=namers, notes=notes[statistic])
+            yield _score(inputs, statistic, shares, programs=programs, namers=namers, notes=said)
 
 
 def _through_layer(inputs: TestInputs) -> Number:

@@ -263,6 +263,13 @@ class TableInputs:
         """Return model -> what was measured of it, of models of which this variable was."""
         return {model: each for model, each in self.subjects.items() if variable in each.measurement}
 
+    def paired(self, variable: str) -> Iterator[tuple[dict[str, str], tuple[Subject, Subject]]]:
+        """Yield model and reference, as columns, and both subjects, of pairs of which this variable was measured."""
+        known = self.measured(variable)
+        for names in self.pairs:
+            if known.keys() >= set(names):
+                yield dict(zip(("model", "reference"), names, strict=True)), tuple(known[name] for name in names)
+
     def random(self, *names: object) -> np.random.Generator:
         """Return the generator of one draw, seeded by names."""
         return generator(self.seed, "tables", *names)

@@ -208,8 +208,8 @@ def _coherence(
     inputs: TestInputs, whole: xr.DataArray, statistic: str, similarity: Callable[[], np.ndarray]
 ) -> Coherence:
     names = whole.perturbation.values
-    strength = inputs.subject.strengths(names)
-    return Coherence(statistic=statistic, names=names, similarity=similarity, strength=strength)
+    held = inputs.subject.strengths(names)
+    return Coherence(statistic=statistic, names=names, similarity=similarity, strength=held)
 
 
 def null_world(draw: Drawing) -> World:

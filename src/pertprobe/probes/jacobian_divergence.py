@@ -281,11 +281,9 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     others, of the members of other programs, and the ratio to the latter: 1 where it is no more than any program's.
     """
     places, programs = [], []
-    for model, reference in inputs.pairs:
-        sides = inputs.subjects[model], inputs.subjects[reference]
+    for pair, sides in inputs.paired("causal"):
         if (found := _of_models(sides)) is None:
             continue
-        pair = {"model": model, "reference": reference}
         columns = {"divergence": found.whole, "own_divergence": found.own, "cosine": found.cosine}
         places.append(pd.DataFrame({**pair, "perturbation": found.names, **columns, "strength": found.strength}))
         programs.append(_beside_others(inputs, found).assign(**pair))

@@ -62,15 +62,13 @@ def agreement(
     of_all = lru_cache(maxsize=1)(lambda without: correlated(ours, theirs, without, None))  # matrices are large
     every = cache(lambda: correlated(ours, theirs, (), None))
 
-    def foretold(found: np.ndarray | None) -> np.ndarray:
-        """Return what the axis that all genes share foretells: the more a gene is expressed, the more it has of it."""
-        return along_axis(every(), found)
-
     def test(program: str, found: np.ndarray | None, m: int, random: Generator) -> tuple[PairedTest, np.ndarray]:
         """Test the profiles of the program's genes."""
         without = tuple(left_out(program))
         r = every() if not without else of_all(without) if whole else correlated(ours, theirs, without, found)
-        result = held_profile_test(r, foretold(found), deciles, m, random, members=found, usable=usable(program))
+        # The more a gene is expressed, the more it has of the axis that all genes share.
+        foretold = along_axis(every(), found)
+        result = held_profile_test(r, foretold, deciles, m, random, members=found, usable=usable(program))
         return result, contrasts(r, deciles, result.genes, found, usable(program))
 
     who = {"role": role, "names": genes, "unit": "gene", "called": KNOCKED_OUT, "together": together}

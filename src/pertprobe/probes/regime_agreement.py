@@ -182,11 +182,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     perturbations: model, reference, perturbation, how either has seen it, its strengths, r (centred, not on the same
     cells), r_partners (mean with others of its strength), r_published, ceiling, disattenuated.
     """
-    found = []
-    for model, reference in inputs.pairs:
-        sides = inputs.subjects[model], inputs.subjects[reference]
-        if all("delta_y" in each.measurement for each in sides):
-            found.append(_perturbations(*sides).assign(model=model, reference=reference))
+    found = [_perturbations(*sides).assign(**pair) for pair, sides in inputs.paired("delta_y")]
     return tabulated("regime_agreement", perturbations=found)
 
 

@@ -126,10 +126,10 @@ def _question(inputs: TestInputs, panel: Panel, rows: pd.DataFrame, note: str, *
 
 def _pool(inputs: TestInputs, panel: Panel, ranks: pd.DataFrame, note: str) -> Pool:
     names, targets = ranks.index.to_numpy(), ranks.shape[1]
-    mine = sorted(set(panel.regulators) & set(names))
-    absent = sorted(set(panel.regulators) - set(mine))
+    absent = sorted(set(panel.regulators) - set(names))
     unmeasured = f"regulators not measured: {', '.join(absent)}" if absent else ""
-    few = f"{len(mine)} measured regulators, {inputs.min_genes} needed" if len(mine) < inputs.min_genes else ""
+    n = len(set(panel.regulators)) - len(absent)
+    few = f"{n} measured regulators, {inputs.min_genes} needed" if n < inputs.min_genes else ""
     short = few if targets else "no target of the panel is measured and open"
     ranked = f"{targets} targets, ranks of {'s J' if panel.signs else '|J|'} among {len(names)} genes"
     expression = inputs.cells.for_genes(tuple(names)).values.mean(axis=(0, 1), dtype=np.float64)
