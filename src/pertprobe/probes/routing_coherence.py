@@ -296,8 +296,8 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     and q over the programs and components of a model.
     """
     summary, deciles, components = [], [], []
-    known = {model: similarities(each) for model, each in inputs.measured("routing").items()}
-    for model, whole in known.items():
+    for model, subject in inputs.measured("routing").items():
+        whole = similarities(subject)
         if len(whole.names) < FEWEST:
             continue
         for adjustment in ("centred", RAW):
