@@ -19,6 +19,7 @@ import xarray as xr
 
 from pertprobe import evidence
 from pertprobe.data.control_genes import control_genes
+from pertprobe.data.observed import coexpression_similarity
 from pertprobe.data.programs import Panel, Programs, measured_pairs, read_panels
 from pertprobe.probes.base import (
     Drawing,
@@ -188,10 +189,11 @@ def _baselines(inputs: TestInputs, panel: Panel) -> Iterator[Question]:
         return
     shifts = observed["delta_y"].sortby("perturbation").to_pandas()
     pairs, _ = measured_pairs(panel, shifts.columns)
-    known = set(observed["input_gene"].values) if "correlation" in observed else set()
-    r = {pair: observed["correlation"].loc[pair].item() for pair in pairs if known.issuperset(pair)}
+    matrix, genes = coexpression_similarity(observed, sorted({gene for pair in pairs for gene in pair}))
+    r = pd.DataFrame(matrix, genes, genes)
     shifted = {f"{a}>{b}": shifts[a] * shifts[b] for a, b in pairs}
-    for role, columns in ((OBSERVED, shifted), (COEXPRESSION, {">".join(pair): each for pair, each in r.items()})):
+    together = {f"{a}>{b}": r.loc[a, b] for a, b in pairs if {a, b} <= set(genes)}
+    for role, columns in ((OBSERVED, shifted), (COEXPRESSION, together)):
         if columns:
             scores = partial(_ranked, pd.DataFrame(columns, shifts.index), panel)
             yield _question(inputs, panel, PRIMARY, scores, role=role)
