@@ -188,7 +188,7 @@ def _baselines(inputs: TestInputs, panel: Panel) -> Iterator[Question]:
     if (observed := inputs.subject.observed) is None:
         return
     shifts = observed["delta_y"].sortby("perturbation").to_pandas()
-    pairs, _ = measured_pairs(panel, shifts.columns)
+    pairs, _ = measured_pairs(panel, shifts.columns, shifts.columns)
     matrix, genes = coexpression_similarity(observed, sorted({gene for pair in pairs for gene in pair}))
     r = pd.DataFrame(matrix, genes, genes)
     shifted = {f"{a}>{b}": shifts[a] * shifts[b] for a, b in pairs}
