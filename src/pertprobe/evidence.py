@@ -74,7 +74,7 @@ def tested(test: Any, *notes: str) -> dict[str, Any]:
 
 
 def ceilinged(ceiling: Any) -> tuple[dict[str, Any], str]:
-    """Return the columns that a `statistics.ceiling.Ceiling` fills, and what its reader must know."""
+    """Return the columns that a `statistics.reliability.Ceiling` fills, and what its reader must know."""
     interval = f"disattenuated {ceiling.disattenuated:.2f}, 95 % interval {ceiling.low:.2f} to {ceiling.high:.2f}"
     note = ceiling.note or f"ceiling: control-cell sampling only ({interval})"
     share = {"disattenuated": ceiling.disattenuated, "share_low": ceiling.low, "share_high": ceiling.high}

@@ -48,6 +48,15 @@ class DrawInputs:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     """Further tables that the probe made, by name."""
 
+    def answered(self, statistic: str) -> pd.DataFrame:
+        """Return the rows in which a statistic was tested."""
+        return self.evidence[(self.evidence.statistic == statistic) & self.evidence.evaluable]
+
+    def by_model(self, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """Return model -> its rows of a table, in the order of the run; models without any are left out."""
+        found = {model: table[table.model == model] for model in self.question["models"]}
+        return {model: rows for model, rows in found.items() if len(rows)}
+
 
 def write_figure(figure: Figure, paths: Iterable[str | Path]) -> None:
     """Write a figure in the formats its paths name; no date goes into it. It is laid out once, for all of them."""
@@ -60,9 +69,14 @@ def write_figure(figure: Figure, paths: Iterable[str | Path]) -> None:
 
 
 def panels(n: int, width: float, height: float | Sequence[float], columns: int = 3) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `n` axes in a grid, each `width` inches wide; `height` of all rows, or of each."""
-    columns = min(columns, max(n, 1))
-    rows = -(-max(n, 1) // columns)
+    """Return a figure with `n` axes in a grid, each `width` inches wide; `height` of all rows, or of each.
+
+    Of no axes: `nothing_to_draw`.
+    """
+    if not n:
+        return nothing_to_draw(), []
+    columns = min(columns, n)
+    rows = -(-n // columns)
     heights = [height] * rows if isinstance(height, int | float) else list(height)
     size = (width * columns, sum(heights))
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", height_ratios=heights)
@@ -97,6 +111,22 @@ def bars_with_null(axes: Axes, rows: pd.DataFrame, label: str, title: str = "") 
     axes.set_yticks(places, [f"{row.program}  ({row.n})" for row in rows.itertuples()])
     axes.axvline(0, color="black", linewidth=0.4)
     axes.set(ylim=(-0.7, len(rows) - 0.3), xlabel=label, title=title)
+
+
+def bar_figure(
+    shown: Sequence[tuple[str, str, pd.DataFrame]], width: float, heights: tuple[float, float], columns: int = 3
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with bars beside their nulls, one axes for each title, label and rows that are shown.
+
+    `heights`: of an axes without rows, and of a row.
+    """
+    height = heights[0] + heights[1] * max((len(rows) for *_, rows in shown), default=0)
+    figure, axes = panels(len(shown), width, height, columns)
+    for each, (title, label, rows) in zip(axes, shown, strict=True):
+        bars_with_null(each, rows, label, title)
+    if shown:
+        null_legend(figure)
+    return figure, axes
 
 
 def marks_on_bars(axes: Axes, rows: pd.DataFrame, found: pd.DataFrame, **style: Any) -> None:
@@ -148,19 +178,18 @@ def coherence_columns(inputs: DrawInputs, label: str, most: int = 20) -> tuple[l
     Within-program coherence beside its null, one column per model, at most the `most` strongest programs.
     """
     asked = "statistic == 'coherence' and adjustment == 'centred' and role == 'subject' and evaluable"
-    rows = inputs.evidence.query(asked)
-    models = [model for model in inputs.question["models"] if model in set(rows.model)]
-    shown = {model: rows[rows.model == model].nlargest(most, "effect") for model in models}
+    tested = inputs.by_model(inputs.evidence.query(asked))
+    shown = {model: rows.nlargest(most, "effect") for model, rows in tested.items()}
     largest = max((len(each) for each in shown.values()), default=0)
     longest = max((len(name) for each in shown.values() for name in each.program), default=0)
 
     def fill(figure: Figure, axes: Sequence[Axes]) -> None:
         """Draw each model's rows on axes of its own."""
-        for each, model in zip(axes, models, strict=True):
-            bars_with_null(each, shown[model], label, model)
+        for each, (model, rows) in zip(axes, shown.items(), strict=True):
+            bars_with_null(each, rows, label, model)
         null_legend(figure)
 
-    return models, (3.4 + 0.07 * longest, 1.0 + 0.22 * largest), fill
+    return list(shown), (3.4 + 0.07 * longest, 1.0 + 0.22 * largest), fill
 
 
 def coherence_figure(inputs: DrawInputs, label: str) -> Figure:

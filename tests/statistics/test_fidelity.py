@@ -115,7 +115,7 @@ def test_ends_of_a_share_are_where_a_test_of_it_turns():
     found = share_of(values, ceilings)
     for end in (found.low, found.high):
         assert ttest_1samp(values - end * ceilings, 0).pvalue == pytest.approx(0.05)
-    assert found.low < found.share < found.high
+    assert found.low < found.estimate < found.high
 
 
 def test_a_share_covers_the_truth_as_often_as_it_says():

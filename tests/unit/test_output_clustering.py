@@ -58,9 +58,9 @@ def test_the_published_enrichment_is_hypergeometric_over_raw_clusters():
     values = responses(shared=1.0)
     row = rows_of(asked(values), statistic="coherence", adjustment="centred", program="planted").iloc[0]
     labels = ward_clusters(cosine_similarity(values), 5, "cosine")
-    found = enrichment(labels, np.arange(6))
-    assert row.p_published == pytest.approx(benjamini_hochberg(found.p).min())
-    assert row.estimate_published == found.counts[found.p.argmin()] / 6
+    counts, p = enrichment(labels, np.arange(6))
+    assert row.p_published == pytest.approx(benjamini_hochberg(p).min())
+    assert row.estimate_published == counts[p.argmin()] / 6
 
 
 def test_perturbations_never_trained_are_neither_tested_nor_clustered():

@@ -119,9 +119,9 @@ def _patches(
     named["random_namers"] = others
     if inputs.sae is None:
         return found, named
-    features = make.layer_features(runs, changes.names, inputs.sae)
+    features = make.layer_features(runs, changes.index, inputs.sae)
     given = make.given_features(inputs, features.changes.shape[1])
-    chosen = make.chosen_features(given, features, changes.names, namers)
+    chosen = make.chosen_features(given, features, changes.index, namers)
     mine, like, alike = make.feature_patches(inputs.sae, chosen, features, outputs, draws)
     found |= {FEATURE: mine} | ({FEATURE_RANDOM: like} if like else {})
     return found, {**named, "features": chosen, "given": sorted(set(given) & set(chosen)), "random_features": alike}
@@ -268,10 +268,10 @@ def _of_features(inputs: TestInputs, named: Mapping[str, Any]) -> Iterator[Score
     namers = {program: each for program, each in named["namers"].items() if program not in named.get("given", ())}
     words = {p: f"feature {', '.join(f'f{i}' for i in each)}" for p, each in named.get("features", {}).items()}
     notes = {FEATURE: words, FEATURE_RANDOM: {p: f"matched with {each}" for p, each in words.items()}}
-    for statistic in (FEATURE, FEATURE_RANDOM):
+    for statistic, said in notes.items():
         if statistic in found:
             shares = partial(_read, found, statistic)
-            yield _score(inputs, statistic, shares, programs=programs, namers=namers, notes=notes[statistic])
+            yield _score(inputs, statistic, shares, programs=programs, namers=namers, notes=said)
 
 
 def _through_layer(inputs: TestInputs) -> Number:
@@ -316,8 +316,8 @@ def _planted_codes(draw: Drawing, names: Sequence[str], seed: int) -> np.ndarray
     from pertprobe.models.planted.linear_readout import solve_loadings  # torch, which tests do without
 
     half = list(draw.members)[: len(draw.members) // 2]
-    inside, named = (np.isin(np.arange(draw.units), each)[:, None] for each in (draw.members, half))
-    return solve_loadings(noise_codes(names, seed), inside, named, draw.d)
+    named = np.isin(np.arange(draw.units), half)
+    return solve_loadings(noise_codes(names, seed), draw.inside[:, None], named[:, None], draw.d)
 
 
 def _recovered(codes: np.ndarray, response: np.ndarray, named: np.ndarray) -> np.ndarray:
@@ -330,22 +330,17 @@ def _recovered(codes: np.ndarray, response: np.ndarray, named: np.ndarray) -> np
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's recovered share beside its null, random directions and the reverse patch."""
-    from pertprobe.plots import bars_with_null, marks_on_bars, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bar_figure, marks_on_bars
 
-    rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    tested = rows[rows.statistic == RECOVERED]
-    if not (models := [model for model in inputs.question["models"] if model in set(tested.model)]):
-        return nothing_to_draw()
-    main = {model: tested[tested.model == model].nlargest(MOST, "effect") for model in models}
-    height = 1.3 + 0.24 * max(len(each) for each in main.values())
-    figure, axes = panels(len(models), 4.6, height, columns=len(models))
-    for each, (model, mine) in zip(axes, main.items(), strict=True):
-        bars_with_null(each, mine, "share of delta_y recovered, held-out members", model)
-        for statistic, (marker, colour, label) in MARKS.items():
-            found = rows[(rows.model == model) & (rows.statistic == statistic)]
-            marks_on_bars(each, mine, found, marker=marker, s=18, color=colour, label=label, alpha=0.8)
-    null_legend(figure)
-    axes[0].legend(loc="lower right", fontsize=6)
+    tested, label = inputs.by_model(inputs.answered(RECOVERED)), "share of delta_y recovered, held-out members"
+    shown = [(model, label, rows.nlargest(MOST, "effect")) for model, rows in tested.items()]
+    figure, axes = bar_figure(shown, 4.6, (1.3, 0.24), columns=len(shown))
+    for each, (model, _, mine) in zip(axes, shown, strict=True):
+        for statistic, (marker, colour, words) in MARKS.items():
+            found = inputs.by_model(inputs.answered(statistic)).get(model, mine[:0])
+            marks_on_bars(each, mine, found, marker=marker, s=18, color=colour, label=words, alpha=0.8)
+    for first in axes[:1]:
+        first.legend(loc="lower right", fontsize=6)
     return figure
 
 

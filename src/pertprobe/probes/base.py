@@ -140,18 +140,19 @@ class Subject:
         Groups: the share of a perturbation's cells in each batch, and where the model was trained with it. Number of
         cells: in the context. Of a perturbation that was not observed here both are 0.
         """
-        groups = [pd.get_dummies(self.seen.reindex(names))] if "seen" in held else []
-        observed = {} if self.observed is None else self.observed
-        groups += (
-            [observed["batch_share"].to_pandas().reindex(names)]
-            if "batch" in held and "batch_share" in observed
-            else []
-        )
-        columns = [each.fillna(0).to_numpy(dtype=np.float64) for each in groups]
-        shared = np.concatenate([each for each in columns if each.shape[1] > 1] or [np.zeros((len(names), 0))], axis=1)
+        observed, groups = {} if self.observed is None else self.observed, []
+        if "seen" in held:
+            groups.append(pd.get_dummies(self.seen.reindex(names)))
+        if "batch" in held and "batch_share" in observed:
+            groups.append(observed["batch_share"].to_pandas().reindex(names).fillna(0))
+        columns = [each.to_numpy(dtype=np.float64) for each in groups if each.shape[1] > 1]
         counted = "cells" in held and "n_cells" in observed
         cells = observed["n_cells"].to_series().reindex(names, fill_value=0).to_numpy() if counted else None
-        return Beside(shared if shared.shape[1] else None, cells)
+        return Beside(np.concatenate(columns, axis=1) if columns else None, cells)
+
+    def strengths(self, names: Iterable[str]) -> np.ndarray:
+        """Return the strength of perturbations, in this order; nan where it is not known."""
+        return self.strength.reindex(list(names)).to_numpy()
 
     def held_out(self, names: Iterable[str]) -> str:
         """Say how many of the perturbations the model was trained with here and where not; empty if all were here."""
@@ -258,6 +259,17 @@ class TableInputs:
     rivals: Mapping[str, xr.Dataset] = field(default_factory=dict)
     """Model -> what co-variation alone answers to silenced genes, for probes that are tested with it."""
 
+    def measured(self, variable: str) -> dict[str, Subject]:
+        """Return model -> what was measured of it, of models of which this variable was."""
+        return {model: each for model, each in self.subjects.items() if variable in each.measurement}
+
+    def paired(self, variable: str) -> Iterator[tuple[dict[str, str], tuple[Subject, Subject]]]:
+        """Yield model and reference, as columns, and both subjects, of pairs of which this variable was measured."""
+        known = self.measured(variable)
+        for names in self.pairs:
+            if known.keys() >= set(names):
+                yield dict(zip(("model", "reference"), names, strict=True)), tuple(known[name] for name in names)
+
     def random(self, *names: object) -> np.random.Generator:
         """Return the generator of one draw, seeded by names."""
         return generator(self.seed, "tables", *names)
@@ -278,6 +290,11 @@ class Drawing(NamedTuple):
     folder: Path | None = None
     """Where files may be written that a test reads."""
 
+    @property
+    def inside(self) -> np.ndarray:
+        """Return which units something is planted in [units]."""
+        return np.isin(np.arange(self.units), self.members)
+
 
 class World(NamedTuple):
     """A measurement in a probe's own format in which nothing is to be found but what was planted."""
@@ -286,6 +303,13 @@ class World(NamedTuple):
     """Unit -> what confounded programs are drawn by: strength of perturbations, expression of genes."""
     given: Callable[[Mapping[str, Sequence[str]]], Mapping[str, Any]]
     """Given programs by name, returns fields of `TestInputs`: subject, settings, cells, and whatever is read."""
+
+
+def labelled(variables: Mapping[str, tuple[Sequence[str], np.ndarray]], **labels: Sequence[Any]) -> xr.Dataset:
+    """Return variables (name -> axes, values) with these labels on their axes; axes without are numbered."""
+    measured = xr.Dataset(dict(variables))
+    numbered = {axis: np.arange(n) for axis, n in measured.sizes.items()}
+    return measured.assign_coords(numbered | {axis: each for axis, each in labels.items() if axis in numbered})
 
 
 def tabulated(probe: str, **parts: Sequence[pd.DataFrame]) -> dict[str, pd.DataFrame]:

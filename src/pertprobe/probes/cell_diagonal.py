@@ -64,11 +64,14 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 
 def _beside(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate", measured: xr.Dataset) -> dict:
     """Return how well the derivatives are known, and what of each panel's block crosses cells."""
-    halves = np.moveaxis(found.halves.cpu().numpy(), 0, 2)
-    like = measured["jacobian"]
+    halves = np.moveaxis(found.halves.cpu().numpy(), 0, 2).reshape(2, *measured["jacobian"].shape)
     spent = {name: ("perturbation", getattr(found, name).cpu().numpy()) for name in ("error", "draws")}
-    both = xr.DataArray(halves.reshape(2, *like.shape), like.coords, ("half", *like.dims))
-    return {"halves": both, **spent, **_norms(inputs, genes, found)}
+    return {"halves": _halves(halves, measured), **spent, **_norms(inputs, genes, found)}
+
+
+def _halves(values: np.ndarray, measured: xr.Dataset) -> xr.DataArray:
+    """Return the derivatives of either half of the draws, labelled as those of all."""
+    return xr.DataArray(values, measured["jacobian"].coords, ("half", *measured["jacobian"].dims))
 
 
 def _norms(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate") -> dict[str, xr.DataArray]:
@@ -86,9 +89,8 @@ def _norms(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate"
 
 def _by_panel(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, xr.DataArray]:
     """Name the panels of values [set, perturbation, panel]."""
-    return {
-        name: xr.DataArray(each, {"panel": names}, ("set", "perturbation", "panel")) for name, each in values.items()
-    }
+    axes = "set", "perturbation", "panel"
+    return {name: xr.DataArray(each, {"panel": names}, axes) for name, each in values.items()}
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
@@ -122,7 +124,7 @@ def halves_of(measurement: xr.Dataset) -> list[panels.Means]:
     return [panels.means_of(measurement.assign(jacobian=half)) for half in halves]
 
 
-def _doubt(halves: Sequence[panels.Means], panel: Panel, statistic: str) -> panels.Doubted:
+def _doubt(halves: Sequence[panels.Means], panel: Panel, statistic: str) -> tuple[str, str]:
     """Refuse scores that are those of the draws: what signs leave over is no chance between perturbations.
 
     A perturbation that opens outputs lets other cells' remainders in, so that even a derivative which knows no
@@ -130,12 +132,11 @@ def _doubt(halves: Sequence[panels.Means], panel: Panel, statistic: str) -> pane
     """
     agreement = reliability(halves, panel, statistic)
     if agreement >= RELIABLE:
-        return panels.Doubted(f"reliability of scores {agreement:.2f}")
-    reason = (
+        return f"reliability of scores {agreement:.2f}", ""
+    return "", (
         f"scores of the two halves of the draws do not agree: reliability {agreement:.2f}, {RELIABLE} needed. Set "
         "probes.cell_diagonal.error lower, or 0 for exact derivatives"
     )
-    return panels.Doubted(withheld=reason)
 
 
 def reliability(halves: Sequence[panels.Means], panel: Panel, statistic: str = panels.PRIMARY) -> float:
@@ -196,15 +197,14 @@ def null_world(draw: Drawing) -> World:
         within = np.ones((1, draw.units, len(programs)))
         norms = {"within": within, "across": 0 * within}
         spent = {name: ("perturbation", np.full(draw.units, value)) for name, value in (("error", error), ("draws", 2))}
-        both = xr.DataArray(halves[:, None], measured["jacobian"].coords, ("half", *measured["jacobian"].dims))
-        return {"halves": both, **spent, **_by_panel(norms, programs)}
+        return {"halves": _halves(halves[:, None], measured), **spent, **_by_panel(norms, programs)}
 
     return panels.null_world(made._replace(values=halves.mean(axis=0)), beside)
 
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw every perturbation's mean rank on a panel's pairs, and the share of each panel that crosses cells."""
-    rows = inputs.evidence[(inputs.evidence.statistic == CROSSING) & inputs.evidence.evaluable]
+    rows = inputs.answered(CROSSING)
     return panels.draw(inputs, None if rows.empty else partial(_shares, rows))
 
 

@@ -25,7 +25,7 @@ from pertprobe.interpret.concept_directions import (
     span_cosine,
     top_directions,
 )
-from pertprobe.models.planted.materials import NOISE, loaded_codes
+from pertprobe.models.planted.materials import NOISE
 from pertprobe.probes.base import (
     NOT_EVALUABLE,
     Drawing,
@@ -35,13 +35,14 @@ from pertprobe.probes.base import (
     first_sets,
     in_place_of,
     itself,
+    labelled,
 )
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Each, Question, Row
-from pertprobe.probes.worlds import drawn_subject, unit_names
+from pertprobe.probes.worlds import drawn_subject, loaded, unit_names
 from pertprobe.roles import PLANTED, REDRAWN, SUBJECT
 from pertprobe.seeding import generator, seed_of
-from pertprobe.statistics.null_worlds import SPREAD, dense
+from pertprobe.statistics.null_worlds import dense
 from pertprobe.statistics.permutation import Test, summary
 from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import scores_without_strength
@@ -105,18 +106,14 @@ def _of_layers(
 ) -> xr.Dataset:
     """Return the measurement of layers that were read."""
     asked = {p: {**each, "negatives": _pool(inputs, known, layers[0], each)} for p, each in asked.items()}
-    found = []
-    for layer in counted(layers, "layers"):
-        found.append([_program(inputs, layer, known, program, each) for program, each in asked.items()])
-    draws = np.arange(_refits(inputs) + 1)
-    coords = {"layer": [layer.number for layer in layers], "program": list(asked), "draw": draws}
-    arrays = {}
+    found = [[_program(inputs, layer, known, *each) for each in asked.items()] for layer in counted(layers, "layers")]
+    arrays, draws = {}, _refits(inputs) + 1
     for name in found[0][0]:
-        values = np.stack([padded([each[name] for each in row], len(draws)) for row in found])
+        values = np.stack([padded([each[name] for each in row], draws) for row in found])
         arrays[name] = ("layer", "program", "draw"), values.astype(np.float32)
-    words = {p: {**each, "outputs": len(each["outputs"])} for p, each in asked.items()}
-    attrs = {"width": layers[0].changes.shape[1], "layer": layers[0].number}
-    return xr.Dataset(arrays, coords, {"asked": json.dumps(words, sort_keys=True), **attrs})
+    measured = labelled(arrays, layer=[layer.number for layer in layers], program=list(asked))
+    words = json.dumps({p: {**each, "outputs": len(each["outputs"])} for p, each in asked.items()}, sort_keys=True)
+    return measured.assign_attrs(asked=words, width=layers[0].changes.shape[1], layer=layers[0].number)
 
 
 def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
@@ -134,8 +131,8 @@ def _layers(inputs: MeasureInputs) -> list[int]:
     """Return the numbers of the layers to read; copies are read at the first alone."""
     from pertprobe.interpret.sae.activations import layer_number
 
-    wanted = [layer_number(inputs.model, each) for each in inputs.settings["layers"]]
-    return wanted[:1] if inputs.role != SUBJECT else list(dict.fromkeys(wanted))
+    wanted = dict.fromkeys(layer_number(inputs.model, each) for each in inputs.settings["layers"])
+    return list(wanted)[: None if inputs.role == SUBJECT else 1]
 
 
 def _refits(inputs: MeasureInputs) -> int:
@@ -145,13 +142,11 @@ def _refits(inputs: MeasureInputs) -> int:
 def _asked(inputs: MeasureInputs, known: Sequence[str]) -> dict[str, Row]:
     """Return program -> members with a trained code, and outputs: its panels' targets, or else its own genes."""
     places = {gene: i for i, gene in enumerate(inputs.model.output_genes)}
-    targets: dict[str, set[str]] = {}
-    for panel in inputs.panels.values():
-        targets.setdefault(panel["program"], set()).update(panel["targets"])
     found = {}
     for program, listed in inputs.programs.items():
         members = sorted(set(known) & set(listed))
-        wanted = targets.get(program, set()) & places.keys() or set(listed) & places.keys()
+        targets = {name for panel in inputs.panels.values() if panel["program"] == program for name in panel["targets"]}
+        wanted = targets & places.keys() or set(listed) & places.keys()
         if len(members) >= 2 and wanted and len(known) > len(members) + 1:
             found[program] = {"members": members, "outputs": sorted(places[gene] for gene in wanted)}
     return found
@@ -343,9 +338,7 @@ def null_world(draw: Drawing) -> World:
     """
     names, rng = unit_names(draw.units), draw.rng
     if len(draw.members):
-        inside = np.isin(np.arange(draw.units), draw.members)[:, None]
-        states = loaded_codes(names, inside, draw.d, int(rng.integers(2**31)))
-        strength = rng.lognormal(0, SPREAD, draw.units)
+        states, strength = loaded(draw)
         jacobian = np.column_stack([rng.normal(size=(READ, NOISE)) / (2 * np.sqrt(NOISE)), np.ones(READ)])
     else:
         states, strength = dense(rng, draw.units)
@@ -366,19 +359,13 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's alignment beside that of directions refitted on permuted labels."""
-    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bar_figure
 
-    rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
-    models = [model for model in inputs.question["models"] if model in set(rows[rows.statistic == ALIGNMENT].model)]
-    if not models:
-        return nothing_to_draw()
-    shown = {(m, s): rows[(rows.model == m) & (rows.statistic == s)] for s in SHOWN for m in models}
-    height = 1.1 + 0.24 * max(len(each) for each in shown.values())
-    figure, axes = panels(len(shown), 3.6, height, columns=len(models))
-    for each, ((model, statistic), mine) in zip(axes, shown.items(), strict=True):
-        bars_with_null(each, mine.nlargest(20, "effect"), SHOWN[statistic], model)
-    null_legend(figure)
-    return figure
+    models, shown = inputs.by_model(inputs.answered(ALIGNMENT)), []
+    for statistic, label in SHOWN.items():
+        rows = inputs.answered(statistic)
+        shown += [(model, label, rows[rows.model == model].nlargest(20, "effect")) for model in models]
+    return bar_figure(shown, 3.6, (1.1, 0.24), columns=len(models))[0]
 
 
 SHOWN = {

@@ -11,6 +11,7 @@ import xarray as xr
 from pertprobe.probes.base import (
     SHARED,
     Drawing,
+    Subject,
     TableInputs,
     TestInputs,
     World,
@@ -219,20 +220,20 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     would be by chance (strength held), p; the share of stable ones among the conserved and the others; how many names
     hold (q < 0.05).
     """
-    known = [found for pair in inputs.pairs if (found := _table(inputs, *pair))]
+    known = [found for pair in inputs.paired("activation") if (found := _table(inputs, *pair))]
     features, summary = zip(*known, strict=True) if known else ((), ())
     return tabulated("conserved_features", features=features, summary=[pd.DataFrame(summary)] if summary else [])
 
 
-def _table(inputs: TableInputs, model: str, reference: str) -> tuple[pd.DataFrame, Row] | None:
-    subjects, bound = [inputs.subjects[name] for name in (model, reference)], inputs.settings["conserved"]
-    if not all("activation" in each.measurement for each in subjects):
-        return None
-    sides, random = sides_of(*subjects, "activation"), inputs.random("conserved", model, reference)
+def _table(
+    inputs: TableInputs, pair: Mapping[str, str], subjects: tuple[Subject, Subject]
+) -> tuple[pd.DataFrame, Row] | None:
+    bound, random = inputs.settings["conserved"], inputs.random("conserved", *pair.values())
+    sides = sides_of(*subjects, "activation")
     if (found := conserved_features(*sides.means, sides.strength, bound, inputs.permutations, random)) is None:
         return None
     names = sides.ours[sides.ours.dims[-1]].values
-    table = pd.DataFrame({"model": model, "reference": reference, "feature": names, "r": found.r, "p": found.p})
+    table = pd.DataFrame({**pair, "feature": names, "r": found.r, "p": found.p})
     table["conserved"], table["stable"] = found.r > bound, _stable(inputs.features, names)
     table = pd.concat([table, _naming(inputs, sides, found.varying)], axis=1)
     kept = table[table.r.notna()]
@@ -241,7 +242,7 @@ def _table(inputs: TableInputs, model: str, reference: str) -> tuple[pd.DataFram
     chance = {"by_chance": found.test.null_mean * len(kept), "p": getattr(found.test, found.test.p_used)}
     ratios = {"stable_conserved": stable.get(True, np.nan), "stable_others": stable.get(False, np.nan)}
     named = int((kept.q_held_out < 0.05).sum())
-    return table, {"model": model, "reference": reference, **counts, **chance, **ratios, "named": named}
+    return table, {**pair, **counts, **chance, **ratios, "named": named}
 
 
 def _stable(features: pd.DataFrame | None, names: np.ndarray) -> np.ndarray:

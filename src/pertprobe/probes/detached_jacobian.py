@@ -10,15 +10,14 @@ import xarray as xr
 
 from pertprobe.batching import counted
 from pertprobe.interpret.sources import SOURCES
-from pertprobe.models.planted.materials import loaded_codes
-from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, itself, tabulated
+from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInputs, World, itself, labelled, tabulated
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Coherence, Question, Refused, Score
 from pertprobe.probes.similarity_questions import trained_profiles
-from pertprobe.probes.worlds import profiled_subject, unit_names
+from pertprobe.probes.worlds import loaded, profiled_subject, world_of
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
-from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
+from pertprobe.statistics.null_worlds import OUTPUTS, dense
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
@@ -125,10 +124,8 @@ DIMS = {
 def _labelled(inputs: MeasureInputs, names: list[str], values: Mapping[str, np.ndarray]) -> xr.Dataset:
     """Return measured arrays with their axes named: gene = an output, feature = an input gene."""
     genes = {"gene": list(inputs.model.output_genes), "feature": list(inputs.model.genes)}
-    labels = {"perturbation": names, **genes, "source": list(SOURCES)}
-    used = {axis for name in values for axis in DIMS[name]}
     arrays = {name: (DIMS[name], each) for name, each in values.items()}
-    return xr.Dataset(arrays, {axis: each for axis, each in labels.items() if axis in used})
+    return labelled(arrays, perturbation=names, source=list(SOURCES), **genes)
 
 
 def spectrum(inputs: MeasureInputs) -> xr.Dataset:
@@ -193,8 +190,8 @@ def _of_model(inputs: TestInputs, whole: xr.DataArray) -> Iterator[Question]:
     routes = partial(trained_profiles, inputs.subject, "gene_routes")
     yield _coherence(inputs, whole, "gene_routes", lambda: cosine_similarity(centred(routes().values)))
     scores = trained_profiles(inputs.subject, "shares").sel(source="cells").values
-    names, strength = whole.perturbation.values, _strength(inputs, whole)
-    yield Score(statistic="cell_share", names=names, scores=scores, strength=strength)
+    names = whole.perturbation.values
+    yield Score(statistic="cell_share", names=names, scores=scores, strength=inputs.subject.strengths(names))
     for statistic, side in (("input_loading", "feature"), ("output_loading", "gene")):
         if "values" in inputs.subject.measurement:
             yield gene_ranks(inputs, statistic, loadings(itself(inputs.subject.measurement), side))
@@ -207,15 +204,12 @@ def _shared(inputs: TestInputs, whole: xr.DataArray, name: str, **at: str) -> np
     return shared_part(trained_profiles(inputs.subject, name).sel(at).values, whole.values)
 
 
-def _strength(inputs: TestInputs, whole: xr.DataArray) -> np.ndarray:
-    return inputs.subject.strength.reindex(whole.perturbation.values).to_numpy()
-
-
 def _coherence(
     inputs: TestInputs, whole: xr.DataArray, statistic: str, similarity: Callable[[], np.ndarray]
 ) -> Coherence:
-    names, strength = whole.perturbation.values, _strength(inputs, whole)
-    return Coherence(statistic=statistic, names=names, similarity=similarity, strength=strength)
+    names = whole.perturbation.values
+    held = inputs.subject.strengths(names)
+    return Coherence(statistic=statistic, names=names, similarity=similarity, strength=held)
 
 
 def null_world(draw: Drawing) -> World:
@@ -224,19 +218,17 @@ def null_world(draw: Drawing) -> World:
     A part is THROUGH of its response and as much again of its own, which grows with strength too. Where something is
     planted, members' responses are alike, all of each comes through the cells, and strength is drawn apart.
     """
-    names, rng = unit_names(draw.units), draw.rng
     if len(draw.members):
-        inside = np.isin(np.arange(draw.units), draw.members)[:, None]
-        whole = cells = loaded_codes(names, inside, draw.d, int(rng.integers(2**31)))
-        strength = rng.lognormal(0, SPREAD, draw.units)
+        whole, strength = loaded(draw)
+        cells = whole
     else:
+        rng = draw.rng
         codes, strength = dense(rng, draw.units)
         whole = codes @ (rng.normal(size=(codes.shape[1], OUTPUTS)) / np.sqrt(codes.shape[1]))
         own = (strength[:, None] / strength.mean()) * rng.normal(size=whole.shape) * whole.std()
         cells = THROUGH * (whole + own)
     arrays = {"delta_y": (DIMS["delta_y"], whole), THROUGH_CELLS: (DIMS[THROUGH_CELLS], cells)}
-    subject = profiled_subject(arrays, strength)
-    return World(subject.strength, lambda _: {"subject": subject})
+    return world_of(profiled_subject(arrays, strength))
 
 
 def shared_part(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -273,16 +265,15 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     """
     from pertprobe.probes import detached_tables as made
 
-    found: dict[str, list[pd.DataFrame]] = {"responses": [], "maps": [], "ranks": [], "decoded": []}
-    for model, subject in inputs.subjects.items():
-        measured = itself(subject.measurement)
-        if "shares" in measured:
-            found["responses"].append(made.responses(measured, subject.strength).assign(model=model))
-        if "values" in measured:
-            found["maps"].append(made.maps(measured).assign(model=model))
-            found["ranks"].append(made.ranks(measured).assign(model=model))
-            found["decoded"].append(made.decoded(measured, inputs.programs).assign(model=model))
-    return tabulated("detached_jacobian", **found)
+    split = inputs.measured("shares").items()
+    maps = {model: itself(each.measurement) for model, each in inputs.measured("values").items()}.items()
+    return tabulated(
+        "detached_jacobian",
+        responses=[made.responses(itself(s.measurement), s.strength).assign(model=model) for model, s in split],
+        maps=[made.maps(each).assign(model=model) for model, each in maps],
+        ranks=[made.ranks(each).assign(model=model) for model, each in maps],
+        decoded=[made.decoded(each, inputs.programs).assign(model=model) for model, each in maps],
+    )
 
 
 def draw(inputs: "DrawInputs") -> "Figure":
@@ -290,8 +281,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     from pertprobe.plots import nothing_to_draw
     from pertprobe.probes.detached_figure import detached_figure
 
-    rows = inputs.evidence[(inputs.evidence.statistic == THROUGH_CELLS) & inputs.evidence.evaluable]
+    rows = inputs.answered(THROUGH_CELLS)
     if rows.empty:
         return nothing_to_draw()
-    tested = [model for model in inputs.question["models"] if model in set(rows.model)]
-    return detached_figure({model: itself(inputs.measurements[model]) for model in tested}, rows)
+    return detached_figure({model: itself(inputs.measurements[model]) for model in inputs.by_model(rows)}, rows)

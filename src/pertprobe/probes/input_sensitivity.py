@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged, first_sets
+from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged, first_sets, labelled
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Question
 from pertprobe.probes.worlds import cells_of, drawn_subject, unit_names
@@ -53,8 +53,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     given = {name: torch.as_tensor(each).to(code) for name, each in given.items()}
     found = sensitivity(model, code, point, **given)
     arrays = {name: (DIMS[name], value.cpu().numpy().astype(np.float64)) for name, value in found.items()}
-    coords = {"feature": list(model.genes), "gene": list(model.output_genes), "noise": inputs.settings["noise"]}
-    return xr.Dataset(arrays, coords={**coords, "set": np.arange(len(point.X))})
+    genes = {"feature": list(model.genes), "gene": list(model.output_genes)}
+    return labelled(arrays, noise=inputs.settings["noise"], **genes)
 
 
 DIMS = {
@@ -115,12 +115,10 @@ def null_world(draw: Drawing) -> World:
     names, rng = unit_names(draw.units), draw.rng
     expression = pd.Series(rng.lognormal(0, SPREAD, draw.units), names)
     gradient, response = (np.log(expression) + rng.normal(0, SPREAD, draw.units) for _ in range(2))
-    inside = np.isin(np.arange(draw.units), draw.members)
-    gradient[inside] += draw.d * gradient[~inside].std(ddof=1)
-    arrays = {"input_gradient": (("set", "feature"), np.exp(gradient).to_numpy()[None]),
-              "output_response": (("set", "gene"), np.exp(response).to_numpy()[None])}  # fmt: skip
-    measurement = xr.Dataset(arrays, coords={"feature": names, "gene": names})
-    subject = drawn_subject(measurement, pd.Series(dtype=float))
+    gradient[draw.inside] += draw.d * gradient[~draw.inside].std(ddof=1)
+    drawn = {"input_gradient": np.exp(gradient), "output_response": np.exp(response)}
+    arrays = {name: (DIMS[name], each.to_numpy()[None]) for name, each in drawn.items()}
+    subject = drawn_subject(labelled(arrays, feature=names, gene=names), pd.Series(dtype=float))
     return World(expression, lambda _: {"subject": subject, "cells": cells_of(expression)})
 
 

@@ -7,7 +7,7 @@ of other genes whose knock-downs are as strong.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +34,7 @@ from pertprobe.statistics.axes import IN_PAIRS, pairs_without_axes
 from pertprobe.statistics.fidelity import full_length, matched_beyond, share_of, t_interval
 from pertprobe.statistics.matched import PairedTest, contrasts, strata
 from pertprobe.statistics.reliability import Ceiling
-from pertprobe.statistics.similarity import without_shared
+from pertprobe.statistics.similarity import marks, without_shared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,9 +114,7 @@ class Profiles:
     @cached_property
     def reach(self) -> np.ndarray:
         """Return whether silencing each gene moves any output but the gene itself [gene]."""
-        moved = self.silenced != 0
-        moved[np.flatnonzero(self.own >= 0), self.own[self.own >= 0]] = False
-        return moved.any(axis=1)
+        return ((self.silenced != 0) & ~marks(self.own, self.silenced.shape[1])).any(axis=1)
 
     def kept(self, statistic: str) -> np.ndarray:
         """Return which genes a statistic is asked of [gene]: where codes are read, those whose code was trained."""
@@ -151,9 +149,8 @@ def profiles(subject: Subject, rivals: xr.Dataset | None) -> Profiles | str:
         return "nothing was observed in this context"
     shift, response = (averaged(subject.measurement, name) for name in ("shift", "response"))
     halves = subject.observed["delta_y_half"].astype(np.float64)
-    whole = np.isfinite(halves).all(["half", "gene"])
-    genes = np.intersect1d(shift.perturbation.values, halves.perturbation.values[whole.values])
-    genes = genes[np.isin(genes, rivals.perturbation.values)]
+    whole = halves.dropna("perturbation")
+    genes = reduce(np.intersect1d, [each.perturbation.values for each in (shift, whole, rivals)])
     held_out = ~np.isin(genes, subject.seen.index[subject.seen.isin(["here", "elsewhere"])])
     remembered = subject.measurement.attrs.get(SAW_PERTURBED) == "True"
     genes = genes[held_out] if remembered else genes
@@ -161,7 +158,7 @@ def profiles(subject: Subject, rivals: xr.Dataset | None) -> Profiles | str:
         words = "held-out perturbed" if remembered else "perturbed"
         why = "; the encoder saw the cells of all others" if remembered else ""
         return f"{len(genes)} {words} genes that are inputs and were observed in two halves, {FEWEST} needed{why}"
-    outputs = np.sort(np.intersect1d(shift.gene.values, np.intersect1d(halves.gene.values, rivals.gene.values)))
+    outputs = reduce(np.intersect1d, [each.gene.values for each in (shift, halves, rivals)])
     place = {"perturbation": genes, "gene": outputs}
     observed = subject.observed["delta_y"].sel(place).values.astype(np.float64)
     both = halves.sel(place).transpose("half", "perturbation", "gene").values
@@ -201,16 +198,12 @@ def _asked(inputs: TestInputs, found: Profiles, statistic: str, together: bool =
         note = "" if share.low == share.low else "no share of the ceiling: the halves of the cells do not agree enough"
         return Ceiling(np.nan, np.nan, np.nan, float(ceilings.mean()), *share, note)
 
-    words = {
-        "fewest": "genes with a partner",
-        "constant": "genes whose code was never trained",
-        "alone": "genes without a partner of like strength",
-    }
     return Paired(
         statistic=statistic + ALL_GENES * together, unit="gene", called="perturbed genes that are inputs",
         names=found.genes, together=together, test=test, background=lambda _: int(kept.sum()),
         interval=t_interval, ceiling=ceiling if statistic in found.repeated else None,
-        notes=silenced_genes.notes(inputs.subject.measurement), **words,
+        notes=silenced_genes.notes(inputs.subject.measurement), fewest="genes with a partner",
+        constant="genes whose code was never trained", alone="genes without a partner of like strength",
     )  # fmt: skip
 
 
@@ -226,11 +219,9 @@ def _reach(inputs: TestInputs, found: Profiles, program: str) -> Described:
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     """Return what was found of every gene of every model."""
-    known = {name: each for name, each in inputs.subjects.items() if "shift" in each.measurement}
-    found = {name: profiles(each, inputs.rivals.get(name)) for name, each in known.items()}
-    parts = [
-        by_gene(each, inputs.programs).assign(model=name) for name, each in found.items() if isinstance(each, Profiles)
-    ]
+    found = {name: profiles(each, inputs.rivals.get(name)) for name, each in inputs.measured("shift").items()}
+    compared = {name: each for name, each in found.items() if isinstance(each, Profiles)}
+    parts = [by_gene(each, inputs.programs).assign(model=name) for name, each in compared.items()]
     return tabulated("intervention_fidelity", genes=parts)
 
 
@@ -251,23 +242,16 @@ def draw(inputs: "DrawInputs") -> "Figure":
     """Draw what each gene's silencing says of its knock-down, beside the strongest rival and the ceiling."""
     from pertprobe.plots import nothing_to_draw, panels
 
-    table = inputs.tables["genes"]
-    if not (models := [model for model in inputs.question["models"] if model in set(table.model)]):
+    if not (tables := inputs.by_model(inputs.tables["genes"])):
         return nothing_to_draw()
-    figure, axes = panels(len(models), 3.4, 3.2)
-    rows = inputs.evidence[(inputs.evidence.program == "") & inputs.evidence.evaluable].set_index(
-        ["model", "statistic"]
-    )
-    for each, model in zip(axes, models, strict=True):
-        _scatter(each, table[table.model == model])
+    figure, axes = panels(len(tables), 3.4, 3.2)
+    answered = inputs.answered(STATISTICS[0] + ALL_GENES)
+    for each, (model, table) in zip(axes, tables.items(), strict=True):
+        _scatter(each, table)
         each.set_title(model)
-        key = model, STATISTICS[0] + ALL_GENES
-        if key in rows.index and np.isfinite(rows.loc[key].share_low):
-            row = rows.loc[key]
-            text = (
-                f"beyond rivals {row.disattenuated:.2f} of the ceiling\n({row.share_low:.2f} to {row.share_high:.2f})"
-            )
-            each.text(0.03, 0.97, text, transform=each.transAxes, va="top", fontsize=6)
+        for row in answered[(answered.model == model) & answered.share_low.notna()].itertuples():
+            share = f"{row.disattenuated:.2f} of the ceiling\n({row.share_low:.2f} to {row.share_high:.2f})"
+            each.text(0.03, 0.97, f"beyond rivals {share}", transform=each.transAxes, va="top", fontsize=6)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -275,24 +259,15 @@ def draw(inputs: "DrawInputs") -> "Figure":
 def _scatter(axes: "Axes", table: pd.DataFrame) -> None:
     from pertprobe.plots import NULL, SUBJECT
 
-    rival = table.strongest_rival
-    axes.scatter(
-        rival,
-        table.ceiling_fidelity,
-        s=12,
-        marker="_",
-        color=NULL,
-        label="ceiling: one half of the cells in place of the model",
-    )
+    rival, label = table.strongest_rival, "ceiling: one half of the cells in place of the model"
+    axes.scatter(rival, table.ceiling_fidelity, s=12, marker="_", color=NULL, label=label)
     axes.scatter(rival, table.fidelity, s=10, color=SUBJECT, label="the model")
-    low, high = (
-        function([rival.agg(name), table.fidelity.agg(name)]) for function, name in ((min, "min"), (max, "max"))
-    )
-    axes.plot([low, high], [low, high], color="black", linewidth=0.6, linestyle=":", label="as the strongest rival")
+    both = table[["strongest_rival", "fidelity"]].to_numpy()
+    ends = [both.min(), both.max()]
+    axes.plot(ends, ends, color="black", linewidth=0.6, linestyle=":", label="as the strongest rival")
     axes.axhline(0, color="black", linewidth=0.4)
-    axes.set(
-        xlabel="strongest rival: silenced gene with its knock-down,\nabove other genes", ylabel="the same of the model"
-    )
+    label = "strongest rival: silenced gene with its knock-down,\nabove other genes"
+    axes.set(xlabel=label, ylabel="the same of the model")
 
 
 def null_world(draw: Drawing) -> World:
@@ -303,19 +278,12 @@ def null_world(draw: Drawing) -> World:
     drawn = drawn_knockouts(draw)
     usual = 3 * draw.rng.normal(size=drawn.ours.shape[1])
     subject = drawn.subject(shift=drawn.ours, response=drawn.ours)
-    names, outputs = drawn.expression.index, subject.measurement.gene.values
     theirs = drawn.theirs + usual
-    noise = draw.rng.normal(size=(2, *theirs.shape))
-    seen = {
-        "delta_y": (("perturbation", "gene"), theirs),
-        "delta_y_half": (("half", "perturbation", "gene"), theirs + noise),
-    }
-    axes = {"perturbation": names, "gene": outputs}
-    rivals = ("rival", "perturbation", "gene"), draw.rng.normal(size=(3, *theirs.shape))
-    given = {
-        "subject": replace(subject, observed=xr.Dataset(seen, axes)),
-        "rivals": xr.Dataset({"shift": rivals}, {"rival": ["a", "b", "c"], **axes}),
-        "cells": drawn.cells,
-    }
-    strength = pd.Series(np.linalg.norm(theirs, axis=1), names)
-    return World(strength, lambda _: given)
+    halves = theirs + draw.rng.normal(size=(2, *theirs.shape))
+    labels = {"perturbation": drawn.expression.index, "gene": subject.measurement.gene.values}
+    axes = tuple(labels)
+    seen = xr.Dataset({"delta_y": (axes, theirs), "delta_y_half": (("half", *axes), halves)}, labels)
+    shift = ("rival", *axes), draw.rng.normal(size=(3, *theirs.shape))
+    rivals = xr.Dataset({"shift": shift}, {"rival": ["a", "b", "c"], **labels})
+    given = {"subject": replace(subject, observed=seen), "rivals": rivals, "cells": drawn.cells}
+    return World(pd.Series(np.linalg.norm(theirs, axis=1), drawn.expression.index), lambda _: given)

@@ -24,11 +24,12 @@ from pertprobe.probes.base import (
     World,
     averaged,
     by_set,
+    labelled,
     tabulated,
 )
 from pertprobe.probes.questions import Coherence, Described, Number, Question, Refused, Score
 from pertprobe.probes.similarity_questions import centred_cosine
-from pertprobe.probes.worlds import profiled_subject
+from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.roles import OBSERVED, SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import SPREAD, WIDTH
@@ -57,8 +58,7 @@ differs under one perturbation alone."""
 
 def units(inputs: MeasureInputs) -> list[str]:
     """Return the perturbations: all with a trained code, or a number of them drawn by name, the same in every model."""
-    known = inputs.trained
-    wanted = inputs.settings["perturbations"]
+    known, wanted = inputs.trained, inputs.settings["perturbations"]
     if wanted == "all" or wanted >= len(known):
         return known
     return sorted(sorted(known, key=lambda name: generator(inputs.seed, "divergence", name).random())[:wanted])
@@ -79,11 +79,11 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     how = Sketching(inputs.settings["sketch"], inputs.seed, inputs.memory_gb)
     parts = causal_sketches(inputs.model, names, at, genes, how)
     values = np.concatenate([part["causal"].detach().cpu().numpy() for part in parts]).astype(np.float32)
-    coords = {"perturbation": names, "feature": np.arange(values.shape[-1])}
-    found = {"causal": (tuple(coords), values.mean(1))}
+    axes = "perturbation", "feature"
+    found = {"causal": (axes, values.mean(1))}
     if inputs.role == SUBJECT:
-        found["causal_by_set"] = ("set", *coords), values.swapaxes(0, 1)
-    return xr.Dataset(found, coords, {"basis": basis(genes), "genes": len(genes), "batch": at.batch})
+        found["causal_by_set"] = ("set", *axes), values.swapaxes(0, 1)
+    return labelled(found, perturbation=names).assign_attrs(basis=basis(genes), genes=len(genes), batch=at.batch)
 
 
 def shared_genes(inputs: MeasureInputs) -> list[str]:
@@ -152,13 +152,11 @@ def differences(ours: xr.DataArray, theirs: xr.DataArray, sides: tuple[Subject, 
     names = np.intersect1d(ours.perturbation.values, theirs.perturbation.values)
     names = names[sides[0].trained(names) & sides[1].trained(names)]
     a, b = (each.sel(perturbation=names).values.astype(np.float64) for each in (ours, theirs))
-    norms = [np.linalg.norm(each, axis=1) for each in (a, b)]
-    kept = (norms[0] > 0) & (norms[1] > 0)
-    scale = np.sqrt(norms[0] * norms[1])[kept, None]
-    chosen = names[kept]
-    strength = np.sqrt(np.prod([side.strength.reindex(chosen).to_numpy() for side in sides], axis=0))
-    cosine = (a[kept] * b[kept]).sum(axis=1) / scale[:, 0] ** 2
-    return Differences(chosen, (a[kept] - b[kept]) / scale, cosine, strength)
+    scale = np.sqrt(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    kept = scale > 0
+    names, a, b, scale = names[kept], a[kept], b[kept], scale[kept]
+    strength = np.sqrt(np.prod([side.strengths(names) for side in sides], axis=0))
+    return Differences(names, (a - b) / scale[:, None], (a * b).sum(axis=1) / scale**2, strength)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
@@ -272,9 +270,7 @@ def null_world(draw: Drawing) -> World:
     differ = own + GENERAL * rng.normal(size=WIDTH)
     common = COMMON * rng.normal(size=WIDTH)
     measured = [{"causal": (("perturbation", "feature"), common + half)} for half in (differ / 2, -differ / 2)]
-    ours, theirs = (profiled_subject(each, strength) for each in measured)
-    pair = {"subject": ours, "reference": theirs, "comparison": "contexts", "settings": {}}
-    return World(ours.strength, lambda _: pair)
+    return world_of(*(profiled_subject(each, strength) for each in measured), settings={})
 
 
 def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
@@ -285,11 +281,9 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     others, of the members of other programs, and the ratio to the latter: 1 where it is no more than any program's.
     """
     places, programs = [], []
-    for model, reference in inputs.pairs:
-        sides = inputs.subjects[model], inputs.subjects[reference]
+    for pair, sides in inputs.paired("causal"):
         if (found := _of_models(sides)) is None:
             continue
-        pair = {"model": model, "reference": reference}
         columns = {"divergence": found.whole, "own_divergence": found.own, "cosine": found.cosine}
         places.append(pd.DataFrame({**pair, "perturbation": found.names, **columns, "strength": found.strength}))
         programs.append(_beside_others(inputs, found).assign(**pair))
@@ -313,7 +307,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's own divergence beside its null, and every perturbation's against its strength."""
     from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
 
-    if (kept := inputs.evidence[(inputs.evidence.statistic == OWN) & inputs.evidence.evaluable]).empty:
+    if (kept := inputs.answered(OWN)).empty:
         return nothing_to_draw()
     pairs, table = list(kept.groupby(["model", "reference"], sort=False)), inputs.tables["perturbations"]
     rows = min(MOST, max(len(each) for _, each in pairs))

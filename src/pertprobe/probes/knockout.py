@@ -148,11 +148,10 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how alike a gene's knock-out is in two contexts, beside pairs of different genes."""
-    from pertprobe.plots import nothing_to_draw, panels
+    from pertprobe.plots import panels
 
     rows = inputs.evidence[inputs.evidence.statistic == ALL_GENES]
-    if (kept := rows[rows.estimate.notna()]).empty:  # drawn also where a shared initialisation leaves the verdict open
-        return nothing_to_draw()
+    kept = rows[rows.estimate.notna()]  # drawn also where a shared initialisation leaves the verdict open
     figure, axes = panels(len(kept), 4.4, 3.0)
     for each, row in zip(axes, kept.itertuples(), strict=True):
         ours, theirs = shared(*(averaged(inputs.measurements[name], "shift") for name in (row.model, row.reference)))
@@ -169,9 +168,8 @@ def _histogram(axes: "Axes", r: np.ndarray, row: Any) -> None:
     bins = np.linspace(min(-0.2, own.min(), other.min()), 1, 41)
     histograms(axes, dict(zip(labels, (other, own), strict=True)), bins, (0.6, 0.75), density=True)
     axes.axvline(0.4, color="black", linewidth=0.6, linestyle=":")
-    axes.annotate(
-        "published threshold", (0.4, 0.8 * axes.get_ylim()[1]), (2, -4), textcoords="offset points", fontsize=6
-    )
+    place = 0.4, 0.8 * axes.get_ylim()[1]
+    axes.annotate("published threshold", place, (2, -4), textcoords="offset points", fontsize=6)
     title = f"{row.model} vs {row.reference} ({len(own)} genes)"
     axes.set(xlabel="Spearman r of knock-out profiles between contexts", ylabel="density", title=title)
     if not row.evaluable:

@@ -18,6 +18,7 @@ from pertprobe.probes.base import (
     averaged,
     each_program,
     itself,
+    labelled,
     tabulated,
 )
 from pertprobe.probes.knockout_questions import KNOCKED_OUT, agreement, coexpression_profiles, own_outputs, shared
@@ -27,6 +28,7 @@ from pertprobe.probes.silenced_genes import chosen, levels, notes, told, units
 from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.reliability import bootstrap_mean, curvature, fit
+from pertprobe.statistics.similarity import marks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,11 +59,11 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     found = {"shift": knockout_shifts(*asked, **memory), "predicted": knockout_predictions(*asked, **memory)}
     if inputs.role == SUBJECT:
         found["half"] = knockout_shifts(*asked, share=0.5, **memory)
-    coords = {"set": np.arange(len(values)), "perturbation": names, "gene": list(model.output_genes)}
-    arrays = {name: each[0].swapaxes(0, 1).cpu().numpy().astype(np.float32) for name, each in found.items()}
-    dataset = xr.Dataset({name: (("set", "perturbation", "gene"), each) for name, each in arrays.items()}, coords)
+    shifts = {name: each[0].swapaxes(0, 1).cpu().numpy().astype(np.float32) for name, each in found.items()}
+    arrays = {name: (("set", "perturbation", "gene"), each) for name, each in shifts.items()}
     if inputs.role == SUBJECT:
-        dataset["lost"] = ("set", "perturbation"), mean_removed(values, genes, level).T
+        arrays["lost"] = ("set", "perturbation"), mean_removed(values, genes, level).T
+    dataset = labelled(arrays, perturbation=names, gene=list(model.output_genes))
     return dataset.reindex(set=np.arange(inputs.cells.n_sets)).assign_attrs(told(inputs, chosen(inputs)))
 
 
@@ -113,10 +115,7 @@ def fits_by_set(measurement: xr.Dataset) -> pd.DataFrame:
 
 def _of_others(shift: xr.DataArray) -> np.ndarray:
     """Return shifts [..., perturbation, gene] with nan where the output is the silenced gene itself."""
-    own = own_outputs(shift)
-    values = shift.values.astype(np.float64)
-    values[..., np.flatnonzero(own >= 0), own[own >= 0]] = np.nan
-    return values
+    return np.where(marks(own_outputs(shift), shift.sizes["gene"]), np.nan, shift.values.astype(np.float64))
 
 
 def _fit_questions(inputs: TestInputs, fits: pd.DataFrame) -> Iterator[Question]:
@@ -165,8 +164,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
 
     genes: model, gene, set, lost (what the cells lose of the gene, mean), explained, slope, curvature.
     """
-    known = {name: each.measurement for name, each in inputs.subjects.items() if "shift" in each.measurement}
-    fits = [fits_by_set(each).assign(model=name) for name, each in known.items()]
+    fits = [fits_by_set(each.measurement).assign(model=name) for name, each in inputs.measured("shift").items()]
     return tabulated("knockout_linearity", genes=fits)
 
 
@@ -174,12 +172,11 @@ def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how much of each gene's knock-out its prediction explains, by what the cells lose."""
     from pertprobe.plots import nothing_to_draw, panels
 
-    table = inputs.tables["genes"]
-    if not (models := [model for model in inputs.question["models"] if model in set(table.model)]):
+    if not (tables := inputs.by_model(inputs.tables["genes"])):
         return nothing_to_draw()
-    figure, axes = panels(len(models), 3.4, 3.0)
-    for each, model in zip(axes, models, strict=True):
-        _scatter(each, table[table.model == model].groupby("gene")[["lost", *FITS]].mean(), inputs.measurements[model])
+    figure, axes = panels(len(tables), 3.4, 3.0)
+    for each, (model, table) in zip(axes, tables.items(), strict=True):
+        _scatter(each, table.groupby("gene")[["lost", *FITS]].mean(), inputs.measurements[model])
         each.set_title(model)
     axes[0].legend(loc="lower left", fontsize=6)
     return figure

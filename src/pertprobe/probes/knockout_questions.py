@@ -15,7 +15,7 @@ from pertprobe.probes.questions import Paired
 from pertprobe.roles import SUBJECT
 from pertprobe.statistics.fidelity import matched_beyond
 from pertprobe.statistics.matched import PairedTest, along_axis, contrasts, held_profile_test, paired_profile_test
-from pertprobe.statistics.similarity import spearman_matrix
+from pertprobe.statistics.similarity import marks, spearman_matrix
 
 AGREEMENT, BEYOND = "agreement", "agreement_beyond_rivals"
 OF_ALL = "_all_genes"
@@ -62,15 +62,13 @@ def agreement(
     of_all = lru_cache(maxsize=1)(lambda without: correlated(ours, theirs, without, None))  # matrices are large
     every = cache(lambda: correlated(ours, theirs, (), None))
 
-    def foretold(found: np.ndarray | None) -> np.ndarray:
-        """Return what the axis that all genes share foretells: the more a gene is expressed, the more it has of it."""
-        return along_axis(every(), found)
-
     def test(program: str, found: np.ndarray | None, m: int, random: Generator) -> tuple[PairedTest, np.ndarray]:
         """Test the profiles of the program's genes."""
         without = tuple(left_out(program))
         r = every() if not without else of_all(without) if whole else correlated(ours, theirs, without, found)
-        result = held_profile_test(r, foretold(found), deciles, m, random, members=found, usable=usable(program))
+        # The more a gene is expressed, the more it has of the axis that all genes share.
+        foretold = along_axis(every(), found)
+        result = held_profile_test(r, foretold, deciles, m, random, members=found, usable=usable(program))
         return result, contrasts(r, deciles, result.genes, found, usable(program))
 
     who = {"role": role, "names": genes, "unit": "gene", "called": KNOCKED_OUT, "together": together}
@@ -156,10 +154,8 @@ def own_outputs(profiles: xr.DataArray) -> np.ndarray:
 
 def varying(profiles: xr.DataArray, left_out: Sequence[int] = ()) -> np.ndarray:
     """Return which profiles [n] vary over outputs, their own gene and those in `left_out` aside."""
-    kept = np.ones(profiles.shape, dtype=bool)
+    kept = ~marks(own_outputs(profiles), profiles.shape[1])
     kept[:, np.asarray(left_out, dtype=np.intp)] = False
-    own = own_outputs(profiles)
-    kept[np.flatnonzero(own >= 0), own[own >= 0]] = False
     high = np.where(kept, profiles.values, -np.inf).max(axis=1)
     low = np.where(kept, profiles.values, np.inf).min(axis=1)
     return high > low

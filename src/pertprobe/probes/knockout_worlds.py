@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.probes.base import Drawing, Subject
+from pertprobe.probes.base import Drawing, Subject, labelled
+from pertprobe.probes.worlds import cells_of, drawn_subject
 from pertprobe.statistics.null_worlds import knockouts
 
 
@@ -18,21 +18,21 @@ class DrawnKnockouts(NamedTuple):
     """[genes, outputs]."""
     theirs: np.ndarray
     """[genes, outputs]."""
-    cells: CellSets
-    """In which genes are expressed the more, the later they stand."""
     expression: pd.Series
-    """Of each gene, mean over cells."""
+    """Of each gene, mean over cells: the more, the later it stands."""
+
+    @property
+    def cells(self) -> CellSets:
+        """Control cells in which genes are expressed so."""
+        return cells_of(self.expression)
 
     def subject(self, **variables: np.ndarray) -> Subject:
         """Return a model of which this was measured, name -> values [genes, outputs] or [genes], in one cell set."""
-        names = self.expression.index
-        axes = {"perturbation": names, "gene": [f"o{i:03d}" for i in range(self.ours.shape[1])]}
-        measured = {
-            name: (("set", *list(axes)[: values.ndim]), values[None].astype(np.float32))
-            for name, values in variables.items()
-        }
+        axes, names = ("set", "perturbation", "gene"), self.expression.index
+        measured = {name: (axes[: 1 + each.ndim], each[None].astype(np.float32)) for name, each in variables.items()}
+        outputs = [f"o{i:03d}" for i in range(self.ours.shape[1])]
         strength = pd.Series(np.linalg.norm(self.ours, axis=1), names)
-        return Subject(xr.Dataset(measured, {"set": [0], **axes}), strength, pd.Series("here", names))
+        return drawn_subject(labelled(measured, perturbation=names, gene=outputs), strength)
 
 
 def drawn_knockouts(draw: Drawing) -> DrawnKnockouts:
@@ -40,8 +40,5 @@ def drawn_knockouts(draw: Drawing) -> DrawnKnockouts:
 
     Of `draw.members` part of the noise is the same on both sides, so that they agree `draw.d` sd more with themselves.
     """
-    drawn = knockouts(draw.rng, draw.units, draw.members, draw.d)
-    expression = pd.Series(drawn.expression, [f"g{i:03d}" for i in range(draw.units)])
-    values = expression.to_numpy(np.float32)[None, None]
-    cells = CellSets(values, tuple(expression.index), None, np.array([["cell"]]), "drawn")
-    return DrawnKnockouts(drawn.ours, drawn.theirs, cells, expression)
+    ours, theirs, sizes = knockouts(draw.rng, draw.units, draw.members, draw.d)
+    return DrawnKnockouts(ours, theirs, pd.Series(sizes, [f"g{i:03d}" for i in range(draw.units)]))

@@ -18,7 +18,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import Coherence, Question, Whole, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, sides_of, trained_profiles
-from pertprobe.probes.worlds import profiled_subject
+from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.statistics.clusters import adjusted_rand, enrichment, rand_test, same_cluster, ward_clusters
 from pertprobe.statistics.null_worlds import pushed, responses
 from pertprobe.statistics.power import benjamini_hochberg
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from pertprobe.plots import DrawInputs
 
-FEWEST = 4
-"""Perturbations that two models must share for their clusters to be compared."""
 FEWEST_MAPPED = 5
 """Perturbations that a map needs."""
 CLUSTERS = ("cluster", "cluster_published")
@@ -49,14 +47,14 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     as_published = cache(partial(clusters, profiles.values, number, raw=True))
 
     def published(_: np.ndarray, found: np.ndarray, __: np.random.Generator) -> tuple[float, float]:
-        """Return the share of members in the cluster most enriched, and the hypergeometric p over all clusters."""
-        spread = enrichment(as_published(), found)
-        return spread.counts[spread.best] / len(found), spread.simes
+        """Return the share of members in the cluster most enriched, and the p of all together (Simes 1986)."""
+        counts, p = enrichment(as_published(), found)
+        return counts[p.argmin()] / len(found), float(benjamini_hochberg(p).min())
 
     yield from coherences(inputs, profiles, published)
-    strength = inputs.subject.strength.reindex(names).to_numpy()
     together = lambda: same_cluster(clusters(profiles.values, number))  # noqa: E731
-    yield Coherence(statistic="co_clustering", names=names, strength=strength, similarity=together)
+    held = inputs.subject.strengths(names)
+    yield Coherence(statistic="co_clustering", names=names, strength=held, similarity=together)
     yield from coherence_baselines(inputs, names)
 
 
@@ -79,9 +77,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     p (hypergeometric), q: Benjamini-Hochberg over the programs and clusters of a model.
     """
     places, spreads = [], []
-    for model, subject in inputs.subjects.items():
-        if "delta_y" not in subject.measurement:
-            continue
+    for model, subject in inputs.measured("delta_y").items():
         profiles = trained_profiles(subject, "delta_y")
         names = profiles.perturbation.values
         number, seed = inputs.settings["clusters"], int(inputs.random("umap", model).integers(2**31))
@@ -113,9 +109,10 @@ def enrichment_table(
     for program, listed in programs.items():
         mine = members(names, listed)
         if len(mine) >= max(enough, 1):
-            spread, table = enrichment(labels, mine), pd.DataFrame({"cluster": np.arange(sizes.size), "size": sizes})
-            expected = len(mine) * sizes / len(names)
-            found.append(table.assign(program=program, members=spread.counts, expected=expected, p=spread.p, q=np.nan))
+            counts, p = enrichment(labels, mine)
+            columns = {"cluster": np.arange(sizes.size), "size": sizes, "members": counts, "p": p, "q": np.nan}
+            columns["expected"] = len(mine) * sizes / len(names)
+            found.append(pd.DataFrame({"program": program, **columns}))
     table = stacked(found, ENRICHED)
     return table.assign(q=benjamini_hochberg(table.p.astype(float)))
 
@@ -130,10 +127,10 @@ def _of_pair(inputs: TestInputs) -> Iterator[Question]:
         """Return both models' clusters."""
         return [clusters(each, number, raw=raw) for each in sides.means]
 
-    how = {"statistic": "cluster_agreement", "fewest": FEWEST, "first_order": True}
+    how = {"statistic": "cluster_agreement", "first_order": True, "draws": lambda _: ("rand",)}
     test = lambda m, random: rand_test(*grouped(), np.prod(sides.strengths, axis=0), m, random)  # noqa: E731
     published = lambda _: (adjusted_rand(*grouped(raw=True)), np.nan)  # noqa: E731
-    yield Whole(names=sides.names, test=test, published=published, draws=lambda _: ("rand",), **how)
+    yield Whole(names=sides.names, test=test, published=published, **how)
 
 
 def null_world(draw: Drawing) -> World:
@@ -149,8 +146,7 @@ def null_world(draw: Drawing) -> World:
         order = np.argsort(strength)[places] if subjects and draw.kind != "pair" else slice(None)
         moved = pushed(values[order], draw.members, draw.d, draw.rng)
         subjects.append(profiled_subject({"delta_y": (("set", "perturbation", "gene"), moved[None])}, strength[order]))
-    pair = {"reference": subjects[1], "comparison": "contexts"} if draw.kind else {}
-    return World(subjects[0].strength, lambda _: {"subject": subjects[0], "settings": {"clusters": 15}, **pair})
+    return world_of(*subjects, settings={"clusters": 15})
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

@@ -21,7 +21,17 @@ from pertprobe import evidence
 from pertprobe.data.control_genes import control_genes
 from pertprobe.data.observed import coexpression_similarity
 from pertprobe.data.programs import Panel, Programs, measured_pairs, read_panels
-from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged, members, stacked
+from pertprobe.probes.base import (
+    Drawing,
+    MeasureInputs,
+    Subject,
+    TestInputs,
+    World,
+    averaged,
+    labelled,
+    members,
+    stacked,
+)
 from pertprobe.probes.questions import Pool, Question, Refused, Score
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.statistics.null_worlds import Profiles, derivatives
@@ -53,9 +63,6 @@ CLOSED = 0.2
 ROUNDING = 1e-6
 """Relative difference below which two derivatives are one: a few steps of float32, in which models compute."""
 
-Pair = tuple[str, str]
-"""A regulator and its target."""
-
 
 class Means(NamedTuple):
     """A measurement as panels are asked of it: the mean over cell sets, perturbations in order of names."""
@@ -79,16 +86,9 @@ class Scores(NamedTuple):
     """Why there are none."""
 
 
-class Doubted(NamedTuple):
-    """What is said of scores that were estimated."""
-
-    note: str = ""
-    withheld: str = ""
-    """Why they answer nothing; empty where they do."""
-
-
-Doubt = Callable[[Panel, str], Doubted]
-"""Says it of the scores of a panel by a statistic."""
+Doubt = Callable[[Panel, str], tuple[str, str]]
+"""Given a panel and a statistic by which it is scored, returns what is said of scores that were estimated: a note, and
+why they answer nothing (empty where they do)."""
 Beside = Callable[[xr.Dataset, Sequence[str]], Mapping[str, Any]]
 """Given derivatives and names of panels, returns variables that a measurement holds beside them."""
 
@@ -139,10 +139,10 @@ def dataset(
     """Return the measurement of derivatives [set, P, target, regulator], of open shares and gains [set, P, target]."""
     features = [f"{regulator}>{target}" for target in genes.targets for regulator in genes.regulators]
     jacobian = ("set", "perturbation", "feature"), values.reshape(*values.shape[:2], -1)
-    coords = {"set": np.arange(len(values)), "perturbation": list(names), "feature": features, "gene": genes.targets}
-    attrs = {"batch": label, "control_pairs": json.dumps(genes.controls)}
     of_targets = {name: (("set", "perturbation", "gene"), each) for name, each in (("open", opened), ("gain", gain))}
-    return xr.Dataset({"jacobian": jacobian, **of_targets}, coords, attrs)
+    found = {"jacobian": jacobian, **of_targets}
+    found = labelled(found, perturbation=list(names), feature=features, gene=genes.targets)
+    return found.assign_attrs(batch=label, control_pairs=json.dumps(genes.controls))
 
 
 def questions(inputs: TestInputs, doubt: Doubt | None = None, *notes: str) -> Iterator[Question]:
@@ -156,8 +156,13 @@ def questions(inputs: TestInputs, doubt: Doubt | None = None, *notes: str) -> It
     for panel in inputs.panels.values():
         yield from _of_panel(inputs, means, panel, doubt, notes)
         yield from _baselines(inputs, panel)
+    yield without_panel(inputs, PRIMARY)
+
+
+def without_panel(inputs: TestInputs, statistic: str, **more: Any) -> Refused:
+    """Return the refusal of programs that have no panel."""
     others = inputs.programs.keys() - {panel.program for panel in inputs.panels.values()}
-    yield Refused(statistic=PRIMARY, programs=others, reason="no panel for this program")
+    return Refused(statistic=statistic, programs=others, reason="no panel for this program", **more)
 
 
 def _of_panel(
@@ -182,13 +187,16 @@ def _baselines(inputs: TestInputs, panel: Panel) -> Iterator[Question]:
     """
     if (observed := inputs.subject.observed) is None:
         return
-    genes = observed["gene"].values.tolist()
-    pairs, _ = measured_pairs(panel, genes, genes)
-    known = set(observed["input_gene"].values.tolist()) if "correlation" in observed else set()
-    together = [pair for pair in pairs if known.issuperset(pair)]
-    for role, scores, asked in ((OBSERVED, _shifted, pairs), (COEXPRESSION, _expressed_together, together)):
-        if asked:
-            yield _question(inputs, panel, PRIMARY, partial(scores, observed, panel, asked), role=role)
+    shifts = observed["delta_y"].sortby("perturbation").to_pandas()
+    pairs, _ = measured_pairs(panel, shifts.columns, shifts.columns)
+    matrix, genes = coexpression_similarity(observed, sorted({gene for pair in pairs for gene in pair}))
+    r = pd.DataFrame(matrix, genes, genes)
+    shifted = {f"{a}>{b}": shifts[a] * shifts[b] for a, b in pairs}
+    together = {f"{a}>{b}": r.loc[a, b] for a, b in pairs if {a, b} <= set(genes)}
+    for role, columns in ((OBSERVED, shifted), (COEXPRESSION, together)):
+        if columns:
+            scores = partial(_ranked, pd.DataFrame(columns, shifts.index), panel)
+            yield _question(inputs, panel, PRIMARY, scores, role=role)
 
 
 def _question(
@@ -215,15 +223,15 @@ def _question(
     return Score(**who, pool=pool, draws=draws, with_interval=False, **more)
 
 
-def _pool(inputs: TestInputs, panel: Panel, found: Scores, doubt: Callable[[], Doubted] | None) -> Pool:
+def _pool(inputs: TestInputs, panel: Panel, found: Scores, doubt: Callable[[], tuple[str, str]] | None) -> Pool:
     outside = set(inputs.programs[panel.program]) - set(panel.perturbations)
     scores = found.values[~found.values.index.isin(outside)]
     n, inside = scores.index.isin(panel.perturbations).sum(), panel.perturbations
     few = f"{n} pathway perturbations, {inputs.min_perturbations} needed" if n < inputs.min_perturbations else ""
     short = found.short or few
-    doubted = doubt() if doubt and not short else Doubted()
-    strength, notes = inputs.subject.strength.reindex(scores.index).to_numpy(), [*found.notes, doubted.note]
-    return Pool(scores.index.to_numpy(), scores.to_numpy(), strength, inside, notes, short, doubted.withheld)
+    note, withheld = doubt() if doubt and not short else ("", "")
+    names, strength = scores.index.to_numpy(), inputs.subject.strengths(scores.index)
+    return Pool(names, scores.to_numpy(), strength, inside, [*found.notes, note], short, withheld)
 
 
 def means_of(measurement: xr.Dataset) -> Means:
@@ -243,20 +251,6 @@ def scored(means: Means, panel: Panel, statistic: str = PRIMARY, notes: Sequence
         return Scores(pd.Series(dtype=float), (), "no control pair is measured and open")
     held = over(means.opened if statistic == WITH_GAIN else means.gain, table)
     return _ranked(held, asked, statistic, [*pairs, *found, *notes])
-
-
-def _shifted(observed: xr.Dataset, panel: Panel, pairs: Sequence[Pair]) -> Scores:
-    """Score by the product of the observed shifts of regulator and target."""
-    shifts = observed["delta_y"].sortby("perturbation").to_pandas()
-    return _ranked(pd.DataFrame({f"{a}>{b}": shifts[a] * shifts[b] for a, b in pairs}), panel)
-
-
-def _expressed_together(observed: xr.Dataset, panel: Panel, pairs: Sequence[Pair]) -> Scores:
-    """Score by the correlation of regulator and target, which is the same under all perturbations."""
-    matrix, genes = coexpression_similarity(observed, sorted({gene for pair in pairs for gene in pair}))
-    r = pd.DataFrame(matrix, genes, genes)
-    names = np.sort(observed["perturbation"].values)
-    return _ranked(pd.DataFrame({f"{a}>{b}": r.loc[a, b] for a, b in pairs}, index=names), panel)
 
 
 def _ranked(table: pd.DataFrame, panel: Panel, statistic: str = PRIMARY, notes: Sequence[str] = ()) -> Scores:
@@ -342,8 +336,7 @@ def _levelled(values: np.ndarray) -> np.ndarray:
 def pathway_scores(values: pd.DataFrame) -> tuple[pd.Series, list[str]]:
     """Return each perturbation's mean mid-rank over the pairs [perturbation, pair], and the perturbations dropped."""
     pairs = [tuple(pair.split(">", 1)) for pair in values.columns]
-    result = rank_scores(values.to_numpy(), list(values.index), pairs)
-    scores = pd.Series(result.scores, index=values.index)
+    scores = pd.Series(rank_scores(values.to_numpy(), list(values.index), pairs), index=values.index)
     return scores.dropna(), list(scores.index[scores.isna()])
 
 
@@ -406,18 +399,18 @@ def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -
     """
     from pertprobe.plots import nothing_to_draw, panels
 
-    if (kept := inputs.evidence[(inputs.evidence.statistic == PRIMARY) & inputs.evidence.evaluable]).empty:
+    if (kept := inputs.answered(PRIMARY)).empty:
         return nothing_to_draw()
     figure, axes = panels(len(kept) + (beside is not None), 3.4, 2.6)
     for each, row in zip(axes, kept.itertuples(), strict=False):
         means = means_of(inputs.measurements[row.model])
         config = {row.panel: inputs.question["panels"][row.panel]}
         panel = read_panels(config, inputs.programs, list(means.jacobian.index))[row.panel]
-        scores = scored(means, panel).values
-        controls = inputs.evidence[(inputs.evidence.statistic == CONTROL_PAIRS) & (inputs.evidence.panel == row.panel)]
-        beside_it = "".join(f"; control pairs p = {p:.2g}" for p in controls[controls.model == row.model].p.dropna())
+        controls = inputs.evidence[inputs.evidence.statistic == CONTROL_PAIRS]
+        p = controls[(controls.panel == row.panel) & (controls.model == row.model)].p.dropna()
+        beside_it = "".join(f"; control pairs p = {each:.2g}" for each in p)
         words = "others", "pathway", f"mean rank on the panel's pairs\nq = {row.q:.2g}{beside_it}"
-        strip(each, scores, set(panel.perturbations), row, words)
+        strip(each, scored(means, panel).values, set(panel.perturbations), row, words)
     if beside is not None:
         beside(axes[-1])
     return figure

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.random import Generator
 from torch import Tensor
@@ -81,16 +82,8 @@ class Patch(NamedTuple):
     """Axis -> labels, in the order of the K patches."""
 
 
-class Changes(NamedTuple):
-    """What perturbations with a trained code do to a layer."""
-
-    names: list[str]
-    values: np.ndarray
-    """Mean state over cells less that under the control [P, H]."""
-
-
 class Features(NamedTuple):
-    """The same in the features of an autoencoder."""
+    """What perturbations do to the features of an autoencoder."""
 
     changes: np.ndarray
     """Mean activation over cells less that under the control, times the length of the feature's direction [P, F]."""
@@ -105,12 +98,12 @@ def discovery_halves(inputs: MeasureInputs) -> dict[str, list[str]]:
     return {program: discovery_half(found, program, inputs.seed) for program, found in known.items() if len(found) >= 2}
 
 
-def layer_changes(runs: Runs, names: Sequence[str]) -> Changes:
-    """Read the layer under each perturbation."""
+def layer_changes(runs: Runs, names: Sequence[str]) -> pd.DataFrame:
+    """Return the mean state of the layer over cells under each perturbation less that under the control [P, H]."""
     cells = runs.model.cell_positions
     control = runs.control_states[:, cells]
     states = (runs.states(name)[:, cells] for name in counted(names, "layer under perturbations"))
-    return Changes(list(names), np.stack([_mean(each - control) for each in states]))
+    return pd.DataFrame(np.stack([_mean(each - control) for each in states]), list(names))
 
 
 def layer_features(runs: Runs, names: Sequence[str], sae: SparseAutoencoder) -> Features:
@@ -128,20 +121,19 @@ def _mean(states: Tensor) -> np.ndarray:
     return states.double().mean((0, 1)).cpu().numpy()
 
 
-def directions(runs: Runs, changes: Changes, sets: Sequence[Sequence[str]]) -> Tensor:
+def directions(runs: Runs, changes: pd.DataFrame, sets: Sequence[Sequence[str]]) -> Tensor:
     """Return the direction [K, H] that each set of perturbations names: their mean change less that of all others."""
-    named = [contrast(changes.values, np.isin(changes.names, each)) for each in sets]
+    named = [contrast(changes, changes.index.isin(each)) for each in sets]
     return unit(torch.from_numpy(np.stack(named))).to(runs.control_states)
 
 
 def random_namers(
-    inputs: MeasureInputs, changes: Changes, namers: Mapping[str, Sequence[str]]
+    inputs: MeasureInputs, changes: pd.DataFrame, namers: Mapping[str, Sequence[str]]
 ) -> dict[str, list[list[str]]]:
     """Return for each program sets of perturbations outside it that move the layer as far as its namers do."""
-    sizes = dict(zip(changes.names, np.linalg.norm(changes.values, axis=1), strict=True))
-    found = {}
+    sizes, found = dict(zip(changes.index, np.linalg.norm(changes, axis=1), strict=True)), {}
     for program, named in namers.items():
-        outside = sorted(set(changes.names) - set(inputs.programs[program]))
+        outside = sorted(set(changes.index) - set(inputs.programs[program]))
         draws = (generator(inputs.seed, "random namers", program, i) for i in range(inputs.settings["random"]))
         found[program] = [matched_names(named, outside, sizes, draw) for draw in draws]
     return found
@@ -156,7 +148,7 @@ def outside_program(inputs: MeasureInputs, programs: Sequence[str], runs: Runs) 
 
 
 def in_targets(
-    inputs: MeasureInputs, runs: Runs, changes: Changes, namers: Mapping[str, Sequence[str]]
+    inputs: MeasureInputs, runs: Runs, changes: pd.DataFrame, namers: Mapping[str, Sequence[str]]
 ) -> Patch | None:
     """Return the patches read in the targets of panels; None where no panel has a measured one."""
     genes = np.array(inputs.model.output_genes if _of_genes(inputs) else [])

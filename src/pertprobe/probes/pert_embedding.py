@@ -17,13 +17,18 @@ from pertprobe.probes.base import (
     members,
 )
 from pertprobe.probes.questions import Coherence, Question, coherence_baselines
-from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
-from pertprobe.probes.worlds import along_nuisance, profiled_subject
+from pertprobe.probes.similarity_questions import (
+    centred_cosine,
+    coherences,
+    consistency,
+    matched_cosine,
+    trained_profiles,
+)
+from pertprobe.probes.worlds import along_nuisance, profiled_subject, world_of
 from pertprobe.statistics.axes import pairs_without_axes
 from pertprobe.statistics.null_worlds import CONFOUNDED, dense, pushed
 from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.sets import pairs_without_strength
-from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +58,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
         partner = trained_profiles(inputs.reference, "embedding")
         yield consistency(inputs, profiles, partner, _mean_matched_cosine)
         return
-    yield from coherences(inputs, profiles, lambda raw, found, _: rank_sum_pairs(raw, found)[:2])
+    yield from coherences(inputs, profiles, lambda raw, found, _: rank_sum_pairs(raw, found))
     yield _neighbours(inputs, profiles)
     yield from coherence_baselines(inputs, profiles.perturbation.values)
 
@@ -83,9 +88,8 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
     """
     names = profiles.perturbation.values
     k = min(inputs.settings["neighbours"], len(names) - 1)
-    strength = inputs.subject.strength.reindex(names).to_numpy()
-    similarity = cosine_similarity(centred(profiles.values))
-    beside = inputs.beside(names)
+    strength, beside = inputs.subject.strengths(names), inputs.beside(names)
+    similarity = centred_cosine(profiles.values)
     apart = beside.pairs_without(similarity)
     apart = pairs_without_axes(apart, beside.axes) if beside.axes else pairs_without_strength(apart, strength)
     near = {"similarity": within_reach(similarity, k), "adjusted": within_reach(apart, k)}
@@ -100,9 +104,7 @@ def null_world(draw: Drawing) -> World:
     """
     if draw.kind in CONFOUNDED:
         return along_nuisance(draw, lambda values: {"embedding": (("perturbation", "feature"), values)})
-    subject, *others = (_drawn(draw) for _ in range(2 if draw.kind == "pair" else 1))
-    reference = {"reference": others[0], "comparison": "contexts"} if others else {}
-    return World(subject.strength, lambda _: {"subject": subject, **reference})
+    return world_of(*(_drawn(draw) for _ in range(2 if draw.kind == "pair" else 1)))
 
 
 def _drawn(draw: Drawing) -> Subject:
@@ -133,24 +135,20 @@ def nearest_table(inputs: "DrawInputs", model: str, most: int = 30) -> pd.DataFr
     similarity, same (neighbour in the program too); at most `most` members.
     """
     profiles = averaged(inputs.measurements[model], "embedding")
-    names = profiles.perturbation.values
-    similarity = cosine_similarity(centred(profiles.values))
+    names, similarity, rows = profiles.perturbation.values, centred_cosine(profiles.values), []
     k = min(inputs.question["settings"]["neighbours"], len(names) - 1)
-    rows = []
-    for program in _ordered_programs(inputs.evidence, model):
-        for i in members(names, inputs.programs[program]):
+    tested = inputs.by_model(inputs.answered("nearest_neighbours"))[model]
+    for program in tested.sort_values(["p", "program"]).program:
+        inside = inputs.programs[program]
+        for i in members(names, inside):
             nearest = [j for j in np.argsort(-similarity[i], kind="stable") if j != i][:k]
-            for rank, j in enumerate(nearest, start=1):
-                same = names[j] in inputs.programs[program]
-                rows.append((names[i], program, rank, names[j], similarity[i, j], same))
+            rows += [
+                (names[i], program, rank, names[j], similarity[i, j], names[j] in inside)
+                for rank, j in enumerate(nearest, start=1)
+            ]
     columns = ["member", "program", "rank", "neighbour", "similarity", "same"]
     table = pd.DataFrame(rows, columns=columns).drop_duplicates(["member", "rank"])
     return table[table.member.isin(table.member.unique()[:most])]
-
-
-def _ordered_programs(evidence_table: pd.DataFrame, model: str) -> list[str]:
-    kept = (evidence_table.statistic == "nearest_neighbours") & (evidence_table.model == model)
-    return list(evidence_table[kept & evidence_table.evaluable].sort_values(["p", "program"]).program)
 
 
 def _neighbour_map(axes: "Axes", table: pd.DataFrame, title: str) -> None:
@@ -171,6 +169,4 @@ def _neighbour_map(axes: "Axes", table: pd.DataFrame, title: str) -> None:
 
 def _mean_matched_cosine(ours: xr.DataArray, theirs: xr.DataArray) -> float:
     """Return the published first-order agreement; nan where the codes differ in size."""
-    if ours.shape != theirs.shape:
-        return np.nan
-    return float(matched_cosine(ours.values, theirs.values).mean())
+    return float(matched_cosine(ours.values, theirs.values).mean()) if ours.shape == theirs.shape else np.nan

@@ -11,7 +11,7 @@ import xarray as xr
 from pertprobe.probes.base import Drawing, Subject, TableInputs, TestInputs, World, by_set, tabulated
 from pertprobe.probes.questions import Coherence, Paired, Question, Refused
 from pertprobe.probes.similarity_questions import Sides, trained_profiles
-from pertprobe.probes.worlds import profiled_subject
+from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.roles import OBSERVED
 from pertprobe.statistics.matched import PairedTest, crossed_test, pearson_matrix, strata
 from pertprobe.statistics.null_worlds import SPREAD, WIDTH
@@ -157,9 +157,8 @@ def null_world(draw: Drawing) -> World:
         theirs = _nearer(ours, theirs, chosen, draw)
     measured = [{"delta_y": (axes, np.stack([each, each]))} for each in (ours, theirs)]
     norms = [np.linalg.norm(each, axis=1) for each in (ours, theirs)]
-    sides = [profiled_subject(each, own) for each, own in zip(measured, norms, strict=True)]
-    pair = {"subject": sides[0], "reference": sides[1], "comparison": "regimes", "settings": {"partners": []}}
-    return World(sides[0].strength, lambda _: pair)
+    sides = map(profiled_subject, measured, norms)
+    return world_of(*sides, "regimes", settings={"partners": []})
 
 
 def _nearer(ours: np.ndarray, theirs: np.ndarray, chosen: list[int], draw: Drawing) -> np.ndarray:
@@ -183,11 +182,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     perturbations: model, reference, perturbation, how either has seen it, its strengths, r (centred, not on the same
     cells), r_partners (mean with others of its strength), r_published, ceiling, disattenuated.
     """
-    found = []
-    for model, reference in inputs.pairs:
-        sides = inputs.subjects[model], inputs.subjects[reference]
-        if all("delta_y" in each.measurement for each in sides):
-            found.append(_perturbations(*sides).assign(model=model, reference=reference))
+    found = [_perturbations(*sides).assign(**pair) for pair, sides in inputs.paired("delta_y")]
     return tabulated("regime_agreement", perturbations=found)
 
 

@@ -18,8 +18,9 @@ import xarray as xr
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.programs import Panel, Programs, read_panels
 from pertprobe.probes import panels
-from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged
-from pertprobe.probes.questions import Pool, Question, Refused, Score
+from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged, labelled
+from pertprobe.probes.questions import Pool, Question, Score
+from pertprobe.probes.worlds import cells_of, drawn_subject
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import SPREAD
@@ -59,8 +60,14 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     point, rows = place(model, inputs.cells, inputs.settings, inputs.role).point, map(model.output_genes.index, names)
     found = panel_jacobian(model, code, point, list(rows), range(n), memory_gb=inputs.memory_gb)
     values, opened = (each[0].detach().cpu().numpy() for each in (found.values, found.open))
-    axes = {"set": np.arange(len(values)), "perturbation": names, "input_gene": list(model.genes)}
-    return xr.Dataset({"influence": (tuple(axes), values), "open": (("set", "perturbation"), opened)}, axes)
+    return _labelled(values, opened, names, list(model.genes))
+
+
+def _labelled(influence: np.ndarray, opened: np.ndarray, targets: list[str], genes: list[str]) -> xr.Dataset:
+    """Return the measurement of derivatives [set, target, gene] and shares of open cells [set, target]."""
+    axes = ("set", "perturbation", "input_gene")
+    variables = {"influence": (axes, influence), "open": (axes[:2], opened)}
+    return labelled(variables, perturbation=targets, input_gene=genes)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:
@@ -73,8 +80,7 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
         note = f"targets closed under the control left out: {', '.join(closed)}" if closed else ""
         yield _question(inputs, panel, rows, note)
         yield from _baselines(inputs, panel)
-    others = inputs.programs.keys() - {panel.program for panel in inputs.panels.values()}
-    yield Refused(statistic=PRIMARY, unit="gene", programs=others, reason="no panel for this program")
+    yield panels.without_panel(inputs, PRIMARY, unit="gene")
 
 
 def _baselines(inputs: TestInputs, panel: Panel) -> Iterator[Question]:
@@ -120,10 +126,10 @@ def _question(inputs: TestInputs, panel: Panel, rows: pd.DataFrame, note: str, *
 
 def _pool(inputs: TestInputs, panel: Panel, ranks: pd.DataFrame, note: str) -> Pool:
     names, targets = ranks.index.to_numpy(), ranks.shape[1]
-    mine = sorted(set(panel.regulators) & set(names))
-    absent = sorted(set(panel.regulators) - set(mine))
+    absent = sorted(set(panel.regulators) - set(names))
     unmeasured = f"regulators not measured: {', '.join(absent)}" if absent else ""
-    few = f"{len(mine)} measured regulators, {inputs.min_genes} needed" if len(mine) < inputs.min_genes else ""
+    n = len(set(panel.regulators)) - len(absent)
+    few = f"{n} measured regulators, {inputs.min_genes} needed" if n < inputs.min_genes else ""
     short = few if targets else "no target of the panel is measured and open"
     ranked = f"{targets} targets, ranks of {'s J' if panel.signs else '|J|'} among {len(names)} genes"
     expression = inputs.cells.for_genes(tuple(names)).values.mean(axis=(0, 1), dtype=np.float64)
@@ -217,11 +223,10 @@ def null_world(draw: Drawing) -> World:
     for i in draw.members:
         chosen = draw.rng.permutation(TARGETS)[: _number(TARGETS, draw.d)]
         values[i, chosen] = signs[i, chosen] * 2 * np.abs(values).max()
-    axes = {"set": [0], "perturbation": targets, "input_gene": genes}
-    measured = {"influence": (tuple(axes), values.T[None]), "open": (("set", "perturbation"), np.ones((1, TARGETS)))}
-    subject = Subject(xr.Dataset(measured, axes), pd.Series(dtype=float), pd.Series(dtype=object))
-    cells = CellSets(expression.to_numpy(np.float32)[None, None], tuple(genes), None, np.array([["cell"]]), "drawn")
-    return World(expression, partial(_given, subject, cells, pd.DataFrame(signs, genes, targets) if signed else None))
+    measured = _labelled(values.T[None], np.ones((1, TARGETS)), targets, genes)
+    subject = drawn_subject(measured, pd.Series(dtype=float))
+    signs = pd.DataFrame(signs, genes, targets) if signed else None
+    return World(expression, partial(_given, subject, cells_of(expression), signs))
 
 
 def _given(
@@ -239,11 +244,9 @@ def _given(
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw every gene's mean rank in what moves a panel's targets: the regulators' beside all others."""
-    from pertprobe.plots import nothing_to_draw
     from pertprobe.plots import panels as axes_for
 
-    if (kept := inputs.evidence[(inputs.evidence.statistic == PRIMARY) & inputs.evidence.evaluable]).empty:
-        return nothing_to_draw()
+    kept = inputs.answered(PRIMARY)
     figure, axes = axes_for(len(kept), 3.4, 2.6)
     for each, row in zip(axes, kept.itertuples(), strict=True):
         config = {row.panel: inputs.question["panels"][row.panel] | {"perturbations": [], "controls": []}}

@@ -299,21 +299,18 @@ def _drawn_regulons(draw: Drawing, drawn: DrawnKnockouts) -> tuple[np.ndarray, n
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how much better regulators find their targets than their partners do, knock-out and Jacobian edges."""
-    from pertprobe.plots import bars_with_null, marks_on_bars, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bar_figure, marks_on_bars
 
-    rows = inputs.evidence[inputs.evidence.evaluable & (inputs.evidence.reference == "")]
+    rows = inputs.evidence[inputs.evidence.evaluable]
     rows = rows.assign(program=rows.program.replace("", "all regulators"))
     known = {key: each for key, each in rows.groupby(["model", "panel", "statistic"])}
-    asked = [(model, name) for name in sorted(set(rows.panel)) for model in inputs.question["models"]
-             if (model, name, AUPRC) in known]  # fmt: skip
-    if not asked:
-        return nothing_to_draw()
-    figure, axes = panels(len(asked), 4.6, 1.5 + 0.26 * max(len(known[*key, AUPRC]) for key in asked))
+    every = [(model, name) for name in sorted(set(rows.panel)) for model in inputs.question["models"]]
+    asked, label = [key for key in every if (*key, AUPRC) in known], "AUPRC less that of partners, knock-out edges"
+    shown = [(", ".join(key), label, known[*key, AUPRC]) for key in asked]
+    figure, axes = bar_figure(shown, 4.6, (1.5, 0.26))
     for each, key in zip(axes, asked, strict=True):
-        mine, marked = known[*key, AUPRC], known.get((*key, f"{AUPRC}{JACOBIAN}"), rows[:0])
-        bars_with_null(each, mine, "AUPRC less that of partners, knock-out edges", ", ".join(key))
-        marks_on_bars(each, mine, marked, marker="D", s=16, color="#8a5fb0", label="Jacobian edges")
+        marked = known.get((*key, f"{AUPRC}{JACOBIAN}"), rows[:0])
+        marks_on_bars(each, known[*key, AUPRC], marked, marker="D", s=16, color="#8a5fb0", label="Jacobian edges")
         if each.get_legend_handles_labels()[0]:
             each.legend(loc="lower right", fontsize=6)
-    null_legend(figure)
     return figure

@@ -5,7 +5,6 @@ and in a memorised answer (methods.md, Routing coherence): this probe never show
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,12 +23,13 @@ from pertprobe.probes.base import (
     World,
     averaged,
     by_set,
+    labelled,
     members,
     tabulated,
 )
 from pertprobe.probes.questions import Question, Row, Whole, coherence_baselines, per_set
 from pertprobe.probes.similarity_questions import coherences, consistency, second_order_ceiling, trained_profiles
-from pertprobe.probes.worlds import profiled_subject
+from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
 from pertprobe.statistics.clusters import same_cluster, ward_clusters
@@ -69,8 +69,7 @@ def units(inputs: MeasureInputs) -> list[str]:
     Of Ward clusters of the model's own delta_y, as published, one perturbation of each is taken after the other until
     there are enough: the strongest first, or at random. Clusters that have no more are passed over.
     """
-    known = inputs.trained
-    wanted = inputs.settings["perturbations"]
+    known, wanted = inputs.trained, inputs.settings["perturbations"]
     if wanted == "all" or wanted >= len(known):
         return known
     if inputs.responses is None:
@@ -104,16 +103,11 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     found = {key: np.concatenate([part[key].detach().cpu().numpy() for part in parts]) for key in parts[0]}
     arrays = {}
     for key, values in found.items():
-        arrays[key] = _labelled(values.mean(1) if values.ndim == 3 else values, names, AXES[key])
+        means, axes = values.mean(1) if values.ndim == 3 else values, ("perturbation", AXES[key])
+        arrays[key] = axes, means.astype(np.float32)
         if values.ndim == 3 and inputs.role == SUBJECT:
-            arrays[f"{key}_by_set"] = _labelled(values, names, "set", AXES[key]).transpose("set", ...)
-    return xr.Dataset(arrays, attrs={"batch": at.batch})
-
-
-def _labelled(values: np.ndarray, names: list[str], *axes: str) -> xr.DataArray:
-    """Return values [perturbation, *axes] with labels, the other axes numbered."""
-    numbered = {axis: np.arange(size) for axis, size in zip(axes, values.shape[1:], strict=True)}
-    return xr.DataArray(values.astype(np.float32), {"perturbation": names, **numbered}, ("perturbation", *axes))
+            arrays[f"{key}_by_set"] = ("set", *axes), values.swapaxes(0, 1).astype(np.float32)
+    return labelled(arrays, perturbation=names).assign_attrs(batch=at.batch)
 
 
 def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:
@@ -155,7 +149,7 @@ def similarities(subject: Subject) -> Similarities:
     """Return what was measured of a model under perturbations whose code was trained."""
     profiles, answers = (trained_profiles(subject, name) for name in ("routing", "delta_y"))
     names = profiles.perturbation.values
-    return Similarities(profiles, answers, names, subject.strength.reindex(names).to_numpy(), subject.measurement)
+    return Similarities(profiles, answers, names, subject.strengths(names), subject.measurement)
 
 
 def cosines(profiles: np.ndarray, adjustment: str) -> np.ndarray:
@@ -188,23 +182,23 @@ def _routes(whole: Similarities, kind: str) -> xr.DataArray:
 
 def overall(inputs: TestInputs, whole: Similarities) -> Iterator[Whole]:
     """Yield what is asked of all perturbations together."""
-    subject = inputs.identity.get("role", SUBJECT) == SUBJECT
+    most = None if inputs.identity.get("role", SUBJECT) == SUBJECT else OF_CONTROLS
 
     def ceiling(random: np.random.Generator) -> Ceiling | str:
         """Return how far routes and answers of disjoint cell sets could agree (methods.md, Noise ceilings)."""
         return second_order_ceiling(inputs, _by_set(whole), random, partial(cosines, adjustment="centred"))
 
-    yield replace(_correlation(inputs, whole, CORRELATION), ceiling=ceiling, most=None if subject else OF_CONTROLS)
+    yield _correlation(inputs, whole, CORRELATION, ceiling=ceiling, most=most)
     if len(whole.names) < FEWEST:
         return
-    yield replace(_correlation(inputs, whole, CORRELATION, RAW), most=FURTHER)
-    yield replace(_correlation(inputs, whole, SPEARMAN), most=FURTHER)
+    yield _correlation(inputs, whole, CORRELATION, RAW)
+    yield _correlation(inputs, whole, SPEARMAN)
     lacking = "" if "onehot" in whole.measurement else "the model's codes are not made of features"
-    yield replace(_correlation(inputs, whole, ONEHOT), most=FURTHER, short=lacking)
+    yield _correlation(inputs, whole, ONEHOT, short=lacking)
     yield _clustered(inputs, whole)
 
 
-def _correlation(inputs: TestInputs, whole: Similarities, kind: str, adjustment: str = "centred") -> Whole:
+def _correlation(inputs: TestInputs, whole: Similarities, kind: str, adjustment: str = "centred", **more: Any) -> Whole:
     """Correlate the similarity of routes with that of answers; permute the labels of one, strength held."""
 
     def test(m: int, random: np.random.Generator) -> Test:
@@ -212,7 +206,7 @@ def _correlation(inputs: TestInputs, whole: Similarities, kind: str, adjustment:
         sides = (cosines(each.values, adjustment) for each in (_routes(whole, kind), whole.answers))
         return mantel(*sides, m, random, "spearman" if kind == SPEARMAN else "pearson", whole.strength)
 
-    who = {"statistic": kind, "adjustment": adjustment, **_overall(inputs, whole)}
+    who = {"statistic": kind, "adjustment": adjustment, **_overall(inputs, whole), **more}
     return Whole(**who, draws=lambda _: (kind, adjustment), test=test, published=lambda _: published(whole, kind))
 
 
@@ -226,14 +220,14 @@ def _clustered(inputs: TestInputs, whole: Similarities) -> Whole:
         return mantel(cosines(whole.profiles.values, "centred"), together, m, random, strength=whole.strength)
 
     ratio = lambda _: (cluster_ratio(whole, number), np.nan)  # noqa: E731
-    return Whole(statistic=CLUSTERED, test=test, most=FURTHER, published=ratio, **_overall(inputs, whole))
+    return Whole(statistic=CLUSTERED, test=test, published=ratio, **_overall(inputs, whole))
 
 
 def _overall(inputs: TestInputs, whole: Similarities) -> dict[str, Any]:
     """Return what all questions about all perturbations have in common."""
     batch = whole.measurement.attrs.get("batch")
     notes = [inputs.subject.held_out(whole.names), f"mean cell of batch {batch}" if batch else ""]
-    return {"names": whole.names, "called": "perturbations", "fewest": FEWEST, "notes": notes}
+    return {"names": whole.names, "called": "perturbations", "fewest": FEWEST, "notes": notes, "most": FURTHER}
 
 
 def clusters(answers: np.ndarray, number: int, adjustment: str) -> np.ndarray:
@@ -280,13 +274,11 @@ def null_world(draw: Drawing) -> World:
     """
     ways, answers, strength = routes(draw.rng, draw.units)
     subject = _drawn(pushed(ways, draw.members, draw.d, draw.rng), answers, strength)
-    pair = {}
-    if draw.kind == "pair":
-        others = routes(draw.rng, draw.units)
-        order = np.argsort(others.strength)[np.argsort(np.argsort(strength))]
-        other = _drawn(*(each[order] for each in others))
-        pair = {"reference": other, "comparison": "contexts"}
-    return World(subject.strength, lambda _: {"subject": subject, **pair})
+    if draw.kind != "pair":
+        return world_of(subject)
+    others = routes(draw.rng, draw.units)
+    order = np.argsort(others[-1])[np.argsort(np.argsort(strength))]
+    return world_of(subject, _drawn(*(each[order] for each in others)))
 
 
 def _drawn(ways: np.ndarray, answers: np.ndarray, strength: np.ndarray) -> Subject:
@@ -304,9 +296,7 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     and q over the programs and components of a model.
     """
     summary, deciles, components = [], [], []
-    for model, subject in inputs.subjects.items():
-        if "routing" not in subject.measurement:
-            continue
+    for model, subject in inputs.measured("routing").items():
         whole = similarities(subject)
         if len(whole.names) < FEWEST:
             continue
@@ -323,14 +313,13 @@ def summarised(whole: Similarities, adjustment: str, number: int) -> Row:
     from scipy.stats import spearmanr
 
     routes, answers = (upper(cosines(each.values, adjustment)) for each in (whole.profiles, whole.answers))
-    row = {"adjustment": adjustment, "n": len(whole.names), "onehot": np.nan, "cluster_ratio": np.nan}
+    row = {"adjustment": adjustment, "n": len(whole.names)}
     row |= {"pearson": _pearson(routes, answers), "pearson_se": _standard_error(whole, adjustment)}
     row |= {"spearman": float(spearmanr(routes, answers).statistic)}
     if "onehot" in whole.measurement:
         row["onehot"] = _pearson(upper(cosines(_routes(whole, ONEHOT).values, adjustment)), answers)
-    if adjustment == RAW:
-        row["cluster_ratio"] = cluster_ratio(whole, number)
-    return {**row, "first_share": float(explained_variance(whole.profiles.values, adjustment)[0])}
+    row["cluster_ratio"] = cluster_ratio(whole, number) if adjustment == RAW else np.nan
+    return {"onehot": np.nan, **row, "first_share": float(explained_variance(whole.profiles.values, adjustment)[0])}
 
 
 def _pearson(first: np.ndarray, second: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import Question, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
-from pertprobe.probes.worlds import profiled_subject
+from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.statistics.null_worlds import FEATURES, WIDTH, activations, dense, pushed
 from pertprobe.statistics.published import random_sets_p
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 AXES = {"hidden": ("dimension", "h"), "activation": ("feature", "f"), "component": ("direction", "c")}
 """What is measured -> the name of its last axis, and the letter its labels begin with."""
-RANDOM_SETS = 5000
-"""Draws of the published test."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -63,12 +61,12 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
     Beside it, with the same null: principal components that explain as much (the SAE's rival), and the raw activations
     of the layer, in which re-drawn copies are compared: for them no autoencoder was trained.
     """
-    mine, other = inputs.subject, inputs.reference
-    if other is not None:
+    mine = inputs.subject
+    if inputs.reference is not None:
         yield from _of_pair(inputs)
         return
     if "activation" in mine.measurement:
-        yield from coherences(inputs, trained_profiles(mine, "activation"), _against_random_sets)
+        yield from coherences(inputs, trained_profiles(mine, "activation"), random_sets_p)
     if "component" in mine.measurement:
         yield from coherences(inputs, trained_profiles(mine, "component"), None, "coherence_pca", ("centred",))
     hidden = trained_profiles(mine, "hidden")
@@ -86,18 +84,12 @@ def _of_pair(inputs: TestInputs) -> Iterator[Question]:
             yield consistency(inputs, *profiles, published, statistic)
 
 
-def _against_random_sets(raw: np.ndarray, found: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
-    """Return the published effect (mean cosine less that of random sets) and its p."""
-    said = random_sets_p(raw, found, random, RANDOM_SETS)
-    return said.estimate, said.p
-
-
 def _agreement_against_strength(inputs: TestInputs, ours: xr.DataArray, theirs: xr.DataArray) -> float:
     """Return the published Spearman r of each perturbation's cross-model cosine with its effect strength."""
     cosine = matched_cosine(ours.values, theirs.values)
     if np.ptp(cosine) == 0:
         return np.nan
-    return float(scipy.stats.spearmanr(cosine, inputs.subject.strength.reindex(ours.perturbation.values)).statistic)
+    return float(scipy.stats.spearmanr(cosine, inputs.subject.strengths(ours.perturbation.values)).statistic)
 
 
 def null_world(draw: Drawing) -> World:
@@ -107,8 +99,7 @@ def null_world(draw: Drawing) -> World:
     features = pushed(hidden, draw.members, draw.d, draw.rng, lambda codes: activations(codes, reads))
     measured = {"hidden": hidden, "activation": features}
     variables = {name: (("set", "perturbation", AXES[name][0]), each[None]) for name, each in measured.items()}
-    subject = profiled_subject(variables, strength)
-    return World(subject.strength, lambda _: {"subject": subject})
+    return world_of(profiled_subject(variables, strength))
 
 
 def draw(inputs: "DrawInputs") -> "Figure":

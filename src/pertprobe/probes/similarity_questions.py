@@ -56,8 +56,7 @@ def sides_of(ours: Subject, theirs: Subject, variable: str) -> Sides:
     profiles = [trained_profiles(each, variable, by_set) for each in (ours, theirs)]
     names = sorted(set(profiles[0].perturbation.values) & set(profiles[1].perturbation.values))
     mine, other = (each.sel(perturbation=names).transpose("set", "perturbation", ...) for each in profiles)
-    strengths = [each.strength.reindex(names).to_numpy() for each in (ours, theirs)]
-    return Sides(mine, in_order_of(mine, other), strengths)
+    return Sides(mine, in_order_of(mine, other), [each.strengths(names) for each in (ours, theirs)])
 
 
 def in_order_of(ours: xr.DataArray, theirs: xr.DataArray) -> xr.DataArray:
@@ -81,8 +80,7 @@ def coherences(
 ) -> Iterator[Coherence]:
     """Yield, for each adjustment, whether programs are alike by the cosine of profiles [perturbation, feature]."""
     names, raw = profiles.perturbation.values, cosine_similarity(profiles.values)
-    strength = inputs.subject.strength.reindex(names).to_numpy()
-    who = {"statistic": statistic, "names": names, "strength": strength}
+    who = {"statistic": statistic, "names": names, "strength": inputs.subject.strengths(names)}
     for adjustment in adjustments:
         similarity = raw if adjustment == "raw" else partial(centred_cosine, profiles.values)
         known = published and partial(published, raw)

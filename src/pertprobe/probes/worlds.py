@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.probes.base import Drawing, Subject, World
-from pertprobe.statistics.null_worlds import BIAS, confounded
+from pertprobe.models.planted.materials import loaded_codes
+from pertprobe.probes.base import Drawing, Subject, World, labelled
+from pertprobe.statistics.null_worlds import BIAS, SPREAD, confounded
 
 
 def unit_names(n: int) -> list[str]:
@@ -22,15 +24,26 @@ def drawn_subject(measurement: xr.Dataset, strength: pd.Series) -> Subject:
     return Subject(measurement, strength, pd.Series("here", strength.index))
 
 
+def world_of(subject: Subject, reference: Subject | None = None, comparison: str = "contexts", **more: Any) -> World:
+    """Return the world of one measured model, or of two that are compared, with further fields of `TestInputs`."""
+    pair = {} if reference is None else {"reference": reference, "comparison": comparison}
+    return World(subject.strength, lambda _: {"subject": subject, **pair, **more})
+
+
 Variables = Mapping[str, tuple[Sequence[str], np.ndarray]]
 """Variable -> its axes, and values."""
 
 
 def profiled_subject(variables: Variables, strength: np.ndarray) -> Subject:
     """Return a model of which this was measured: variable -> axes, among them perturbation, and values."""
-    names, measured = unit_names(len(strength)), xr.Dataset(dict(variables))
-    labels = {axis: np.arange(n) for axis, n in measured.sizes.items()} | {"perturbation": names}
-    return drawn_subject(measured.assign_coords(labels), pd.Series(strength, names))
+    names = unit_names(len(strength))
+    return drawn_subject(labelled(variables, perturbation=names), pd.Series(strength, names))
+
+
+def loaded(draw: Drawing) -> tuple[np.ndarray, np.ndarray]:
+    """Draw codes [units, width] in which members load on one direction, and strengths that have no part in it."""
+    codes = loaded_codes(unit_names(draw.units), draw.inside[:, None], draw.d, int(draw.rng.integers(2**31)))
+    return codes, draw.rng.lognormal(0, SPREAD, draw.units)
 
 
 def along_nuisance(draw: Drawing, measured: Callable[[np.ndarray], Variables]) -> World:

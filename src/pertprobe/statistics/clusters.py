@@ -1,7 +1,7 @@
 """Clusters of perturbations: cut from a tree, compared with programs and with the clusters of another model."""
 
 from math import inf
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import scipy
@@ -13,31 +13,11 @@ from scipy.spatial.distance import squareform
 from pertprobe.shapes import Array, Float, Integer
 from pertprobe.statistics.arrays import Floats, Integers, Labels, Members, Pairwise, PerUnit
 from pertprobe.statistics.permutation import Test, summary, with_stratified
-from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.sets import orders_within, strength_blocks
 
 Distance = Literal["chord", "cosine"]
 MOST = 30
 """Clusters that are tried at most where the silhouette chooses."""
-
-
-class Enrichment(NamedTuple):
-    """How a program's members spread over clusters."""
-
-    counts: Integers
-    """Members in each cluster [k]."""
-    p: Floats
-    """Hypergeometric P(at least as many) of each cluster [k]."""
-
-    @property
-    def best(self) -> int:
-        """The cluster with the smallest p, the first among equals."""
-        return int(self.p.argmin())
-
-    @property
-    def simes(self) -> float:
-        """The p of all clusters together: the smallest that Benjamini-Hochberg gives one (Simes 1986)."""
-        return float(benjamini_hochberg(self.p).min())
 
 
 def ward_clusters(
@@ -87,8 +67,8 @@ def same_cluster(labels: Labels) -> Float[Array, "unit unit"]:
     return (labels[:, None] == labels).astype(np.float64)
 
 
-def enrichment(labels: Labels, members: Members) -> Enrichment:
-    """Return how many members [n] lie in each cluster, and the chance of so many under any n of the perturbations.
+def enrichment(labels: Labels, members: Members) -> tuple[Integers, Floats]:
+    """Return how many members [n] lie in each cluster [k], and the chance of so many under any n perturbations [k].
 
     One-sided hypergeometric test over the perturbations that were clustered. It takes every perturbation for equally
     likely to be a member, which those of programs of strong perturbations are not.
@@ -96,7 +76,7 @@ def enrichment(labels: Labels, members: Members) -> Enrichment:
     labels, members = np.asarray(labels), np.unique(np.asarray(members))
     sizes = np.bincount(labels)
     counts = np.bincount(labels[members], minlength=sizes.size)
-    return Enrichment(counts, scipy.stats.hypergeom.sf(counts - 1, labels.size, sizes, members.size))
+    return counts, scipy.stats.hypergeom.sf(counts - 1, labels.size, sizes, members.size)
 
 
 def adjusted_rand(first: Labels, second: Labels) -> float:
@@ -104,8 +84,7 @@ def adjusted_rand(first: Labels, second: Labels) -> float:
 
     Two clusterings without a choice (one cluster, or each perturbation its own) agree: 1.
     """
-    first, second = (np.unique(each, return_inverse=True)[1] for each in (first, second))
-    return float(_adjusted_rand(first, second, np.arange(first.size)[None])[0])
+    return float(_adjusted_rand(first, second, np.arange(len(first))[None])[0])
 
 
 def rand_test(
@@ -121,8 +100,7 @@ def rand_test(
     that two models which only sort their perturbations by strength do not agree by that. Where blocks hold too few
     arrangements, or no strength is given, only p is there.
     """
-    first, second = (np.unique(each, return_inverse=True)[1] for each in (first, second))
-    size = first.size
+    size = len(first)
     orders = np.concatenate([np.arange(size)[None], np.stack([rng.permutation(size) for _ in range(m)])])
     estimate, *null = _adjusted_rand(first, second, orders)
     test = summary(float(estimate), np.array(null), inf, m)
@@ -133,8 +111,9 @@ def rand_test(
     return with_stratified(test, summary(test.estimate, null, inf, m))
 
 
-def _adjusted_rand(first: Integers, second: Integers, orders: Integers) -> Floats:
+def _adjusted_rand(first: Labels, second: Labels, orders: Integers) -> Floats:
     """Return the index [k] of one clustering with each order [k, P] of the other: only the table's cells change."""
+    first, second = (np.unique(each, return_inverse=True)[1] for each in (first, second))
     n, width = first.size, second.max() + 1
     rows, columns = (_pairs(np.bincount(each)).sum() for each in (first, second))
     joint = np.array([_pairs(np.bincount(first * width + second[order])).sum() for order in orders])

@@ -1,6 +1,5 @@
 """Features read in two models: which follow the same perturbations, and do programs use the same ones?"""
 
-from functools import partial
 from math import inf, nan
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from pertprobe.shapes import Array, Float, Integer, Like, Num
 from pertprobe.statistics.arrays import Floats, Integers, Members, PerUnit
 from pertprobe.statistics.outside import sets_outside, share_of_own
-from pertprobe.statistics.permutation import Test, permutation_test, summary, with_stratified
+from pertprobe.statistics.permutation import ScoreOfSets, Test, permutation_test, summary, with_stratified
 from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import orders_within, scores_without_strength, strength_blocks
 
@@ -113,23 +112,6 @@ def _null(x: Floats, y: Floats, orders: Integers, own: Floats, bound: float | Fl
     return shares, reached
 
 
-class Grams(NamedTuple):
-    """Inner products of the profiles of the same units in two models."""
-
-    xx: Floats
-    """[P, P] within the first."""
-    yy: Floats
-    """[P, P] within the second."""
-    xy: Floats
-    """[P, P]: unit i of the first with unit j of the second."""
-
-    @classmethod
-    def of(cls, x: Float[Array, "unit feature"], y: Float[Array, "unit feature"]) -> "Grams":
-        """Return those of profiles [P, F], each brought to length 1 so that none weighs more; zero ones stay."""
-        x, y = _directions(x), _directions(y)
-        return cls(x @ x.T, y @ y.T, x @ y.T)
-
-
 def conservation(
     x: Num[Like, "unit feature"],
     y: Num[Like, "unit feature"],
@@ -163,7 +145,7 @@ def conservation(
     members = np.unique(np.asarray(members, dtype=np.intp))
     adjusted = [each if strength is None else scores_without_strength(each, strength, linear=False) for each in (x, y)]
     rank = ranked(len(x), strength)
-    scores = [partial(_half_cosines, Grams.of(*sides), rank) for sides in ((x, y), adjusted)]
+    scores = [_half_cosines(*sides, rank) for sides in ((x, y), adjusted)]
     test = permutation_test(scores[0], members, len(x), strength, m, rng, scores[1])
     held = test.p_used == "p_stratified"
     used, sides, matched = (scores[1], adjusted, strength) if held else (scores[0], (x, y), None)
@@ -199,19 +181,29 @@ def without_each(
     """Return the statistic of `conservation` without each of the members [n], three or more; for the jackknife."""
     members = np.unique(np.asarray(members, dtype=np.intp))
     sets = np.stack([np.delete(members, i) for i in range(members.size)])
-    return _half_cosines(Grams.of(np.asarray(x, float), np.asarray(y, float)), ranked(len(x), strength), sets)
+    return _half_cosines(np.asarray(x, float), np.asarray(y, float), ranked(len(x), strength))(sets)
 
 
-def _half_cosines(grams: Grams, rank: Integers, sets: Integers) -> Floats:
-    """Return the statistic of each set [k, n] -> [k]; 0 where a half has no direction."""
-    found, rows = np.empty(len(sets)), max(1, BATCH // sets.shape[1] ** 2)
-    for start in range(0, len(sets), rows):
-        naming, scored = halves(sets[start : start + rows], rank)
-        pairs = ((grams.xy, naming, scored), (grams.xx, naming, naming), (grams.yy, scored, scored))
-        product, one, other = (gram[i[:, :, None], j[:, None, :]].sum(axis=(1, 2)) for gram, i, j in pairs)
-        scale = np.sqrt(np.clip(one, 0.0, None) * np.clip(other, 0.0, None))
-        found[start : start + rows] = np.divide(product, scale, out=np.zeros(len(product)), where=scale > 1e-12)
-    return found
+def _half_cosines(x: Floats, y: Floats, rank: Integers) -> ScoreOfSets:
+    """Return what gives the statistic of each set [k, n] -> [k] of profiles [P, F]; 0 where a half has no direction.
+
+    Profiles are brought to length 1, so that none weighs more; zero ones stay.
+    """
+    x, y = _directions(x), _directions(y)
+    xy, xx, yy = x @ y.T, x @ x.T, y @ y.T
+
+    def of_sets(sets: Integers) -> Floats:
+        """Return it in batches of sets."""
+        found, rows = np.empty(len(sets)), max(1, BATCH // sets.shape[1] ** 2)
+        for start in range(0, len(sets), rows):
+            naming, scored = halves(sets[start : start + rows], rank)
+            pairs = ((xy, naming, scored), (xx, naming, naming), (yy, scored, scored))
+            product, one, other = (gram[i[:, :, None], j[:, None, :]].sum(axis=(1, 2)) for gram, i, j in pairs)
+            scale = np.sqrt(np.clip(one, 0.0, None) * np.clip(other, 0.0, None))
+            found[start : start + rows] = np.divide(product, scale, out=np.zeros(len(product)), where=scale > 1e-12)
+        return found
+
+    return of_sets
 
 
 def _rise(x: Floats, y: Floats, members: Integers, rank: Integers) -> float:

@@ -5,7 +5,6 @@ interval for a ratio of means.
 """
 
 from math import nan, sqrt
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
@@ -13,20 +12,11 @@ from scipy.special import stdtrit
 from pertprobe.shapes import Array, Float, Integer, Like, Num
 from pertprobe.statistics.arrays import Floats, PerUnit
 from pertprobe.statistics.ranks import average_ranks
+from pertprobe.statistics.reliability import Share
+from pertprobe.statistics.similarity import marks
 
 NOTHING_LEFT = 1e-6
 """Share of a profile's norm below which what rivals leave of it is rounding."""
-
-
-class Share(NamedTuple):
-    """A mean as a share of another."""
-
-    share: float
-    """Ratio of the means; nan where the second is not above zero."""
-    low: float
-    """Lower end of the interval; nan where the second mean is not known to be above zero."""
-    high: float
-    """Upper end."""
 
 
 def own_ranks(values: Num[Like, "*side unit output"], own: Integer[Like, " unit"]) -> Float[Array, "*side unit output"]:
@@ -36,9 +26,8 @@ def own_ranks(values: Num[Like, "*side unit output"], own: Integer[Like, " unit"
         values: profiles, of one side or several.
         own: the output that is each unit's own gene; -1 where it is not an output.
     """
-    values = np.array(values, dtype=np.float64)
-    units = np.flatnonzero(np.asarray(own) >= 0)
-    values[..., units, np.asarray(own)[units]] = nan
+    values = np.asarray(values, dtype=np.float64)
+    values = np.where(marks(own, values.shape[-1]), nan, values)
     ranks = average_ranks(values.reshape(-1, values.shape[-1]), axis=1).reshape(values.shape)
     return np.nan_to_num(ranks - np.nanmean(ranks, axis=-1, keepdims=True))
 
@@ -123,7 +112,8 @@ def share_of(values: PerUnit, ceilings: PerUnit, level: float = 0.95) -> Share:
     """Return the mean of `values` as a share of that of `ceilings`, paired by unit, with Fieller's interval.
 
     The interval holds every share s for which mean(values - s ceilings) is not told from 0 by Student's t on n - 1
-    degrees of freedom: of the ratio no normal error is assumed. Source: Fieller (1954), JRSS B 16, 175-185.
+    degrees of freedom: of the ratio no normal error is assumed. The share is nan where the ceilings' mean is not above
+    zero, its ends where that is not known. Source: Fieller (1954), JRSS B 16, 175-185.
     """
     values, ceilings = (np.asarray(each, dtype=np.float64) for each in (values, ceilings))
     n = values.size

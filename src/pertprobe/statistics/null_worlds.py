@@ -49,12 +49,15 @@ def dense(rng: Generator, units: int = UNITS) -> Profiles:
     The response is a linear map of the code without its offset; its norm is the strength that tests hold. It rises
     with the unit's latent strength, so that strong perturbations resemble each other.
     """
-    latent = rng.lognormal(0, SPREAD, units)
-    basis = rng.normal(size=(NOISE + 1, WIDTH)) / np.sqrt(WIDTH)
-    loads = np.column_stack([rng.normal(size=(units, NOISE)), SHARED * latent])
-    codes = loads @ basis
+    codes = _along_one(rng, rng.lognormal(0, SPREAD, units))
     response = codes @ (rng.normal(size=(WIDTH, WIDTH)) / np.sqrt(WIDTH))
     return Profiles(codes + OFFSET * rng.normal(size=WIDTH), np.linalg.norm(response, axis=1))
+
+
+def _along_one(rng: Generator, size: Floats, width: int = WIDTH, own: float | Floats = 1.0) -> Floats:
+    """Draw vectors [units, width] that share a direction in proportion to size [units], with noise of `own` size."""
+    basis = rng.normal(size=(NOISE + 1, width)) / np.sqrt(width)
+    return np.column_stack([own * rng.normal(size=(size.size, NOISE)), SHARED * size]) @ basis
 
 
 ALONG = 0.3
@@ -136,46 +139,29 @@ def confounded(rng: Generator, kind: str, units: int = UNITS) -> Confounded:
     return Confounded(values, seen, weight, there, **known)
 
 
-def sparse(rng: Generator, units: int = UNITS) -> Profiles:
-    """Draw mean activations like those of a sparse autoencoder: what of a dense code lies above a threshold."""
-    codes, strength = dense(rng, units)
-    return Profiles(activations(codes, rng.normal(size=(WIDTH, FEATURES))), strength)
-
-
 def activations(codes: Floats, read: Floats) -> Floats:
-    """Return what features [units, FEATURES] read of codes [units, WIDTH]: what lies above a threshold."""
+    """Return what features [units, FEATURES] read of codes [units, WIDTH]: what lies above a threshold.
+
+    They are like mean activations of a sparse autoencoder.
+    """
     seen = codes @ (read / np.sqrt(WIDTH)) / codes.std()
     return np.logaddexp(0, 4 * (seen - 0.5)) / 4  # a mean over cells is never quite 0
 
 
 def responses(rng: Generator, units: int = UNITS) -> Profiles:
     """Draw responses that share one direction, the more the stronger, and are otherwise unrelated."""
-    size = rng.lognormal(0, SPREAD, units)
-    basis = rng.normal(size=(NOISE + 1, WIDTH)) / np.sqrt(WIDTH)
-    values = np.column_stack([rng.normal(size=(units, NOISE)), SHARED * size]) @ basis
+    values = _along_one(rng, rng.lognormal(0, SPREAD, units))
     return Profiles(values, np.linalg.norm(values, axis=1))
 
 
-class Routes(NamedTuple):
-    """Routes and answers of the same units."""
+def routes(rng: Generator, units: int = UNITS) -> tuple[Floats, Floats, Floats]:
+    """Draw routes and answers that both hold a shared direction in proportion to strength, and both vary with it.
 
-    routes: Floats
-    """[units, outputs]."""
-    answers: Floats
-    """[units, width]."""
-    strength: Floats
-    """Norm of each answer [units]."""
-
-
-def routes(rng: Generator, units: int = UNITS) -> Routes:
-    """Draw routes and answers that both hold a shared direction in proportion to strength, and both vary with it."""
-    latent = rng.lognormal(0, SPREAD, units)[:, None]
-    sides = []
-    for width in (OUTPUTS, WIDTH):
-        basis = rng.normal(size=(NOISE + 1, width)) / np.sqrt(width)
-        own = np.sqrt(latent) * rng.normal(size=(units, NOISE))
-        sides.append(np.column_stack([own, SHARED * latent]) @ basis)
-    return Routes(*sides, np.linalg.norm(sides[1], axis=1))
+    Returns routes [units, OUTPUTS], answers [units, WIDTH], and the norm of each answer [units].
+    """
+    latent = rng.lognormal(0, SPREAD, units)
+    ways, answers = (_along_one(rng, latent, width, np.sqrt(latent)[:, None]) for width in (OUTPUTS, WIDTH))
+    return ways, answers, np.linalg.norm(answers, axis=1)
 
 
 def pushed(
@@ -221,19 +207,12 @@ def derivatives(rng: Generator, *, by_strength: bool, together: float, units: in
     return Profiles(np.exp(size * rng.uniform(0.3, 0.8, PAIRS)), strength)
 
 
-class Knockouts(NamedTuple):
-    """Profiles of knocked-out genes in two contexts that agree in nothing but what all genes share."""
-
-    ours: Floats
-    """[genes, outputs]."""
-    theirs: Floats
-    """[genes, outputs]."""
-    expression: Floats
-    """Of each gene, rising [genes]."""
-
-
-def knockouts(rng: Generator, genes: int = KNOCKED, members: Members = (), d: float = 0.0) -> Knockouts:
+def knockouts(
+    rng: Generator, genes: int = KNOCKED, members: Members = (), d: float = 0.0
+) -> tuple[Floats, Floats, Floats]:
     """Draw profiles that are one shared profile in proportion to a gene's lognormal expression, and noise of their own.
+
+    Returns those of two contexts [genes, OUTPUTS], and the expression of each gene, rising [genes].
 
     Members, positions of genes, have part of their noise in both contexts, which makes them agree with themselves by d
     sd more than genes that are expressed alike. Of a gene that holds the shared profile w times, the correlation with
@@ -246,7 +225,7 @@ def knockouts(rng: Generator, genes: int = KNOCKED, members: Members = (), d: fl
     common = np.zeros((genes, 1))
     common[list(members)] = np.minimum(d * np.sqrt((1 + weight[list(members)] ** 2) / OUTPUTS), 1)
     ours, theirs = (weight * shared + each for each in (noise, common * noise + np.sqrt(1 - common**2) * other))
-    return Knockouts(ours, theirs, expression)
+    return ours, theirs, expression
 
 
 def uniform(rng: Generator, n: int, units: int) -> Integers:

@@ -125,9 +125,7 @@ def sets_outside(members: Integers, n_units: int, strength: PerUnit | None, m: i
         return None
     cost = np.zeros((members.size, outside.size))
     if strength is not None:
-        ranks = _ranks(strength)
-        distance = np.abs(ranks[members][:, None] - ranks[outside])
-        cost = np.where(_nearest(members, outside, strength) > 0, 0, distance)
+        cost = np.where(_nearest(members, outside, strength) > 0, 0, _distance(members, outside, strength))
     sets, used, rows = np.empty((m, members.size), dtype=np.intp), np.zeros((m, outside.size), bool), np.arange(m)
     for i in range(members.size):
         chosen = np.where(used, np.inf, cost[i] + rng.random(used.shape)).argmin(axis=1)
@@ -154,15 +152,16 @@ def share_of_own(
     return float(share.mean()), float(share.std())
 
 
-def _ranks(strength: PerUnit) -> Integers:
-    return np.argsort(np.argsort(np.asarray(strength), kind="stable"), kind="stable")
+def _distance(members: Integers, outside: Integers, strength: PerUnit) -> Integers:
+    """Return how many ranks of strength lie between each member and each unit outside [member, outside]."""
+    ranks = np.argsort(np.argsort(np.asarray(strength), kind="stable"))
+    return np.abs(ranks[members][:, None] - ranks[outside])
 
 
 def _nearest(members: Integers, outside: Integers, strength: PerUnit) -> Float[Array, "member outside"]:
     """Return the weights of the units outside that are nearest in rank to each member, summing up to 1."""
-    ranks = _ranks(strength)
-    distance = np.abs(ranks[members][:, None] - ranks[outside])
-    number = min(max(2, matched_number(ranks.size)), outside.size)
+    distance = _distance(members, outside, strength)
+    number = min(max(2, matched_number(len(strength))), outside.size)
     weights = np.zeros(distance.shape)
     np.put_along_axis(weights, np.argsort(distance, axis=1, kind="stable")[:, :number], 1 / number, axis=1)
     return weights

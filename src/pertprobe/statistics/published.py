@@ -23,8 +23,6 @@ class Published(NamedTuple):
     """Mean within the program (rank sums) or effect over random sets."""
     p: float
     """One-sided greater, as published."""
-    z: float
-    """Effect over the standard deviation of random sets; nan for rank sums."""
 
 
 def rank_sum_pairs(similarity: Pairwise, members: Members) -> Published:
@@ -40,18 +38,17 @@ def rank_sum_triples(pathway_values: ArrayLike, control_values: ArrayLike) -> Pu
     """Wilcoxon rank-sum of pooled (regulator, target, perturbation) triples, pathway greater than control, signed."""
     pathway, control = np.ravel(pathway_values), np.ravel(control_values)
     if not (pathway.size and control.size):
-        return Published(np.nan, np.nan, np.nan)
+        return Published(np.nan, np.nan)
     p = scipy.stats.mannwhitneyu(pathway, control, alternative="greater", method="asymptotic").pvalue
-    return Published(float(pathway.mean()), float(p), np.nan)
+    return Published(float(pathway.mean()), float(p))
 
 
 def random_sets_p(similarity_raw: Pairwise, members: Members, rng: Generator, m: int = 5000) -> Published:
-    """Compare the mean similarity within the program with `m` random sets of its size: effect, p, z.
+    """Compare the mean similarity within the program with `m` random sets of its size: effect and p.
 
     The published share of sets at least as large could be 0; here it is (b + 1) / (m + 1).
     """
     similarity, members = np.asarray(similarity_raw, dtype=np.float64), np.unique(np.asarray(members))
     null = pair_means(similarity, uniform_sets(members.size, len(similarity), m, rng))
     test = summary(float(pair_means(similarity, members[None])[0]), null, np.inf, m)
-    effect = test.estimate - test.null_mean
-    return Published(effect, test.p, effect / test.null_sd if test.null_sd > 0 else np.nan)
+    return Published(test.estimate - test.null_mean, test.p)

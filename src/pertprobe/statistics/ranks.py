@@ -1,25 +1,11 @@
 """Rank scores of perturbations on (regulator, target) pairs."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pertprobe.shapes import Array, Float, Like, Num, Shaped
-from pertprobe.statistics.arrays import Floats
-
-
-class RankScores(NamedTuple):
-    """One score a perturbation."""
-
-    scores: Floats
-    """Mean normalised mid-rank [P] over the pairs a perturbation is ranked in; nan where it is dropped."""
-    n_pairs: NDArray[np.intp]
-    """Pairs each perturbation is ranked in [P]."""
-    dropped: tuple[str, ...]
-    """Perturbations ranked in fewer than half of the pairs."""
 
 
 def average_ranks(values: Num[Like, "*shape"], axis: int = 0) -> Float[Array, "*shape"]:
@@ -43,8 +29,10 @@ def mid_ranks(values: Num[Like, "unit pair"], left_out: Shaped[Like, "unit pair"
 
 def rank_scores(
     values: Num[Like, "unit pair"], perturbations: Sequence[str], pairs: Sequence[tuple[str, str]]
-) -> RankScores:
-    """Score perturbations by their mean rank on pairs, leaving out pairs that hold the knocked gene.
+) -> Float[Array, " unit"]:
+    """Return each perturbation's mean normalised mid-rank on pairs [P], leaving out pairs that hold the knocked gene.
+
+    nan for a perturbation that is ranked in fewer than half of the pairs.
 
     Args:
         values: the Jacobian's entry (its magnitude, or with a sign) [P, K] under each perturbation; nan = not measured.
@@ -55,5 +43,4 @@ def rank_scores(
     ranks = mid_ranks(values, left_out)
     n_pairs = (~np.isnan(ranks)).sum(axis=1)
     kept = (2 * n_pairs >= len(pairs)) & (n_pairs > 0)
-    scores = np.where(kept, np.nansum(ranks, axis=1) / np.maximum(n_pairs, 1), np.nan)
-    return RankScores(scores, n_pairs, tuple(np.asarray(perturbations)[~kept].tolist()))
+    return np.where(kept, np.nansum(ranks, axis=1) / np.maximum(n_pairs, 1), np.nan)

@@ -6,7 +6,6 @@ but i and j themselves: a gene's own output answers to its knock-out whatever th
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,19 +16,7 @@ from pertprobe.statistics.arrays import Floats, Integers
 from pertprobe.statistics.similarity import marks
 
 Bools = NDArray[np.bool_]
-
-
-class _Ranked(NamedTuple):
-    """The candidates of one profile, best first, for each regulator [n, U]."""
-
-    known: Bools
-    """Which are known targets."""
-    open: Bools
-    """Which are candidates at all."""
-    ends: Integers
-    """Place of the last of those tied with each [U]."""
-    starts: Integers
-    """Place of the first [U]."""
+_Ranked = tuple[Bools, Bools, Integers, Integers]
 
 
 def average_precision(
@@ -46,13 +33,13 @@ def average_precision(
         own: place of each gene among the background genes [n], -1 where it is not one.
     """
 
-    def one(ranked: _Ranked) -> Floats:
+    def one(known: Bools, candidates: Bools, _: Integers, ends: Integers) -> Floats:
         """Return the precision averaged over the known edges of one profile, against each regulator."""
-        found, seen = (np.cumsum(each, axis=1)[:, ranked.ends] for each in (ranked.known, ranked.open))
+        found, seen = (np.cumsum(each, axis=1)[:, ends] for each in (known, candidates))
         precision = np.divide(found, seen, out=np.zeros(found.shape), where=seen > 0)
-        return _ratio((precision * ranked.known).sum(axis=1), ranked.known.sum(axis=1))
+        return _ratio((precision * known).sum(axis=1), known.sum(axis=1))
 
-    return _columns([one(ranked) for ranked in _each_profile(edges, scores, own)])
+    return _columns([one(*ranked) for ranked in _each_profile(edges, scores, own)])
 
 
 def early_precision_ratio(
@@ -65,20 +52,21 @@ def early_precision_ratio(
     known target is a candidate.
     """
 
-    def one(ranked: _Ranked) -> Floats:
+    def one(known: Bools, candidates: Bools, starts: Integers, ends: Integers) -> Floats:
         """Return the ratio of one profile, against each regulator."""
-        k, n = ranked.known.sum(axis=1), ranked.open.sum(axis=1)
-        return _ratio(_expected_hits(ranked, k), k**2 / np.maximum(n, 1))
+        k, n = known.sum(axis=1), candidates.sum(axis=1)
+        return _ratio(_expected_hits(known, candidates, starts, ends), k**2 / np.maximum(n, 1))
 
-    return _columns([one(ranked) for ranked in _each_profile(edges, scores, own)])
+    return _columns([one(*ranked) for ranked in _each_profile(edges, scores, own)])
 
 
-def _expected_hits(ranked: _Ranked, k: Integers) -> Floats:
-    """Return how many known targets are expected among the first k candidates [n], ties in random order."""
-    found, seen = (np.pad(np.cumsum(each, axis=1), ((0, 0), (1, 0))) for each in (ranked.known, ranked.open))
+def _expected_hits(known: Bools, candidates: Bools, starts: Integers, ends: Integers) -> Floats:
+    """Return how many of k known targets are expected among the first k candidates [n], ties in random order."""
+    k = known.sum(axis=1)
+    found, seen = (np.pad(np.cumsum(each, axis=1), ((0, 0), (1, 0))) for each in (known, candidates))
     at = np.array([np.searchsorted(row[1:], wanted) for row, wanted in zip(seen, k, strict=True)], dtype=np.intp)
-    at = np.minimum(at, ranked.known.shape[1] - 1)
-    rows, first, last = np.arange(len(k)), ranked.starts[at], ranked.ends[at] + 1
+    at = np.minimum(at, known.shape[1] - 1)
+    rows, first, last = np.arange(len(k)), starts[at], ends[at] + 1
     above, until = (each[rows, first] for each in (found, seen))
     tied_known, tied = found[rows, last] - above, seen[rows, last] - until
     return above + (k - until) * _ratio(tied_known, tied, empty=0.0)
@@ -125,7 +113,10 @@ def pooled_early_precision(
 
 
 def _each_profile(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Iterator[_Ranked]:
-    """Yield, for each profile j, its candidates in order, those of every regulator."""
+    """Yield, for each profile, its genes, best first: which are known targets of each regulator, and candidates [n, U].
+
+    Then the places of the first and of the last of those tied with each [U].
+    """
     edges, scores, own = np.asarray(edges, dtype=bool), np.asarray(scores, dtype=np.float64), np.asarray(own)
     itself = marks(own, edges.shape[1])
     for j, profile in enumerate(scores):
@@ -135,7 +126,7 @@ def _each_profile(edges: ArrayLike, scores: ArrayLike, own: ArrayLike) -> Iterat
         group, first = np.cumsum(new) - 1, np.flatnonzero(new)
         last = np.r_[first[1:], len(ordered)] - 1
         kept = ~itself[:, order] & ~itself[j, order]
-        yield _Ranked(edges[:, order] & kept, kept, last[group], first[group])
+        yield edges[:, order] & kept, kept, first[group], last[group]
 
 
 def _columns(columns: list[Floats]) -> Floats:

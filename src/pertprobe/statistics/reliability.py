@@ -301,12 +301,11 @@ def curvature(whole: Num[Like, "*unit feature"], half: Num[Like, "*unit feature"
 
 
 class Share(NamedTuple):
-    """A ratio of sums over units."""
+    """A ratio of means or sums over units."""
 
     estimate: float
-    """sum of parts / sum of parts and rests; nan where both sums are 0."""
     low: float
-    """Lower end of its jackknife interval, not clipped; nan below two units."""
+    """Lower end of its interval, not clipped."""
     high: float
     """Upper end."""
 
@@ -314,8 +313,8 @@ class Share(NamedTuple):
 def share_of_sums(part: PerUnit, rest: PerUnit, level: float = 0.95) -> Share:
     """Return sum part / (sum part + sum rest) over units, with the jackknife interval over units.
 
-    Parts and rests may be unbiased estimates of squares, and so below 0 where the square is nearly 0
-    (methods.md, Cell diagonal).
+    nan where both sums are 0; the interval also below two units. Parts and rests may be unbiased estimates of squares,
+    and so below 0 where the square is nearly 0 (methods.md, Cell diagonal).
     """
     part, rest = np.asarray(part, dtype=np.float64), np.asarray(rest, dtype=np.float64)
     parts, wholes = part.sum(), (part + rest).sum()
