@@ -39,9 +39,10 @@ class LinearModel:
     predict_genes = predict
 
     def redraw(self, seed: int, keep: Any = ()) -> "LinearModel":
-        """Return the model with fresh weights."""
-        A = torch.randn(self.A.shape, generator=torch.Generator().manual_seed(seed)).to(self.A)
-        return LinearModel(A, self.changes, self.genes, self.perturbations, self.control)
+        """Return the model with everything it learned drawn anew; it has no stages that could be kept."""
+        generator = torch.Generator().manual_seed(seed)
+        A, changes = (torch.randn(each.shape, generator=generator).to(each) for each in (self.A, self.changes))
+        return LinearModel(A, changes, self.genes, self.perturbations, self.control)
 
 
 def load(path: str, *, dtype: torch.dtype, device: str, **_: Any) -> LinearModel:

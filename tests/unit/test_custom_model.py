@@ -16,6 +16,7 @@ from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.delta_y import strength
 from pertprobe.stages.measuring import gather, measure_shard
 from pertprobe.stages.testing import TestCase, run_test
+from pertprobe.testing import check_model
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "custom_model.py"
 KNOCKOUT = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
@@ -73,6 +74,12 @@ def test_its_knockouts_are_measured_and_tested(model, weights):
 
 def test_what_it_lacks_is_not_evaluable(model):
     assert measured("pert_embedding", model).attrs[NOT_EVALUABLE] == "model has no stages"
+
+
+def test_it_keeps_every_promise(model):
+    report = check_model(model)
+    assert report.ok, report
+    assert "redraw" in {each.name for each in report.promises if each.state == "kept"}
 
 
 def test_it_has_a_card(model, tmp_path):

@@ -17,6 +17,7 @@ FLOORS = """
     interpret
     probes
     stages
+    testing
     report
     calibration
     workflow
