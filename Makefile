@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults cluster cluster-test install lint lock contracts benchmarks benchmark-demo clean
+.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults cluster cluster-test install lint lock contracts docs benchmarks benchmark-demo clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
@@ -66,6 +66,10 @@ lock: install  ## resolve requirements.lock anew from pyproject.toml
 
 contracts: install  ## the rows of docs/contracts.md that probes declare
 	$(BIN)/python docs/from_declarations.py
+
+docs: install  ## the pages of docs/ as a web site, into results/site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 benchmarks: install  ## speed and memory at the published size, beside what people do today, into benchmarks/table.*
 	$(BIN)/python benchmarks/suite.py
