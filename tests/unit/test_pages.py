@@ -54,6 +54,7 @@ def small_demo(tmp_path_factory):
 @pytest.mark.parametrize("page", [each for each in PAGES if blocks(each, "python")], ids=lambda page: page.name)
 def test_the_python_of_a_page_runs_from_its_first_block_to_its_last(page, small_demo, monkeypatch):
     monkeypatch.chdir(small_demo)
+    monkeypatch.syspath_prepend(ROOT / "docs")
     names = {"__name__": "page"}
     for number, block in enumerate(blocks(page, "python"), start=1):
         exec(compile(block, f"{page.name}, block {number}", "exec"), names)

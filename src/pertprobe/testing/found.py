@@ -46,8 +46,8 @@ class ModelReport:
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """The names of the promises that are broken or could not be checked."""
-        return tuple(each.name for each in self.promises if each.state in (BROKEN, OPEN))
+        """The names of the promises that are broken."""
+        return tuple(each.name for each in self.promises if each.state == BROKEN)
 
     @property
     def conclusion(self) -> str:

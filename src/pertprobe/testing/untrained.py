@@ -22,11 +22,11 @@ DEPTH = 4
 def redraw(given: Given) -> Iterator[str]:
     """Yield where copies are not fresh, not the same for a seed, not fit to be asked, or the model itself changed."""
     model, before = given.model, given.responses()
-    copies = [model.redraw(seed) for seed in range(COPIES)]
-    responses = [given.responses(each) for each in copies]
+    copy = model.redraw(0)
+    responses = [given.responses(copy), *(given.responses(model.redraw(seed)) for seed in range(1, COPIES))]
     if not torch.equal(before, given.responses()):
         yield "redraw changes the model itself. Return a new model and leave this one as it is"
-    yield from _unlike(model, copies[0])
+    yield from _unlike(model, copy)
     if not torch.equal(given.responses(model.redraw(0)), responses[0]):
         yield "redraw(0) twice gives two models. Draw from a generator with this seed alone, all of it"
     if torch.equal(responses[0], responses[1]):
@@ -34,7 +34,7 @@ def redraw(given: Given) -> Iterator[str]:
     if not torch.isfinite(torch.stack(responses)).all():
         yield "the copies' responses are not finite. Draw weights in the size that training begins with"
         return
-    if same := _held_in_common(given, copies[0]):
+    if same := _held_in_common(given, copy):
         yield (
             f"{listed(f'`{name}`' for name in same)} is the model's own in the copy. Draw it anew. If it was given to "
             f"the model and not learned, say so: check_model(model, held=[{same[0]!r}])"
