@@ -87,9 +87,10 @@ def check_model(model: Model, cells: CellSets | None = None, *, held: Collection
         blocked = _first_broken(found)
     broken = {each.name for each in found if each.state in (BROKEN, OPEN)}
     notes = _notes(given) if given and not blocked else []
-    kind = getattr(model, "card", {}) if isinstance(getattr(model, "card", {}), dict) else {}
+    card = getattr(model, "card", None)
+    kind = card.get("kind", "") if isinstance(card, dict) else ""
     probes = () if given is None else tuple(_asked(each, model, broken) for each in all_declared().values())
-    return ModelReport(str(kind.get("kind", type(model).__name__)), tuple(found), probes, tuple(notes))
+    return ModelReport(kind or type(model).__name__, tuple(found), probes, tuple(notes))
 
 
 def _given(model: Model, cells: CellSets | None, held: Collection[str]) -> Given:
@@ -130,7 +131,7 @@ def _asked(probe: Declaration, model: Model, broken: Collection[str]) -> Asked:
     words = [f"'{each}' is broken: do not read it" for each in sorted(_rests_on(probe) & set(broken))]
     copies = redraw_obstacle(model)
     if copies and any(column.startswith("excess_redrawn") for column, *_ in probe.thresholds):
-        words.append("its default verdict asks for untrained copies, which this model has not")
+        words.append("its default verdict asks for untrained copies, and this model has none")
     if probe.first_order and model.card.get("causal"):
         words.append(CAUSAL_NOTE)
     return Asked(probe.name, True, "; ".join(words))

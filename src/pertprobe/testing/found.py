@@ -55,7 +55,8 @@ class ModelReport:
         asked = sum(each.asked for each in self.probes)
         kept = sum(each.state == KEPT for each in self.promises)
         state = f"all {kept} promises kept" if self.ok else f"broken: {', '.join(self.broken)}"
-        return f"{self.kind}: {state}; {asked} of {len(self.probes)} probes can be asked"
+        probes = f"{asked} of {len(self.probes)} probes can be asked" if self.probes else "no probe can be asked"
+        return f"{self.kind}: {state}; {probes}"
 
     def __repr__(self) -> str:
         """Return everything as plain text."""

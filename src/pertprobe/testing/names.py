@@ -63,7 +63,7 @@ def undeclared(model: Model) -> list[str]:
     """Return notes on what a model has and does not declare: it will not be called."""
     absent = [name for name in MEMBERS if name not in model.capabilities]
     whole = [name for name in absent if all(hasattr(model, member) for member in MEMBERS[name])]
-    return [f"the model has all that '{name}' takes, and does not declare it: it will not be used" for name in whole]
+    return [f"the model has all members of '{name}' and does not declare it: it will not be used" for name in whole]
 
 
 def card(model: Model) -> Iterator[str]:
