@@ -68,7 +68,6 @@ contracts: install  ## the rows of docs/contracts.md that probes declare
 	$(BIN)/python docs/from_declarations.py
 
 docs: install  ## the pages of docs/ as a web site, into results/site
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 benchmarks: install  ## speed and memory at the published size, beside what people do today, into benchmarks/table.*
