@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from closed_forms import planted_jacobian
 from torch.func import jacrev, vmap
 
 from pertprobe.data.cell_sets import CellSets
@@ -186,24 +185,24 @@ def test_the_exact_jacobian_is_the_engines(model, name):
     points = cells_point(cells.values, None, code), mean_cell_point(cells.values, None, code)
     for values, point in zip((X, copies_of_the_mean), points, strict=True):
         found = panel_jacobian(model, code[None], point, every, every)
-        close(planted_jacobian(model, values, name, derivative="total"), found.values[0])
+        close(model.jacobian(values, name, derivative="total"), found.values[0])
     blocks = torch.stack([dense(model, each, code) for each in X])
     diagonal = blocks.diagonal(dim1=1, dim2=2).mean(-1)
-    close(planted_jacobian(model, cells.values, name, derivative="diagonal"), diagonal)
-    close(planted_jacobian(model, cells.values, name, derivative="total"), blocks.sum(2).mean(1))
+    close(model.jacobian(cells.values, name, derivative="diagonal"), diagonal)
+    close(model.jacobian(cells.values, name, derivative="total"), blocks.sum(2).mean(1))
     blocks = torch.stack([dense(model, each, code) for each in copies_of_the_mean])
     for derivative, expected in (
         ("diagonal", blocks.diagonal(dim1=1, dim2=2).mean(-1)),
         ("total", blocks.sum(2).mean(1)),
     ):
-        close(planted_jacobian(model, copies_of_the_mean, name, derivative=derivative), expected)
+        close(model.jacobian(copies_of_the_mean, name, derivative=derivative), expected)
 
 
 def test_the_exact_jacobian_is_that_of_central_differences(model):
     cells, step = cell_sets(), 1e-6
     X = cells.values.astype(np.float64)
-    total = planted_jacobian(model, X, "g03", derivative="total")
-    diagonal = planted_jacobian(model, X, "g03", derivative="diagonal")
+    total = model.jacobian(X, "g03", derivative="total")
+    diagonal = model.jacobian(X, "g03", derivative="diagonal")
     for gene in (0, 10, 12):
         moved = step * (np.arange(len(GENES)) == gene)
         above, below = (model.predict(X + sign * moved, "g03").mean(1) for sign in (1, -1))
@@ -219,16 +218,14 @@ def test_the_exact_jacobian_is_that_of_central_differences(model):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_crosses_cells_has_the_size_of_the_set_term(kind):
     cells, model = cell_sets(), build(set_term=0.7)[kind]
-    total, diagonal = (
-        planted_jacobian(model, cells.values, "g00", derivative=which) for which in ("total", "diagonal")
-    )
+    total, diagonal = (model.jacobian(cells.values, "g00", derivative=which) for which in ("total", "diagonal"))
     close(total - diagonal, model.parts.between_cells.mT.expand(2, -1, -1))
     once = build(set_term=1.4)[kind].parts.between_cells
     close(once, 2 * model.parts.between_cells)
     alone = cells.values[:, :1]
     close(
-        planted_jacobian(model, alone, "g00", derivative="diagonal"),
-        planted_jacobian(model, alone, "g00", derivative="total"),
+        model.jacobian(alone, "g00", derivative="diagonal"),
+        model.jacobian(alone, "g00", derivative="total"),
         0.0,
     )
 
@@ -238,11 +235,11 @@ def test_derivatives_of_a_panel_rise_with_the_gate_and_with_nothing_else():
     rows, columns = ([GENES.index(name) for name in PANELS["panel"][part]] for part in ("targets", "regulators"))
     codes = model.encode_perturbations(PERTURBATIONS)
     gate = codes[:, codes.shape[1] - 5].numpy()  # two programs and three of the background; P is the first
-    found = [planted_jacobian(model, cell_sets().values, name)[0][rows][:, columns] for name in PERTURBATIONS]
+    found = [model.jacobian(cell_sets().values, name)[0][rows][:, columns] for name in PERTURBATIONS]
     order = np.argsort(gate)
     for earlier, later in itertools.pairwise(order):
         assert (found[later] > found[earlier]).all()
-    assert (planted_jacobian(model, cell_sets().values, "ctrl")[0][rows][:, columns] == 0).all()
+    assert (model.jacobian(cell_sets().values, "ctrl")[0][rows][:, columns] == 0).all()
 
 
 def test_with_a_relu_the_lookups_derivative_changes_by_the_open_share_alone():
@@ -258,7 +255,7 @@ def test_with_a_relu_the_lookups_derivative_changes_by_the_open_share_alone():
 def test_the_expected_signs_of_a_panel_are_planted():
     panel = PANELS["panel"] | {"signs": {"g10>g13": -1, "g11>g13": -1, "g10>g12": 1}}
     model = build(panels={"panel": panel})["planted"]
-    found = planted_jacobian(model, cell_sets().values, "g00")[0]
+    found = model.jacobian(cell_sets().values, "g00")[0]
     assert found[GENES.index("g13"), GENES.index("g10")] < 0
     assert found[GENES.index("g12"), GENES.index("g10")] > 0
 

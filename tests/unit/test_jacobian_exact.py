@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from closed_forms import planted_jacobian
 from slow_jacobian import (
     NAMES,
     SLOW,
@@ -205,7 +204,7 @@ def test_planted_models_have_the_jacobians_they_were_given(kind, relu, at, deriv
     codes, values = codes_of(model), cells.values - 0.3
     point = cells_point(values, None, codes) if at == "cells" else mean_cell_point(values, None, codes, derivative)
     same = values if at == "cells" else np.broadcast_to(values.mean(-2, keepdims=True), values.shape)
-    wanted = torch.stack([planted_jacobian(model, same, name, derivative=derivative) for name in NAMES])
+    wanted = torch.stack([model.jacobian(same, name, derivative=derivative) for name in NAMES])
     close(explicit_jacobian(model, codes, point, derivative), wanted)
     close(
         panel_jacobian(model, codes, point, [2, 3, 5], [1, 4], derivative).values, wanted[:, :, [2, 3, 5]][..., [1, 4]]

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from closed_forms import planted_jacobian
 from slow_jacobian import STATES, explicit_jacobian
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
@@ -143,7 +142,7 @@ def test_a_planted_model_has_the_predictions_of_its_known_jacobian():
     cells.values[..., :] = cells.values.mean((0, 1))  # cells alike, so that each loses the same
     model = planted(relu=True, cells=cells)
     found = measured(model, cells).predicted
-    jacobian = planted_jacobian(model, cells.values, "ctrl", derivative="total")
+    jacobian = model.jacobian(cells.values, "ctrl", derivative="total")
     expected = -jacobian.numpy() * cells.values[:, 0, None, :]
     np.testing.assert_allclose(found, expected.swapaxes(1, 2), atol=1e-6)
 

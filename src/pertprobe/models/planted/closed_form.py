@@ -105,6 +105,32 @@ class PlantedModel(StraightBlocks, GeneModel):
         output = self._before_relu(mixed, encoded)
         return F.relu(output) if self.relu else output
 
+    def jacobian(
+        self,
+        values: np.ndarray | Tensor,
+        perturbation: str,
+        *,
+        derivative: Literal["diagonal", "total"] = "diagonal",
+    ) -> Tensor:
+        """Return the exact derivative [..., G_out, G] at cells [..., S, G].
+
+        `derivative` names it (methods.md, The derivative engine); at the mean cell where all cells are that.
+
+        Without ReLU: (linear + sum_P g u_P w_P)' for `planted`, linear' for the others; the set term takes
+        `between_cells`' from the diagonal, and nothing from the total, to which the other cells give it back. A ReLU
+        multiplies each row by the share of cells whose output is open.
+        """
+        X, matrix = self.tensor(values), self.parts.linear
+        if self.kind == "planted":
+            gates = self.gates(self.encode_perturbations([perturbation])[0])
+            matrix = matrix + (self.parts.sources * gates) @ self.parts.effects
+        if derivative == "diagonal" and X.shape[-2] > 1:
+            matrix = matrix - self.parts.between_cells
+        if not self.relu:
+            return matrix.mT.expand(*X.shape[:-2], -1, -1)
+        share_open = (self.predict(X, perturbation) > 0).to(X).mean(-2)
+        return share_open[..., None] * matrix.mT
+
     def freeze(
         self, X: Tensor, perturbation: str, batch: None = None, multiplicity: Tensor | None = None
     ) -> "PlantedMap":
