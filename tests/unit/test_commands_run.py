@@ -2,6 +2,7 @@
 
 import io
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -309,8 +310,19 @@ def test_a_snakemake_that_dies_is_an_end_too(user):
     assert "Snakemake ended early" in result.stderr
 
 
+@pytest.fixture
+def heeded():
+    """Heed what asks to stop, as on a terminal: behind nohup, or in the background of a script, some is ignored."""
+    before = {
+        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(("asked", "passed_on", "status"), [(2, 2, 130), (15, 15, 143), (1, 15, 129)])
-def test_what_asks_us_to_stop_is_passed_on_and_waited_for(user, tmp_path, asked, passed_on, status):
+def test_what_asks_us_to_stop_is_passed_on_and_waited_for(user, tmp_path, heeded, asked, passed_on, status):
     result = user("run", "--config", "mine.yaml", says=PLAN + CHECKED + MEASURES, status=1, ask=asked)
     assert result.exit_code == status
     assert (tmp_path / "came").read_text() == f"[{passed_on}]"

@@ -119,25 +119,37 @@ def probe(
         for side, each in sides.items()
     }
     subjects[MODEL] = replace(subjects[MODEL], observed=observed)
+    draws = {"permutations": permutations, "bootstrap": bootstrap, "seed": seed}
+    case = _case(declaration, model, cells, subjects, found, panels or {}, settings=wanted, **draws)
+    table = evidence.with_q(run_test(name, case), declaration.primary, declaration.compared_in)
+    measured = {side: each.measurement for side, each in subjects.items()}
+    return Probed(declaration, table, measured, found, wanted)
+
+
+def _case(
+    declaration: Declaration,
+    model: "Model",
+    cells: CellSets,
+    subjects: Mapping[str, Subject],
+    programs: Programs,
+    panels: Mapping[str, Mapping[str, Any]],
+    **more: Any,
+) -> TestCase:
+    """Return what the probe is to test of the measured model, beside its reference where there is one."""
+    reference = subjects.get(REFERENCE)
+    identity = {"probe": declaration.name, "model": MODEL, "reference": REFERENCE if reference else ""}
     names = sorted(set(model.perturbations) - {model.control})
-    identity = {"probe": name, "model": MODEL, "reference": REFERENCE if reference else ""}
     inputs = TestInputs(
         {**identity, "context": cells.context, "regime": "unknown"},
         subjects[MODEL],
-        subjects.get(REFERENCE),
-        found,
-        read_panels(panels or {}, found, names),
+        reference,
+        programs,
+        read_panels(panels, programs, names),
         cells.for_genes(model.genes),
-        wanted,
         comparison=declaration.pairs[0] if reference else "",
-        permutations=permutations,
-        bootstrap=bootstrap,
-        seed=seed,
+        **more,
     )
-    table = run_test(name, TestCase(inputs, causal=bool(model.card.get("causal"))))
-    table = evidence.with_q(table, declaration.primary, declaration.compared_in)
-    measured = {side: each.measurement for side, each in subjects.items()}
-    return Probed(declaration, table, measured, found, wanted)
+    return TestCase(inputs, causal=bool(model.card.get("causal")))
 
 
 def _asked(name: str, settings: Mapping[str, Any], observed: Any, reference: Any) -> Declaration:
