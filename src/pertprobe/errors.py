@@ -30,6 +30,11 @@ def listed(names: Iterable[object], limit: int = 10) -> str:
     return ", ".join(names[:limit]) + more if names else "none"
 
 
+def number_of(n: int, noun: str) -> str:
+    """Return a number with its noun: "1 job", "2 jobs"."""
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
 def nearest(name: object, known: Iterable[object], n: int = 1, cutoff: float = 0.6) -> list[str]:
     """Return the `n` known names that are nearest in spelling, alike by `cutoff` at least; capitals do not count."""
     by_lower = {str(other).lower(): str(other) for other in known}

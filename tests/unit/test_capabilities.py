@@ -16,18 +16,9 @@ from pertprobe.models.planted.gated import gated_models
 from pertprobe.models.planted.linear_readout import linear_readout_model
 from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.stages.measuring import COPIES_NOTE, measure_shard
+from pertprobe.testing.names import MEMBERS
 
 ROOT = Path(__file__).parents[2]
-MEMBERS = {
-    "predict": ("predict", "predict_genes", "tensor", "batch_indices"),
-    "stages": ("encode_perturbations", "encode_cells", "mix", "decode", "n_layers", "cell_positions"),
-    "affine_map": ("freeze",),
-    "linear_ends": ("linear_ends",),
-    "resume": ("resume",),
-    "code_features": ("encode_features", "perturbation_features"),
-    "redraw": ("redraw",),
-    "parameters": ("parameters", "with_parameters", "parameters_of"),
-}
 
 
 def models():

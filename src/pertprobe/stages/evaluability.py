@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pertprobe.data.programs import Panel, Programs, measured_pairs
+from pertprobe.errors import number_of
 from pertprobe.probes.declaration import Declaration
 
 COLUMNS = [
@@ -95,15 +96,13 @@ def _shortages(
     reasons, whose = [], "panel" if panel else "program"
     if probe.of_genes:
         if counts["n_genes"] < min_genes:
-            reasons.append(f"{_many(counts['n_genes'], f'measured {probe.unit}')} of the {whose}, {min_genes} needed")
+            reasons.append(
+                f"{number_of(counts['n_genes'], f'measured {probe.unit}')} of the {whose}, {min_genes} needed"
+            )
     elif counts["n_perturbations"] < min_perturbations:
         left_out = f" ({untrained} more never trained)" if untrained else ""
-        many = _many(counts["n_perturbations"], "perturbation")
+        many = number_of(counts["n_perturbations"], "perturbation")
         reasons.append(f"{many} of the {whose}{left_out}, {min_perturbations} needed")
     if panel and not counts["n_pairs"]:
         reasons.append("no pair of regulator and target is measured")
     return reasons
-
-
-def _many(n: int, noun: str) -> str:
-    return f"{n} {noun}" + ("" if n == 1 else "s")

@@ -54,6 +54,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def told(*given: Any, **named: Any) -> Any:
+        """Call it, and tell what is the user's to mend."""
         try:
             return function(*given, **named)
         except PertprobeError as error:

@@ -30,6 +30,7 @@ def carry_out(request: Request, verbose: bool = False) -> Heard:
     with _looking(heard, verbose) as look:
 
         def hear(line: str) -> None:
+            """Take in, keep and show one line of Snakemake's."""
             heard.hear(line)
             log.write(line, planned=bool(heard.total))
             look(line)

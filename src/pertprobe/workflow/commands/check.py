@@ -9,14 +9,11 @@ import typer
 from pertprobe.errors import Faults, PertprobeError, gathering
 from pertprobe.workflow.commands.app import WRONG, command, errors
 from pertprobe.workflow.commands.place import workflow_folder
+from pertprobe.workflow.commands.run import Configs
 
 if TYPE_CHECKING:
     from pertprobe.workflow.prospects.prospect import Prospect
 
-Configs = Annotated[
-    list[Path],
-    typer.Option("--config", "-c", help="A config; give it more than once to merge later files into earlier ones."),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="For machines: one JSON object, faults among it.")]
 
 

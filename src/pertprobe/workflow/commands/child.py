@@ -52,6 +52,7 @@ def _passing_on(child: subprocess.Popen) -> Iterator[list[int]]:
     came: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
+        """Remember a signal, and tell the child."""
         came.append(number)
         tell(child, number)
 

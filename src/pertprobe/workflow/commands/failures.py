@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pertprobe.errors import number_of
 from pertprobe.workflow.commands.heard import Heard, Job
 
 MISTAKE = "Error: "
@@ -23,7 +24,7 @@ def failures(heard: Heard) -> Iterator[str]:
     by_words: dict[tuple[str, ...], list[Job]] = {}
     for job in failed:
         by_words.setdefault(_words(job), []).append(job)
-    yield f"{len(failed)} job{'s' * (len(failed) != 1)} failed:"
+    yield f"{number_of(len(failed), 'job')} failed:"
     for words, jobs in list(by_words.items())[:MOST]:
         yield from _told(jobs, words)
     if len(by_words) > MOST:

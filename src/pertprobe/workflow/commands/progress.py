@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pertprobe.errors import number_of
 from pertprobe.workflow.commands.heard import Heard
 from pertprobe.workflow.commands.pace import Pace, in_words
 
@@ -32,8 +33,8 @@ def shown(heard: Heard, console: "Console") -> Iterator[Callable[[], None]]:
 def said(pace: Pace, now: float) -> str:
     """Return how far a stage is: jobs done of all, their rate, and the time left."""
     if pace.done >= pace.planned:
-        return f"{_jobs(pace.done)} in {in_words(pace.seconds(now))}"
-    counts = f"{pace.done} of {_jobs(pace.planned)}"
+        return f"{number_of(pace.done, 'job')} in {in_words(pace.seconds(now))}"
+    counts = f"{pace.done} of {number_of(pace.planned, 'job')}"
     return ", ".join([counts, *(each for each in (rate(pace, now), left(pace, now)) if each)])
 
 
@@ -51,10 +52,6 @@ def left(pace: Pace, now: float) -> str:
     return "" if seconds is None else f"about {in_words(seconds)} left"
 
 
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count} jobs"
-
-
 class PlainLines:
     """Lines for a log: now and then, and when a stage is done."""
 
@@ -67,7 +64,7 @@ class PlainLines:
     def look(self) -> None:
         """Write the lines that are due."""
         if self.heard.total and not self.plan:
-            self.plan = f"{_jobs(self.heard.total)} to do"
+            self.plan = f"{number_of(self.heard.total, 'job')} to do"
             self.write(self.plan)
         now = self.heard.clock()
         due = now - self.last >= EVERY

@@ -15,7 +15,7 @@ PAGE = "report.html"
 """The report, below the results of a run."""
 Configs = Annotated[
     list[Path],
-    typer.Option("--config", metavar="FILE", help="Config of the run. Give it again to merge more; later ones win."),
+    typer.Option("--config", "-c", metavar="FILE", help="Config of the run. Give it again to merge; later ones win."),
 ]
 Cores = Annotated[
     int | None, typer.Option("--cores", min=1, help="Jobs at a time. All cores of the machine if not given.")

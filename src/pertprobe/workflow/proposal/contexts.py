@@ -32,7 +32,7 @@ def context_of(trained: Trained, labels: Collection[str], name: str) -> str:
     special = _special(trained.split) & set(labels)
     if len(special) == 1:
         return special.pop()
-    named = [label for label in sorted(special or labels) if any(_part(label, word) for word in trained.words)]
+    named = [label for label in sorted(special or labels) if any(part(label, word) for word in trained.words)]
     longest = max(map(len, named), default=0)
     settled = [label for label in named if len(label) == longest]
     if len(settled) == 1:
@@ -55,7 +55,7 @@ def bare(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
-def _part(label: str, word: str) -> bool:
+def part(label: str, word: str) -> bool:
     """Return whether a label stands in a name, between bars or ends."""
     return f"_{bare(label)}_" in f"_{bare(word)}_"
 

@@ -13,7 +13,7 @@ from pertprobe.models import load_model
 from pertprobe.models.cards import own_split
 from pertprobe.models.training_split import read_split
 from pertprobe.workflow.proposal.columns import Columns, Wanted, found_columns, labels_of
-from pertprobe.workflow.proposal.contexts import Trained, bare, context_of, regime_of, short_names
+from pertprobe.workflow.proposal.contexts import Trained, context_of, part, regime_of, short_names
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
@@ -157,7 +157,7 @@ def _split_of(path: str, splits: Sequence[str]) -> tuple[str, list[str]]:
     if (own := own_split(path)) is not None:
         return str(own), words
     for split in splits:
-        if any(f"_{bare(Path(split).stem)}_" in f"_{bare(word)}_" for word in words):
+        if any(part(Path(split).stem, word) for word in words):
             return split, words
     return "", words
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from pertprobe.errors import number_of
 from pertprobe.workflow.prospects.answers import Reach, answers
 from pertprobe.workflow.prospects.askable import askable, known
 from pertprobe.workflow.prospects.cost import Cost, cost
@@ -79,8 +80,8 @@ class Prospect(NamedTuple):
             f" The run makes {', '.join(self.made)} itself: what these allow is known after that." if self.made else ""
         )
         return (
-            f"{self.askable} of {_many(self.probes, 'probe')} can be asked; an answer can be reached for "
-            f"{self.answerable} of {_many(len(self.answers), 'model')}.{later}"
+            f"{self.askable} of {number_of(self.probes, 'probe')} can be asked; an answer can be reached for "
+            f"{self.answerable} of {number_of(len(self.answers), 'model')}.{later}"
         )
 
 
@@ -136,7 +137,3 @@ def _notes(config: "Config", inputs: "Inputs") -> list[str]:
     chosen = [name for name, each in config["probes"].items() if isinstance((each or {}).get("genes"), int)]
     silenced = [f"{', '.join(chosen)}: which genes are silenced is known once cells are read; counts are at most"]
     return of_cells + of_models + (silenced if chosen else [])
-
-
-def _many(n: int, noun: str) -> str:
-    return f"{n} {noun}" + ("" if n == 1 else "s")
