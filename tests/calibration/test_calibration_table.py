@@ -62,11 +62,15 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     pd.testing.assert_frame_equal(table.read(tmp_path / "rows.tsv"), table.frame(rows))
 
 
-def test_parts_are_cut_by_seed_and_depend_on_their_own_sizes_alone():
+def test_parts_are_cut_by_seed_or_world_and_depend_on_their_own_sizes_alone():
     given = sizes(short=False)
     names = parts.names(given)
     assert len(names) == len(set(names))
     assert [name for name in names if name.startswith("trained")] == [f"trained-{i:02d}" for i in range(20)]
+    worlds = len(declared("knockout").calibration["worlds"])
+    assert [name for name in names if name.startswith("nulls_knockout-")] == [
+        f"nulls_knockout-{i:02d}" for i in range(worlds)
+    ]
     assert "seeds" not in parts.sizes_of("trained-03", given)
     assert parts.sizes_of("power_knockout", given) == given["power"]
 

@@ -192,13 +192,19 @@ def _reduced(name):
 
 def outside(probe, times=1):
     """Return the rows of a probe's nulls, and where these hold of its power, that leave their bounds."""
-    nulls_sizes = SIZES | {name: times * SIZES[name] for name in ("draws", "draws_slow")}
-    for rows in (nulls.nulls(probe, nulls_sizes, SEED), nulls.power(probe, POWER, SEED)):
+    for rows in tables(probe, SIZES | {name: times * SIZES[name] for name in ("draws", "draws_slow")}):
         judged = rows[rows.holds.notna()]
         broken = judged[~judged.holds.astype(bool)]
         if len(broken):
             break
     return broken
+
+
+def tables(probe, sizes):
+    """Yield the rows of each world of a probe, then those of its power."""
+    for world in range(len(nulls.declared(probe).calibration["worlds"])):
+        yield nulls.nulls(probe, sizes, SEED, world)
+    yield nulls.power(probe, POWER, SEED)
 
 
 @pytest.mark.parametrize("probe", TRIED)

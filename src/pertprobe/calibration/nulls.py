@@ -60,23 +60,29 @@ class Draw(NamedTuple):
     """p of the published test, 0 or 1 for a threshold that is exceeded or not; nan where it was not asked."""
 
 
-def nulls(probe: str, sizes: Sizes, seed: int) -> pd.DataFrame:
-    """Return the false positives of a probe in the worlds that it declares, by statistic and number of members.
+def nulls(probe: str, sizes: Sizes, seed: int, world: int) -> pd.DataFrame:
+    """Return the false positives of a probe in a world that it declares, by statistic and number of members.
 
     Where it declares p to be exact, also how p is spread; where a test was published, its false positives.
+
+    Args:
+        probe: its name.
+        sizes: of the section `nulls` of the calibration.
+        seed: of the calibration.
+        world: place of the world among those that the probe declares.
     """
     declaration = declared(probe)
-    rows: list[Row] = []
+    words, said_of = list(declaration.calibration["worlds"].items())[world]
+    rng = generator(seed, "calibration", "nulls", probe, words)
     with tempfile.TemporaryDirectory(prefix="pertprobe-nulls-") as folder:
-        for words, world in declaration.calibration["worlds"].items():
-            rng = generator(seed, "calibration", "nulls", probe, words)
-            found = _drawn(declaration, world, sizes, rng, Path(folder))
-            for (statistic, members), draws in found.items():
-                setting = f"{words}, {members} members" if members else words
-                said = declaration.calibration["published"].get(statistic, "")
-                named = _named(declaration, statistic)
-                rows += _cell(named, setting, draws, exact=statistic in world["exact"], published=said)
-            rows += (_found(_named(declaration, each), f"{words}, all programs", p) for each, p in _pooled(found))
+        found = _drawn(declaration, said_of, sizes, rng, Path(folder))
+    rows: list[Row] = []
+    for (statistic, members), draws in found.items():
+        setting = f"{words}, {members} members" if members else words
+        said = declaration.calibration["published"].get(statistic, "")
+        named = _named(declaration, statistic)
+        rows += _cell(named, setting, draws, exact=statistic in said_of["exact"], published=said)
+    rows += (_found(_named(declaration, each), f"{words}, all programs", p) for each, p in _pooled(found))
     return frame(rows)
 
 

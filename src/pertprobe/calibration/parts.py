@@ -1,11 +1,11 @@
-"""What a calibration is made of: parts that can run beside each other, and how long ones are cut by seed.
+"""What a calibration is made of: parts that can run beside each other, and how long ones are cut, by seed or world.
 
 Nothing heavy is imported here: the workflow reads the names when it is parsed.
 """
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pertprobe.probes.declaration import Declaration, all_declared, declared
 
@@ -16,27 +16,30 @@ Sizes = Mapping[str, Mapping[str, Any]]
 
 
 class Part(NamedTuple):
-    """One function of this package: ([probe,] sizes, seed) -> the rows of its figures."""
+    """One function of this package: ([probe,] sizes, seed[, world]) -> the rows of its figures."""
 
     module: str
     """Module of `pertprobe.calibration`, which has a function of the section's name."""
     section: str
     """Key of the sizes it is given."""
-    by_seed: bool = False
-    """Cut into one job a seed, 0 to `seeds` - 1; the others have the seed of the calibration."""
+    cut: Literal["", "seed", "world"] = ""
+    """Into one job a seed, 0 to `seeds` - 1, or one a world that the probe declares, numbered in its order.
+
+    All jobs but those of a seed have the seed of the calibration.
+    """
     declared: str = ""
     """What a probe must declare of its calibration to have this part; empty: it is one part of several probes."""
 
 
 KINDS = {
-    "statelike": Part("statelike", "statelike", by_seed=True),
-    "foreign": Part("foreign", "foreign", by_seed=True),
-    "planted": Part("planted", "planted", by_seed=True, declared="planted"),
-    "untrained": Part("untrained", "untrained", by_seed=True, declared="untrained"),
-    "nulls": Part("nulls", "nulls", declared="worlds"),
+    "statelike": Part("statelike", "statelike", cut="seed"),
+    "foreign": Part("foreign", "foreign", cut="seed"),
+    "planted": Part("planted", "planted", cut="seed", declared="planted"),
+    "untrained": Part("untrained", "untrained", cut="seed", declared="untrained"),
+    "nulls": Part("nulls", "nulls", cut="world", declared="worlds"),
     "power": Part("nulls", "power", declared="power"),
     "speed": Part("speed", "speed"),
-    "trained": Part("trained", "trained", by_seed=True),
+    "trained": Part("trained", "trained", cut="seed"),
     "ceiling": Part("nulls", "ceiling"),
 }
 """Kind -> part; a part of one probe is called kind_probe."""
@@ -58,13 +61,16 @@ def parts() -> list[str]:
 
 
 def names(sizes: Sizes) -> list[str]:
-    """Return the names of all jobs: a part, or "part-seed" where it is cut by seed."""
+    """Return the names of all jobs: a part, or "part-number" where it is cut."""
     return [name for part in parts() for name in _jobs(part, sizes)]
 
 
 def _jobs(name: str, sizes: Sizes) -> list[str]:
-    part, _ = _of(name)
-    return [f"{name}-{seed:02d}" for seed in range(sizes[part.section]["seeds"])] if part.by_seed else [name]
+    part, probe = _of(name)
+    if not part.cut:
+        return [name]
+    pieces = sizes[part.section]["seeds"] if part.cut == "seed" else len(declared(probe).calibration["worlds"])
+    return [f"{name}-{piece:02d}" for piece in range(pieces)]
 
 
 def _of(name: str) -> tuple[Part, str]:
@@ -111,6 +117,10 @@ def declared_of(name: str) -> dict[str, Any]:
 def run(name: str, sizes: Mapping[str, Any], seed: int) -> "pd.DataFrame":
     """Return the rows of one job: `sizes` are its own (`sizes_of`), `seed` that of the calibration."""
     part, probe = _of(name)
-    number = name.partition("-")[2]
     function = getattr(import_module(f"pertprobe.calibration.{part.module}"), part.section)
-    return function(*([probe] if probe else []), sizes, int(number) if number else seed)
+    about, piece = [probe] if probe else [], name.partition("-")[2]
+    if part.cut == "seed":
+        return function(*about, sizes, int(piece))
+    if part.cut == "world":
+        return function(*about, sizes, seed, int(piece))
+    return function(*about, sizes, seed)
