@@ -25,7 +25,7 @@ class Part(NamedTuple):
     cut: Literal["", "seed", "world"] = ""
     """Into one job a seed, 0 to `seeds` - 1, or one a world that the probe declares, numbered in its order.
 
-    All jobs but those of a seed have the seed of the calibration.
+    A part that is not cut but has `seeds` does all of them in its job; every other has the seed of the calibration.
     """
     declared: str = ""
     """What a probe must declare of its calibration to have this part; empty: it is one part of several probes."""
@@ -34,8 +34,8 @@ class Part(NamedTuple):
 KINDS = {
     "statelike": Part("statelike", "statelike", cut="seed"),
     "foreign": Part("foreign", "foreign", cut="seed"),
-    "planted": Part("planted", "planted", cut="seed", declared="planted"),
-    "untrained": Part("untrained", "untrained", cut="seed", declared="untrained"),
+    "planted": Part("planted", "planted", declared="planted"),
+    "untrained": Part("untrained", "untrained", declared="untrained"),
     "nulls": Part("nulls", "nulls", cut="world", declared="worlds"),
     "power": Part("nulls", "power", declared="power"),
     "speed": Part("speed", "speed"),
@@ -104,8 +104,9 @@ def called(name: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def sizes_of(name: str, sizes: Sizes) -> dict[str, Any]:
-    """Return the sizes that a job depends on; how many seeds there are is not among them."""
-    return {key: value for key, value in sizes[_of(name)[0].section].items() if key != "seeds"}
+    """Return the sizes that a job depends on; of one that does one seed, how many there are is not among them."""
+    part, _ = _of(name)
+    return {key: value for key, value in sizes[part.section].items() if key != "seeds" or part.cut != "seed"}
 
 
 def declared_of(name: str) -> dict[str, Any]:
@@ -116,6 +117,8 @@ def declared_of(name: str) -> dict[str, Any]:
 
 def run(name: str, sizes: Mapping[str, Any], seed: int) -> "pd.DataFrame":
     """Return the rows of one job: `sizes` are its own (`sizes_of`), `seed` that of the calibration."""
+    import pandas as pd
+
     part, probe = _of(name)
     function = getattr(import_module(f"pertprobe.calibration.{part.module}"), part.section)
     about, piece = [probe] if probe else [], name.partition("-")[2]
@@ -123,4 +126,5 @@ def run(name: str, sizes: Mapping[str, Any], seed: int) -> "pd.DataFrame":
         return function(*about, sizes, int(piece))
     if part.cut == "world":
         return function(*about, sizes, seed, int(piece))
-    return function(*about, sizes, seed)
+    seeds = range(sizes["seeds"]) if "seeds" in sizes else [seed]
+    return pd.concat([function(*about, sizes, each) for each in seeds], ignore_index=True)
