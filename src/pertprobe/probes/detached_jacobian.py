@@ -59,7 +59,7 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     return found.merge(spectrum(inputs)) if inputs.perturbations[0] in names else found
 
 
-FROZEN, SPLIT = 2.0, 8.0
+FROZEN, SPLIT = 5.0, 30.0
 """Passes that freezing a run takes, and splitting and leading its response back, roughly."""
 
 

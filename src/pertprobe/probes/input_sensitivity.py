@@ -58,8 +58,8 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     return labelled(arrays, noise=inputs.settings["noise"], **genes)
 
 
-ITERATIONS = 20
-"""Steps that the power iteration takes, roughly."""
+ITERATIONS = 100
+"""Steps that the power iteration takes, at most."""
 
 
 def work(sizes: Sizes) -> Work:
