@@ -21,15 +21,15 @@ class Measured(NamedTuple):
     peak_gb: float
 
 
-def measured_by_key(folder: str | Path) -> dict[str, Measured]:
-    """Return key of `expected.Line` -> what its jobs took, from the benchmarks below a folder."""
+def measured_by_key(folder: str | Path, column: str = "cpu_time") -> dict[str, Measured]:
+    """Return key of `expected.Line` -> what its jobs took, from a column of the benchmarks below a folder."""
     found: dict[str, Measured] = {}
     for path in sorted(Path(folder).rglob("*.tsv")):
         rule, *job = path.relative_to(folder).with_suffix("").parts
         key = f"{rule}/{job[0]}" if rule in OF_A_PROBE else rule
         took, so_far = pd.read_csv(path, sep="\t").iloc[-1], found.get(key, Measured(0, 0.0, 0.0))
         numbers = pd.to_numeric(took, errors="coerce")
-        seconds = numbers["cpu_time"] if numbers.get("cpu_time", 0) > 0 else numbers["s"]
+        seconds = numbers[column] if numbers.get(column, 0) > 0 else numbers["s"]
         peak = max(so_far.peak_gb, numbers.get("max_rss", 0.0) / 1000)
         found[key] = Measured(so_far.jobs + 1, so_far.seconds + float(seconds), float(peak))
     return found
