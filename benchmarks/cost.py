@@ -2,8 +2,7 @@
 
 `python benchmarks/cost.py config/config.yaml results/demo` prints a table; more pairs of a config and its results may
 follow. Jobs that were not run are left out on both sides; shards and models of which only some have run are counted by
-those. Models are timed where it is run: on the machine that the results are of. `--warm` is for runs whose jobs were
-forks of a warm Python (tests): no start is expected, and seconds are those on the clock.
+those. Models are timed where it is run: on the machine that the results are of.
 """
 
 import argparse
@@ -40,18 +39,18 @@ class Compared(NamedTuple):
         return self.expected / self.measured
 
 
-def compared(config_path: Path, results: Path, warm: bool) -> list[Compared]:
+def compared(config_path: Path, results: Path) -> list[Compared]:
     """Return each part of a run, the largest first, and the sum."""
     config = settled(read_configs([config_path]), whole_schema(ROOT / "config" / "schema.yaml"))
     inputs = read_inputs(config)
     run, _ = expecting(config, inputs, *asked(config, inputs))
-    taken = measured_by_key(results / "benchmarks", "s" if warm else "cpu_time")
+    taken = measured_by_key(results / "benchmarks")
     found: dict[str, Compared] = {}
     for line in lines(run):
         if not (took := taken.get(line.key)) or not line.jobs:
             continue
         what, before = line.probe or "all else", found.get(line.probe or "all else", Compared("", 0, 0.0, 0.0))
-        expected = (line.work if warm else line.seconds) * min(1.0, took.jobs / line.jobs)
+        expected = line.seconds * min(1.0, took.jobs / line.jobs)
         found[what] = Compared(
             what, before.jobs + took.jobs, before.expected + expected, before.measured + took.seconds
         )
@@ -79,10 +78,9 @@ def main() -> int:
     """Print a table for each run; return 1 where one is further off than it should be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="CONFIG RESULTS", help="a config, and its results")
-    parser.add_argument("--warm", action="store_true", help="jobs were forks: no start, seconds on the clock")
     given = parser.parse_args()
     pairs = zip(given.runs[::2], given.runs[1::2], strict=True)
-    tables = [(results.name, compared(config, results, given.warm)) for config, results in pairs]
+    tables = [(results.name, compared(config, results)) for config, results in pairs]
     print("\n\n".join("\n".join(markdown(*each)) for each in tables))
     return 0 if all(within(parts) for _, parts in tables) else 1
 

@@ -184,7 +184,7 @@ def test_what_cannot_be_timed_is_said():
 
 @pytest.mark.parametrize(
     ("hours", "words"),
-    [(0.001, "under a minute"), (0.5, "30 min"), (1.5, "1.5 h"), (20.2, "20 h"), (1234.0, "1,234 h")],
+    [(0.001, "4 s"), (0.5, "30 min"), (1.5, "1.5 h"), (20.2, "20 h"), (1234.0, "1,234 h")],
 )
 def test_hours_are_said_as_people_say_them(hours, words):
     assert amount(hours) == words
@@ -289,10 +289,17 @@ def test_only_work_grows_and_starts_are_those_of_the_pilot():
     pilot, whole = Line("measure/a", 1, 2.0, 1.0), Line("measure/a", 10, 20.0, 100.0)
     (line,) = corrected([whole], [pilot], {"measure/a": Measured(1, 5.0, 0.3)})
     assert (line.start, line.work) == (20.0, 300.0)
-    (line,) = corrected([whole], [pilot], {"measure/a": Measured(1, 1.0, 0.3)})
-    assert line.start == 10.0
-    assert line.work == pytest.approx(100 / 3)
     assert corrected([whole], [pilot], {}) == [whole]
+
+
+def test_a_start_takes_what_the_lightest_measurement_of_a_pilot_took():
+    light, heavy = Line("measure/a", 1, 2.0, 0.01), Line("measure/b", 1, 2.0, 1.0)
+    whole = [Line("measure/a", 4, 8.0, 0.1), Line("measure/b", 4, 8.0, 100.0), Line("rivals", 1, 2.0, 1.0)]
+    times = {"measure/a": Measured(1, 1.0, 0.3), "measure/b": Measured(1, 4.0, 0.3)}
+    a, b, rivals = corrected(whole, [light, heavy], times)
+    assert (a.start, a.work) == (4.0, 0.0)
+    assert (b.start, b.work) == (4.0, 300.0)
+    assert rivals.start == 1.0
 
 
 def test_times_are_read_by_rule_and_probe(tmp_path):

@@ -51,7 +51,9 @@ def checked(paths: list[Path]) -> "Prospect":
 
 def _cost(cost: "Cost") -> dict[str, Any]:
     """Return what is known of the cost, what is not as null."""
-    expected = cost.expected and cost.expected._asdict() | {"parts": dict(cost.expected.parts)}
+    told = cost.expected
+    more = {"parts": dict(told.parts), "took": [each._asdict() for each in told.took]} if told else {}
+    expected = told and told._asdict() | more
     return {**cost._asdict(), "expected": expected, "earlier": cost.earlier and cost.earlier._asdict()}
 
 

@@ -178,7 +178,7 @@ def expected_in_words(expected: Expected) -> Iterator[str]:
 
 
 def amount(hours: float) -> str:
-    """Return CPU hours as people say them: minutes where they are few."""
+    """Return CPU hours as people say them: in minutes or seconds where they are few."""
     if hours >= 1:
         return f"{hours:.2g} h" if hours < 99 else f"{hours:,.0f} h"
-    return f"{60 * hours:.2g} min" if hours >= 1 / 60 else "under a minute"
+    return f"{60 * hours:.2g} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"

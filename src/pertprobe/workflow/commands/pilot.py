@@ -1,5 +1,6 @@
 """`pertprobe run --pilot`: the whole config at a fraction, and what the whole run will cost by its times."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from pertprobe.workflow.commands.words import say
 
 if TYPE_CHECKING:
     from pertprobe.workflow.checks import Config, Inputs
+    from pertprobe.workflow.prospects.cost import Expected
 
 NO_RESULT = "In a pilot, which is no result:"
 """Before each sentence about what one found."""
@@ -54,4 +56,16 @@ def cost_of_run(config: "Config", inputs: "Inputs") -> list[str]:
         told = expected(config, inputs, *asked(config, inputs))
     if told is None:
         return []
-    return ["The whole run:", *(f"  {line}" for line in expected_in_words(told))]
+    return [*took_in_words(told), "The whole run:", *(f"  {line}" for line in expected_in_words(told))]
+
+
+def took_in_words(told: "Expected") -> Iterator[str]:
+    """Yield what each probe took in the pilot, and will take in the run."""
+    from pertprobe.workflow.commands.check_page import amount
+
+    parts = dict(told.parts)
+    if told.took:
+        yield "CPU time of each probe, here and in the run:"
+    for each in told.took:
+        unit = f"{each.per_unit:.2g} s a {each.unit} and model" if each.per_unit else "little beside its jobs' starts"
+        yield f"  {each.probe}: {each.seconds:.2g} s here ({unit}), {amount(parts[each.probe])} in the run"

@@ -14,7 +14,7 @@ from pertprobe.files import read_table
 from pertprobe.probes.declaration import declared
 from pertprobe.workflow.prospects.expected import Expecting, Line, lines
 from pertprobe.workflow.prospects.pilot import asked_by_pilot, pilot_folder, read_pilot
-from pertprobe.workflow.prospects.piloted import corrected, measured_by_key
+from pertprobe.workflow.prospects.piloted import Took, corrected, measured_by_key, took
 from pertprobe.workflow.prospects.sizes import measured, programs_of, sized_models
 from pertprobe.workflow.prospects.speed import Pace, machine, pace
 
@@ -41,10 +41,12 @@ class Expected(NamedTuple):
     """What its measurements take."""
     parts: tuple[tuple[str, float], ...]
     """(what, CPU hours) of each probe and of the jobs of the whole run, the largest first."""
-    untimed: tuple[str, ...]
+    untimed: tuple[str, ...] = ()
     """Models that could not be timed, and are left out."""
-    pilot: str
+    pilot: str = ""
     """The pilot whose times correct it; empty: none."""
+    took: tuple[Took, ...] = ()
+    """What each measurement, and the probes that test it, took in the pilot."""
 
 
 class Earlier(NamedTuple):
@@ -104,12 +106,13 @@ def expected(config: "Config", inputs: "Inputs", found: "Known | None", table: p
     run, untimed = expecting(config, inputs, found, table)
     if not run.models:
         return None
-    whole, pilot = lines(run), read_pilot(config, found, table)
-    if pilot:
-        small, _ = expecting(pilot, inputs, *asked_by_pilot(config, pilot, found, table))
-        whole = corrected(whole, lines(small), measured_by_key(pilot_folder(config["run"]) / "benchmarks"))
-    where = str(pilot_folder(config["run"])) if pilot else ""
-    return _summed(whole, config["memory_gb"], tuple(untimed), where)
+    pilot, folder = read_pilot(config, found, table), pilot_folder(config["run"])
+    if not pilot:
+        return _summed(lines(run), config["memory_gb"], FACTOR)._replace(untimed=tuple(untimed))
+    small, _ = expecting(pilot, inputs, *asked_by_pilot(config, pilot, found, table))
+    few, times = lines(small), measured_by_key(folder / "benchmarks")
+    told = _summed(corrected(lines(run), few, times), config["memory_gb"], FACTOR_OF_PILOT)
+    return told._replace(untimed=tuple(untimed), pilot=str(folder), took=took(small, few, times))
 
 
 def expecting(
@@ -125,9 +128,9 @@ def expecting(
     return Expecting(config, models, programs_of(config, table), paces, machine()), untimed
 
 
-def _summed(whole: list[Line], memory_gb: float, untimed: tuple[str, ...], pilot: str) -> Expected:
-    """Put all kinds of jobs together."""
-    hours, factor = sum(line.seconds for line in whole) / 3600, FACTOR_OF_PILOT if pilot else FACTOR
+def _summed(whole: list[Line], memory_gb: float, factor: float) -> Expected:
+    """Put all kinds of jobs together; `factor`: how far the sum may be off."""
+    hours = sum(line.seconds for line in whole) / 3600
     low = max(line.gb for line in whole)
     derived = any(line.probe and "gradient" in declared(line.probe).needs for line in whole)
     return Expected(
@@ -139,8 +142,6 @@ def _summed(whole: list[Line], memory_gb: float, untimed: tuple[str, ...], pilot
         gb_high=low + (memory_gb if derived else 0),
         disk_gb=sum(line.disk_gb for line in whole),
         parts=tuple(by_part(whole).items()),
-        untimed=untimed,
-        pilot=pilot,
     )
 
 

@@ -17,12 +17,18 @@ from pertprobe.batching import one_thread
 from pertprobe.seeding import generator
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pertprobe.interpret.jacobian import Point
     from pertprobe.models.base import Model
 
-STARTED = "import torch, pertprobe.models, pertprobe.stages.measuring, pertprobe.stages.testing"
-"""What a job that measures imports before it begins."""
-CODES, ENDS, MOMENT = 8, 32, 1.0
-"""Perturbations and, at most, genes of the derivatives that are timed; CPU seconds that these may take."""
+STARTED = """
+import psutil, torch, pertprobe.models, pertprobe.stages.measuring, pertprobe.stages.testing
+print(psutil.Process().memory_info().rss)
+"""
+"""What a job that measures imports before it begins, and the memory of that; psutil comes with Snakemake."""
+CODES, ENDS, FEWEST, MOMENT = 8, 32, 12, 1.0
+"""Perturbations and genes of the derivatives that are timed, at most; directions, at least; CPU seconds of them all."""
 DRAWS, MEMBERS = 500, 8
 """Sets of so many units whose draws are timed."""
 
@@ -58,11 +64,11 @@ def timed(work: Callable[[], Any], repeats: int = 3) -> float:
 def machine() -> Machine:
     """Return what this machine takes; measured once by each process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", STARTED], check=True, capture_output=True)
+    ran = subprocess.run([sys.executable, "-c", STARTED], check=True, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     with one_thread():
-        return Machine(start, after.ru_maxrss * 1024 / 1e9, _product(), _draw())
+        return Machine(start, int(ran.stdout) / 1e9, _product(), _draw())
 
 
 def _product(size: int = 512) -> float:
@@ -98,20 +104,30 @@ def pace(model: "Model", sets: int, cells: int) -> Pace:
 
 
 def _derivatives(model: "Model", values: np.ndarray, names: list[str], once: float) -> tuple[float, float]:
-    """Return the CPU seconds of a direction at all cells, and at the mean cell of a set function.
-
-    As many directions are timed as take a moment: the more share a batch, the less each takes.
-    """
-    from pertprobe.interpret.jacobian import cells_point, mean_cell_point, panel_jacobian
+    """Return the CPU seconds of a direction at all cells, and at the mean cell of a set function."""
+    from pertprobe.interpret.jacobian import cells_point, mean_cell_point
     from pertprobe.models.base import encode_each
 
-    codes, most = encode_each(model, names), min(ENDS, len(model.genes), len(model.output_genes))
-    ends = range(max(1, min(most, int(MOMENT / (2 * once * len(names))))))
+    codes, cells = encode_each(model, names), values.shape[1]
     at_cells = cells_point(values, None, codes)
-    points = [at_cells, mean_cell_point(values, None, codes) if "set_function" in model.capabilities else at_cells]
-    panel_jacobian(model, codes[:1], points[1], [0], [0])  # what torch makes ready once is no part of it
-    found = [_once(lambda point=point: panel_jacobian(model, codes, point, ends, ends)) for point in points]
-    return tuple(each / (len(names) * len(ends)) for each in found)
+    if "set_function" not in model.capabilities:
+        return (_direction(model, codes, at_cells, once),) * 2
+    at_mean = mean_cell_point(values, None, codes)
+    return _direction(model, codes, at_cells, once), _direction(model, codes, at_mean, once / cells)
+
+
+def _direction(model: "Model", codes: "Tensor", point: "Point", once: float) -> float:
+    """Return the CPU seconds of a direction, of as many as take a moment: the more share a batch, the less each takes.
+
+    `once`: those of a forward pass.
+    """
+    from pertprobe.interpret.jacobian import panel_jacobian
+
+    ends = min(ENDS, len(model.genes), len(model.output_genes))
+    number = min(max(int(MOMENT / (2 * once)), FEWEST), ends * len(codes))
+    asked, each = codes[: max(1, number // ends)], range(min(number, ends))
+    panel_jacobian(model, codes[:1], point, [0], [0])  # what torch makes ready once is no part of it
+    return _once(lambda: panel_jacobian(model, asked, point, each, each)) / (len(asked) * len(each))
 
 
 def _once(work: Callable[[], Any]) -> float:
