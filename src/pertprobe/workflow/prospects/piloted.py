@@ -13,6 +13,10 @@ OF_A_PROBE = ("measure", "gather", "measure_derived", "test", "compare", "gather
 """Rules whose jobs belong to a probe, the first part of their names."""
 
 
+UNSURE = 0.5
+"""How much starts differ, over what they take: work below that says little of how long it takes."""
+
+
 class Measured(NamedTuple):
     """Jobs of one kind, as Snakemake measured them."""
 
@@ -97,7 +101,8 @@ def _corrected(line: Line, small: Line | None, took: Measured | None, factor: fl
         return line._replace(start=line.start * factor)
     seconds = took.seconds * small.jobs / took.jobs
     start = min(seconds, small.start * factor) if small.work else seconds
+    unsure = UNSURE * small.start
     return line._replace(
         start=line.start * start / small.start if small.start else 0.0,
-        work=line.work * (seconds - start) / small.work if small.work else line.work * factor,
+        work=line.work * (seconds - start + unsure) / (small.work + unsure),
     )
