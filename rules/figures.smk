@@ -142,6 +142,7 @@ rule report:
         "../envs/pertprobe.yaml"
     params:
         run=config["run"],
+        pilot=config["pilot"],
         models=MODELS,
         probes=list(config["probes"]),
         sae=list(config["sae"]),

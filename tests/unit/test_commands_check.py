@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -203,7 +204,9 @@ def test_a_good_config_says_what_can_be_asked_and_ends_with_a_sentence(config, w
     assert rows["pert_embedding"][3] == "1: fewer than 3 perturbations of the program"
     assert rows["targeted_jacobian"][3] == "1: no panel for this program"
     assert "power.d = 1" in result.stdout
-    assert "not known before a run on this machine" in result.stdout
+    assert re.search(r"CPU time of all jobs: .+ to .+ \(by timing the models here\); less on a GPU", result.stdout)
+    assert "memory of the largest job: " in result.stdout
+    assert "nearer: `pertprobe run --pilot` runs all of it at a fraction, and measures" in result.stdout
     assert "no panel for 1 programs (targeted_jacobian): add panels, `pertprobe init` proposes them" in result.stdout
     assert "fewshot: an answer can be reached: " in result.stdout
     assert "nothing says which perturbations fewshot was trained with" in result.stdout
@@ -219,7 +222,11 @@ def test_what_machines_read_says_the_same(config, written):
     asked = {each["probe"]: each for each in found["questions"]}
     assert asked["pert_embedding"]["why_not"] == {"fewer than 3 perturbations of the program": 1}
     assert found["conclusion"].startswith("3 of 3 probes")
-    assert found["cost"]["hours"] is None
+    expected = found["cost"]["expected"]
+    assert 0 < expected["hours_low"] < expected["hours"] < expected["hours_high"]
+    assert sum(expected["parts"].values()) == pytest.approx(expected["hours"])
+    assert {"pert_embedding", "targeted_jacobian", "intervention_fidelity", "delta_y"} <= expected["parts"].keys()
+    assert (expected["untimed"], expected["pilot"], found["cost"]["earlier"]) == ([], "", None)
 
 
 def test_genes_in_the_wrong_case_are_not_asked_and_the_right_case_is_named(config, written):
@@ -256,10 +263,9 @@ def test_hours_and_memory_come_from_an_earlier_run_of_this_name(written, tmp_pat
     )
     monkeypatch.chdir(tmp_path)
     result = run("--config", written(demo))
-    assert f"results/{demo['run']}/run_times.tsv, as its config was): 2 hours in 2 jobs, the largest 1.5 GB" in (
+    assert f"results/{demo['run']}/run_times.tsv, as its config was): 2 h in 2 jobs, the largest 1.5 GB" in (
         result.stdout
     )
-    assert "not known before a run on this machine" not in result.stdout
 
 
 def asked_of(config, found):

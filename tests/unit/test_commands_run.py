@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -228,6 +229,56 @@ def test_a_run_of_targets_says_nothing_of_the_whole(user, tmp_path):
     tables(tmp_path / "results/mine")
     result = user("run", "--config", "mine.yaml", "knockout", says=PLAN)
     assert (result.exit_code, result.stdout) == (0, "Results: results/mine\n")
+
+
+@pytest.fixture
+def simulated(tmp_path):
+    """A config that makes its cells and models itself, so that no file is read."""
+    demo = yaml.safe_load((workflow_folder() / "config" / "config.yaml").read_text())
+    (tmp_path / "simulated.yaml").write_text(yaml.safe_dump(demo | {"run": "made"}))
+    return "simulated.yaml"
+
+
+def test_a_pilot_runs_a_config_of_its_own_and_says_what_the_run_will_cost(user, simulated, tmp_path):
+    tables(tmp_path / "results/made_pilot")
+    result = user("run", "--pilot", "--config", simulated, "--cores", 1, says=PLAN + CHECKED)
+    assert result.exit_code == 0, result.stdout + result.stderr
+    assert called(tmp_path)[2:] == ["--configfile", "results/made_pilot/pilot.yaml", "--cores", "1"]
+    pilot = yaml.safe_load((tmp_path / "results/made_pilot/pilot.yaml").read_text())
+    assert (pilot["run"], pilot["pilot"], pilot["statistics"]["permutations"]) == ("made_pilot", True, 199)
+    assert "In a pilot, which is no result: the answer, over all perturbed genes: " in result.stdout
+    assert "Report: results/made_pilot/report.html" in result.stdout
+    assert "The whole run:" in result.stdout
+    assert "CPU time of all jobs: " in result.stdout
+    assert not (tmp_path / "results/made").exists()
+
+
+def test_a_pilot_of_targets_says_nothing_of_the_whole(user, simulated):
+    result = user("run", "--pilot", "--config", simulated, "knockout", says=PLAN)
+    assert result.exit_code == 0
+    assert "Results: results/made_pilot\n" in result.stdout
+    assert "The whole run" not in result.stdout
+
+
+def test_a_pilot_that_fails_ends_as_a_run_that_fails(user, simulated):
+    result = user("run", "--pilot", "--config", simulated, says=PLAN + CHECKED + MEASURES + FAILS + ENDS, status=1)
+    assert result.exit_code == 3
+    assert "The whole run" not in result.stdout
+
+
+def test_a_pilot_of_a_broken_config_names_its_faults_and_runs_nothing(user, tmp_path):
+    result = user("run", "--pilot", "--config", "mine.yaml")
+    assert result.exit_code == 1
+    assert "missing (has 'run')" in result.stderr
+    assert not (tmp_path / "called").exists()
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_pilot_has_no_pilot(user, simulated):
+    user("run", "--pilot", "--config", simulated, "--dry-run", says=PLAN)
+    result = user("run", "--pilot", "--config", "results/made_pilot/pilot.yaml")
+    assert result.exit_code == 1
+    assert "run: made_pilot is a pilot itself. Give the run's own config" in result.stderr
 
 
 def test_snakemake_is_called_as_users_call_it(user, tmp_path):

@@ -40,7 +40,7 @@ def judged(*rows, truth=None):
     return table, verdicts(table, THRESHOLDS, {"knockout": "agreement", "pert_embedding": "coherence"}, truth)
 
 
-def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS, scorecard=None):
+def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS, scorecard=None, pilot=False):
     """Write a report of these evidence rows; return its text."""
     table, verdict = judged(*rows, truth=truth)
     reading = readings(verdict, levels, {})
@@ -69,7 +69,7 @@ def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS, sc
     files = SimpleNamespace(**paths, **{key: [tmp_path / each for each in value] for key, value in lists.items()})
     params = SimpleNamespace(
         run="mine", models={"m": {}}, probes=["knockout"], sae=["joint"], thresholds=THRESHOLDS, levels=levels,
-        interest={"d": 0.75, "power": 0.9},
+        interest={"d": 0.75, "power": 0.9}, pilot=pilot,
     )  # fmt: skip
     if further is not None:
         write_table(further, tmp_path / "further.tsv")
@@ -91,6 +91,12 @@ class Checked(HTMLParser):
         self.ids += [attrs["id"]] if "id" in attrs else []
         links = [attrs.get(key) for key in ("src", "href", "xlink:href")]
         self.outside += [link for link in links if link and not link.startswith(("#", "data:"))]
+
+
+def test_a_pilot_says_above_all_that_it_is_no_result(tmp_path):
+    text = page(tmp_path, asked("P", 0.001), pilot=True)
+    assert text.index("A pilot: no result.") < text.index("the figure scorecard")
+    assert "A pilot" not in page(tmp_path, asked("P", 0.001))
 
 
 def test_the_score_card_comes_first_then_the_matrix_and_answers_are_in_words(tmp_path):

@@ -30,6 +30,7 @@ from pertprobe.probes.base import (
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.patch_directions import discovery_half
 from pertprobe.probes.questions import Described, Number, Pool, Question, Row, Score
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.probes.worlds import drawn_subject, unit_names
 from pertprobe.roles import OBSERVED, SUBJECT
 from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
@@ -80,6 +81,14 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     variables = {key: _labelled([each[key] for each in found], names, axes[key]) for key in found[0]}
     dataset = xr.Dataset(variables, attrs={"named": json.dumps({**named, "layer": runs.layer}, sort_keys=True)})
     return dataset.reindex(set=np.arange(inputs.cells.n_sets))
+
+
+def work(sizes: Sizes) -> Work:
+    """Return the runs of every perturbation: its own, and for each patch half a run, from the layer on."""
+    draws, runs = sizes.settings.get("random", 3), sizes.few * sizes.perturbations
+    alone = sizes.programs * (1 + draws) * (2 if sizes.features else 1) + sizes.panels + 1
+    patches = sizes.programs + (alone if sizes.subject else 0)
+    return Work(passes=runs * (2 + patches / 2), kept=runs * patches)
 
 
 def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Model"]:

@@ -13,6 +13,7 @@ from pertprobe.probes import panels
 from pertprobe.probes.base import NOT_EVALUABLE, Drawing, MeasureInputs, TestInputs, World, by_set, first_sets
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Described, Number, Question
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.roles import SUBJECT
 from pertprobe.statistics.null_worlds import TOGETHER
 from pertprobe.statistics.reliability import share_of_sums
@@ -60,6 +61,19 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     parts = (each.cpu().numpy().swapaxes(0, 1) for each in (found.values, found.open, found.gain))
     measured = panels.dataset(*parts, names, genes)
     return measured.assign(_beside(inputs, genes, found, measured)) if subject else measured
+
+
+LEAST_ERROR = 0.4
+"""Relative error of one draw of signs, roughly: what `work` counts draws by."""
+
+
+def work(sizes: Sizes) -> Work:
+    """Return the directions of every draw of signs, of either half as many as the error asks for at least."""
+    error = sizes.settings["error"]
+    draws = 2 * max(2, round(LEAST_ERROR / error)) if error and sizes.subject else 1
+    each = min(sizes.regulators + panels.PROBES, sizes.targets) * sizes.copy_sets * sizes.perturbations
+    entries = sizes.regulators * sizes.targets * sizes.copy_sets * sizes.perturbations
+    return Work(sizes.copy_sets * sizes.perturbations, (draws + 1) * each, kept=entries * (3 if sizes.subject else 1))
 
 
 def _beside(inputs: MeasureInputs, genes: panels.Genes, found: "DiagonalEstimate", measured: xr.Dataset) -> dict:

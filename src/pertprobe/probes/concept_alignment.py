@@ -39,6 +39,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import Each, Question, Row
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.probes.worlds import drawn_subject, loaded, unit_names
 from pertprobe.roles import PLANTED, REDRAWN, SUBJECT
 from pertprobe.seeding import generator, seed_of
@@ -99,6 +100,18 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
         return xr.Dataset(attrs={NOT_EVALUABLE: reason})
     layers = [_layer(inputs, known, each) for each in _layers(inputs)]
     return _of_layers(inputs, layers, known, asked)
+
+
+def work(sizes: Sizes) -> Work:
+    """Return for every layer two runs of each perturbation, the layer's Jacobian, and what programs are asked."""
+    layers, pushed = len(sizes.settings["layers"]), min(sizes.width, sizes.outputs) / 2
+    runs = 2 * sizes.few * (sizes.trained + 1)
+    contexts = sizes.contexts if sizes.subject else 1
+    outcomes = sizes.programs * (sizes.settings["outcome_refits"] + 2) / 2 if sizes.subject else 0
+    fits = sizes.programs * (sizes.settings["mlp_refits"] + 1) if sizes.subject else 0
+    found = sizes.programs * (sizes.settings["refits"] + 1) * (len(MEASURED) if sizes.subject else 2)
+    derivatives = pushed * sizes.few * contexts
+    return Work(*(layers * each for each in (runs + outcomes, derivatives, 0, 0, fits, found)))
 
 
 def _of_layers(

@@ -14,6 +14,7 @@ from pertprobe.probes.base import Drawing, MeasureInputs, TableInputs, TestInput
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Coherence, Question, Refused, Score
 from pertprobe.probes.similarity_questions import trained_profiles
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.probes.worlds import loaded, profiled_subject, world_of
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -56,6 +57,20 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
         return _responses(inputs, names)
     found = _splits(inputs, names)
     return found.merge(spectrum(inputs)) if inputs.perturbations[0] in names else found
+
+
+FROZEN, SPLIT = 5.0, 30.0
+"""Passes that freezing a run takes, and splitting and leading its response back, roughly."""
+
+
+def work(sizes: Sizes) -> Work:
+    """Return the runs in which each response is frozen, split and led back to genes; of a copy only frozen."""
+    runs, entries = sizes.copy_sets * sizes.perturbations, sizes.perturbations * sizes.outputs
+    if not sizes.subject:
+        return Work(passes=FROZEN * runs, kept=2 * entries)
+    spectra = len(sizes.settings["at"]) * 2 * min(sizes.width, sizes.outputs)
+    kept = entries * (2 + len(SOURCES)) + sizes.perturbations * sizes.genes
+    return Work(passes=(FROZEN + SPLIT) * runs, derivatives=spectra, kept=kept)
 
 
 def _control(inputs: MeasureInputs, n_sets: int | None = None) -> "tuple[Baseline, Tensor | None]":

@@ -10,6 +10,7 @@ import xarray as xr
 from pertprobe.probes.base import Drawing, MeasureInputs, TestInputs, World, averaged, first_sets, labelled
 from pertprobe.probes.gene_questions import gene_ranks
 from pertprobe.probes.questions import Question
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.probes.worlds import cells_of, drawn_subject, unit_names
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -55,6 +56,17 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     arrays = {name: (DIMS[name], value.cpu().numpy().astype(np.float64)) for name, value in found.items()}
     genes = {"feature": list(model.genes), "gene": list(model.output_genes)}
     return labelled(arrays, noise=inputs.settings["noise"], **genes)
+
+
+ITERATIONS = 100
+"""Steps that the power iteration takes, at most."""
+
+
+def work(sizes: Sizes) -> Work:
+    """Return a pass for every draw of noise, and directions: of the power iteration, of signs, of the whole map."""
+    sets, draws = sizes.copy_sets, len(sizes.settings["noise"]) * sizes.settings["draws"]
+    each = 2 * ITERATIONS + SIGNS + min(sizes.width, sizes.outputs)
+    return Work(sets * (draws + 1), sets * each, kept=sets * (2 * sizes.genes + 2 * sizes.outputs))
 
 
 DIMS = {

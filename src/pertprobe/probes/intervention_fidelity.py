@@ -30,6 +30,7 @@ from pertprobe.probes.base import (
 from pertprobe.probes.knockout_questions import against_partners, own_outputs
 from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import Described, Number, Paired, Question, Refused
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.statistics.axes import IN_PAIRS, pairs_without_axes
 from pertprobe.statistics.fidelity import full_length, matched_beyond, share_of, t_interval
 from pertprobe.statistics.matched import PairedTest, contrasts, strata
@@ -66,6 +67,12 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     found = silenced.assign(response=answered.sel(gene=silenced.gene))
     saw = str(inputs.model.card.get("encoder_saw") == "perturbed")
     return found.assign_attrs({SAW_PERTURBED: saw, **silenced_genes.told(inputs, _perturbed(inputs))})
+
+
+def work(sizes: Sizes) -> Work:
+    """Return two passes for every perturbed gene, silenced and by its code, and those without either."""
+    genes = sizes.knocked_down
+    return Work(passes=2 * sizes.sets * (genes + 1), kept=2 * sizes.sets * genes * sizes.outputs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import Coherence, Described, Number, Question, Refused, Score
 from pertprobe.probes.similarity_questions import centred_cosine
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.roles import OBSERVED, SUBJECT
 from pertprobe.seeding import generator
@@ -84,6 +85,15 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     if inputs.role == SUBJECT:
         found["causal_by_set"] = ("set", *axes), values.swapaxes(0, 1)
     return labelled(found, perturbation=names).assign_attrs(basis=basis(genes), genes=len(genes), batch=at.batch)
+
+
+def work(sizes: Sizes) -> Work:
+    """Return the directions of each perturbation's factors, and the products of which its Jacobian is made."""
+    wanted = sizes.settings["perturbations"]
+    runs = sizes.sets * (sizes.trained if wanted == "all" else min(wanted, sizes.trained))
+    rank, entries = min(sizes.width, sizes.outputs), sizes.genes * sizes.outputs
+    kept = min(sizes.settings["sketch"], entries) * runs * (1 + 1 / sizes.sets if sizes.subject else 1 / sizes.sets)
+    return Work(at_mean=rank * runs, products=runs * entries * rank, kept=kept)
 
 
 def shared_genes(inputs: MeasureInputs) -> list[str]:

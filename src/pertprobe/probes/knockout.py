@@ -33,6 +33,7 @@ from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import ONE_SET, Coherence, Paired, Question, Refused, per_set
 from pertprobe.probes.silenced_genes import measure, notes, units
 from pertprobe.probes.similarity_questions import centred_cosine
+from pertprobe.probes.work import silencing as work
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.reliability import Ceiling, mean_noise_ceiling
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from pertprobe.plots import DrawInputs
 
-__all__ = ["measure", "units"]
+__all__ = ["measure", "units", "work"]
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:

@@ -25,6 +25,7 @@ from pertprobe.probes.knockout_questions import KNOCKED_OUT, agreement, coexpres
 from pertprobe.probes.knockout_worlds import drawn_knockouts
 from pertprobe.probes.questions import Described, Number, Paired, Pool, Question, Score
 from pertprobe.probes.silenced_genes import chosen, levels, notes, told, units
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.roles import COEXPRESSION, OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.reliability import bootstrap_mean, curvature, fit
@@ -65,6 +66,12 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
         arrays["lost"] = ("set", "perturbation"), mean_removed(values, genes, level).T
     dataset = labelled(arrays, perturbation=names, gene=list(model.output_genes))
     return dataset.reindex(set=np.arange(inputs.cells.n_sets)).assign_attrs(told(inputs, chosen(inputs)))
+
+
+def work(sizes: Sizes) -> Work:
+    """Return a pass for every gene (of the model itself two, at half and at full length) and one direction."""
+    kinds, total = 2 if sizes.subject else 1, sizes.few * sizes.silenced
+    return Work(kinds * (total + sizes.few), derivatives=total, kept=(kinds + 1) * total * sizes.outputs)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:

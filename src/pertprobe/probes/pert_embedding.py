@@ -24,6 +24,7 @@ from pertprobe.probes.similarity_questions import (
     matched_cosine,
     trained_profiles,
 )
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.probes.worlds import along_nuisance, profiled_subject, world_of
 from pertprobe.statistics.axes import pairs_without_axes
 from pertprobe.statistics.null_worlds import CONFOUNDED, dense, pushed
@@ -49,6 +50,11 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     codes = encode_each(inputs.model, names).detach().cpu().numpy()
     coords = {"perturbation": names, "feature": [f"h{i}" for i in range(codes.shape[1])]}
     return xr.Dataset({"embedding": (tuple(coords), codes)}, coords)
+
+
+def work(sizes: Sizes) -> Work:
+    """Return no pass: codes are read."""
+    return Work(kept=sizes.perturbations * sizes.width)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:

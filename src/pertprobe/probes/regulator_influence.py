@@ -20,6 +20,7 @@ from pertprobe.data.programs import Panel, Programs, read_panels
 from pertprobe.probes import panels
 from pertprobe.probes.base import Drawing, MeasureInputs, Subject, TestInputs, World, averaged, labelled
 from pertprobe.probes.questions import Pool, Question, Score
+from pertprobe.probes.work import Sizes, Work, directions
 from pertprobe.probes.worlds import cells_of, drawn_subject
 from pertprobe.roles import COEXPRESSION, OBSERVED
 from pertprobe.seeding import generator
@@ -61,6 +62,11 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     found = panel_jacobian(model, code, point, list(rows), range(n), memory_gb=inputs.memory_gb)
     values, opened = (each[0].detach().cpu().numpy() for each in (found.values, found.open))
     return _labelled(values, opened, names, list(model.genes))
+
+
+def work(sizes: Sizes) -> Work:
+    """Return one direction for each target of a panel."""
+    return directions(sizes, sizes.targets)._replace(kept=sizes.sets * sizes.targets * (sizes.genes + 1))
 
 
 def _labelled(influence: np.ndarray, opened: np.ndarray, targets: list[str], genes: list[str]) -> xr.Dataset:

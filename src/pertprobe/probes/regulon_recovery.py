@@ -24,6 +24,7 @@ from pertprobe.probes.knockout_questions import DECILES, against_partners, coexp
 from pertprobe.probes.knockout_worlds import DrawnKnockouts, drawn_knockouts
 from pertprobe.probes.questions import NOTHING, Paired, Question, Said
 from pertprobe.probes.silenced_genes import units
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.roles import COEXPRESSION, FITTED, OBSERVED, REDRAWN, SUBJECT
 from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.recovery import (
@@ -73,6 +74,13 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     if (graph := model.card.get("graph")) is not None:
         found["graph"] = ("perturbation", "gene"), graph[[model.genes.index(name) for name in names]]
     return found
+
+
+def work(sizes: Sizes) -> Work:
+    """Return a pass for every gene, and a direction at the mean cell, which untrained copies are not asked."""
+    total, copy = sizes.few * sizes.silenced, sizes.role in REDRAWN
+    kept = total * sizes.outputs * (1 if copy else 2)
+    return Work(passes=total + sizes.few, at_mean=0 if copy else total, kept=kept)
 
 
 def _jacobian(inputs: MeasureInputs, names: Sequence[str]) -> np.ndarray:

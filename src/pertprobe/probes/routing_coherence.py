@@ -29,6 +29,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import Question, Row, Whole, coherence_baselines, per_set
 from pertprobe.probes.similarity_questions import coherences, consistency, second_order_ceiling, trained_profiles
+from pertprobe.probes.work import Sizes, Work, directions
 from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.roles import SUBJECT
 from pertprobe.seeding import generator
@@ -119,6 +120,15 @@ def plant(inputs: MeasureInputs, models: Mapping[str, "Model"]) -> dict[str, "Mo
     from pertprobe.models.planted.gated import gated_models
 
     return gated_models(models["planted"], inputs.cells)
+
+
+def work(sizes: Sizes) -> Work:
+    """Return the directions of every perturbation's code."""
+    wanted, width = sizes.settings["perturbations"], min(sizes.width, sizes.outputs)
+    units = sizes.trained if wanted == "all" else min(wanted, sizes.trained)
+    sketch = min(sizes.settings["sketch"], sizes.width * sizes.outputs)
+    kept = units * (sketch + sizes.outputs) * (1 + sizes.sets if sizes.subject else 1)
+    return directions(sizes, units * width)._replace(kept=kept)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:

@@ -17,6 +17,7 @@ from pertprobe.probes.base import (
 )
 from pertprobe.probes.questions import Question, coherence_baselines
 from pertprobe.probes.similarity_questions import coherences, consistency, matched_cosine, trained_profiles
+from pertprobe.probes.work import Sizes, Work
 from pertprobe.probes.worlds import profiled_subject, world_of
 from pertprobe.statistics.null_worlds import FEATURES, WIDTH, activations, dense, pushed
 from pertprobe.statistics.published import random_sets_p
@@ -53,6 +54,12 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
 def _labelled(values: np.ndarray, names: list[str], axis: str, letter: str) -> xr.DataArray:
     coords = {"perturbation": names, axis: [f"{letter}{i}" for i in range(values.shape[-1])]}
     return xr.DataArray(values, dims=("set", "perturbation", axis), coords=coords)
+
+
+def work(sizes: Sizes) -> Work:
+    """Return one pass for every perturbation, of which hidden states and features are kept."""
+    runs = sizes.sets * sizes.perturbations
+    return Work(passes=runs, kept=runs * (sizes.width + (sizes.features if sizes.subject else 0)))
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:

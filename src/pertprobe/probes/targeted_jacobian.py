@@ -8,6 +8,7 @@ import xarray as xr
 from pertprobe.probes import panels
 from pertprobe.probes.base import NOT_EVALUABLE, Drawing, MeasureInputs, TestInputs, World
 from pertprobe.probes.questions import Question
+from pertprobe.probes.work import Sizes, Work, directions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,6 +43,13 @@ def measure(inputs: MeasureInputs, names: list[str]) -> xr.Dataset:
     found = panel_jacobian(inputs.model, codes, point, *places, derivative, **limits)
     parts = (each.detach().cpu().numpy().swapaxes(0, 1) for each in found)
     return panels.dataset(*parts, names, genes, label)
+
+
+def work(sizes: Sizes) -> Work:
+    """Return the directions of regulators, and of those that ask how a target answers, under every perturbation."""
+    each = sizes.perturbations * min(sizes.regulators + panels.PROBES, sizes.targets)
+    kept = sizes.sets * sizes.perturbations * sizes.targets * (sizes.regulators + 2)
+    return directions(sizes, each)._replace(kept=kept)
 
 
 def questions(inputs: TestInputs) -> Iterator[Question]:

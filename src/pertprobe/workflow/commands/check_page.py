@@ -10,7 +10,7 @@ from rich.text import Text
 from pertprobe.errors import listed
 from pertprobe.workflow.prospects.answers import Reach
 from pertprobe.workflow.prospects.askable import PAIR
-from pertprobe.workflow.prospects.cost import Cost
+from pertprobe.workflow.prospects.cost import Cost, Expected
 from pertprobe.workflow.prospects.prospect import Asked, Prospect
 
 HEAD = ("probe", "model", "programs asked", "smallest d", "why not")
@@ -142,11 +142,43 @@ def cost_in_words(cost: Cost) -> Iterator[str]:
         f"jobs that measure: {cost.measuring} ({cost.measurements} measurements x {cost.models} models x {cost.shards} "
         "shards), beside those that test, draw and report (`snakemake --dry-run` counts all)"
     )
-    if not cost.earlier:
-        yield f"hours, memory of the largest job, disk: {UNKNOWN}"
+    if cost.expected:
+        yield from expected_in_words(cost.expected)
     else:
+        yield f"hours, memory of the largest job, disk: {UNKNOWN}, since none of the models can be timed before"
+    if cost.earlier:
         yield (
-            f"the earlier run of this name ({cost.earlier}, as its config was): {cost.hours:.2g} hours in {cost.jobs} "
-            f"jobs, the largest {cost.peak_gb:.2g} GB of memory; results take {cost.disk_gb:.2g} GB"
+            f"the earlier run of this name ({cost.earlier.path}, as its config was): {amount(cost.earlier.hours)} in "
+            f"{cost.earlier.jobs} jobs, the largest {cost.earlier.peak_gb:.2g} GB of memory; results take "
+            f"{cost.earlier.disk_gb:.2g} GB"
         )
     yield f"working memory of derivatives in a job that measures, beside its result: {cost.memory_gb:g} GB (memory_gb)"
+
+
+MOST = 4
+"""Parts of a run that are named, the largest."""
+
+
+def expected_in_words(expected: Expected) -> Iterator[str]:
+    """Yield what a run is expected to take, and how that is known."""
+    how = f"corrected by what its pilot took ({expected.pilot})" if expected.pilot else "by timing the models here"
+    yield (
+        f"CPU time of all jobs: {amount(expected.hours_low)} to {amount(expected.hours_high)} ({how}); less on a GPU. "
+        "Divide by the cores that it is given"
+    )
+    named = ", ".join(f"{what} {amount(hours)}" for what, hours in expected.parts[:MOST])
+    rest = sum(hours for _, hours in expected.parts[MOST:])
+    yield f"of it, in the middle of that range: {named}, all else {amount(rest)}"
+    gb = dict.fromkeys(f"{end:.2g}" for end in (expected.gb_low, expected.gb_high))
+    yield f"memory of the largest job: {' to '.join(gb)} GB; measurements take {expected.disk_gb:.2g} GB of disk"
+    if expected.untimed:
+        yield f"not in these numbers, since they cannot be timed before they are made: {listed(expected.untimed)}"
+    if not expected.pilot:
+        yield "nearer: `pertprobe run --pilot` runs all of it at a fraction, and measures"
+
+
+def amount(hours: float) -> str:
+    """Return CPU hours as people say them: in minutes or seconds where they are few."""
+    if hours >= 1:
+        return f"{hours:.2g} h" if hours < 99 else f"{hours:,.0f} h"
+    return f"{60 * hours:.2g} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"

@@ -4,9 +4,10 @@ import json
 
 from pertprobe.workflow.commands.app import command
 from pertprobe.workflow.commands.pace import in_words
+from pertprobe.workflow.commands.performing import perform
 from pertprobe.workflow.commands.place import workflow_folder
 from pertprobe.workflow.commands.request import Request
-from pertprobe.workflow.commands.run import Cores, DryRun, Verbose, perform
+from pertprobe.workflow.commands.run import Cores, DryRun, Verbose
 from pertprobe.workflow.commands.words import say
 
 

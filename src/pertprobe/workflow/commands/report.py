@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from pertprobe.workflow.commands.app import command
+from pertprobe.workflow.commands.performing import PAGE, perform
 from pertprobe.workflow.commands.request import Request
-from pertprobe.workflow.commands.run import PAGE, Configs, Cores, Profile, Verbose, perform
+from pertprobe.workflow.commands.run import Configs, Cores, Profile, Verbose
 from pertprobe.workflow.commands.words import say
 
 Open = Annotated[bool, typer.Option("--open", help="Open it in the browser.")]

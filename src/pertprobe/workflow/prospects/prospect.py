@@ -6,7 +6,7 @@ import pandas as pd
 
 from pertprobe.errors import number_of
 from pertprobe.workflow.prospects.answers import Reach, answers
-from pertprobe.workflow.prospects.askable import askable, known
+from pertprobe.workflow.prospects.askable import Known, askable, known
 from pertprobe.workflow.prospects.cost import Cost, cost
 from pertprobe.workflow.prospects.reachable import summary, with_power
 from pertprobe.workflow.prospects.reasons import commonest
@@ -87,13 +87,13 @@ class Prospect(NamedTuple):
 
 def prospect(config: "Config", inputs: "Inputs") -> Prospect:
     """Return what a checked config and its files will allow; inputs that the run makes itself are left out."""
-    found, made = known(config, inputs) if _readable(config, inputs) else None, _made(config, inputs)
-    table = with_power(askable(config, found), config) if found else pd.DataFrame()
+    found, table = asked(config, inputs)
+    made, table = _made(config, inputs), with_power(table, config) if found else table
     reached = answers(config, found) if found else []
     return Prospect(
         questions=tuple(_asked(str(probe), str(model), rows) for (probe, model), rows in _groups(table)),
         answers=tuple(reached),
-        cost=cost(config),
+        cost=cost(config, inputs, found, table),
         remedies=tuple(remedies(config, found, table, reached)) if found else (),
         notes=tuple(_notes(config, inputs)),
         made=tuple(made),
@@ -102,6 +102,15 @@ def prospect(config: "Config", inputs: "Inputs") -> Prospect:
         probes=len(config["probes"]),
         models=len(config["models"]),
     )
+
+
+def asked(config: "Config", inputs: "Inputs") -> tuple[Known | None, pd.DataFrame]:
+    """Return what is known of a run's models, and what can be asked of each program (`askable`); None and no rows where
+    the run makes its cells itself, or all its models."""
+    if not _readable(config, inputs):
+        return None, pd.DataFrame()
+    found = known(config, inputs)
+    return found, askable(config, found)
 
 
 def _readable(config: "Config", inputs: "Inputs") -> bool:
