@@ -1,8 +1,6 @@
 """The documentation names what is there: columns, keys and their defaults, modules, files; and its example runs."""
 
 import ast
-import importlib.util
-import json
 import re
 import sys
 from pathlib import Path
@@ -18,7 +16,6 @@ from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs
 from pertprobe.probes.declaration import FUNCTIONS
 from pertprobe.stages.measuring import measure_shard
 from pertprobe.stages.verdict import READING_COLUMNS, VERDICT_COLUMNS
-from pertprobe.workflow.config import whole_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "pertprobe"
@@ -27,89 +24,10 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "config/*.md", "results/*.md", "resources/*.md", "benchmarks/*.md")
     for path in ROOT.glob(pattern)
 )
-NONE = object()
 
 
 def text(page):
     return (ROOT / page).read_text(encoding="utf-8")
-
-
-def resolved(part, schema):
-    """Return a part of the schema with what it refers to filled in."""
-    if "$ref" not in part:
-        return part
-    found = schema
-    for name in part["$ref"].removeprefix("#/").split("/"):
-        found = found[name]
-    return found | part
-
-
-@pytest.fixture(scope="module")
-def made():
-    """Return what makes rows of docs/contracts.md."""
-    spec = importlib.util.spec_from_file_location("from_declarations", ROOT / "docs/from_declarations.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def schema_keys(node, schema, prefix=""):
-    """Yield (dotted key, default or NONE) of everything the schema lets a config say."""
-    for name, part in node.get("properties", {}).items():
-        part = resolved(part, schema)
-        yield prefix + name, part.get("default", NONE)
-        yield from schema_keys(part, schema, f"{prefix}{name}.")
-        entries = part.get("additionalProperties")
-        if isinstance(entries, dict) and "$ref" in entries:
-            yield from schema_keys(resolved(entries, schema), schema, f"{prefix}{name}.<name>.")
-
-
-SCHEMA = whole_schema(ROOT / "config/schema.yaml")
-
-
-@pytest.mark.parametrize(("key", "default"), list(schema_keys(SCHEMA, SCHEMA)))
-def test_contracts_name_every_config_key_with_its_default(key, default):
-    rows = dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| ([^|]+?) \|", text("docs/contracts.md"), re.MULTILINE))
-    assert key in rows
-    if default is NONE:
-        assert rows[key] in ("required", "-")
-    else:
-        assert rows[key] == "`" + json.dumps(default).replace('"', "") + "`"
-
-
-def test_contracts_say_of_probes_what_they_declare(made):
-    assert made.page(text("docs/contracts.md")) == text("docs/contracts.md")
-
-
-def test_what_is_written_between_the_marks_and_nowhere_else(made):
-    page = text("docs/contracts.md")
-    assert page.count(made.BEGIN) == page.count(made.END) == 1
-    table = made.table()
-    assert made.page(page.replace(table, "")) == page
-    assert not re.search(r"^\| `(probes|thresholds|levels)\.", page.replace(table, ""), re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    ("piece", "words"),
-    [
-        ({"enum": ["zero", "mean"]}, "word"),
-        ({"type": "boolean"}, "true, false"),
-        ({"type": "string", "refers_to": "sae"}, "name"),
-        ({"type": "string", "refers_to": "perturbations"}, "text"),
-        ({"oneOf": [{"const": "middle"}, {"type": "integer"}]}, "integer or `middle`"),
-        ({"oneOf": [{"const": "all"}, {"type": "integer"}, {"type": "array", "items": {"type": "string"}}]},
-         "integer, list, or `all`"),
-        ({"type": "array", "items": {"type": "number", "minimum": 0}}, "list of numbers"),
-        ({"type": "array", "items": {"type": "string"}, "refers_to": "perturbations"}, "list of perturbations"),
-        ({"type": "array", "items": {"oneOf": [{"const": "middle"}, {"type": "integer"}]}},
-         "list of integers or `middle`"),
-        ({"type": "object", "refers_to": "programs",
-          "additionalProperties": {"type": "array", "items": {"type": "integer", "minimum": 0}}},
-         "program: list of integers"),
-    ],
-)  # fmt: skip
-def test_types_are_said_in_words(made, piece, words):
-    assert made.word(piece) == words
 
 
 @pytest.mark.parametrize("columns", [COLUMNS, VERDICT_COLUMNS, READING_COLUMNS])

@@ -39,7 +39,7 @@ def config_text(run: str, found: Mapping[str, Found], asked: Asked) -> str:
     """Return a config of at most `LINES` lines that can reach an answer."""
     cells = _cells(found)
     head = [
-        "# Written by `pertprobe init` from what the models and the cells say. Every key: docs/contracts.md.",
+        "# Written by `pertprobe init` from what the models and the cells say. Every key: docs/configuration.md.",
         f"run: {run}",
         "cells:",
         *_contexts(cells),
