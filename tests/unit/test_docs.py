@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pertprobe import load_model
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.evidence import COLUMNS
 from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs
-from pertprobe.probes.declaration import FUNCTIONS
+from pertprobe.probes.declaration import FUNCTIONS, all_declared
 from pertprobe.stages.measuring import measure_shard
 from pertprobe.stages.verdict import READING_COLUMNS, VERDICT_COLUMNS
 
@@ -28,6 +29,71 @@ PAGES = sorted(
 
 def text(page):
     return (ROOT / page).read_text(encoding="utf-8")
+
+
+CITED = re.compile(r"[A-ZÀ-Ý][\w-]+(?: & [A-Z][\w-]+| et al\.)? (?:19|20)\d\d\b")
+"""A work by its authors and its year."""
+DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]+")
+
+
+OTHERS = (
+    "all|all_genes|alternative|control_pairs|with_gain|hidden|pca|jacobian|random|targets|feature|feature_random|layer"
+)
+"""What a statistic's name ends in that has the formula of another one, asked of something else."""
+
+
+def without_formula(page):
+    """Return the statistics of probes that no block of formulas names."""
+    blocks = "\n".join(re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    names = {re.sub(f"_({OTHERS})$", "", name) for probe in all_declared().values() for name in probe.statistics}
+    return sorted(name for name in names if not re.search(rf"\b{name}(?:_[a-z])?\b", blocks))
+
+
+def test_every_statistic_has_a_formula():
+    assert without_formula(text("docs/methods.md")) == []
+
+
+def test_a_missing_formula_is_found():
+    spoilt = text("docs/methods.md").replace("crossing_share = ", "").replace("gained         = ", "")
+    assert without_formula(spoilt) == ["crossing_share", "gained"]
+
+
+def references():
+    """Return key -> what the list of references says of it."""
+    listed = text("docs/methods.md").partition("\n## References\n")[2]
+    return dict(re.findall(r"^- \*\*(.+?)\.\*\* (.+)$", listed, re.MULTILINE))
+
+
+def test_works_that_the_methods_name_are_listed_and_those_listed_are_named():
+    body = " ".join(text("docs/methods.md").partition("\n## References\n")[0].split())
+    assert set(CITED.findall(body)) == set(references())
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        ("as in Mantel 1967, and", ["Mantel 1967"]),
+        ("(Phipson & Smyth 2010)", ["Phipson & Smyth 2010"]),
+        ("(Müller-Dott et al. 2023; Han et al. 2018)", ["Müller-Dott et al. 2023", "Han et al. 2018"]),
+        ("of 2023 cells; S 2000", []),
+    ],
+)
+def test_a_work_is_known_by_its_authors_and_year(words, keys):
+    assert CITED.findall(words) == keys
+
+
+@pytest.mark.parametrize("key", references())
+def test_a_reference_has_a_doi_or_says_that_there_is_none(key):
+    said = references()[key]
+    if not said.endswith(" No DOI."):
+        shown, led = re.search(r" doi:\[([^\]]+)\]\(https://doi\.org/(\S+)\)$", said).groups()
+        assert DOI.fullmatch(shown)
+        assert unquote(led) == shown
+
+
+def test_references_stand_in_order_and_once():
+    listed = re.findall(r"^- \*\*(.+?)\.\*\*", text("docs/methods.md").partition("\n## References\n")[2], re.MULTILINE)
+    assert listed == sorted(references(), key=str.casefold)
 
 
 @pytest.mark.parametrize("columns", [COLUMNS, VERDICT_COLUMNS, READING_COLUMNS])
