@@ -122,7 +122,7 @@ def _probes(found: Mapping[str, Found], asked: Asked) -> list[str]:
         **({"regulon_recovery": {"regulons": {"given": asked.regulons}, **genes}} if asked.regulons else {}),
         **({"regime_agreement": {}} if "regimes" in pairs else {}),
     }
-    return ["probes:  # intervention_fidelity makes the answer; all probes: README", *_by_line(wanted)]
+    return ["probes:  # intervention_fidelity makes the answer; all probes: docs/concepts.md", *_by_line(wanted)]
 
 
 MANY, SILENCED = 500, 200
