@@ -19,9 +19,15 @@ class Term(NamedTuple):
 
 
 @cache
-def glossary() -> dict[str, Term]:
-    """Return term -> what it means, in the order of the file."""
-    return {name: _term(entry) for name, entry in yaml.safe_load(PATH.read_text(encoding="utf-8")).items()}
+def terms() -> dict[str, Term]:
+    """Return term -> what it means, in the order of the alphabet."""
+    found = yaml.safe_load(PATH.read_text(encoding="utf-8"))
+    return {name: _term(found[name]) for name in sorted(found, key=str.lower)}
+
+
+def glossary() -> dict[str, str]:
+    """Return term -> its sentence, in the order of the alphabet."""
+    return {name: term.means for name, term in terms().items()}
 
 
 def _term(entry: str | dict[str, str | list[str]]) -> Term:
