@@ -64,7 +64,7 @@ lock: install  ## resolve requirements.lock anew from pyproject.toml
 	sed -i '/^# /d' requirements-cluster.lock
 	$(BIN)/python envs/from_lock.py
 
-contracts: install  ## the rows of docs/contracts.md that probes declare
+contracts: install  ## what pages of docs/ say of config, probes and words
 	$(BIN)/python docs/from_declarations.py
 
 docs: install  ## the pages of docs/ as a web site, into results/site

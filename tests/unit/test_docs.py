@@ -1,11 +1,10 @@
 """The documentation names what is there: columns, keys and their defaults, modules, files; and its example runs."""
 
 import ast
-import importlib.util
-import json
 import re
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -15,10 +14,9 @@ from pertprobe import load_model
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.evidence import COLUMNS
 from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs
-from pertprobe.probes.declaration import FUNCTIONS
+from pertprobe.probes.declaration import FUNCTIONS, all_declared
 from pertprobe.stages.measuring import measure_shard
 from pertprobe.stages.verdict import READING_COLUMNS, VERDICT_COLUMNS
-from pertprobe.workflow.config import whole_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "pertprobe"
@@ -27,89 +25,75 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "config/*.md", "results/*.md", "resources/*.md", "benchmarks/*.md")
     for path in ROOT.glob(pattern)
 )
-NONE = object()
 
 
 def text(page):
     return (ROOT / page).read_text(encoding="utf-8")
 
 
-def resolved(part, schema):
-    """Return a part of the schema with what it refers to filled in."""
-    if "$ref" not in part:
-        return part
-    found = schema
-    for name in part["$ref"].removeprefix("#/").split("/"):
-        found = found[name]
-    return found | part
+CITED = re.compile(r"[A-ZÀ-Ý][\w-]+(?: & [A-Z][\w-]+| et al\.)? (?:19|20)\d\d\b")
+"""A work by its authors and its year."""
+DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]+")
 
 
-@pytest.fixture(scope="module")
-def made():
-    """Return what makes rows of docs/contracts.md."""
-    spec = importlib.util.spec_from_file_location("from_declarations", ROOT / "docs/from_declarations.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+OTHERS = (
+    "all|all_genes|alternative|control_pairs|with_gain|hidden|pca|jacobian|random|targets|feature|feature_random|layer"
+)
+"""What a statistic's name ends in that has the formula of another one, asked of something else."""
 
 
-def schema_keys(node, schema, prefix=""):
-    """Yield (dotted key, default or NONE) of everything the schema lets a config say."""
-    for name, part in node.get("properties", {}).items():
-        part = resolved(part, schema)
-        yield prefix + name, part.get("default", NONE)
-        yield from schema_keys(part, schema, f"{prefix}{name}.")
-        entries = part.get("additionalProperties")
-        if isinstance(entries, dict) and "$ref" in entries:
-            yield from schema_keys(resolved(entries, schema), schema, f"{prefix}{name}.<name>.")
+def without_formula(page):
+    """Return the statistics of probes that no block of formulas names."""
+    blocks = "\n".join(re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    names = {re.sub(f"_({OTHERS})$", "", name) for probe in all_declared().values() for name in probe.statistics}
+    return sorted(name for name in names if not re.search(rf"\b{name}(?:_[a-z])?\b", blocks))
 
 
-SCHEMA = whole_schema(ROOT / "config/schema.yaml")
+def test_every_statistic_has_a_formula():
+    assert without_formula(text("docs/methods.md")) == []
 
 
-@pytest.mark.parametrize(("key", "default"), list(schema_keys(SCHEMA, SCHEMA)))
-def test_contracts_name_every_config_key_with_its_default(key, default):
-    rows = dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| ([^|]+?) \|", text("docs/contracts.md"), re.MULTILINE))
-    assert key in rows
-    if default is NONE:
-        assert rows[key] in ("required", "-")
-    else:
-        assert rows[key] == "`" + json.dumps(default).replace('"', "") + "`"
+def test_a_missing_formula_is_found():
+    spoilt = text("docs/methods.md").replace("crossing_share = ", "").replace("gained         = ", "")
+    assert without_formula(spoilt) == ["crossing_share", "gained"]
 
 
-def test_contracts_say_of_probes_what_they_declare(made):
-    assert made.page(text("docs/contracts.md")) == text("docs/contracts.md")
+def references():
+    """Return key -> what the list of references says of it."""
+    listed = text("docs/methods.md").partition("\n## References\n")[2]
+    return dict(re.findall(r"^- \*\*(.+?)\.\*\* (.+)$", listed, re.MULTILINE))
 
 
-def test_what_is_written_between_the_marks_and_nowhere_else(made):
-    page = text("docs/contracts.md")
-    assert page.count(made.BEGIN) == page.count(made.END) == 1
-    table = made.table()
-    assert made.page(page.replace(table, "")) == page
-    assert not re.search(r"^\| `(probes|thresholds|levels)\.", page.replace(table, ""), re.MULTILINE)
+def test_works_that_the_methods_name_are_listed_and_those_listed_are_named():
+    body = " ".join(text("docs/methods.md").partition("\n## References\n")[0].split())
+    assert set(CITED.findall(body)) == set(references())
 
 
 @pytest.mark.parametrize(
-    ("piece", "words"),
+    ("words", "keys"),
     [
-        ({"enum": ["zero", "mean"]}, "word"),
-        ({"type": "boolean"}, "true, false"),
-        ({"type": "string", "refers_to": "sae"}, "name"),
-        ({"type": "string", "refers_to": "perturbations"}, "text"),
-        ({"oneOf": [{"const": "middle"}, {"type": "integer"}]}, "integer or `middle`"),
-        ({"oneOf": [{"const": "all"}, {"type": "integer"}, {"type": "array", "items": {"type": "string"}}]},
-         "integer, list, or `all`"),
-        ({"type": "array", "items": {"type": "number", "minimum": 0}}, "list of numbers"),
-        ({"type": "array", "items": {"type": "string"}, "refers_to": "perturbations"}, "list of perturbations"),
-        ({"type": "array", "items": {"oneOf": [{"const": "middle"}, {"type": "integer"}]}},
-         "list of integers or `middle`"),
-        ({"type": "object", "refers_to": "programs",
-          "additionalProperties": {"type": "array", "items": {"type": "integer", "minimum": 0}}},
-         "program: list of integers"),
+        ("as in Mantel 1967, and", ["Mantel 1967"]),
+        ("(Phipson & Smyth 2010)", ["Phipson & Smyth 2010"]),
+        ("(Müller-Dott et al. 2023; Han et al. 2018)", ["Müller-Dott et al. 2023", "Han et al. 2018"]),
+        ("of 2023 cells; S 2000", []),
     ],
-)  # fmt: skip
-def test_types_are_said_in_words(made, piece, words):
-    assert made.word(piece) == words
+)
+def test_a_work_is_known_by_its_authors_and_year(words, keys):
+    assert CITED.findall(words) == keys
+
+
+@pytest.mark.parametrize("key", references())
+def test_a_reference_has_a_doi_or_says_that_there_is_none(key):
+    said = references()[key]
+    if not said.endswith(" No DOI."):
+        shown, led = re.search(r" doi:\[([^\]]+)\]\(https://doi\.org/(\S+)\)$", said).groups()
+        assert DOI.fullmatch(shown)
+        assert unquote(led) == shown
+
+
+def test_references_stand_in_order_and_once():
+    listed = re.findall(r"^- \*\*(.+?)\.\*\*", text("docs/methods.md").partition("\n## References\n")[2], re.MULTILINE)
+    assert listed == sorted(references(), key=str.casefold)
 
 
 @pytest.mark.parametrize("columns", [COLUMNS, VERDICT_COLUMNS, READING_COLUMNS])

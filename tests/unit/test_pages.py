@@ -104,12 +104,34 @@ def test_what_the_tutorial_shows_of_init_is_what_init_writes(shared_path, tmp_pa
 
 
 def test_no_page_names_a_place_of_one_machine():
-    named = re.compile(r"(?<![\w.$}<>*])/(work|tmp|home|root|opt|mnt)/|localhost|\b\d+\.\d+\.\d+\.\d+\b")
+    named = re.compile(r"(?<![\w.$}<>*])/(work|tmp|home|root|opt|mnt)/|localhost|\b\d{1,3}(?:\.\d{1,3}){3}\b")
     assert {page.name: found[0] for page in PAGES if (found := named.search(page.read_text()))} == {}
 
 
+def without_code(text):
+    """Return a page without its code, in blocks and in spans."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"`[^`\n]*(?:\n[^`\n]+)?`", "", text)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
+def test_nothing_of_a_page_is_taken_for_a_tag(page):
+    assert re.findall(r"<[a-zA-Z/][^<>]*>", without_code(page.read_text(encoding="utf-8"))) == []
+
+
+def test_a_tag_is_found_outside_of_code_alone():
+    assert re.findall(r"<[a-z][^<>]*>", without_code("the product <x, y> of `<name>`\n```\n<a>\n```\n")) == ["<x, y>"]
+
+
+def test_formulas_fit_the_page():
+    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs/methods.md").read_text(encoding="utf-8"), re.M | re.S)
+    formulas = [line for block in blocks if re.search("[Σ‖√∈∂]", block) for line in block.splitlines()]
+    assert len(formulas) > 70
+    assert [line for line in formulas if len(line) > 100] == []
+
+
 def test_sentences_of_pages_for_beginners_are_short():
-    for name in ("index", "tutorial_demo", "tutorial_state", "tutorial_model", "notebook", "faq"):
+    for name in ("index", "concepts", "tutorial_demo", "tutorial_state", "tutorial_model", "notebook", "faq"):
         text = re.sub(
             r"^```.*?^```|^\|.*?$|^#.*?$|^!.*?$", "", (ROOT / f"docs/{name}.md").read_text(), flags=re.M | re.S
         )

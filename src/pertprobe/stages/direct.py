@@ -163,7 +163,7 @@ def _asked(name: str, settings: Mapping[str, Any], observed: Any, reference: Any
     made = ({"sae", "pca", "responses"} & reads) | ({"rivals"} if declaration.answers else set())
     if made or declaration.partners or declaration.files:
         what = listed(sorted(made) or ["files and pairs of models"])
-        faults.append(f"{name} needs what a run makes ({what}). Ask it in a config: docs/contracts.md")
+        faults.append(f"{name} needs what a run makes ({what}). Ask it in a config: docs/configuration.md")
     if "observed" in reads and observed is None:
         faults.append(f"{name} compares with what was observed. Give observed=")
     if reference and not declaration.pairs:

@@ -39,7 +39,7 @@ def config_text(run: str, found: Mapping[str, Found], asked: Asked) -> str:
     """Return a config of at most `LINES` lines that can reach an answer."""
     cells = _cells(found)
     head = [
-        "# Written by `pertprobe init` from what the models and the cells say. Every key: docs/contracts.md.",
+        "# Written by `pertprobe init` from what the models and the cells say. Every key: docs/configuration.md.",
         f"run: {run}",
         "cells:",
         *_contexts(cells),
@@ -122,7 +122,7 @@ def _probes(found: Mapping[str, Found], asked: Asked) -> list[str]:
         **({"regulon_recovery": {"regulons": {"given": asked.regulons}, **genes}} if asked.regulons else {}),
         **({"regime_agreement": {}} if "regimes" in pairs else {}),
     }
-    return ["probes:  # intervention_fidelity makes the answer; all probes: README", *_by_line(wanted)]
+    return ["probes:  # intervention_fidelity makes the answer; all probes: docs/concepts.md", *_by_line(wanted)]
 
 
 MANY, SILENCED = 500, 200
