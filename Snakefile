@@ -42,7 +42,7 @@ rule all:
         "<results>/report.html",
         "<results>/provenance.json",
         "<results>/run_times.tsv",
-        every("spaces/{space}/{model}.h5ad", space=SPACES, model=MODELS),
+        rules.spaces.output,
         "<results>/quality.html",
         every("sae/{sae}/{table}.tsv", sae=COMPARED_SAE, table=["stability", "features"]),
         [products_of(probe) for probe in PROBES],

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError
+from pertprobe.models.base import ShownModel
 
 
-class LinearModel:
+class LinearModel(ShownModel):
     """Implements `pertprobe.models.base.Model` without stages: every cell answers for itself."""
 
     n_layers, cell_positions, batches, set_size = 0, slice(None), (), 0

@@ -66,7 +66,6 @@ wildcard_constraints:
     context="|".join(config["cells"]),
     sae="|".join(config["sae"]) or "none",
     probe="|".join([*PROBES, SPACE_OF_RESPONSES]),
-    space="[a-z0-9_]+",
     shard=r"\d+",
     shards=r"\d+",
 
@@ -281,12 +280,6 @@ def copies_for(probe):
     return COPIES if probe in OF_CONTROLS else {}
 
 
-def exported(probe):
-    """Return the spaces of a probe's measurement, as h5ad."""
-    held = [space for space, by in SPACES.items() if by == declared(probe).measurement]
-    return every("spaces/{space}/{model}.h5ad", space=held, model=MODELS)
-
-
 def tables_of(probe):
     """Return the paths of a probe's further tables, in order of their names."""
     return every(f"tables/{probe}/{{name}}.tsv", name=sorted(PROBES[probe].tables["names"]))
@@ -360,10 +353,12 @@ def chosen_panels(*probes):
 
 
 MEASURED = sorted({SPACE_OF_RESPONSES, *(each.measurement for each in PROBES.values())})
-# Space -> the probe whose measurement holds it.
+# Probe -> the space that its measurement holds.
 SPACES = {
-    declared(probe).space["name"].format(layer=layer_of(config["probes"].get(probe, {}))): probe
+    probe: declared(probe).space_at(layer_of(config["probes"].get(probe, {})))
     for probe in MEASURED
     if declared(probe).space
 }
+# Autoencoders whose features are a space.
+SAE_OF_SPACES = {config["probes"][probe]["sae"] for probe in SPACES if "sae" in config["probes"].get(probe, {})}
 ANSWERING = [probe for probe in PROBES if PROBES[probe].answers]

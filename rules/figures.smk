@@ -78,6 +78,39 @@ rule figures:
         every("figures/quality/{model}.svg", model=MODELS),
 
 
+# `snakemake spaces`: what was measured, for scanpy. Importing that takes longer than any space: one job for all.
+rule spaces:
+    input:
+        measurements=every("measurements/{probe}/{model}.nc", probe=SPACES, model=MODELS),
+        delta_y=every("measurements/delta_y/{model}.nc", model=MODELS),
+        names=every("models/{model}/names.json", model=MODELS),
+        seen=every("models/{model}/perturbations.tsv", model=MODELS),
+        quality=every("models/{model}/quality.tsv", model=MODELS),
+        programs=PROGRAM_FILES,
+        answers="<results>/answers.tsv" if ANSWERING else [],
+        genes=[REPORTED[probe] for probe in ANSWERING if probe in REPORTED],
+        features=every("sae/{sae}/features.tsv", sae=[sae for sae in COMPARED_SAE if sae in SAE_OF_SPACES]),
+    output:
+        every("spaces/{space}/{model}.h5ad", space=[each["name"] for each in SPACES.values()], model=MODELS),
+    log:
+        "<results>/logs/spaces/spaces.log",
+    benchmark:
+        "<results>/benchmarks/spaces/spaces.tsv"
+    conda:
+        "../envs/pertprobe.yaml"
+    resources:
+        mem_mb=growing(4000),
+    params:
+        models=WHERE,
+        spaces=list(SPACES.values()),
+        statistics=[dict(PROBES[probe].answers) for probe in ANSWERING],
+        programs={key: PROGRAM_SETTINGS[key] for key in ("patterns", "lists")},
+        seed=SEED,
+        code=code("stages.spaces:write_spaces"),
+    script:
+        "../scripts/spaces.py"
+
+
 rule provenance:
     input:
         checks="<results>/checks.json",

@@ -92,24 +92,6 @@ rule measure_derived:
         "../scripts/measure_derived.py"
 
 
-rule export_space:
-    input:
-        lambda wildcards: every(f"measurements/{SPACES[wildcards.space]}/{wildcards.model}.nc"),
-    output:
-        "<results>/spaces/{space}/{model}.h5ad",
-    log:
-        "<results>/logs/export_space/{space}/{model}.log",
-    benchmark:
-        "<results>/benchmarks/export_space/{space}/{model}.tsv"
-    conda:
-        "../envs/pertprobe.yaml"
-    params:
-        space=lambda wildcards: declared(SPACES[wildcards.space]).space,
-        code=code("stages.measuring:write_space"),
-    script:
-        "../scripts/export_space.py"
-
-
 rule test:
     input:
         **tested("model"),
@@ -230,4 +212,3 @@ for each in PROBES:
             f"<results>/evidence/{each}.tsv",
             multiext(f"<results>/figures/{each}", ".svg", ".pdf", ".png"),
             products_of(each),
-            exported(each),

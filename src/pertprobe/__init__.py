@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from pertprobe.interpret.atlas import open_atlas
     from pertprobe.models import load_model
     from pertprobe.stages.direct import probe
+    from pertprobe.stages.results import read_run
 
-__all__ = ["load_model", "open_atlas", "probe", "read_cells", "read_programs"]
+__all__ = ["load_model", "open_atlas", "probe", "read_cells", "read_programs", "read_run"]
 _HOMES = {"load_model": "models", "open_atlas": "interpret.atlas", "read_cells": "data.cells"}
-_HOMES |= {"read_programs": "data.programs", "probe": "stages.direct"}
+_HOMES |= {"read_programs": "data.programs", "probe": "stages.direct", "read_run": "stages.results"}
 
 
 def __getattr__(name: str) -> object:

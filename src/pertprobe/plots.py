@@ -1,5 +1,6 @@
 """How figures look: one palette, one way of writing them, and the shapes that several probes draw."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import matplotlib
 
-matplotlib.use("Agg")
+matplotlib.use(os.environ.get("MPLBACKEND", "Agg"))  # a notebook has its own, and shows no figure of another
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

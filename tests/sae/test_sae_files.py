@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret.sae import SparseAutoencoder, read_sae, read_saelens, sae_arguments, write_saelens
@@ -204,6 +204,43 @@ def test_what_is_read_elsewhere_is_written_in_our_layout_and_read_back(tmp_path,
     written = json.loads((tmp_path / "b" / "cfg.json").read_text())
     assert written["architecture"] == kind["architecture"]
     assert ("k" in written) == (k is not None)
+
+
+@pytest.mark.parametrize("k", [4, None], ids=["topk", "standard"])
+def test_what_is_written_is_the_layout_of_saelens_6(tmp_path, k):
+    """Every field of its StandardSAEConfig and TopKSAEConfig and no other, tensors by its names."""
+    write_saelens(SparseAutoencoder(**tensors(), k=k), tmp_path, {"layer": 2, "models": ["a", "b"]})
+    config = json.loads((tmp_path / "cfg.json").read_text())
+    common = {
+        *("architecture", "d_in", "d_sae", "dtype", "device", "apply_b_dec_to_input"),
+        *("normalize_activations", "reshape_activations", "metadata"),
+    }
+    assert set(config) == common | ({"k", "rescale_acts_by_decoder_norm"} if k else set())
+    assert config["architecture"] == ("topk" if k else "standard")
+    assert config["metadata"] == {"layer": 2, "models": ["a", "b"], "sae_lens_version": "6.0.0"}
+    held = load_file(tmp_path / "sae_weights.safetensors")
+    assert {name: tuple(each.shape) for name, each in held.items()} == {
+        "W_enc": (H, F),
+        "b_enc": (F,),
+        "W_dec": (F, H),
+        "b_dec": (H,),
+    }
+    assert {str(each.dtype) for each in held.values()} == {f"torch.{config['dtype']}"}
+
+
+@pytest.mark.parametrize("k", [4, None], ids=["topk", "standard"])
+def test_saelens_opens_what_is_written_and_computes_the_same(tmp_path, k):
+    sae_lens = pytest.importorskip("sae_lens", reason="SAELens is not installed (pip install sae-lens)")
+    own = SparseAutoencoder(**tensors(), k=k)
+    write_saelens(own, tmp_path, {"layer": 2, "models": ["a", "b"]})
+    theirs = sae_lens.SAE.load_from_disk(tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs.encode(rows()).to_dense(), own.encode(rows()))
+        torch.testing.assert_close(theirs(rows()), own.decode(own.encode(rows())))
+    assert theirs.cfg.architecture() == ("topk" if k else "standard")
+    assert (theirs.cfg.metadata.layer, theirs.cfg.metadata.models) == (2, ["a", "b"])
+    theirs.save_model(tmp_path / "again")  # and back
+    torch.testing.assert_close(read_saelens(tmp_path / "again").encode(rows()), own.encode(rows()))
 
 
 def test_arguments_are_those_of_the_config():

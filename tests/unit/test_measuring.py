@@ -3,14 +3,15 @@
 import json
 import tracemalloc
 
-import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
 from tiny import GENES, PERTURBATIONS, MeanShift, cell_sets, profiles, random_state, to_measure
 
 from pertprobe.data.cell_sets import cells_for
+from pertprobe.data.programs import Programs
 from pertprobe.interpret.knockouts import knocked_out
 from pertprobe.interpret.sae import SparseAutoencoder
 from pertprobe.models.additive import AdditiveModel
@@ -28,8 +29,8 @@ from pertprobe.stages.measuring import (
     measure_shard,
     read_measurement,
     write_measurement,
-    write_space,
 )
+from pertprobe.stages.spaces import Known, space_of
 
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
 PANELS = {"one": {"regulators": ["g00", "g01", "absent"], "targets": ["g01", "g05", "g08"]}}
@@ -312,25 +313,16 @@ def test_a_measurement_reads_back_the_same(tmp_path, wide_model):
 
 
 @pytest.mark.parametrize("probe", ["delta_y", "pert_embedding", "sae_features", "knockout"])
-def test_a_space_opens_in_anndata_with_its_names(tmp_path, probe, wide_model):
+def test_a_space_holds_the_mean_of_what_was_measured(probe, wide_model):
     found = measure_shard(probe, request_of(probe, wide_model), 0, 1)
-    space = declared(probe).space
-    write_space(found, space, tmp_path / "s.h5ad")
-    again = ad.read_h5ad(tmp_path / "s.h5ad")
+    space, nothing = declared(probe).space_at("middle"), pd.Series(dtype=float)
+    who = {"model": "m", "regime": "unknown", "context": "line"}
+    made = space_of(found, space, Known(who, Programs({}), *[nothing] * 4, pd.DataFrame(), pd.DataFrame()))
     values = found[space["variable"]].sel(variant="subject")
     values = values.mean("set") if "set" in values.dims else values
-    np.testing.assert_allclose(again.X, values.values, rtol=1e-5, atol=1e-6)
-    assert again.obs_names.tolist() == found.perturbation.values.tolist()
-    assert again.var_names.tolist() == found[space["feature"]].values.tolist()
-    assert again.uns["variant"] == "subject"
-
-
-def test_a_space_that_was_not_measured_is_empty_and_says_why(tmp_path):
-    refused = xr.Dataset(attrs={NOT_EVALUABLE: "model has no stages"})
-    write_space(refused, {"name": "s", "variable": "v", "feature": "f"}, tmp_path / "s.h5ad")
-    again = ad.read_h5ad(tmp_path / "s.h5ad")
-    assert again.shape == (0, 0)
-    assert again.uns[NOT_EVALUABLE] == "model has no stages"
+    np.testing.assert_allclose(made.X, values.values, rtol=1e-5, atol=1e-6)
+    assert made.obs_names.tolist() == found.perturbation.values.tolist()
+    assert made.var_names.tolist() == found[space["feature"]].values.tolist()
 
 
 def test_cells_come_in_the_models_order_of_genes(tmp_path):

@@ -7,16 +7,23 @@ import sys
 import textwrap
 from pathlib import Path
 
+import anndata as ad
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import typer
 from typer.testing import CliRunner
 
 from pertprobe.data.simulate import simulate, write_simulation
+from pertprobe.files import write_table
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.initialise import initial_parameters
 from pertprobe.models.state.model import StateModel
 from pertprobe.models.state.write import write_state_directory
+from pertprobe.stages.layout import lay_out
+from pertprobe.stages.scorecard import COLUMNS
+from pertprobe.stages.spaces import write_space
 from pertprobe.workflow.commands import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +53,20 @@ def small_demo(tmp_path_factory):
         perturbation_features=torch.eye(len(names)), control="non-targeting", batches=batches,
     )  # fmt: skip
     write_state_directory(model, folder / "results/demo/trained/a_fewshot")
+    write_results(folder / "results/demo", names)
     return folder
+
+
+def write_results(folder, names):
+    """Write what pages read of a finished run: a score card, and a space whose numbers are drawn."""
+    (folder / "models/a_fewshot").mkdir(parents=True)
+    (folder / "models/a_fewshot/names.json").write_text("{}")
+    row = {"model": "a_fewshot", "role": "subject", "context": "line_a", "regime": "fewshot", "level": "causal"}
+    write_table(pd.DataFrame([row]).reindex(columns=COLUMNS), folder / "scorecard.tsv")
+    obs = pd.DataFrame({"program": "none", "seen": "here"}, index=names).astype("category")
+    space = ad.AnnData(np.random.default_rng(0).normal(size=(len(names), 8)).astype(np.float32), obs)
+    lay_out(space, 0)
+    write_space(space, folder / "spaces/pert_encoder/a_fewshot.h5ad")
 
 
 @pytest.mark.parametrize("page", [each for each in PAGES if blocks(each, "python")], ids=lambda page: page.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "pertprobe"
 FLOORS = """
-    roles errors files seeding batching plots shapes
+    roles errors files seeding batching plots shapes showing
     statistics
     evidence
     data

@@ -68,7 +68,7 @@ def test_other_words_of_readings_are_only_read_again(demo):
     assert plan.jobs == Counter(["readings", "report", "run_times"])
 
 
-COPYING = Counter(measure=12, gather=12, export_space=9)
+COPYING = Counter(measure=12, gather=12, spaces=1)
 """Every measurement that holds copies, and what is made of it."""
 
 
@@ -118,7 +118,7 @@ def test_a_changed_setting_of_one_probe_leaves_the_others_alone(demo):
     config = tiny()
     config["probes"]["knockout"]["value"] = "mean"
     plan = demo.plan(config)
-    again = Counter(compare=1, measure=3, gather=3, export_space=3, rivals=1)
+    again = Counter(compare=1, measure=3, gather=3, spaces=1, rivals=1)
     assert plan.jobs == TESTED + TESTING + DERIVING + again
     assert of_probes(plan, "evidence") == {"knockout"}
 
@@ -127,7 +127,7 @@ def test_another_model_measures_nothing_of_the_others_again(demo):
     config = tiny()
     config["models"]["another"] = config["models"]["a_fewshot"] | {"regime": "unknown"}
     outputs = demo.plan(config).outputs
-    measured = {name for name in outputs if name.startswith(("measurements", "trained", "sae", "spaces"))}
+    measured = {name for name in outputs if name.startswith(("measurements", "trained", "sae"))}
     measured |= {name for name in outputs if name.startswith("models") and not name.endswith("card.json")}
     assert measured
     again = [name for name in measured if "another" not in name]
@@ -148,7 +148,7 @@ def test_a_changed_gene_set_file_trains_and_measures_no_model_again(finished):
     path = finished.results / "simulated/programs.gmt"
     path.write_text(path.read_text() + "another\tplanted\tg001\tg004\tg007\n")
     plan = finished.plan(tiny())
-    own = Counter(program_quality=3, evaluability=1, quality_page=1)
+    own = Counter(program_quality=3, evaluability=1, quality_page=1, spaces=1)
     assert (
         plan.jobs == TESTED + times(4, TESTING + DERIVING) + COMPARING + own
     )  # a file that the run made is not checked

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from pertprobe.data.h5ad import CellFile
-from pertprobe.errors import PertprobeError, listed, raise_together
+from pertprobe.errors import PertprobeError, listed, number_of, raise_together
 from pertprobe.files import atomic
+from pertprobe.showing import as_html
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,6 +60,18 @@ class CellSets:
         batches = "" if self.batches is None else f", batches {listed(sorted(set(self.batches.ravel())))}"
         sets = f"{self.n_sets} sets of {self.set_size} control cells of {self.context}"
         return f"CellSets: {sets}, {len(self.genes)} genes{batches}"
+
+    def _repr_html_(self) -> str:
+        """Return what they are, and what was decided while reading, for a notebook."""
+        facts = {
+            "context": self.context,
+            "cells": f"{number_of(self.n_sets, 'set')} of {self.set_size} control cells, no cell twice",
+            "genes": listed(self.genes, 5),
+            "batches": "none given" if self.batches is None else listed(sorted(set(self.batches.ravel())), 5),
+            "notes": "; ".join(self.notes),
+            "hash": self.hash[:12],
+        }
+        return as_html("CellSets", facts)
 
     def _digest(self) -> str:
         batches = [] if self.batches is None else self.batches.ravel()

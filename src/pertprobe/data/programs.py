@@ -7,10 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together, read_together
+from pertprobe.errors import PertprobeError, gathering, listed, meant, number_of, raise_together, read_together
+from pertprobe.showing import as_html
 
 MANY_FAULTS = 5
 """A file with more malformed lines than this is hardly a GMT; they are counted, not listed."""
+SHOWN = 20
+"""Programs that a notebook shows."""
 
 
 class Programs(dict[str, tuple[str, ...]]):
@@ -27,6 +30,14 @@ class Programs(dict[str, tuple[str, ...]]):
     def __repr__(self) -> str:
         """Show names and sizes."""
         return f"Programs({listed(f'{name}: {len(genes)}' for name, genes in self.items())})"
+
+    def _repr_html_(self) -> str:
+        """Show names, sizes and first genes in a notebook."""
+        first = list(self.items())[:SHOWN]
+        facts = {name: f"{number_of(len(genes), 'gene')}: {', '.join(genes[:5])}" + ", ..." * (len(genes) > 5)
+                 for name, genes in first}  # fmt: skip
+        more = {"...": f"{len(self) - SHOWN} more"} if len(self) > SHOWN else {}
+        return as_html(f"Programs: {number_of(len(self), 'gene set')}", facts | more)
 
     def __or__(self, other: "Programs") -> "Programs":
         """Return both together; raises `PertprobeError` for a name defined in both."""

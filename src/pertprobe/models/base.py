@@ -1,13 +1,14 @@
 """What a model must be able to do: the protocol every probe speaks to."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError, unknown_name
+from pertprobe.errors import PertprobeError, listed, number_of, unknown_name
+from pertprobe.showing import Shown
 
 Asked = Literal["predict", "gradient", "stages", "set_function", "gene_space", "affine_map"]
 """What probes may need of a model: `set_function` = cells in any order, `gene_space` = inputs and outputs are genes,
@@ -126,6 +127,41 @@ class Model(Protocol):
         """
 
 
+class ShownModel(Shown):
+    """Shows what a model is, knows and can do, as it says itself; a class of one's own may inherit it."""
+
+    def facts(self) -> tuple[str, dict[str, object]]:
+        """Return names, sizes, capabilities and what was noticed when it was loaded."""
+        card, control = getattr(self, "card", {}), getattr(self, "control", "")
+        names = [name for name in getattr(self, "perturbations", ()) if name != control]
+        able = getattr(self, "capabilities", frozenset())
+        asked = get_args(Asked)
+        title = f"{type(self).__name__}: {card.get('kind', 'a model')}"
+        return title, {
+            "perturbations": f"{listed(names, 5)}; control {control}",
+            "genes": f"{len(getattr(self, 'genes', ()))} in, {len(getattr(self, 'output_genes', ()))} out",
+            "cells": f"sets of {size}" if (size := getattr(self, "set_size", 0)) else "one by one",
+            "batches": listed(found, 5) if (found := getattr(self, "batches", ())) else "",
+            "trained in": ", ".join(map(str, card.get("cell_types") or ())),
+            "layers": layers if (layers := getattr(self, "n_layers", 0)) else "",
+            "weights": _weights(self),
+            "can": ", ".join(name for name in asked if name in able),
+            "cannot": ", ".join(name for name in asked if name not in able),
+            "untrained copies": "yes" if "redraw" in able else f"no: {card.get('no_redraw', 'it has no redraw')}",
+            "warnings": "; ".join(map(str, card.get("warnings", ()))),
+        }
+
+
+def _weights(model: Any) -> str:
+    """Return how many weights a model has, of which type and where; empty for one that does not say."""
+    held = getattr(model, "parameters", None)
+    if not isinstance(held, Mapping) or not held:
+        return ""
+    first = next(iter(held.values()))
+    n = number_of(sum(each.numel() for each in held.values()), "number")
+    return f"{n}, {str(first.dtype).removeprefix('torch.')} on {first.device}"
+
+
 class StraightBlocks:
     """Stages of a model whose blocks hand their input on: the code is added once, and every layer is the same."""
 
@@ -144,7 +180,7 @@ class StraightBlocks:
         return Mixed(states, (states,) * (self.n_layers + 1 - layer))
 
 
-class GeneModel:
+class GeneModel(ShownModel):
     """What models made here have in common: the same genes in and out, a code for each perturbation, no batch labels.
 
     They bring the stages; `predict` may have a shorter way.

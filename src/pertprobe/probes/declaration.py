@@ -118,6 +118,11 @@ class Declaration:
         names = ("statistics", "first_order", "level", "unit", "pairs", "known_kinds", "published_of_controls")
         return {name: getattr(self, name) for name in names}
 
+    def space_at(self, layer: int | str) -> dict[str, str]:
+        """Return the space that its measurement holds, its name that of a layer where it has one."""
+        space = dict(self.space or {})
+        return {**space, "name": space["name"].format(layer=layer), "unit": self.unit}
+
     def stands_beside_known(self, wanted: bool | str | Collection[str]) -> bool:
         """Return whether models of known kind stand beside its subject, where `wanted` is the config's controls.known.
 

@@ -4,6 +4,7 @@ What takes part in a verdict of a run and needs more than a model and its cells 
 planted models, the thresholds. Untrained copies are asked here as there.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,34 +16,38 @@ import xarray as xr
 from pertprobe import evidence
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.programs import Programs, read_panels
-from pertprobe.errors import PertprobeError, listed, meant, raise_together, unknown_name
+from pertprobe.errors import PertprobeError, listed, meant, number_of, raise_together, unknown_name
 from pertprobe.probes import delta_y, load_probe
-from pertprobe.probes.base import MeasureInputs, Subject, TestInputs
+from pertprobe.probes.base import NOT_EVALUABLE, MeasureInputs, Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared, probe_names
 from pertprobe.roles import SUBJECT
+from pertprobe.showing import as_html, as_text
 from pertprobe.stages.measuring import measure_shard
+from pertprobe.stages.spaces import Known, space_of
 from pertprobe.stages.testing import TestCase, run_test
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from matplotlib.figure import Figure
 
     from pertprobe.models.base import Model
 
 SHOWN = ("statistic", "program", "panel", "n", "estimate", "effect", "ci_low", "ci_high", "q", "reason")
 """Columns of the evidence that a notebook shows first."""
+MOST_ROWS = 20
 MODEL, REFERENCE = "model", "reference"
 """Names of the two in the evidence."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Probed:
     """What one probe found of a model."""
 
     declaration: Declaration
     evidence: pd.DataFrame
     """Rows as a run has them: the model's, and those of its untrained copies (`role`)."""
-    measurements: Mapping[str, xr.Dataset]
-    """Of the model and, in a pair, of its reference."""
+    subjects: Mapping[str, Subject]
+    """What was measured of the model and, in a pair, of its reference."""
     programs: Programs
     settings: Mapping[str, Any]
 
@@ -51,6 +56,11 @@ class Probed:
         """The model's own rows, in the columns that are looked at first."""
         mine = self.evidence[(self.evidence.role == SUBJECT) & (self.evidence.adjustment == "centred")]
         return mine[list(SHOWN)].reset_index(drop=True)
+
+    @property
+    def measurements(self) -> Mapping[str, xr.Dataset]:
+        """Of the model and, in a pair, of its reference."""
+        return {side: each.measurement for side, each in self.subjects.items()}
 
     def figure(self) -> "Figure":
         """Draw what the run would; raises PertprobeError for a figure that is made of a run's further tables."""
@@ -64,14 +74,73 @@ class Probed:
         question = {"settings": self.settings, "models": {name: {} for name in self.measurements}}
         return load_probe(self.declaration.name).draw(DrawInputs(mine, self.measurements, self.programs, question))
 
+    def to_xarray(self, side: str = MODEL) -> xr.Dataset:
+        """Return what was measured, every axis labelled, with what it is in its attributes.
+
+        Its axis `variant`, where it has one, holds the model ("subject") and its untrained copies. `side` is "model"
+        or, in a pair, "reference".
+        """
+        if side not in self.subjects:
+            raise unknown_name("side", side, self.subjects)
+        measured_by, context = self.declaration.measurement, self.evidence.context.iloc[0]
+        what = inspect.getdoc(load_probe(measured_by).measure).splitlines()[0].removeprefix("Return ")
+        told = {"probe": measured_by, "question": self.declaration.question, "holds": what, "context": context}
+        return self.subjects[side].measurement.assign_attrs(told)
+
+    def to_anndata(self, side: str = MODEL, seed: int = 0) -> "AnnData":
+        """Return what was measured as rows x features for scanpy, as a run's spaces/*.h5ad are.
+
+        With programs, strength and neighbours, clusters and a map (`stages.layout`), which are drawn with `seed`.
+
+        Raises PertprobeError for a measurement that is no table of perturbations.
+        """
+        measured_by = declared(self.declaration.measurement)
+        if measured_by.space is None:
+            raise PertprobeError(
+                f"{self.declaration.name}: what it measures is no table of perturbations. to_xarray() has all of it"
+            )
+        measured, subject, nothing = self.to_xarray(side), self.subjects[side], pd.Series(dtype=object)
+        who = {"model": side, "regime": "unknown", "context": measured.attrs["context"]}
+        known = Known(who, self.programs, subject.strength, subject.seen, nothing, nothing, *[pd.DataFrame()] * 2)
+        return space_of(measured, measured_by.space_at(self.settings.get("layer", "middle")), known, seed)
+
     def __repr__(self) -> str:
-        """Return the question and the model's own rows."""
-        return f"{self.declaration.name}: {self.declaration.question}\n{self.rows.to_string(max_rows=20)}"
+        """Return the question, of what it was asked and the model's own rows."""
+        rows = self.rows.to_string(max_rows=MOST_ROWS)
+        return f"{as_text(self._title, self._facts)}\n{rows}"
 
     def _repr_html_(self) -> str:
-        """Return the same for a notebook."""
-        rows = self.rows.to_html(max_rows=20, float_format=lambda value: f"{value:.3g}", border=0)
-        return f"<p><b>{self.declaration.name}</b>: {self.declaration.question}</p>{rows}"
+        """Return the same for a notebook; names are escaped."""
+        rows = self.rows.to_html(max_rows=MOST_ROWS, float_format=lambda value: f"{value:.3g}", border=0)
+        return as_html(self._title, self._facts) + rows
+
+    @property
+    def _title(self) -> str:
+        return f"{self.declaration.name}: {self.declaration.question}"
+
+    @property
+    def _facts(self) -> dict[str, object]:
+        """What was asked, of how much, and what could not be."""
+        mine = self.evidence[self.evidence.role == SUBJECT]
+        sides = {f"measured of {side}": _sizes(each) for side, each in self.measurements.items()}
+        copies = len({*zip(self.evidence.role, self.evidence["copy"], strict=True)} - {(SUBJECT, 0)})
+        could = f"{int(mine.evaluable.sum())} of {number_of(len(mine), 'question')} could be asked"
+        settings = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return {
+            "context": mine.context.iloc[0] if len(mine) else "",
+            **sides,
+            "untrained copies": copies or "none",
+            "settings": settings,
+            "evidence": f"{could}; {number_of(len(self.evidence), 'row')} in all",
+        }
+
+
+def _sizes(measured: xr.Dataset) -> str:
+    """Say what a measurement holds: its variables and how long its axes are."""
+    if NOT_EVALUABLE in measured.attrs:
+        return f"nothing: {measured.attrs[NOT_EVALUABLE]}"
+    axes = " x ".join(f"{n} {axis}" for axis, n in measured.sizes.items())
+    return f"{', '.join(map(str, measured.data_vars))} [{axes}]"
 
 
 def probe(
@@ -122,8 +191,7 @@ def probe(
     draws = {"permutations": permutations, "bootstrap": bootstrap, "seed": seed}
     case = _case(declaration, model, cells, subjects, found, panels or {}, settings=wanted, **draws)
     table = evidence.with_q(run_test(name, case), declaration.primary, declaration.compared_in)
-    measured = {side: each.measurement for side, each in subjects.items()}
-    return Probed(declaration, table, measured, found, wanted)
+    return Probed(declaration, table, subjects, found, wanted)
 
 
 def _case(

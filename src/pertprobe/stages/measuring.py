@@ -161,19 +161,6 @@ def read_responses(path: str | Path | None) -> pd.DataFrame | None:
     return averaged(read_subject(path, "delta_y"), "delta_y").to_pandas() if path else None
 
 
-def write_space(measurement: xr.Dataset, space: Mapping[str, str], path: str | Path) -> None:
-    """Write perturbation x feature means as h5ad (obs = perturbations), for scanpy; empty where not measured."""
-    import anndata as ad  # here: it takes longer to import than most jobs take
-
-    table = pd.DataFrame()
-    if NOT_EVALUABLE not in measurement.attrs:
-        table = averaged(measurement, space["variable"]).to_pandas()
-    obs, var = (pd.DataFrame(index=names.astype(str)) for names in (table.index, table.columns))
-    uns = {"feature": space["feature"], "variant": SUBJECT, **measurement.attrs}
-    with atomic(path) as temporary:
-        ad.AnnData(table.to_numpy(np.float32), obs=obs, var=var, uns=uns).write_h5ad(temporary)
-
-
 def measure_inputs(asked: Mapping[str, Any], files: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a probe is asked, in the words of `MeasureInputs`, with what it depends on read from files.
 

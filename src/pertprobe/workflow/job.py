@@ -42,6 +42,7 @@ def job(snakemake: Any) -> Iterator[None]:
     _redirect(Path(snakemake.log[0]))
     for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
+    os.environ["MPLBACKEND"] = "Agg"  # a job draws into files, whatever the user's shell shows figures with
     keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:

@@ -41,6 +41,8 @@ NAMES = {
 WRAPPERS = r"^((module|model|sae|autoencoder)\.)+"
 """What may stand before the names of a state dict."""
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+FORMAT = "6.0.0"
+"""Version of SAELens whose layout is written: without one it takes a config for an older one's, and drops metadata."""
 KINDS = {"topk": "the k largest", "relu_l1": "all above 0"}
 
 
@@ -61,7 +63,7 @@ def write_saelens(sae: SparseAutoencoder, directory: str | Path, metadata: Mappi
         "apply_b_dec_to_input": True,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        "metadata": dict(metadata or {}),
+        "metadata": {**(metadata or {}), "sae_lens_version": FORMAT},
     }
     with atomic(Path(directory) / WEIGHTS) as file:
         save_file(tensors, file)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.base import Capability, Edit, Encoded, LinearEnds, Mixed, checked_cells, positions
+from pertprobe.models.base import Capability, Edit, Encoded, LinearEnds, Mixed, ShownModel, checked_cells, positions
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.backbone import final_norm, run_backbone
 from pertprobe.models.state.frozen import StateMap, freeze
@@ -27,7 +27,7 @@ STAGES = {
 """Which weights belong to which stage: prefixes of their names."""
 
 
-class StateModel:
+class StateModel(ShownModel):
     """A State Transition model: implements `pertprobe.models.base.Model`, with every stage.
 
     `parameters` has the names of `weight_shapes`; tensors that require gradients make the stages trainable.

@@ -10,7 +10,7 @@ RULES = {
     READING: ("check_inputs", "recheck_inputs", "simulate", "cells", "seen", "card", "observe", "evaluability"),
     TRAINING: ("train", "rivals", "train_sae", "train_further_sae", "read_sae"),
     MEASURING: (
-        *("measure", "gather", "measure_derived", "export_space", "distribution", "sae_quality", "sae_stability"),
+        *("measure", "gather", "measure_derived", "distribution", "sae_quality", "sae_stability"),
         *("measure_atlas", "join_atlas", "calibrate"),
     ),
     TESTING: (
@@ -20,7 +20,7 @@ RULES = {
     VERDICTS: ("verdicts", "answers", "readings", "scorecard", "decompose"),
     DRAWING: (
         *("draw", "draw_quality", "draw_verdicts", "draw_scorecard", "draw_controls", "report", "quality_page"),
-        *("sensitivity_page", "provenance", "run_times", "calibration_page"),
+        *("sensitivity_page", "provenance", "run_times", "calibration_page", "spaces"),
     ),
 }
 """Stage -> its rules, in the order of a run."""
