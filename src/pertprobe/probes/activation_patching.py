@@ -334,7 +334,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
     tested, label = inputs.by_model(inputs.answered(RECOVERED)), "share of delta_y recovered, held-out members"
     shown = [(model, label, rows.nlargest(MOST, "effect")) for model, rows in tested.items()]
-    figure, axes = bar_figure(shown, 4.6, (1.3, 0.24), columns=len(shown))
+    figure, axes = bar_figure(shown, columns=len(shown), filled=inputs.filled)
     for each, (model, _, mine) in zip(axes, shown, strict=True):
         for statistic, (marker, colour, words) in MARKS.items():
             found = inputs.by_model(inputs.answered(statistic)).get(model, mine[:0])

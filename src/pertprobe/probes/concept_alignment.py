@@ -365,7 +365,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     for statistic, label in SHOWN.items():
         rows = inputs.answered(statistic)
         shown += [(model, label, rows[rows.model == model].nlargest(20, "effect")) for model in models]
-    return bar_figure(shown, 3.6, (1.1, 0.24), columns=len(models))[0]
+    return bar_figure(shown, columns=len(models), filled=inputs.filled)[0]
 
 
 SHOWN = {

@@ -279,7 +279,7 @@ def _named(loads: np.ndarray, program: str, naming: np.ndarray, scored: np.ndarr
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how many features two contexts share, and each program's conservation beside its null."""
-    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels, rows_height
 
     table, rows = inputs.tables["features"], inputs.evidence[inputs.evidence.estimate.notna()]
     pairs = {pair: group[group.r.notna()] for pair, group in table.groupby(PAIRED, sort=False)}
@@ -288,7 +288,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     of = {pair: rows[(rows.model == pair[0]) & (rows.reference == pair[1])] for pair in pairs}
     shown = [each[(each.statistic == PRIMARY) & (each.adjustment == "centred")].nlargest(20, "effect")
              for each in of.values()]  # fmt: skip
-    figure, axes = panels(2 * len(pairs), 4.6, max(2.8, 1.1 + 0.22 * max(map(len, shown))), columns=2)
+    figure, axes = panels(2 * len(pairs), 89, max(50, rows_height(max(map(len, shown)))), columns=2)
     for place, ((model, reference), features) in enumerate(pairs.items()):
         said = of[model, reference].query("statistic == 'conserved'")
         _histogram(axes[2 * place], features, said, inputs.question["settings"]["conserved"])

@@ -17,8 +17,7 @@ SHOWN = 5
 
 def detached_figure(measurements: dict[str, xr.Dataset], rows: pd.DataFrame) -> Figure:
     """Draw three panels for each model; `rows` are its tested programs."""
-    longest = max(len(name) for name in rows.program)
-    figure, axes = panels(3 * len(measurements), 3.2 + 0.05 * longest, 2.6, columns=3)
+    figure, axes = panels(3 * len(measurements), 60, 52, columns=3)
     for place, (model, measurement) in enumerate(measurements.items()):
         mine = axes[3 * place : 3 * place + 3]
         contributions(mine[0], measurement, model)

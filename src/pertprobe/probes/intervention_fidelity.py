@@ -244,7 +244,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
     if not (tables := inputs.by_model(inputs.tables["genes"])):
         return nothing_to_draw()
-    figure, axes = panels(len(tables), 3.4, 3.2)
+    figure, axes = panels(len(tables), 60, 60)
     answered = inputs.answered(STATISTICS[0] + ALL_GENES)
     for each, (model, table) in zip(axes, tables.items(), strict=True):
         _scatter(each, table)

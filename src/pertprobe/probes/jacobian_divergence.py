@@ -305,13 +305,13 @@ def _beside_others(inputs: TableInputs, found: Differences) -> pd.DataFrame:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw each program's own divergence beside its null, and every perturbation's against its strength."""
-    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels, rows_height
 
     if (kept := inputs.answered(OWN)).empty:
         return nothing_to_draw()
     pairs, table = list(kept.groupby(["model", "reference"], sort=False)), inputs.tables["perturbations"]
     rows = min(MOST, max(len(each) for _, each in pairs))
-    figure, axes = panels(2 * len(pairs), 4.2, (1.2 + 0.22 * rows, 2.6), columns=len(pairs))
+    figure, axes = panels(2 * len(pairs), 60, (rows_height(rows), 50), columns=len(pairs))
     for place, ((model, reference), each) in enumerate(pairs):
         label = "own divergence, in norms of the Jacobians"
         bars_with_null(axes[place], each.nlargest(MOST, "effect"), label, f"{model} vs {reference}")

@@ -152,7 +152,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
     rows = inputs.evidence[inputs.evidence.statistic == ALL_GENES]
     kept = rows[rows.estimate.notna()]  # drawn also where a shared initialisation leaves the verdict open
-    figure, axes = panels(len(kept), 4.4, 3.0)
+    figure, axes = panels(len(kept), 89, 55)
     for each, row in zip(axes, kept.itertuples(), strict=True):
         ours, theirs = shared(*(averaged(inputs.measurements[name], "shift") for name in (row.model, row.reference)))
         _histogram(each, correlations(ours, theirs), row)

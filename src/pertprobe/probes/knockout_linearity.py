@@ -174,7 +174,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
 
     if not (tables := inputs.by_model(inputs.tables["genes"])):
         return nothing_to_draw()
-    figure, axes = panels(len(tables), 3.4, 3.0)
+    figure, axes = panels(len(tables), 60, 55)
     for each, (model, table) in zip(axes, tables.items(), strict=True):
         _scatter(each, table.groupby("gene")[["lost", *FITS]].mean(), inputs.measurements[model])
         each.set_title(model)

@@ -161,7 +161,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     shown = {model: _most_enriched(spread[spread.model == model]) for model in models}
     rows = max(table.program.nunique() for table in shown.values())
     mapped = bool(places.umap_1.notna().any())
-    heights = [height, *([0.8 * width] if mapped else []), 1.0 + 0.18 * rows]
+    heights = [height, *([0.8 * width] if mapped else []), 15 + 2.6 * rows]
     figure, axes = panels(len(heights) * len(models), width, heights, columns=len(models))
     fill(figure, axes[: len(models)])
     for place, model in enumerate(models):

@@ -401,7 +401,7 @@ def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -
 
     if (kept := inputs.answered(PRIMARY)).empty:
         return nothing_to_draw()
-    figure, axes = panels(len(kept) + (beside is not None), 3.4, 2.6)
+    figure, axes = panels(len(kept) + (beside is not None), 60, 45)
     for each, row in zip(axes, kept.itertuples(), strict=False):
         means = means_of(inputs.measurements[row.model])
         config = {row.panel: inputs.question["panels"][row.panel]}

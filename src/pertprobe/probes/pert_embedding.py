@@ -123,7 +123,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
         return nothing_to_draw()
     tables = {model: nearest_table(inputs, model) for model in models}
     rows = max(table.member.nunique() for table in tables.values())
-    figure, axes = panels(2 * len(models), width, (height, 0.9 + 0.18 * rows), columns=len(models))
+    figure, axes = panels(2 * len(models), width, (height, 15 + 2.6 * rows), columns=len(models))
     fill(figure, axes[: len(models)])
     for each, (model, table) in zip(axes[len(models) :], tables.items(), strict=True):
         _neighbour_map(each, table, f"{model}: nearest neighbours")

@@ -202,14 +202,14 @@ def _perturbations(ours: Subject, theirs: Subject) -> pd.DataFrame:
 
 def draw(inputs: "DrawInputs") -> "Figure":
     """Draw how alike a perturbation's responses are in the two regimes, and each program's beside its ceiling."""
-    from pertprobe.plots import nothing_to_draw, panels
+    from pertprobe.plots import nothing_to_draw, panels, rows_height
 
     table = inputs.tables["perturbations"]
     pairs = {pair: rows for pair, rows in table.groupby(PAIRED, sort=False) if rows.r.notna().any()}
     if not pairs:
         return nothing_to_draw()
     shown = [_programs_of(inputs, *pair, rows) for pair, rows in pairs.items()]
-    figure, axes = panels(2 * len(pairs), 4.4, max(2.6, 1.1 + 0.22 * max(map(len, shown))), columns=2)
+    figure, axes = panels(2 * len(pairs), 89, max(50, rows_height(max(map(len, shown)))), columns=2)
     for place, ((model, reference), rows) in enumerate(pairs.items()):
         _histogram(axes[2 * place], rows, f"{model} vs {reference}")
         _programs(axes[2 * place + 1], shown[place])

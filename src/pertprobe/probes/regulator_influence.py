@@ -247,7 +247,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     from pertprobe.plots import panels as axes_for
 
     kept = inputs.answered(PRIMARY)
-    figure, axes = axes_for(len(kept), 3.4, 2.6)
+    figure, axes = axes_for(len(kept), 60, 45)
     for each, row in zip(axes, kept.itertuples(), strict=True):
         config = {row.panel: inputs.question["panels"][row.panel] | {"perturbations": [], "controls": []}}
         panel = read_panels(config, inputs.programs, ())[row.panel]

@@ -307,7 +307,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     every = [(model, name) for name in sorted(set(rows.panel)) for model in inputs.question["models"]]
     asked, label = [key for key in every if (*key, AUPRC) in known], "AUPRC less that of partners, knock-out edges"
     shown = [(", ".join(key), label, known[*key, AUPRC]) for key in asked]
-    figure, axes = bar_figure(shown, 4.6, (1.5, 0.26))
+    figure, axes = bar_figure(shown, filled=inputs.filled)
     for each, key in zip(axes, asked, strict=True):
         marked = known.get((*key, f"{AUPRC}{JACOBIAN}"), rows[:0])
         marks_on_bars(each, known[*key, AUPRC], marked, marker="D", s=16, color="#8a5fb0", label="Jacobian edges")

@@ -394,7 +394,7 @@ def draw(inputs: "DrawInputs") -> "Figure":
     models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (routing, centred)")
     if not models:
         return nothing_to_draw()
-    figure, axes = panels(3 * len(models), width, (height, 2.2, 2.2), columns=len(models))
+    figure, axes = panels(3 * len(models), width, (height, 45, 45), columns=len(models))
     fill(figure, axes[: len(models)])
     for place, model in enumerate(models):
         mine = {name: table[table.model == model] for name, table in inputs.tables.items()}

@@ -19,7 +19,7 @@ SHOWN = 12
 
 def sensitivity_figure(measurements: Mapping[str, xr.Dataset]) -> Figure:
     """Draw three panels for each model."""
-    figure, axes = panels(3 * len(measurements), 3.4, 2.5, columns=3)
+    figure, axes = panels(3 * len(measurements), 60, 45, columns=3)
     for place, (model, measurement) in enumerate(measurements.items()):
         layers, linear, largest = axes[3 * place : 3 * place + 3]
         _lines(layers, measurement["gradient"].mean("set"), "layer")
