@@ -16,7 +16,7 @@ from stand_in_tables import tables
 
 from pertprobe import evidence
 from pertprobe.data.programs import Programs
-from pertprobe.plots import DrawInputs
+from pertprobe.plots import DrawInputs, within
 from pertprobe.probes.declaration import declared
 from pertprobe.seeding import generator
 
@@ -123,7 +123,8 @@ class Run:
         models = {name: dict(zip(("context", "regime"), name.split("_"), strict=True)) for name in self.model_names}
         question = {"settings": settings, "panels": self.panel_sets, "models": models}
         measured = {name: measurement(probe, self, name) for name in self.model_names}
-        return DrawInputs(self.evidence(probe), measured, self.program_sets, question, tables(probe, self))
+        table, thresholds = within(self.evidence(probe), declared(probe).ranges), declared(probe).thresholds
+        return DrawInputs(table, measured, self.program_sets, question, tables(probe, self), thresholds)
 
     def evidence(self, probe: str) -> pd.DataFrame:
         """Return the evidence of a probe on every model and pair."""

@@ -6,35 +6,35 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from drawn_figure import overlap
-from figure_linter import figure_faults
+from figure_linter import caption_faults, figure_faults
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 from written_figure import file_faults, sizes_agree
 
-from pertprobe.plots import write_figure
+from pertprobe.plots import Drawn, write_figure
 
 MM = 25.4
 
 
-def right(width: float = 89, height: float = 60) -> Figure:
+def right(width: float = 89, height: float = 60) -> Drawn:
     """Return a figure of two panels with nothing wrong."""
     figure, axes = plt.subplots(1, 2, figsize=(width / MM, height / MM), layout="constrained")
     for letter, each in zip("ab", axes, strict=True):
         each.plot([0, 1, 2], [0, 1, 4])
         each.set(xlabel="dose", ylabel="response", title=letter)
     axes[1].text(0.2, 3, "slanted", rotation=30)
-    return figure
+    return Drawn(figure, "Responses to doses. Lines: one cell each, n = 2.")
 
 
-def changed(change: Callable[[Figure], object]) -> Callable[[], Figure]:
+def changed(change: Callable[[Figure], object]) -> Callable[[], Drawn]:
     """Return what draws the right figure and then does something to it."""
 
-    def draw() -> Figure:
+    def draw() -> Drawn:
         """Draw it, wrong."""
-        figure = right()
-        change(figure)
-        return figure
+        drawn = right()
+        change(drawn.figure)
+        return drawn
 
     return draw
 
@@ -73,9 +73,17 @@ BROKEN = {
     "panel 1 (a) is empty": changed(emptied),
     "figure.svg: other bytes when it is drawn again": changed(by_chance),
     "shapes, 20000 at most": changed(many_shapes),
-    "is none of LiberationSans": changed(lambda figure: figure.axes[0].set_title("a", family="DejaVu Sans")),
+    "is none of Arimo": changed(lambda figure: figure.axes[0].set_title("a", family="DejaVu Sans")),
 }
 """Fault -> what draws a figure that has it."""
+CAPTIONS = {
+    "no caption": "",
+    "does not end with a full stop": "Responses to doses",
+    "more than one line": "Responses to doses.\nOf cells.",
+    "301 words, 300 at most": "word " * 300 + "end.",
+    "has a number that is none": "Responses, n = nan.",
+}
+"""Fault -> a caption that has it."""
 BADLY_WRITTEN = {
     "is Type3, not TrueType (Type 42)": {"pdf.fonttype": 3},
     "no text that can be searched or edited": {"svg.fonttype": "path"},
@@ -103,8 +111,20 @@ def test_each_fault_of_the_files_is_found(tmp_path, fault):
         assert any(fault in each for each in figure_faults(right, tmp_path))
 
 
+@pytest.mark.parametrize("fault", CAPTIONS)
+def test_each_fault_of_a_caption_is_found(fault):
+    assert [each for each in caption_faults(CAPTIONS[fault]) if fault in each]
+
+
+def test_a_fault_of_a_further_page_is_found(tmp_path):
+    further = lambda: (right(120, 60).figure, changed(emptied)().figure)  # noqa: E731
+    faults = figure_faults(lambda: right()._replace(further=further()), tmp_path)
+    assert "figure.pdf: 120.0 mm wide, not 89 or 183" in faults
+    assert "page 3: panel 1 (a) is empty" in faults
+
+
 def test_what_is_out_of_view_fills_no_panel(tmp_path):
-    assert "panel 1 (a) is empty" in figure_faults(changed(out_of_view), tmp_path)
+    assert "page 1: panel 1 (a) is empty" in figure_faults(changed(out_of_view), tmp_path)
 
 
 def test_turned_texts_lie_over_each_other_only_where_their_letters_do(tmp_path):

@@ -15,7 +15,7 @@ POINTS = (5, 7)
 """Smallest and largest text at final size."""
 DPI, MM, POINT = 300, 25.4, 72
 """Pixels of a bitmap, millimetres and points to the inch."""
-FONTS = ("LiberationSans", "Arial", "Helvetica")
+FONTS = ("Arimo", "LiberationSans", "Arial", "Helvetica")
 """Names of fonts in a PDF begin with one of these, or with a tag of a subset and one of these."""
 MOST_MARKS = 20_000
 """Shapes that a drawing program still opens in a moment; more belong into a rasterised layer."""
@@ -61,13 +61,19 @@ def svg_faults(path: Path) -> Iterator[str]:
 def pdf_faults(path: Path) -> Iterator[str]:
     """Yield faults of a vector file for print: size of the page and of texts, and fonts, as matplotlib writes them."""
     data = path.read_bytes()
-    box = re.search(rb"/MediaBox\s*\[([^\]]+)\]", data)
-    left, bottom, right, top = map(float, box[1].split())
-    yield from size_faults((right - left) / POINT * MM, (top - bottom) / POINT * MM)
+    for width, height in _pages(data):
+        yield from size_faults(width, height)
     sizes = {round(size, 3) for stream in _streams(data) for size in _sizes(stream)}
     for size in sorted(sizes):
         yield from _text_faults(size, "in the page")
     yield from font_faults(data)
+
+
+def _pages(data: bytes) -> np.ndarray:
+    """Return width and height of every page in mm, [pages, 2]."""
+    boxes = re.findall(rb"/MediaBox\s*\[([^\]]+)\]", data)
+    corners = np.array([each.split() for each in boxes], dtype=float)
+    return (corners[:, 2:] - corners[:, :2]) / POINT * MM
 
 
 def _streams(data: bytes) -> Iterator[bytes]:
@@ -140,5 +146,4 @@ def _millimetres(path: Path) -> np.ndarray:
     if path.suffix == ".svg":
         root = ET.parse(path).getroot()
         return np.array([float(root.get(each).removesuffix("pt")) for each in ("width", "height")]) / POINT * MM
-    box = np.array(re.search(rb"/MediaBox\s*\[([^\]]+)\]", path.read_bytes())[1].split(), dtype=float)
-    return (box[2:] - box[:2]) / POINT * MM
+    return _pages(path.read_bytes())[0]
