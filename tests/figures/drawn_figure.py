@@ -1,5 +1,6 @@
 """What is seen to be wrong on a figure as it is laid out: texts over each other or off the page, empty panels."""
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
@@ -21,6 +22,8 @@ TOUCH = 0.3
 OFF = 0.5
 """Points by which something may reach over the edge of the page: half the width of a line."""
 POINT, MM = 72, 25.4
+MARKUP = re.compile(r"\$\\|\bnan\b|\bNone\b")
+"""What nobody meant to print: formulas, of which the style makes none, and numbers that are none."""
 
 
 class Written(NamedTuple):
@@ -41,6 +44,8 @@ def layout_faults(figure: Figure) -> Iterator[str]:
     texts = drawn_texts(figure)
     page = figure.get_size_inches() * POINT
     for each in texts:
+        if MARKUP.search(each.text):
+            yield f"{each} shows markup"
         if (each.corners < -OFF).any() or (each.corners > page + OFF).any():
             yield f"{each} leaves the page"
     for one, other in combinations(texts, 2):

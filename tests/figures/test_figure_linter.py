@@ -72,6 +72,8 @@ BROKEN = {
     "pt over the right edge": changed(lambda figure: figure.add_artist(Line2D([0.9, 1.1], [0.5, 0.5]))),
     "panel 1 (a) is empty": changed(emptied),
     "figure.svg: other bytes when it is drawn again": changed(by_chance),
+    "shows markup": changed(lambda figure: figure.axes[0].loglog([1, 10], [1, 10])),
+    "'p nan'": changed(lambda figure: figure.axes[0].set_title("p nan")),
     "shapes, 20000 at most": changed(many_shapes),
     "is none of Arimo": changed(lambda figure: figure.axes[0].set_title("a", family="DejaVu Sans")),
 }

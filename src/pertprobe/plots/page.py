@@ -35,6 +35,11 @@ def columns_of(n: int, width: float, columns: int = 3) -> int:
     return max(1, min(columns, n, int(DOUBLE // width)))
 
 
+def parted(columns: Sequence[Any], most: int = 4) -> list[list[Any]]:
+    """Return columns in parts of at most `most`, one for each page."""
+    return [list(columns[start : start + most]) for start in range(0, len(columns), most)]
+
+
 def panels(n: int, width: float, height: float | Sequence[float], columns: int = 3) -> tuple[Figure, list[Axes]]:
     """Return a figure with `n` axes in a grid, each at least `width` mm wide; `height` in mm of all rows, or of each.
 
