@@ -5,6 +5,20 @@ metrics. What is drawn from and what drawing gives is the contract of `drawn`. C
 (`style`); a sheet of the user's own, `style` in the config, changes them and all that matplotlib's sheets can.
 """
 
+from pertprobe.plots.abreast import (
+    ABREAST,
+    Shared,
+    bands,
+    coherent,
+    draw_abreast,
+    height_of,
+    marks_abreast,
+    names_room,
+    paged,
+    pages_said,
+    row_words,
+    share_rows,
+)
 from pertprobe.plots.drawn import DrawInputs, Drawn, Filled, left_out, said_of, sentences, within
 from pertprobe.plots.many import histograms, points_or_density, rows_of_a_page, scatter, written_map
 from pertprobe.plots.page import (

@@ -53,4 +53,4 @@ def p_words(value: float) -> str:
     """Return a p or q as it is printed: two digits, no more zeros than are read."""
     if value != value:
         return "-"
-    return f"{value:.1g}" if value < 0.0995 else f"{value:.2f}"
+    return f"{value:.2g}" if value < 0.0995 else f"{value:.2f}"
