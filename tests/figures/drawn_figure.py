@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from itertools import combinations
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -48,9 +47,9 @@ def layout_faults(figure: Figure) -> Iterator[str]:
             yield f"{each} shows markup"
         if (each.corners < -OFF).any() or (each.corners > page + OFF).any():
             yield f"{each} leaves the page"
-    for one, other in combinations(texts, 2):
-        if overlap(one.corners, other.corners) > TOUCH:
-            yield f"{one} lies over {other}"
+    for one, other in _near(texts):
+        if overlap(texts[one].corners, texts[other].corners) > TOUCH:
+            yield f"{texts[one]} lies over {texts[other]}"
     yield from _off_page(figure)
     yield from empty_panels(figure)
 
@@ -82,6 +81,14 @@ def _corners(text: Text, figure: Figure) -> np.ndarray:
     cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     corners = half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) @ np.array([[cos, sin], [-sin, cos]])
     return (middle + corners) / figure.dpi * POINT
+
+
+def _near(texts: list[Written]) -> np.ndarray:
+    """Return pairs of texts whose upright boxes cross [pairs, 2]: of hundreds of texts few do."""
+    corners = np.array([each.corners for each in texts]).reshape(-1, 4, 2)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    crossing = (low[:, None] < high[None]).all(axis=-1)
+    return np.argwhere(np.triu(crossing & crossing.T, 1))
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:

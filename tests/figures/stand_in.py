@@ -129,8 +129,8 @@ class Run:
     def evidence(self, probe: str) -> pd.DataFrame:
         """Return the evidence of a probe on every model and pair."""
         declaration = declared(probe)
-        rows = pd.concat([*self._asked(probe)], ignore_index=True)
-        table = evidence.frame(rows.assign(probe=probe).to_dict("records"))
+        rows = pd.concat([evidence.frame([]), *self._asked(probe)], ignore_index=True)
+        table = rows.assign(probe=probe).sort_values(evidence.KEYS, kind="stable", ignore_index=True)
         return evidence.with_q(table, declaration.primary, declaration.compared_in)
 
     def _asked(self, probe: str) -> Iterator[pd.DataFrame]:

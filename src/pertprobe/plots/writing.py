@@ -30,7 +30,8 @@ def write_figure(drawn: Drawn | Figure, paths: Iterable[str | Path]) -> None:
     Its width is exact, and no date goes into it. It is laid out once, for all formats. SVG and PNG hold the first page,
     the PDF all of them. A figure without caption is its own explanation (`nothing_to_draw`).
     """
-    drawn = drawn if isinstance(drawn, Drawn) else Drawn(drawn, _own_words(drawn))
+    drawn = drawn if isinstance(drawn, Drawn) else Drawn(drawn, "")
+    drawn = drawn._replace(caption=drawn.caption or _own_words(drawn.figure))
     pages = [drawn.figure, *drawn.further]
     for each in pages:
         lay_out(each)
