@@ -110,7 +110,8 @@ def _page(inputs: DrawInputs, kept: pd.DataFrame, agreement: Shared, coherence: 
     for band, (each, label) in zip(axes, rows, strict=True):
         draw_abreast(band, each, label, inputs.filled if each is mine else Filled())
     letters([*top[:2], *(band[0] for band in axes)])
-    null_legend(figure, inputs.filled if mine.tables else Filled())
+    notes = ["Mean cosines have no q: all their points are filled."] if mine.tables and coherence.tables else []
+    null_legend(figure, inputs.filled if mine.tables else Filled(), notes)
     return figure
 
 

@@ -66,7 +66,10 @@ def _page(inputs: DrawInputs, shared: Shared, tables: dict[str, pd.DataFrame]) -
         fits = tables[model].groupby("gene")[["lost", "explained"]].mean()
         _genes(each, fits, knockout_linearity.copies_explained(inputs.measurements[model]))
         below = "".join(f"\n{row_words(row)}" for _, row in tested[tested.model == model].head(1).iterrows())
-        each.set(title=f"{model} ({fits.explained.notna().sum()} genes)", xlabel=f"lost of the gene{below}")
+        each.set(
+            title=f"{model} ({fits.explained.notna().sum()} genes)",
+            xlabel=f"loss of the silenced gene, mean over cells{below}",
+        )
     axes[0][0].set_ylabel("share of the shift explained")
     if by_program:
         draw_abreast(axes[1], shared, "r less that of others", inputs.filled)
