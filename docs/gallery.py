@@ -35,10 +35,10 @@ READ = {
     "input_sensitivity": "Where noise of the size of a cell set changes the output, derivatives mean little.",
     "intervention_fidelity": "What is right of the rivals is more than co-variation foretells.",
     "jacobian_divergence": "Points right of the grey range: what genes do to genes differs more than by strength.",
-    "knockout": "A bright diagonal, and a distribution right of the grey one: the same gene does the same in both contexts.",
+    "knockout": "A bright diagonal, a distribution right of the grey one: a gene does the same in both contexts.",
     "knockout_linearity": "At 1 a derivative at the cells foretells the whole knock-out; below 0 it misleads.",
     "output_clustering": "Members of a program that respond alike lie right of the grey range and in few clusters.",
-    "pert_embedding": "Filled points right of the grey range: the code knows the program. Bold names: who is near whom.",
+    "pert_embedding": "Filled points right of the grey range: the code knows the program. In bold: near and of it.",
     "regime_agreement": "The nearer a point to its ceiling, the more the zero-shot model answers as the few-shot one.",
     "regulator_influence": "Regulators right of the grey density move the targets more than other genes do.",
     "regulon_recovery": "Filled points right of the grey range: regulators find their known targets.",
@@ -49,11 +49,11 @@ READ = {
 """Probe -> how its figure is read, in one sentence."""
 HEAD = """# Gallery
 
-Every figure of the demo, as the run drew it, with the caption that it wrote. `make gallery` makes this page of `results/demo`.
+Every figure of the demo, as the run drew it, with the caption that it wrote. `make gallery` makes this page.
 Figures are 89 or 183 mm wide and at most 170 mm high: they can be printed as they are. In PDF and SVG text stays text.
 
-Most figures share one form. Programs are rows, models are columns. A point is what was measured, the line its 95 % interval,
-the grey range what chance gives. A point is filled where it passes the test that the config asks for.
+Most figures share one form. Programs are rows, models are columns. A point is what was measured, the line its 95 %
+interval, the grey range what chance gives. A point is filled where it passes the test that the config asks for.
 """
 
 
