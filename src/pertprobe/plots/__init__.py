@@ -32,6 +32,7 @@ from pertprobe.plots.page import (
     nothing_to_draw,
     page,
     panels,
+    parted,
 )
 from pertprobe.plots.rows import (
     HEAD,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +19,7 @@ from pertprobe.plots import (
     draw_abreast,
     foot,
     height_of,
+    marks_abreast,
     nothing_to_draw,
     null_handles,
     paged,
@@ -30,15 +30,15 @@ from pertprobe.plots import (
 
 PRIMARY = "recovered"
 MARKS: Mapping[str, dict[str, Any]] = {
-    "recovered_random": {"marker": "x", "color": RIVAL, "label": "random directions"},
+    "recovered_random": {"marker": "s", "color": RIVAL, "label": "random directions"},
     "induced": {"marker": ">", "color": BAD, "label": "reverse patch"},
     "recovered_feature": {"marker": "D", "color": KNOWN, "label": "one SAE feature"},
 }
 """Statistic -> its mark beside the estimate of the same program: further shapes, each of a colour of its own."""
 MEANT = {
-    "recovered_random": "x: the mean over random directions that as many other perturbations name",
-    "induced": "triangles: the reverse patch, the control's run patched from the perturbed one",
-    "recovered_feature": "diamonds: the patch of one feature of the sparse autoencoder",
+    "recovered_random": "Squares: the mean over random directions that as many other perturbations name",
+    "induced": "Triangles: the reverse patch, the control's run patched from the perturbed one",
+    "recovered_feature": "Diamonds: the patch of one feature of the sparse autoencoder",
 }
 """Statistic -> what its mark is, in the caption."""
 PROGRAMS = 40
@@ -56,15 +56,11 @@ def draw(inputs: DrawInputs) -> Drawn:
         "Share of delta_y that goes back when the layer is patched along a program's direction: half of the program's "
         "perturbations name the direction, the other half is scored; outputs are all but the program's own genes. One "
         "column per model",
+        *(MEANT[name] for name in marked),
         shared.said(inputs.filled, "scored perturbations", "evidence/activation_patching.tsv"),
-        _capital("; ".join(MEANT[name] for name in marked)),
         pages_said(shared),
     )
     return Drawn(first, caption, tuple(further))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _page(inputs: DrawInputs, shared: Shared, marked: Sequence[str]) -> Figure:
@@ -73,18 +69,11 @@ def _page(inputs: DrawInputs, shared: Shared, marked: Sequence[str]) -> Figure:
     for name in marked:
         rows = inputs.answered(name)
         rows = rows[rows.program.isin(shared.names) & rows.model.isin(list(shared.tables))]
-        for each, model in zip(axes, shared.tables, strict=True):
-            _mark(each, rows[rows.model == model], shared.names, MARKS[name])
+        marks_abreast(axes, shared, inputs.by_model(rows), s=7, **MARKS[name])
         _widen(axes, rows.estimate)
     styles = ({"markersize": 3, "linestyle": "", **MARKS[name]} for name in marked)
     foot(figure, [*null_handles(inputs.filled), *(Line2D([], [], **style) for style in styles)])
     return figure
-
-
-def _mark(axes: Axes, rows: pd.DataFrame, names: Sequence[str], style: Mapping[str, Any]) -> None:
-    """Mark another estimate on the row of each program that has one."""
-    found = rows.set_index("program").estimate.reindex(names)
-    axes.scatter(found, np.arange(len(names)), s=7, linewidth=0.7, zorder=2.5, **style)
 
 
 def _widen(axes: Sequence[Axes], estimates: pd.Series) -> None:

@@ -98,7 +98,7 @@ def _histogram(axes: Axes, features: pd.DataFrame, said: pd.DataFrame, bound: fl
     histograms(axes, dict(zip(labels, (features.r, stable.r), strict=True)), np.linspace(-1, 1, 41))
     axes.axvline(bound, color="black", linewidth=0.6, linestyle=":")
     for row, p in zip(said.itertuples(), used_p(said), strict=True):
-        words = f"r > {bound:g}: {row.estimate:.1%}\nnull: {row.null_mean:.1%}\np {p_words(p)}"
-        words += "" if row.evaluable else "\nnot evaluable"
-        axes.text(0.98, 0.62, words, transform=axes.transAxes, ha="right", va="top", fontsize=SMALL)
+        words = [f"r > {bound:g}: {row.estimate:.1%}", f"null: {row.null_mean:.1%}", f"p {p_words(p)}"]
+        text = "\n".join([*words, *([] if row.evaluable else ["not evaluable"])])
+        axes.text(0.98, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=SMALL)
     axes.set(xlabel="Spearman r of a feature between contexts", ylabel="features", xlim=(-1, 1))

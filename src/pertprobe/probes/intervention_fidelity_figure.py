@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pertprobe.evidence import used_p
 from pertprobe.plots import (
     NULL,
     SMALL,
@@ -23,9 +22,9 @@ from pertprobe.plots import (
     letters,
     nothing_to_draw,
     null_handles,
-    p_words,
     parted,
     points_or_density,
+    row_words,
     sentences,
     share_rows,
 )
@@ -102,10 +101,8 @@ def _scatter(axes: Axes, table: pd.DataFrame) -> None:
 
 def _together(axes: Axes, rows: pd.DataFrame) -> None:
     """Write what was found of all genes together."""
-    for row, p in zip(rows.itertuples(), used_p(rows), strict=True):
-        words = f"all genes (n = {row.n:.0f}): {row.estimate:.2f}"
-        words += f" ({row.ci_low:.2f} to {row.ci_high:.2f})" if row.ci_low == row.ci_low else ""
-        words += f"\nnull {row.null_mean:.2f}, p {p_words(p)}"
+    for _, row in rows.iterrows():
+        words = [f"all genes (n = {row.n:.0f})", row_words(row)]
         if row.share_low == row.share_low:
-            words += f"\nof the ceiling: {row.disattenuated:.2f} ({row.share_low:.2f} to {row.share_high:.2f})"
-        axes.text(0.02, 0.98, words, transform=axes.transAxes, va="top", fontsize=SMALL)
+            words.append(f"of the ceiling {row.disattenuated:.2f} [{row.share_low:.2f}, {row.share_high:.2f}]")
+        axes.text(0.02, 0.98, "\n".join(words), transform=axes.transAxes, va="top", fontsize=SMALL)
