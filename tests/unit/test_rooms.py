@@ -9,9 +9,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "pertprobe"
 FLOORS = """
-    roles errors files seeding batching plots shapes
+    roles errors files seeding batching shapes
     statistics
-    evidence
+    evidence plots
     data
     models
     interpret

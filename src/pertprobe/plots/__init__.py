@@ -20,7 +20,7 @@ from pertprobe.plots.abreast import (
     share_rows,
 )
 from pertprobe.plots.drawn import DrawInputs, Drawn, Filled, left_out, said_of, sentences, within
-from pertprobe.plots.many import histograms, points_or_density, rows_of_a_page, scatter, written_map
+from pertprobe.plots.many import histograms, points_or_density, rows_of_a_page, scatter
 from pertprobe.plots.page import (
     DOUBLE,
     HIGHEST,
@@ -38,11 +38,7 @@ from pertprobe.plots.rows import (
     HEAD,
     ROW,
     WIDTH,
-    bar_figure,
     bars_with_null,
-    coherence_columns,
-    coherence_figure,
-    marks_on_bars,
     most_rows,
     name_of_pair,
     name_rows,

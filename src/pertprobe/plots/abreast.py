@@ -137,7 +137,9 @@ def _span(rows: pd.DataFrame) -> tuple[float, float]:
         rows.null_mean - 2 * rows.null_sd,
         rows.null_mean + 2 * rows.null_sd,
     ]
-    values = np.concatenate([[0.0], *(each.dropna() for each in parts)])
+    values = np.concatenate([each.dropna() for each in parts])
+    if values.min() < np.ptp(values) and values.max() > -np.ptp(values):  # 0 is near enough to be shown
+        values = np.append(values, 0.0)
     room = 0.05 * (np.ptp(values) or 1.0)
     return float(values.min() - room), float(values.max() + room)
 

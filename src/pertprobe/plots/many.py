@@ -1,15 +1,14 @@
 """Forms for many values: distributions, points that become densities, maps with texts in their cells."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection
 
 from pertprobe.plots.page import HIGHEST
-from pertprobe.plots.style import NULL, SUBJECT, TEXT
+from pertprobe.plots.style import NULL, SUBJECT
 
 VECTORS = 500
 """Points up to which each is drawn as a vector of its own; more are one image inside the vector frame."""
@@ -42,15 +41,6 @@ def histograms(
         axes.hist(each, bins, color=colour, alpha=opacity, label=label, **style)
     axes.set_ylim(top=axes.get_ylim()[1] * 1.35)  # room for the legend above the bars
     axes.legend(loc="upper left")
-
-
-def written_map(axes: Axes, values: pd.DataFrame, most: float, texts: Iterable[tuple[Any, ...]], size: int) -> None:
-    """Draw a table as colours from 0 to `most`, its rows named, with texts: x, y, text, whether in bold, colour."""
-    axes.imshow(values.to_numpy(dtype=float), aspect="auto", cmap="PuBu", vmin=0, vmax=most)
-    for x, y, text, bold, colour in texts:
-        weight = "bold" if bold else "normal"
-        axes.text(x, y, text, ha="center", va="center", fontsize=size, weight=weight, color=colour)
-    axes.set_yticks(range(len(values)), values.index, fontsize=TEXT)
 
 
 def rows_of_a_page(height: float, row: float, kept: float) -> int:

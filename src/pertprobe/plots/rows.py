@@ -1,6 +1,6 @@
 """Rows beside their nulls: the form in which most probes show their programs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pertprobe.plots.drawn import DrawInputs, Filled
-from pertprobe.plots.page import DOUBLE, HIGHEST, columns_of, foot, letters, nothing_to_draw, panels
+from pertprobe.plots.drawn import Filled
+from pertprobe.plots.page import HIGHEST, foot
 from pertprobe.plots.style import BAND, NULL, SMALL, SUBJECT, TEXT
 from pertprobe.plots.words import MM, named_rows, p_words
 
@@ -81,31 +81,6 @@ def write_beside(axes: Axes, columns: dict[str, pd.Series]) -> None:
             axes.annotate(text, (1, y), (3 + 21 * place, 0), fontstyle=italic, annotation_clip=False, **style)
 
 
-def bar_figure(
-    shown: Sequence[tuple[str, str, pd.DataFrame]],
-    columns: int = 3,
-    filled: Filled = ALIKE,
-    notes: Sequence[str] = (),
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure with rows beside their nulls, one lettered axes for each title, label and rows that are shown."""
-    height = rows_height(max((len(rows) for *_, rows in shown), default=0))
-    figure, axes = panels(len(shown), WIDTH, height, columns)
-    for each, (title, label, rows) in zip(axes, shown, strict=True):
-        bars_with_null(each, rows, label, title, filled)
-    if shown:
-        letters(axes)
-        null_legend(figure, filled, notes)
-    return figure, axes
-
-
-def marks_on_bars(axes: Axes, rows: pd.DataFrame, found: pd.DataFrame, **style: Any) -> None:
-    """Mark another estimate of each program on the line that `bars_with_null` drew for it, where there is any."""
-    order = rows.sort_values("effect", kind="stable").program
-    estimates = found.set_index("program").estimate.reindex(order)
-    if estimates.notna().any():
-        axes.scatter(estimates, np.arange(len(order)), zorder=4, **style)
-
-
 def null_handles(filled: Filled = ALIKE) -> list[Any]:
     """Return what points, lines and grey ranges of `bars_with_null` are, as entries of a legend."""
     dot = {"marker": "o", "linestyle": "", "markeredgecolor": SUBJECT}
@@ -123,38 +98,3 @@ def null_handles(filled: Filled = ALIKE) -> list[Any]:
 def null_legend(figure: Figure, filled: Filled = ALIKE, notes: Sequence[str] = ()) -> None:
     """Say at the foot what points, lines and grey ranges of `bars_with_null` are."""
     foot(figure, null_handles(filled), ["In brackets: n.", *notes])
-
-
-Fill = Callable[[Figure, Sequence[Axes]], None]
-"""Draws into one axes per model."""
-
-
-def coherence_columns(inputs: DrawInputs, label: str, most: int = 20) -> tuple[list[str], tuple[float, float], Fill]:
-    """Return the models with a tested program, the size in mm that each needs, and what draws them.
-
-    Within-program coherence beside its null, one column per model, at most the `most` strongest programs.
-    """
-    asked = "statistic == 'coherence' and adjustment == 'centred' and role == 'subject' and evaluable"
-    tested = inputs.by_model(inputs.evidence.query(asked))
-    shown = {model: rows.nlargest(most, "effect") for model, rows in tested.items()}
-    largest = max((len(each) for each in shown.values()), default=0)
-
-    def fill(figure: Figure, axes: Sequence[Axes]) -> None:
-        """Draw each model's rows on axes of its own."""
-        for each, (model, rows) in zip(axes, shown.items(), strict=True):
-            bars_with_null(each, rows, label, model, inputs.filled)
-        null_legend(figure, inputs.filled)
-
-    columns = columns_of(len(shown), WIDTH, len(shown)) if shown else 1
-    return list(shown), (DOUBLE / columns, rows_height(largest)), fill
-
-
-def coherence_figure(inputs: DrawInputs, label: str) -> Figure:
-    """Draw within-program coherence of each model beside its null, and nothing else."""
-    models, (width, height), fill = coherence_columns(inputs, label)
-    if not models:
-        return nothing_to_draw()
-    figure, axes = panels(len(models), width, height, columns=len(models))
-    fill(figure, axes)
-    letters(axes)
-    return figure

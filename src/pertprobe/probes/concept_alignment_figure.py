@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pertprobe.plots import (
+    NOTHING_TESTED,
     NULL,
     SUBJECT,
     DrawInputs,
@@ -48,7 +49,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw each program's alignment, outcomes and accuracy beside those of directions refitted on permuted labels."""
     shared = share_rows(inputs.by_model(inputs.answered(PRIMARY)), PROGRAMS)
     if not shared.names:
-        return Drawn(nothing_to_draw(), "")
+        return Drawn(nothing_to_draw(), NOTHING_TESTED)
     first, *further = paged(shared, lambda part: _page(inputs, part))
     beside = [name for name in MEANT if _of(inputs, shared, name).names]
     caption = sentences(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pertprobe.plots import (
+    NOTHING_TESTED,
     NULL,
     SMALL,
     SUBJECT,
@@ -38,7 +39,7 @@ PROGRAMS, SQUARE = 24, 62.0
 def draw(inputs: DrawInputs) -> Drawn:
     """Draw what silencing says of knock-downs beyond co-variation, by program and by gene."""
     if not (tables := inputs.by_model(inputs.tables["genes"])):
-        return Drawn(nothing_to_draw(), "")
+        return Drawn(nothing_to_draw(), NOTHING_TESTED)
     shared = share_rows(inputs.by_model(inputs.answered(PRIMARY)), PROGRAMS)
     first, *further = [_page(inputs, {name: tables[name] for name in part}, shared) for part in parted([*tables])]
     letter = iter("ab") if shared.names else iter(("", ""))

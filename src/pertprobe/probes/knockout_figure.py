@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from pertprobe.plots import (
     ABREAST,
+    NOTHING_TESTED,
     SMALL,
     TEXT,
     DrawInputs,
@@ -49,7 +50,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     kept = rows[rows.estimate.notna()]  # drawn also where a shared initialisation leaves the verdict open
     agreement, coherence = share_rows(_by_pair(inputs, kept), PROGRAMS), coherent(inputs, PROGRAMS)
     if kept.empty and not coherence.names:
-        return Drawn(nothing_to_draw(), "")
+        return Drawn(nothing_to_draw(), NOTHING_TESTED)
     starts, models = range(0, max(len(kept), 1), PAIRS), list(coherence.tables)
     parts = [(kept.iloc[start : start + PAIRS], models[2 * start : 2 * start + ABREAST]) for start in starts]
     first, *further = (
@@ -110,7 +111,8 @@ def _page(inputs: DrawInputs, kept: pd.DataFrame, agreement: Shared, coherence: 
     for band, (each, label) in zip(axes, rows, strict=True):
         draw_abreast(band, each, label, inputs.filled if each is mine else Filled())
     letters([*top[:2], *(band[0] for band in axes)])
-    null_legend(figure, inputs.filled if mine.tables else Filled())
+    notes = ["Mean cosines have no q: all their points are filled."] if mine.tables and coherence.tables else []
+    null_legend(figure, inputs.filled if mine.tables else Filled(), notes)
     return figure
 
 

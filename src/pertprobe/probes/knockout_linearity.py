@@ -169,7 +169,7 @@ def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw how much of each gene's knock-out its prediction explains, by what the cells lose, and by program."""
     from pertprobe.probes import knockout_linearity_figure
 
-    return knockout_linearity_figure.draw(inputs)
+    return knockout_linearity_figure.draw(inputs, copies_explained)
 
 
 def copies_explained(measurement: xr.Dataset) -> pd.Series:

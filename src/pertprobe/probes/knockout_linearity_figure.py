@@ -1,11 +1,15 @@
 """The figure of knockout_linearity: how much of each knock-out is foretold, and programs beside their nulls."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pertprobe.plots import (
+    NOTHING_TESTED,
     NULL,
     SMALL,
     SUBJECT,
@@ -26,7 +30,6 @@ from pertprobe.plots import (
     row_words,
     sentences,
 )
-from pertprobe.probes import knockout_linearity
 
 PROGRAMS = 26
 """Most programs of a page."""
@@ -38,14 +41,18 @@ NAMED = 3
 """Genes that are named: those foretold worst."""
 
 
-def draw(inputs: DrawInputs) -> Drawn:
+Copies = Callable[[xr.Dataset], pd.Series]
+"""Given a measurement, returns the mean share explained over untrained copies, by gene."""
+
+
+def draw(inputs: DrawInputs, copies: Copies) -> Drawn:
     """Draw how much of each gene's knock-out its prediction explains, by what the cells lose, and by program."""
     tables = inputs.by_model(inputs.tables["genes"])
     if not tables:
-        return Drawn(nothing_to_draw(), "")
+        return Drawn(nothing_to_draw(), NOTHING_TESTED)
     shared = coherent(inputs, PROGRAMS, "agreement")
     shared = shared._replace(tables={model: shared.tables.get(model, inputs.evidence[:0]) for model in tables})
-    first, *further = paged(shared, lambda part: _page(inputs, part, tables))
+    first, *further = paged(shared, lambda part: _page(inputs, part, tables, copies))
     caption = sentences(
         "(a) Share of a gene's knock-out that its first-order prediction at the cells explains (1: all of it, 0: "
         "none), by what a cell loses of the gene, mean over cell sets; below, what is tested of all genes: how much "
@@ -58,15 +65,18 @@ def draw(inputs: DrawInputs) -> Drawn:
     return Drawn(first, caption, tuple(further))
 
 
-def _page(inputs: DrawInputs, shared: Shared, tables: dict[str, pd.DataFrame]) -> Figure:
+def _page(inputs: DrawInputs, shared: Shared, tables: dict[str, pd.DataFrame], copies: Copies) -> Figure:
     columns, by_program = len(shared.tables), bool(shared.names)
     figure, axes = bands([columns] * (1 + by_program), [TOP, *([height_of(shared)] if by_program else [])])
     tested = inputs.answered("agreement_all_genes")
     for each, model in zip(axes[0], shared.tables, strict=True):
         fits = tables[model].groupby("gene")[["lost", "explained"]].mean()
-        _genes(each, fits, knockout_linearity.copies_explained(inputs.measurements[model]))
+        _genes(each, fits, copies(inputs.measurements[model]))
         below = "".join(f"\n{row_words(row)}" for _, row in tested[tested.model == model].head(1).iterrows())
-        each.set(title=f"{model} ({fits.explained.notna().sum()} genes)", xlabel=f"lost of the gene{below}")
+        each.set(
+            title=f"{model} ({fits.explained.notna().sum()} genes)",
+            xlabel=f"loss of the silenced gene, mean over cells{below}",
+        )
     axes[0][0].set_ylabel("share of the shift explained")
     if by_program:
         draw_abreast(axes[1], shared, "r less that of others", inputs.filled)
