@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults cluster cluster-test install lint lock contracts docs benchmarks benchmark-demo clean
+.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults cluster cluster-test install lint lock contracts docs gallery benchmarks benchmark-demo clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
@@ -69,6 +69,9 @@ contracts: install  ## what pages of docs/ say of config, probes and words
 
 docs: install  ## the pages of docs/ as a web site, into results/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+gallery: demo  ## docs/gallery.md and its pictures, of the demo's figures
+	$(BIN)/python docs/gallery.py results/demo
 
 benchmarks: install  ## speed and memory at the published size, beside what people do today, into benchmarks/table.*
 	$(BIN)/python benchmarks/suite.py

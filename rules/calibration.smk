@@ -51,12 +51,13 @@ rule gather_calibration:
 
 rule calibration_page:
     input:
-        f"{ANSWERS}/calibration.tsv",
+        calibration=f"{ANSWERS}/calibration.tsv",
+        style=STYLE,
     output:
         page=f"{ANSWERS}/calibration.html",
-        false_positives=multiext(f"{ANSWERS}/figures/false_positives", ".svg", ".pdf", ".png"),
-        power=multiext(f"{ANSWERS}/figures/power", ".svg", ".pdf", ".png"),
-        seeds=multiext(f"{ANSWERS}/figures/seeds", ".svg", ".pdf", ".png"),
+        false_positives=multiext(f"{ANSWERS}/figures/false_positives", *FORMATS),
+        power=multiext(f"{ANSWERS}/figures/power", *FORMATS),
+        seeds=multiext(f"{ANSWERS}/figures/seeds", *FORMATS),
     log:
         f"{ANSWERS}/logs/calibration_page/calibration_page.log",
     benchmark:
@@ -66,7 +67,7 @@ rule calibration_page:
     params:
         code=lambda wildcards: code(
             "calibration.page",
-            "plots:write_figure",
+            *DRAWING,
             "report/calibration.html.j2",
             "report/style.css",
         ),

@@ -32,6 +32,10 @@ config.update(checked_config())
 RESULTS = f"results/{config['run']}"
 MODELS = config["models"]
 SHARDS = config["shards"]
+# What a figure is written as: the caption is made from what is drawn.
+FORMATS = (".svg", ".pdf", ".png", ".caption.txt")
+# The user's own style sheet: an input of all that draws, so that a change of it draws again and measures nothing.
+STYLE = config["style"] or []
 PAIRS = [(kind, *pair) for kind, pairs in config["pairs"].items() for pair in pairs]
 SEED = config["seed"]
 PROBES = all_declared(config["probes"])
@@ -51,6 +55,8 @@ REPORTED = {
     for probe, each in PROBES.items()
     if "reported" in each.tables
 }
+# The library that writes figures, with the style that they have.
+DRAWING = ("plots", "plots/paper.mplstyle")
 MEASURING = (
     "stages.measuring:measure_shard",
     "stages.measuring:write_measurement",

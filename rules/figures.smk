@@ -3,9 +3,10 @@
 
 rule draw_verdicts:
     input:
-        "<results>/verdicts.tsv",
+        verdicts="<results>/verdicts.tsv",
+        style=STYLE,
     output:
-        multiext("<results>/figures/verdict_matrix", ".svg", ".pdf", ".png"),
+        multiext("<results>/figures/verdict_matrix", *FORMATS),
     log:
         "<results>/logs/draw_verdicts/draw_verdicts.log",
     benchmark:
@@ -15,7 +16,7 @@ rule draw_verdicts:
     params:
         models=list(MODELS),
         levels=config["levels"],
-        code=code("report.verdict_matrix:verdict_matrix", "stages.verdict:read_verdicts", "plots:write_figure"),
+        code=code("report.verdict_matrix:verdict_matrix", "stages.verdict:read_verdicts", *DRAWING),
     script:
         "../scripts/draw_verdicts.py"
 
@@ -24,8 +25,9 @@ rule draw_scorecard:
     input:
         scorecard="<results>/scorecard.tsv",
         answers="<results>/answers.tsv" if ANSWERING else [],
+        style=STYLE,
     output:
-        multiext("<results>/figures/scorecard", ".svg", ".pdf", ".png"),
+        multiext("<results>/figures/scorecard", *FORMATS),
     log:
         "<results>/logs/draw_scorecard/draw_scorecard.log",
     benchmark:
@@ -38,7 +40,7 @@ rule draw_scorecard:
             "report.scorecard_figure:scorecard_figure",
             "stages.scorecard:read_scorecard",
             "stages.answer:read_answers",
-            "plots:write_figure",
+            *DRAWING,
         ),
     script:
         "../scripts/draw_scorecard.py"
@@ -46,10 +48,11 @@ rule draw_scorecard:
 
 rule draw_controls:
     input:
-        every("evidence/{probe}.tsv", probe=config["probes"]),
+        evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
+        style=STYLE,
     output:
-        controls=multiext("<results>/figures/controls", ".svg", ".pdf", ".png"),
-        cascade=multiext("<results>/figures/cascade", ".svg", ".pdf", ".png"),
+        controls=multiext("<results>/figures/controls", *FORMATS),
+        cascade=multiext("<results>/figures/cascade", *FORMATS),
     log:
         "<results>/logs/draw_controls/draw_controls.log",
     benchmark:
@@ -62,7 +65,7 @@ rule draw_controls:
         code=code(
             "report.controls_figure:controls_figure",
             "report.controls_figure:cascade_figure",
-            "plots:write_figure",
+            *DRAWING,
         ),
     script:
         "../scripts/draw_controls.py"

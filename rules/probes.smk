@@ -153,8 +153,9 @@ rule draw:
         measurements=lambda wildcards: measurements_of(wildcards.probe),
         programs=PROGRAM_FILES,
         tables=lambda wildcards: tables_of(wildcards.probe),
+        style=STYLE,
     output:
-        multiext("<results>/figures/{probe}", ".svg", ".pdf", ".png"),
+        multiext("<results>/figures/{probe}", *FORMATS),
     log:
         "<results>/logs/draw/{probe}.log",
     benchmark:
@@ -165,7 +166,9 @@ rule draw:
         models=list(MODELS),
         tables=lambda wildcards: sorted(PROBES[wildcards.probe].tables["names"]),
         question=question,
-        code=lambda wildcards: code(*functions_of(wildcards.probe, "draw"), "plots"),
+        thresholds=lambda wildcards: config["thresholds"].get(wildcards.probe, []),
+        ranges=lambda wildcards: PROBES[wildcards.probe].ranges,
+        code=lambda wildcards: code(*functions_of(wildcards.probe, "draw"), *DRAWING),
     script:
         "../scripts/draw.py"
 
@@ -210,5 +213,5 @@ for each in PROBES:
             each
         input:
             f"<results>/evidence/{each}.tsv",
-            multiext(f"<results>/figures/{each}", ".svg", ".pdf", ".png"),
+            multiext(f"<results>/figures/{each}", *FORMATS),
             products_of(each),

@@ -3,9 +3,10 @@
 
 rule draw_quality:
     input:
-        "<results>/models/{model}/quality.tsv",
+        quality="<results>/models/{model}/quality.tsv",
+        style=STYLE,
     output:
-        multiext("<results>/figures/quality/{model}", ".svg", ".pdf", ".png"),
+        multiext("<results>/figures/quality/{model}", *FORMATS),
     log:
         "<results>/logs/draw_quality/{model}.log",
     benchmark:
@@ -13,7 +14,7 @@ rule draw_quality:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        code=code("report.quality_figure:quality_figure", "stages.quality:read_quality", "plots:write_figure"),
+        code=code("report.quality_figure:quality_figure", "stages.quality:read_quality", *DRAWING),
     script:
         "../scripts/draw_quality.py"
 

@@ -4,9 +4,11 @@ from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.calibration import page, table
-    from pertprobe.plots import write_figure
+    from pertprobe.plots import use_style, write_figure
 
-    rows, made = table.read(snakemake.input[0]), snakemake.output
+    given, made = snakemake.input, snakemake.output
+    rows = table.read(given.calibration)
+    use_style(given.style)
     for name in page.FIGURES:
         write_figure(getattr(page, name)(rows), made[name])
-    page.write_calibration_page(snakemake.input[0], {name: made[name][0] for name in page.FIGURES}, made.page)
+    page.write_calibration_page(given.calibration, {name: made[name][0] for name in page.FIGURES}, made.page)

@@ -7,7 +7,7 @@ with job(snakemake):
 
     from pertprobe import evidence
     from pertprobe.data.programs import run_programs
-    from pertprobe.plots import DrawInputs, write_figure
+    from pertprobe.plots import DrawInputs, use_style, within, write_figure
     from pertprobe.probes import load_probe
     from pertprobe.stages.measuring import read_measurement
 
@@ -17,7 +17,9 @@ with job(snakemake):
         name for each in measurements.values() if "perturbation" in each.coords for name in each.perturbation.values
     }
     programs = run_programs(given.programs, params.question["programs"], names)
-    table = evidence.read(given.evidence)
+    probe, table = snakemake.wildcards.probe, evidence.read(given.evidence)
+    mine = within(table[table.role == "subject"], params.ranges)
     further = {name: pd.read_csv(path, sep="\t") for name, path in zip(params.tables, given.tables, strict=True)}
-    inputs = DrawInputs(table[table.role == "subject"], measurements, programs, params.question, further)
-    write_figure(load_probe(snakemake.wildcards.probe).draw(inputs), snakemake.output)
+    use_style(given.style)
+    inputs = DrawInputs(mine, measurements, programs, params.question, further, params.thresholds)
+    write_figure(load_probe(probe).draw(inputs), snakemake.output)

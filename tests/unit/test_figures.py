@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from matplotlib.figure import Figure
 from tiny import cell_sets, profiles, subject, to_test
 
 from pertprobe import evidence, plots
 from pertprobe.data.programs import Programs
-from pertprobe.plots import DrawInputs, write_figure
+from pertprobe.plots import DrawInputs, Drawn, write_figure
 from pertprobe.probes import load_probe
 from pertprobe.probes.declaration import declared
 from pertprobe.report.verdict_matrix import verdict_matrix
@@ -67,9 +66,10 @@ def drawn_from(probe, programs=PROGRAMS):
 def test_every_probe_draws_a_figure_with_the_same_bytes_every_time(tmp_path, probe):
     inputs = drawn_from(probe)
     for name in ("one", "two"):
-        figure = load_probe(probe).draw(inputs)
-        assert isinstance(figure, Figure)
-        write_figure(figure, [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"])
+        drawn = load_probe(probe).draw(inputs)
+        assert isinstance(drawn, Drawn)
+        assert drawn.caption.endswith(".")
+        write_figure(drawn, [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"])
     one, two = ((tmp_path / f"{name}.svg").read_bytes() for name in ("one", "two"))
     assert one == two
     assert b"<dc:date>" not in one

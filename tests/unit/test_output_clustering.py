@@ -136,11 +136,15 @@ def test_the_figure_has_a_map_where_one_was_made_and_says_so_where_nothing_was_t
     made, rows = tables(), asked(responses()).assign(model="a")
     question = {"models": {"a": {}}, "settings": SETTINGS}
     drawn = output_clustering.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, made))
-    assert [axes.get_title("left") for axes in drawn.axes] == ["a", "a: members by cluster"]
+    labels = [axes.get_xlabel() for axes in drawn.figure.axes if axes.get_xlabel()]
+    assert labels == ["mean cosine within the program", "cluster, the largest first"]
+    assert "UMAP" not in drawn.caption
     mapped = {**made, "clusters": made["clusters"].assign(umap_1=0.1, umap_2=0.2)}
-    assert len(output_clustering.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, mapped)).axes) == 3
+    drawn = output_clustering.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, mapped))
+    assert "UMAP 1" in [axes.get_xlabel() for axes in drawn.figure.axes]
+    assert "UMAP" in drawn.caption
     nothing = DrawInputs(rows.assign(evaluable=False), {}, Programs(PROGRAMS), question, made)
-    assert "Nothing could be tested" in output_clustering.draw(nothing).axes[0].texts[0].get_text()
+    assert "Nothing could be tested" in output_clustering.draw(nothing).figure.axes[0].texts[0].get_text()
 
 
 def test_the_table_is_the_same_for_any_order_of_perturbations():

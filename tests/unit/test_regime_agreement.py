@@ -198,9 +198,9 @@ def test_what_agrees_less_than_others_but_positively_is_not_anti_correlated():
 
 def test_the_figure_shows_perturbations_and_programs_or_says_why_not():
     rows = asked(*responses()).assign(model="a", reference="b")
-    figure = regime_agreement.draw(DrawInputs(rows, {}, Programs(PROGRAMS), {}, {"perturbations": tables()}))
+    figure = regime_agreement.draw(DrawInputs(rows, {}, Programs(PROGRAMS), {}, {"perturbations": tables()})).figure
     assert figure.axes[0].get_title("left") == "a vs b"
-    assert [label.get_text() for label in figure.axes[1].get_yticklabels()][-1] == "alike  (8)"
+    assert "alike (8)" in [label.get_text() for label in figure.axes[1].get_yticklabels()]
     empty = pd.DataFrame(columns=declared("regime_agreement").tables["names"]["perturbations"])
-    nothing = regime_agreement.draw(DrawInputs(rows, {}, Programs(PROGRAMS), {}, {"perturbations": empty}))
+    nothing = regime_agreement.draw(DrawInputs(rows, {}, Programs(PROGRAMS), {}, {"perturbations": empty})).figure
     assert "Nothing could be tested" in nothing.axes[0].texts[0].get_text()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "pertprobe"
 FLOORS = """
-    roles errors files seeding batching plots shapes showing
+    roles errors files seeding batching shapes showing
     statistics
-    evidence
+    evidence plots
     data
     models
     interpret

@@ -57,7 +57,7 @@ def false_positives(table: pd.DataFrame) -> Figure:
     if not probes:
         return nothing_to_draw("No false positives were counted.")
     rows = [len(ours[ours.probe == probe]) for probe in probes]
-    figure, axes = panels(len(probes), 5.2, 0.7 + 0.2 * max(rows), columns=2)
+    figure, axes = panels(len(probes), 60, 12 + 3 * max(rows), columns=2)
     for each, probe in zip(axes, probes, strict=True):
         published = said[said.probe == probe].set_index("setting").value
         _bars(each, ours[ours.probe == probe], published, probe)
@@ -85,7 +85,7 @@ def power(table: pd.DataFrame) -> Figure:
     probes = list(rows.probe.unique())
     if not probes:
         return nothing_to_draw("Power was not measured.")
-    figure, axes = panels(len(probes), 3.6, 3.0)
+    figure, axes = panels(len(probes), 60, 50)
     for each, probe in zip(axes, probes, strict=True):
         mine = rows[rows.probe == probe]
         parts = mine.setting.str.extract(r"^(?P<members>\d+) of \d+, d = (?P<d>[\d.]+)$").astype(float)
@@ -102,7 +102,7 @@ def seeds(table: pd.DataFrame) -> Figure:
     pooled = table[(table.seed == "") & table.duplicated(["figure", "probe", "setting"], keep=False)]
     if pooled.empty:
         return nothing_to_draw("No figure was measured over seeds.")
-    figure, (axes,) = panels(1, 8.4, 0.8 + 0.2 * len(pooled))
+    figure, (axes,) = panels(1, 183, 14 + 3 * len(pooled))
     for place, row in zip(range(len(pooled))[::-1], pooled.itertuples(), strict=True):
         same = (table.figure == row.figure) & (table.probe == row.probe) & (table.setting == row.setting)
         values = table[same & (table.seed != "")].value.dropna().to_numpy()

@@ -37,11 +37,9 @@ from pertprobe.statistics.null_worlds import OUTPUTS, SPREAD, dense
 from pertprobe.statistics.similarity import contrast
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pertprobe.interpret.patching import Runs
     from pertprobe.models.base import Model
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
     from pertprobe.probes.patch_directions import Patch
 
 Namers = Mapping[str, Sequence[str]]
@@ -50,8 +48,6 @@ Namers = Mapping[str, Sequence[str]]
 RECOVERED, INDUCED, ADDITIVITY = "recovered", "induced", "additivity"
 RANDOM, TARGETS = "recovered_random", "recovered_targets"
 FEATURE, FEATURE_RANDOM, LAYER = "recovered_feature", "recovered_feature_random", "recovered_layer"
-MOST = 20
-"""Programs in the figure."""
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -337,22 +333,8 @@ def _recovered(codes: np.ndarray, response: np.ndarray, named: np.ndarray) -> np
     return (moved * whole).sum(axis=1) / (whole**2).sum(axis=1)
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
+def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw each program's recovered share beside its null, random directions and the reverse patch."""
-    from pertprobe.plots import bar_figure, marks_on_bars
+    from pertprobe.probes import activation_patching_figure
 
-    tested, label = inputs.by_model(inputs.answered(RECOVERED)), "share of delta_y recovered, held-out members"
-    shown = [(model, label, rows.nlargest(MOST, "effect")) for model, rows in tested.items()]
-    figure, axes = bar_figure(shown, 4.6, (1.3, 0.24), columns=len(shown))
-    for each, (model, _, mine) in zip(axes, shown, strict=True):
-        for statistic, (marker, colour, words) in MARKS.items():
-            found = inputs.by_model(inputs.answered(statistic)).get(model, mine[:0])
-            marks_on_bars(each, mine, found, marker=marker, s=18, color=colour, label=words, alpha=0.8)
-    for first in axes[:1]:
-        first.legend(loc="lower right", fontsize=6)
-    return figure
-
-
-MARKS = {RANDOM: ("x", "#c8553d", "random directions"), INDUCED: (">", "#6a8d3a", "reverse patch (induced)"),
-         FEATURE: ("D", "#8a5fb0", "one SAE feature")}  # fmt: skip
-"""Statistic -> its mark beside the bars of the figure, colour and label."""
+    return activation_patching_figure.draw(inputs)

@@ -19,11 +19,8 @@ from pertprobe.statistics.null_worlds import TOGETHER
 from pertprobe.statistics.reliability import share_of_sums
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from pertprobe.interpret.jacobian import DiagonalEstimate
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 CROSSING = "crossing_share"
 ANY = math.inf
@@ -216,18 +213,9 @@ def null_world(draw: Drawing) -> World:
     return panels.null_world(made._replace(values=halves.mean(axis=0)), beside)
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
-    """Draw every perturbation's mean rank on a panel's pairs, and the share of each panel that crosses cells."""
-    rows = inputs.answered(CROSSING)
-    return panels.draw(inputs, None if rows.empty else partial(_shares, rows))
+def draw(inputs: "DrawInputs") -> "Drawn":
+    """Draw what panels of derivatives have, and the share of each panel that crosses cells."""
+    from pertprobe.probes.panels_figure import Further
 
-
-def _shares(rows: Any, axes: "Axes") -> None:
-    from pertprobe.plots import SUBJECT
-
-    places = np.arange(len(rows))[::-1]
-    axes.hlines(places, rows.ci_low.clip(0, 1), rows.ci_high.clip(0, 1), color=SUBJECT, linewidth=1)
-    axes.scatter(rows.estimate, places, s=18, color=SUBJECT, zorder=3)
-    axes.set_yticks(places, [f"{row.panel}, {row.model}" for row in rows.itertuples()])
-    label = "share of the derivative that crosses cells\n95 % interval over cell sets"
-    axes.set(xlim=(0, 1), ylim=(-0.7, len(rows) - 0.3), xlabel=label, title="Across cells")
+    said = "Share of a panel's derivative that crosses cells, with its 95 % interval over cell sets"
+    return panels.draw(inputs, Further(CROSSING, "share that crosses cells", said))

@@ -49,13 +49,12 @@ from pertprobe.statistics.ranks import average_ranks
 from pertprobe.statistics.sets import scores_without_strength
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
     from pertprobe.data.cell_sets import CellSets
     from pertprobe.interpret.patching import Runs
     from pertprobe.models.base import Model
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 
 ALIGNMENT = "alignment"
@@ -370,20 +369,8 @@ def null_world(draw: Drawing) -> World:
     return World(known, given)
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
+def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw each program's alignment beside that of directions refitted on permuted labels."""
-    from pertprobe.plots import bar_figure
+    from pertprobe.probes import concept_alignment_figure
 
-    models, shown = inputs.by_model(inputs.answered(ALIGNMENT)), []
-    for statistic, label in SHOWN.items():
-        rows = inputs.answered(statistic)
-        shown += [(model, label, rows[rows.model == model].nlargest(20, "effect")) for model in models]
-    return bar_figure(shown, 3.6, (1.1, 0.24), columns=len(models))[0]
-
-
-SHOWN = {
-    ALIGNMENT: "cosine with the Jacobian's span",
-    "outcome_agreement": "|r| of outcomes of a push",
-    "cav_accuracy": "cross-validated accuracy",
-}
-"""Statistic -> its axis in the figure."""
+    return concept_alignment_figure.draw(inputs)

@@ -40,10 +40,7 @@ from pertprobe.statistics.reliability import Ceiling, jackknife, mean_noise_ceil
 from pertprobe.statistics.similarity import centred
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 READINGS = {"": "activation", "_pca": "component", "_hidden": "hidden"}
 """End of a statistic's name -> the variable it is taken on."""
@@ -277,36 +274,8 @@ def _named(loads: np.ndarray, program: str, naming: np.ndarray, scored: np.ndarr
     return {**counts, "score_naming": loads[naming].mean(), "score_held_out": held_out, "p_held_out": p}
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
+def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw how many features two contexts share, and each program's conservation beside its null."""
-    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.probes import conserved_features_figure
 
-    table, rows = inputs.tables["features"], inputs.evidence[inputs.evidence.estimate.notna()]
-    pairs = {pair: group[group.r.notna()] for pair, group in table.groupby(PAIRED, sort=False)}
-    if not pairs:
-        return nothing_to_draw()
-    of = {pair: rows[(rows.model == pair[0]) & (rows.reference == pair[1])] for pair in pairs}
-    shown = [each[(each.statistic == PRIMARY) & (each.adjustment == "centred")].nlargest(20, "effect")
-             for each in of.values()]  # fmt: skip
-    figure, axes = panels(2 * len(pairs), 4.6, max(2.8, 1.1 + 0.22 * max(map(len, shown))), columns=2)
-    for place, ((model, reference), features) in enumerate(pairs.items()):
-        said = of[model, reference].query("statistic == 'conserved'")
-        _histogram(axes[2 * place], features, said, inputs.question["settings"]["conserved"])
-        axes[2 * place].set_title(f"{model} vs {reference}")
-        bars_with_null(axes[2 * place + 1], shown[place], "cosine of a program's halves across contexts (SAE)")
-    null_legend(figure)
-    return figure
-
-
-def _histogram(axes: "Axes", features: pd.DataFrame, said: pd.DataFrame, bound: float) -> None:
-    """Draw Spearman's r of all features and of the stable ones, and the share beyond the bound in words."""
-    from pertprobe.plots import histograms
-
-    stable = features[features.stable == 1]
-    labels = f"varying features ({len(features)})", f"found again by other seeds ({len(stable)})"
-    histograms(axes, dict(zip(labels, (features.r, stable.r), strict=True)), np.linspace(-1, 1, 41))
-    axes.axvline(bound, color="black", linewidth=0.6, linestyle=":")
-    for row in said.itertuples():
-        words = f"r > {bound:g}: {row.estimate:.1%}\nby chance: {row.null_mean:.1%}"
-        axes.text(0.98, 0.6, words, transform=axes.transAxes, ha="right", fontsize=7)
-    axes.set(xlabel="Spearman r of a feature between contexts", ylabel="features")
+    return conserved_features_figure.draw(inputs)

@@ -5,7 +5,7 @@ nothing heavy: every plan of the workflow reads it.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ class Declaration:
     files: str = ""
     space: Mapping[str, str] | None = None
     thresholds: tuple[tuple[Any, ...], ...] = ()
+    ranges: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    """Statistic -> its least and largest value, where it has any: figures draw no interval beyond."""
 
     @property
     def default_settings(self) -> dict[str, Any]:

@@ -22,12 +22,11 @@ from pertprobe.statistics.null_worlds import OUTPUTS, dense
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
     from pertprobe.interpret.frozen_contributions import Baseline
     from pertprobe.models.base import Model
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 THROUGH_CELLS = "through_cells"
 """What of a response comes through the cells, and what that adds to the coherence of programs."""
@@ -291,12 +290,8 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     )
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
+def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw where responses come from, each program's coherence through the cells, and the leading singular vectors."""
-    from pertprobe.plots import nothing_to_draw
-    from pertprobe.probes.detached_figure import detached_figure
+    from pertprobe.probes import detached_figure
 
-    rows = inputs.answered(THROUGH_CELLS)
-    if rows.empty:
-        return nothing_to_draw()
-    return detached_figure({model: itself(inputs.measurements[model]) for model in inputs.by_model(rows)}, rows)
+    return detached_figure.draw(inputs)

@@ -17,9 +17,7 @@ from pertprobe.seeding import generator
 from pertprobe.statistics.null_worlds import SPREAD
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 SIGNS = 16
 """Random draws behind the gradient of a layer."""
@@ -134,10 +132,8 @@ def null_world(draw: Drawing) -> World:
     return World(expression, lambda _: {"subject": subject, "cells": cells_of(expression)})
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
-    """Draw gradients by layer and the linear range beside untrained copies, and the inputs that count most."""
-    from pertprobe.plots import nothing_to_draw
-    from pertprobe.probes.sensitivity_figure import sensitivity_figure
+def draw(inputs: "DrawInputs") -> "Drawn":
+    """Draw gradients by layer, the linear range, the inputs that count most, and programs by rank."""
+    from pertprobe.probes import sensitivity_figure
 
-    measured = {name: each for name, each in inputs.measurements.items() if "gradient" in each}
-    return sensitivity_figure(measured) if measured else nothing_to_draw()
+    return sensitivity_figure.draw(inputs)

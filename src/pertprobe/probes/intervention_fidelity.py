@@ -38,10 +38,7 @@ from pertprobe.statistics.reliability import Ceiling
 from pertprobe.statistics.similarity import marks, without_shared
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 STATISTICS = "beyond_covariation", "fidelity", "code_agreement", "accuracy"
 ALL_GENES = "_all_genes"
@@ -245,36 +242,11 @@ def by_gene(found: Profiles, programs: Mapping[str, Sequence[str]]) -> pd.DataFr
     return pd.DataFrame({"gene": found.genes, "programs": listed, **columns})
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
-    """Draw what each gene's silencing says of its knock-down, beside the strongest rival and the ceiling."""
-    from pertprobe.plots import nothing_to_draw, panels
+def draw(inputs: "DrawInputs") -> "Drawn":
+    """Draw what silencing says of knock-downs beyond co-variation, by program and by gene."""
+    from pertprobe.probes import intervention_fidelity_figure
 
-    if not (tables := inputs.by_model(inputs.tables["genes"])):
-        return nothing_to_draw()
-    figure, axes = panels(len(tables), 3.4, 3.2)
-    answered = inputs.answered(STATISTICS[0] + ALL_GENES)
-    for each, (model, table) in zip(axes, tables.items(), strict=True):
-        _scatter(each, table)
-        each.set_title(model)
-        for row in answered[(answered.model == model) & answered.share_low.notna()].itertuples():
-            share = f"{row.disattenuated:.2f} of the ceiling\n({row.share_low:.2f} to {row.share_high:.2f})"
-            each.text(0.03, 0.97, f"beyond rivals {share}", transform=each.transAxes, va="top", fontsize=6)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return figure
-
-
-def _scatter(axes: "Axes", table: pd.DataFrame) -> None:
-    from pertprobe.plots import NULL, SUBJECT
-
-    rival, label = table.strongest_rival, "ceiling: one half of the cells in place of the model"
-    axes.scatter(rival, table.ceiling_fidelity, s=12, marker="_", color=NULL, label=label)
-    axes.scatter(rival, table.fidelity, s=10, color=SUBJECT, label="the model")
-    both = table[["strongest_rival", "fidelity"]].to_numpy()
-    ends = [both.min(), both.max()]
-    axes.plot(ends, ends, color="black", linewidth=0.6, linestyle=":", label="as the strongest rival")
-    axes.axhline(0, color="black", linewidth=0.4)
-    label = "strongest rival: silenced gene with its knock-down,\nabove other genes"
-    axes.set(xlabel=label, ylabel="the same of the model")
+    return intervention_fidelity_figure.draw(inputs)
 
 
 def null_world(draw: Drawing) -> World:

@@ -39,11 +39,8 @@ from pertprobe.statistics.reliability import Share, share_of_sums
 from pertprobe.statistics.similarity import centred
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from pertprobe.models.base import Model
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 OWN = "own_divergence"
 FEWEST = 4
@@ -313,32 +310,8 @@ def _beside_others(inputs: TableInputs, found: Differences) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["program", "n", "own_divergence", "others", "other_programs", "ratio"])
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
+def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw each program's own divergence beside its null, and every perturbation's against its strength."""
-    from pertprobe.plots import bars_with_null, nothing_to_draw, null_legend, panels
+    from pertprobe.probes import jacobian_divergence_figure
 
-    if (kept := inputs.answered(OWN)).empty:
-        return nothing_to_draw()
-    pairs, table = list(kept.groupby(["model", "reference"], sort=False)), inputs.tables["perturbations"]
-    rows = min(MOST, max(len(each) for _, each in pairs))
-    figure, axes = panels(2 * len(pairs), 4.2, (1.2 + 0.22 * rows, 2.6), columns=len(pairs))
-    for place, ((model, reference), each) in enumerate(pairs):
-        label = "own divergence, in norms of the Jacobians"
-        bars_with_null(axes[place], each.nlargest(MOST, "effect"), label, f"{model} vs {reference}")
-        mine = table[(table.model == model) & (table.reference == reference)]
-        _scatter(axes[len(pairs) + place], mine, each, inputs.programs)
-    null_legend(figure)
-    return figure
-
-
-def _scatter(axes: "Axes", table: pd.DataFrame, rows: pd.DataFrame, programs: Mapping[str, Any]) -> None:
-    """Draw divergence against strength, the members of the program with the smallest p in colour."""
-    from pertprobe.plots import NULL, SUBJECT
-
-    best = rows.sort_values(["q", "program"]).program.iloc[0]
-    inside = table.perturbation.isin(list(programs[best]))
-    for chosen, colour, label in ((~inside, NULL, "others"), (inside, SUBJECT, best)):
-        axes.scatter(table.strength[chosen], table.own_divergence[chosen], s=12, color=colour, label=label)
-    label = "strength (norm of delta_y, geometric mean of both)"
-    axes.set(xlabel=label, ylabel="own divergence", title="divergence goes by strength?")
-    axes.legend(fontsize=6)
+    return jacobian_divergence_figure.draw(inputs)

@@ -20,13 +20,11 @@ from pertprobe.probes.base import (
     over_sets,
 )
 from pertprobe.probes.knockout_questions import (
-    ALL_GENES,
     BEYOND,
     KNOCKED_OUT,
     agreement,
     beyond_rivals,
     coexpression_profiles,
-    correlations,
     shared,
 )
 from pertprobe.probes.knockout_worlds import drawn_knockouts
@@ -39,10 +37,7 @@ from pertprobe.statistics.matched import PairedTest
 from pertprobe.statistics.reliability import Ceiling, mean_noise_ceiling
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 __all__ = ["measure", "units", "work"]
 
@@ -147,31 +142,8 @@ def null_world(draw: Drawing) -> World:
     return World(drawn.expression, lambda _: given)
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
-    """Draw how alike a gene's knock-out is in two contexts, beside pairs of different genes."""
-    from pertprobe.plots import panels
+def draw(inputs: "DrawInputs") -> "Drawn":
+    """Draw knock-outs of the same gene in two contexts, and each program's agreement and coherence."""
+    from pertprobe.probes import knockout_figure
 
-    rows = inputs.evidence[inputs.evidence.statistic == ALL_GENES]
-    kept = rows[rows.estimate.notna()]  # drawn also where a shared initialisation leaves the verdict open
-    figure, axes = panels(len(kept), 4.4, 3.0)
-    for each, row in zip(axes, kept.itertuples(), strict=True):
-        ours, theirs = shared(*(averaged(inputs.measurements[name], "shift") for name in (row.model, row.reference)))
-        _histogram(each, correlations(ours, theirs), row)
-    return figure
-
-
-def _histogram(axes: "Axes", r: np.ndarray, row: Any) -> None:
-    from pertprobe.plots import histograms
-
-    same = np.eye(len(r), dtype=bool)
-    own, other = (each[~np.isnan(each)] for each in (r[same], r[~same]))
-    labels = f"different genes (mean {other.mean():.2f})", f"same gene (mean {own.mean():.2f})"
-    bins = np.linspace(min(-0.2, own.min(), other.min()), 1, 41)
-    histograms(axes, dict(zip(labels, (other, own), strict=True)), bins, (0.6, 0.75), density=True)
-    axes.axvline(0.4, color="black", linewidth=0.6, linestyle=":")
-    place = 0.4, 0.8 * axes.get_ylim()[1]
-    axes.annotate("published threshold", place, (2, -4), textcoords="offset points", fontsize=6)
-    title = f"{row.model} vs {row.reference} ({len(own)} genes)"
-    axes.set(xlabel="Spearman r of knock-out profiles between contexts", ylabel="density", title=title)
-    if not row.evaluable:
-        axes.text(1, 0.5, "not evaluable:\nshared initialisation", transform=axes.transAxes, ha="right", fontsize=7)
+    return knockout_figure.draw(inputs)

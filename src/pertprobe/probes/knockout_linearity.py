@@ -32,10 +32,7 @@ from pertprobe.statistics.reliability import bootstrap_mean, curvature, fit
 from pertprobe.statistics.similarity import marks
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 __all__ = ["units"]
 
@@ -175,32 +172,14 @@ def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
     return tabulated("knockout_linearity", genes=fits)
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
-    """Draw how much of each gene's knock-out its prediction explains, by what the cells lose."""
-    from pertprobe.plots import nothing_to_draw, panels
+def draw(inputs: "DrawInputs") -> "Drawn":
+    """Draw how much of each gene's knock-out its prediction explains, by what the cells lose, and by program."""
+    from pertprobe.probes import knockout_linearity_figure
 
-    if not (tables := inputs.by_model(inputs.tables["genes"])):
-        return nothing_to_draw()
-    figure, axes = panels(len(tables), 3.4, 3.0)
-    for each, (model, table) in zip(axes, tables.items(), strict=True):
-        _scatter(each, table.groupby("gene")[["lost", *FITS]].mean(), inputs.measurements[model])
-        each.set_title(model)
-    axes[0].legend(loc="lower left", fontsize=6)
-    return figure
+    return knockout_linearity_figure.draw(inputs, copies_explained)
 
 
-def _scatter(axes: "Axes", fits: pd.DataFrame, measurement: xr.Dataset) -> None:
-    from pertprobe import plots
-
-    if len(copies := _copies_explained(measurement)):
-        axes.scatter(fits.lost, copies.reindex(fits.index), s=6, color=plots.NULL, label="untrained copies, mean")
-    axes.scatter(fits.lost, fits.explained, s=8, color=plots.SUBJECT, label="the model")
-    for gene, row in fits.nsmallest(3, "explained").iterrows():
-        axes.annotate(gene, (row.lost, row.explained), (2, 2), textcoords="offset points", fontsize=6)
-    axes.set(xlabel="what a cell loses of the silenced gene, mean", ylabel="share of the shift explained")
-
-
-def _copies_explained(measurement: xr.Dataset) -> pd.Series:
+def copies_explained(measurement: xr.Dataset) -> pd.Series:
     """Return the mean share explained over untrained copies, by gene."""
     names = measurement.variant.values.tolist() if "variant" in measurement.dims else []
     names = [name for name in names if name.startswith(REDRAWN)]

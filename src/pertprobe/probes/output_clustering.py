@@ -25,10 +25,7 @@ from pertprobe.statistics.power import benjamini_hochberg
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 FEWEST_MAPPED = 5
 """Perturbations that a map needs."""
@@ -149,58 +146,8 @@ def null_world(draw: Drawing) -> World:
     return world_of(*subjects, settings={"clusters": 15})
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
+def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw each program's coherence beside its null, a map of the perturbations, and the programs of each cluster."""
-    from pertprobe.plots import coherence_columns, nothing_to_draw, panels
+    from pertprobe.probes import output_clustering_figure
 
-    models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (delta_y, centred)")
-    if not models:
-        return nothing_to_draw()
-    places, spread = inputs.tables["clusters"], inputs.tables["enrichment"]
-    spread = spread[spread.adjustment == "centred"]
-    shown = {model: _most_enriched(spread[spread.model == model]) for model in models}
-    rows = max(table.program.nunique() for table in shown.values())
-    mapped = bool(places.umap_1.notna().any())
-    heights = [height, *([0.8 * width] if mapped else []), 1.0 + 0.18 * rows]
-    figure, axes = panels(len(heights) * len(models), width, heights, columns=len(models))
-    fill(figure, axes[: len(models)])
-    for place, model in enumerate(models):
-        if mapped:
-            _map(axes[len(models) + place], places[places.model == model], f"{model}: UMAP of delta_y")
-        _enrichment_map(axes[place - len(models)], shown[model], f"{model}: members by cluster")
-    return figure
-
-
-def _most_enriched(spread: pd.DataFrame, most: int = 20) -> pd.DataFrame:
-    """Return the rows of at most `most` programs, those with the smallest p of any cluster."""
-    best = spread.groupby("program").p.min().nsmallest(most)
-    return spread[spread.program.isin(best.index)].assign(best=lambda table: table.program.map(best))
-
-
-def _map(axes: "Axes", places: pd.DataFrame, title: str) -> None:
-    """Draw perturbations on the map, each cluster with its colour and, in its middle, its number."""
-    import matplotlib.pyplot as plt
-
-    colours = plt.get_cmap("tab20")(places.cluster.to_numpy() % 20)
-    axes.scatter(places.umap_1, places.umap_2, s=9, color=colours, linewidth=0)
-    for cluster, (x, y) in places.groupby("cluster")[["umap_1", "umap_2"]].median().iterrows():
-        axes.text(x, y, str(cluster), ha="center", va="center", fontsize=7, fontweight="bold")
-    axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2", title=title)
-
-
-def _enrichment_map(axes: "Axes", spread: pd.DataFrame, title: str) -> None:
-    """Draw program x cluster: how many members, coloured by p; those with q < 0.05 in bold."""
-    from pertprobe.plots import written_map
-
-    spread = spread.sort_values(["best", "program"], kind="stable")
-    order = list(dict.fromkeys(spread.program))
-    p = spread.pivot(index="program", columns="cluster", values="p").loc[order]
-    texts = [
-        (row.cluster, order.index(row.program), row.members, row.q < 0.05,
-         "white" if row.q < 0.05 and row.p < 1e-4 else "#333333")
-        for row in spread[spread.members > 0].itertuples()
-    ]  # fmt: skip
-    written_map(axes, -np.log10(p.astype(float).clip(1e-6)), 6, texts, size=6)
-    places = range(0, p.shape[1], 1 + p.shape[1] // 16)
-    axes.set_xticks(places, places, fontsize=6)
-    axes.set(xlabel="cluster, the largest first; bold = enriched, q < 0.05", title=title)
+    return output_clustering_figure.draw(inputs)

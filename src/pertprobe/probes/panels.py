@@ -39,11 +39,9 @@ from pertprobe.statistics.published import rank_sum_triples
 from pertprobe.statistics.ranks import rank_scores
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from pertprobe.models.base import Model
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
+    from pertprobe.probes.panels_figure import Further
 
 PRIMARY = "rank_score"
 """What verdicts read, and in which re-drawn copies and planted models are compared with the model."""
@@ -55,8 +53,6 @@ PROBES = 16
 """Random directions along which a target's gain is measured."""
 GAIN_SPREAD = 0.5
 """sd over perturbations of the log gain of null worlds, as far as it is common to all targets."""
-NAMED = 12
-"""Where at most this many are inside they are named in a figure."""
 CLOSED = 0.2
 """A target whose output ReLU is closed in more than this share of perturbations is left out
 (methods.md, Targeted Jacobian)."""
@@ -392,47 +388,27 @@ def null_world(made: Profiles, beside: Beside | None = None, gain: np.ndarray | 
     return World(confounder, given)
 
 
-def draw(inputs: "DrawInputs", beside: "Callable[[Axes], None] | None" = None) -> "Figure":
-    """Draw every perturbation's mean rank on a panel's pairs: the pathway's beside all others.
+def draw(inputs: "DrawInputs", further: "Further | None" = None) -> "Drawn":
+    """Draw each panel beside its null, and every perturbation's mean rank on the strongest panels' pairs.
 
-    `beside` draws into one axes more, after the panels.
+    `further` is a statistic of the same panels that has a band of its own.
     """
-    from pertprobe.plots import nothing_to_draw, panels
+    from pertprobe.probes import panels_figure
 
-    if (kept := inputs.answered(PRIMARY)).empty:
-        return nothing_to_draw()
-    figure, axes = panels(len(kept) + (beside is not None), 3.4, 2.6)
-    for each, row in zip(axes, kept.itertuples(), strict=False):
-        means = means_of(inputs.measurements[row.model])
+    means = cache(lambda model: means_of(inputs.measurements[model]))
+
+    def scores(row: Any) -> tuple[pd.Series, set[str]]:
+        """Return the score of every perturbation on a row's panel, and the panel's own."""
         config = {row.panel: inputs.question["panels"][row.panel]}
-        panel = read_panels(config, inputs.programs, list(means.jacobian.index))[row.panel]
-        controls = inputs.evidence[inputs.evidence.statistic == CONTROL_PAIRS]
-        p = controls[(controls.panel == row.panel) & (controls.model == row.model)].p.dropna()
-        beside_it = "".join(f"; control pairs p = {each:.2g}" for each in p)
-        words = "others", "pathway", f"mean rank on the panel's pairs\nq = {row.q:.2g}{beside_it}"
-        strip(each, scored(means, panel).values, set(panel.perturbations), row, words)
-    if beside is not None:
-        beside(axes[-1])
-    return figure
+        panel = read_panels(config, inputs.programs, list(means(row.model).jacobian.index))[row.panel]
+        return scored(means(row.model), panel).values, set(panel.perturbations)
 
-
-def strip(axes: "Axes", scores: pd.Series, inside: set[str], row: Any, words: tuple[str, str, str]) -> None:
-    """Draw scores in two rows, those inside above all others, with the mean of the null of an evidence row.
-
-    `words` are what the others and those inside are called, and the label below.
-    """
-    from pertprobe.plots import NULL, SUBJECT
-
-    mine, (outside, called, label) = scores.index.isin(inside), words
-    for place, chosen, colour in ((0, ~mine, NULL), (1, mine, SUBJECT)):
-        values = scores[chosen].sort_index()
-        # Evenly spread in order of names: the spread keeps points and names apart and means nothing.
-        heights = place + (np.linspace(0.36, -0.36, len(values)) if len(values) > 1 else np.zeros(1))
-        axes.scatter(values, heights, s=12, color=colour, alpha=0.8)
-        if place == 1 and len(values) <= NAMED:
-            for (name, score), height in zip(values.items(), heights, strict=True):
-                axes.annotate(name, (score, height), (4, 0), textcoords="offset points", fontsize=5, va="center")
-    axes.axvline(row.null_mean, color="black", linewidth=0.6, linestyle=":")
-    axes.annotate("null mean", (row.null_mean, -0.48), (2, 0), textcoords="offset points", fontsize=5)
-    axes.set_yticks([0, 1], [f"{outside} ({(~mine).sum()})", f"{called} ({mine.sum()})"])
-    axes.set(ylim=(-0.5, 1.5), xlabel=label, title=f"{row.panel}, {row.model}")
+    words = panels_figure.Words(
+        others="others",
+        inside="pathway perturbations",
+        score="mean rank on the panel's pairs",
+        estimate="mean rank of the pathway",
+        caption="Mean rank, among all perturbations, of a pathway's own in how large they make the derivatives of the "
+        "panel's targets by its regulators (0.5: as others)",
+    )
+    return panels_figure.draw(inputs, PRIMARY, scores, words, further, CONTROL_PAIRS)

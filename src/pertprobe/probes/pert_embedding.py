@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from pertprobe.probes.base import (
@@ -13,8 +12,6 @@ from pertprobe.probes.base import (
     Subject,
     TestInputs,
     World,
-    averaged,
-    members,
 )
 from pertprobe.probes.questions import Coherence, Question, coherence_baselines
 from pertprobe.probes.similarity_questions import (
@@ -32,10 +29,7 @@ from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.sets import pairs_without_strength
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 
 def units(inputs: MeasureInputs) -> list[str]:
@@ -119,58 +113,11 @@ def _drawn(draw: Drawing) -> Subject:
     return profiled_subject({"embedding": (("perturbation", "feature"), values)}, strength)
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
+def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw each program's coherence beside its null (above), and who is nearest to whom (below)."""
-    from pertprobe.plots import coherence_columns, nothing_to_draw, panels
+    from pertprobe.probes import pert_embedding_figure
 
-    label = "mean cosine within the program (pert_encoder, centred)"
-    models, (width, height), fill = coherence_columns(inputs, label)
-    if not models:
-        return nothing_to_draw()
-    tables = {model: nearest_table(inputs, model) for model in models}
-    rows = max(table.member.nunique() for table in tables.values())
-    figure, axes = panels(2 * len(models), width, (height, 0.9 + 0.18 * rows), columns=len(models))
-    fill(figure, axes[: len(models)])
-    for each, (model, table) in zip(axes[len(models) :], tables.items(), strict=True):
-        _neighbour_map(each, table, f"{model}: nearest neighbours")
-    return figure
-
-
-def nearest_table(inputs: "DrawInputs", model: str, most: int = 30) -> pd.DataFrame:
-    """Return the members of the most coherent programs with their k nearest: columns member, program, rank, neighbour,
-    similarity, same (neighbour in the program too); at most `most` members.
-    """
-    profiles = averaged(inputs.measurements[model], "embedding")
-    names, similarity, rows = profiles.perturbation.values, centred_cosine(profiles.values), []
-    k = min(inputs.question["settings"]["neighbours"], len(names) - 1)
-    tested = inputs.by_model(inputs.answered("nearest_neighbours"))[model]
-    for program in tested.sort_values(["p", "program"]).program:
-        inside = inputs.programs[program]
-        for i in members(names, inside):
-            nearest = [j for j in np.argsort(-similarity[i], kind="stable") if j != i][:k]
-            rows += [
-                (names[i], program, rank, names[j], similarity[i, j], names[j] in inside)
-                for rank, j in enumerate(nearest, start=1)
-            ]
-    columns = ["member", "program", "rank", "neighbour", "similarity", "same"]
-    table = pd.DataFrame(rows, columns=columns).drop_duplicates(["member", "rank"])
-    return table[table.member.isin(table.member.unique()[:most])]
-
-
-def _neighbour_map(axes: "Axes", table: pd.DataFrame, title: str) -> None:
-    """Draw member x rank, coloured by similarity; a neighbour of the same program is written in bold."""
-    from pertprobe.plots import written_map
-
-    order = table.member.unique().tolist()
-    wide = table.pivot(index="member", columns="rank", values="similarity").reindex(order)
-    texts = [
-        (row.rank - 1, order.index(row.member), f"{row.neighbour} {row.similarity:.2f}", row.same,
-         "white" if row.similarity > 0.6 else "black" if row.same else "#555555")
-        for row in table.itertuples()
-    ]  # fmt: skip
-    written_map(axes, wide, 1, texts, size=5)
-    axes.set_xticks(range(wide.shape[1]), [f"{rank}." for rank in wide.columns])
-    axes.set(title=title, xlabel="nearest first; bold = a member of the same program")
+    return pert_embedding_figure.draw(inputs)
 
 
 def _mean_matched_cosine(ours: xr.DataArray, theirs: xr.DataArray) -> float:

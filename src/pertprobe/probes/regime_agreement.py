@@ -19,10 +19,7 @@ from pertprobe.statistics.reliability import Ceiling, mean_noise_ceiling, noise_
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 AGREEMENT = "agreement"
 NO_PARTNER = "no pair of pairs.regimes has this model: there is no other regime to compare it with"
@@ -200,51 +197,8 @@ def _perturbations(ours: Subject, theirs: Subject) -> pd.DataFrame:
     return table.assign(r=np.diagonal(r), r_partners=partners, **limit)
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
+def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw how alike a perturbation's responses are in the two regimes, and each program's beside its ceiling."""
-    from pertprobe.plots import nothing_to_draw, panels
+    from pertprobe.probes import regime_agreement_figure
 
-    table = inputs.tables["perturbations"]
-    pairs = {pair: rows for pair, rows in table.groupby(PAIRED, sort=False) if rows.r.notna().any()}
-    if not pairs:
-        return nothing_to_draw()
-    shown = [_programs_of(inputs, *pair, rows) for pair, rows in pairs.items()]
-    figure, axes = panels(2 * len(pairs), 4.4, max(2.6, 1.1 + 0.22 * max(map(len, shown))), columns=2)
-    for place, ((model, reference), rows) in enumerate(pairs.items()):
-        _histogram(axes[2 * place], rows, f"{model} vs {reference}")
-        _programs(axes[2 * place + 1], shown[place])
-    return figure
-
-
-def _programs_of(inputs: "DrawInputs", model: str, reference: str, table: pd.DataFrame, most: int = 20) -> pd.DataFrame:
-    """Return evidence of agreement with the mean r of members and partners, the programs that agree most."""
-    rows = inputs.evidence
-    kept = (rows.statistic == AGREEMENT) & (rows.adjustment == "centred") & rows.estimate.notna()
-    mine = rows[kept & (rows.model == model) & (rows.reference == reference)]
-    r = np.array([table.r[table.perturbation.isin(inputs.programs[program])].mean() for program in mine.program])
-    return mine.assign(r=r, r_partners=r - mine.estimate).nlargest(most, "r")
-
-
-def _histogram(axes: "Axes", table: pd.DataFrame, title: str) -> None:
-    from pertprobe.plots import histograms
-
-    words = {"r_partners": "others of its strength", "r": "same perturbation"}
-    values = {f"{each} (mean {table[column].mean():.2f})": table[column].dropna() for column, each in words.items()}
-    histograms(axes, values, np.linspace(min(-0.5, table.r.min()), 1, 41))
-    axes.set(xlabel="Pearson r of centred delta_y, few-shot with zero-shot", ylabel="perturbations", title=title)
-
-
-def _programs(axes: "Axes", parts: pd.DataFrame) -> None:
-    """Draw the mean r of each program's members, that with their partners, and the noise ceiling."""
-    from pertprobe.plots import NULL, SUBJECT
-
-    parts = parts.sort_values("r", kind="stable")
-    places = np.arange(len(parts))
-    axes.hlines(places, parts.r_partners, parts.r, color=SUBJECT, linewidth=1)
-    axes.plot(parts.r_partners, places, "|", color=NULL, markersize=9, label="others of like strength")
-    axes.plot(parts.ceiling, places, "|", color="black", markersize=9, label="noise ceiling")
-    axes.plot(parts.r, places, "o", color=SUBJECT, markersize=4, label="mean r of members")
-    axes.set_yticks(places, [f"{row.program}  ({row.n})" for row in parts.itertuples()], fontsize=6)
-    axes.axvline(0, color="black", linewidth=0.4)
-    axes.set_xlabel("Pearson r of centred delta_y")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, fontsize=6)
+    return regime_agreement_figure.draw(inputs)

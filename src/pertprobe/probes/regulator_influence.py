@@ -28,11 +28,9 @@ from pertprobe.statistics.null_worlds import SPREAD
 from pertprobe.statistics.ranks import mid_ranks
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pertprobe.models.base import Model
     from pertprobe.models.planted.closed_form import PlantedModel
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 PRIMARY = "influence_rank"
 SIGNED = "signed"
@@ -248,17 +246,25 @@ def _given(
     return {"subject": subject, "cells": cells, "panels": read_panels(config, Programs(programs), ())}
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
-    """Draw every gene's mean rank in what moves a panel's targets: the regulators' beside all others."""
-    from pertprobe.plots import panels as axes_for
+def draw(inputs: "DrawInputs") -> "Drawn":
+    """Draw each panel beside its null, and every gene's mean rank in what moves the strongest panels' targets."""
+    from pertprobe.probes import panels_figure
 
-    kept = inputs.answered(PRIMARY)
-    figure, axes = axes_for(len(kept), 3.4, 2.6)
-    for each, row in zip(axes, kept.itertuples(), strict=True):
+    influence = cache(lambda model: averaged(inputs.measurements[model], "influence").to_pandas())
+
+    def scores(row: Any) -> tuple[pd.Series, set[str]]:
+        """Return the mean rank of every gene on a row's panel, and the panel's regulators."""
         config = {row.panel: inputs.question["panels"][row.panel] | {"perturbations": [], "controls": []}}
-        panel = read_panels(config, inputs.programs, ())[row.panel]
-        rows = averaged(inputs.measurements[row.model], "influence").to_pandas()
+        panel, rows = read_panels(config, inputs.programs, ())[row.panel], influence(row.model)
         ranks = ranks_within(rows.loc[[name for name in panel.targets if name in rows.index]], panel)
-        words = "other genes", "regulators", f"mean rank in what moves the targets\nq = {row.q:.2g}"
-        panels.strip(each, ranks.mean(axis=1).dropna(), set(panel.regulators), row, words)
-    return figure
+        return ranks.mean(axis=1).dropna(), set(panel.regulators)
+
+    words = panels_figure.Words(
+        others="other genes",
+        inside="regulators",
+        score="mean rank in what moves the targets",
+        estimate="mean rank of the regulators",
+        caption="Mean rank, among all genes, of a panel's regulators in how much they move its targets under the "
+        "control (0.5: as others)",
+    )
+    return panels_figure.draw(inputs, PRIMARY, scores, words)

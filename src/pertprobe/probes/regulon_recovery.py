@@ -35,10 +35,8 @@ from pertprobe.statistics.recovery import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pertprobe.models.base import Model
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 __all__ = ["units"]
 
@@ -305,20 +303,8 @@ def _drawn_regulons(draw: Drawing, drawn: DrawnKnockouts) -> tuple[np.ndarray, n
     return known, np.sign(shared).astype(int)
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
+def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw how much better regulators find their targets than their partners do, knock-out and Jacobian edges."""
-    from pertprobe.plots import bar_figure, marks_on_bars
+    from pertprobe.probes import regulon_recovery_figure
 
-    rows = inputs.evidence[inputs.evidence.evaluable]
-    rows = rows.assign(program=rows.program.replace("", "all regulators"))
-    known = {key: each for key, each in rows.groupby(["model", "panel", "statistic"])}
-    every = [(model, name) for name in sorted(set(rows.panel)) for model in inputs.question["models"]]
-    asked, label = [key for key in every if (*key, AUPRC) in known], "AUPRC less that of partners, knock-out edges"
-    shown = [(", ".join(key), label, known[*key, AUPRC]) for key in asked]
-    figure, axes = bar_figure(shown, 4.6, (1.5, 0.26))
-    for each, key in zip(axes, asked, strict=True):
-        marked = known.get((*key, f"{AUPRC}{JACOBIAN}"), rows[:0])
-        marks_on_bars(each, known[*key, AUPRC], marked, marker="D", s=16, color="#8a5fb0", label="Jacobian edges")
-        if each.get_legend_handles_labels()[0]:
-            each.legend(loc="lower right", fontsize=6)
-    return figure
+    return regulon_recovery_figure.draw(inputs)

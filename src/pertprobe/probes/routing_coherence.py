@@ -42,11 +42,8 @@ from pertprobe.statistics.reliability import Ceiling
 from pertprobe.statistics.similarity import centred, cosine_similarity, without_shared
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from pertprobe.models.base import Model
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 
 CORRELATION, SPEARMAN, ONEHOT, CLUSTERED = "correlation", "correlation_spearman", "correlation_onehot", "same_cluster"
@@ -397,48 +394,8 @@ def two_sided(scores: np.ndarray, inside: np.ndarray, strength: np.ndarray, m: i
     return min(1.0, 2 * min(getattr(test, test.p_used) for test in tests)), float(shift)
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
+def draw(inputs: "DrawInputs") -> "Drawn":
     """Draw each program's coherence beside its null, routes against answers by decile, and the components' shares."""
-    from pertprobe.plots import coherence_columns, nothing_to_draw, panels
+    from pertprobe.probes import routing_coherence_figure
 
-    models, (width, height), fill = coherence_columns(inputs, "mean cosine within the program (routing, centred)")
-    if not models:
-        return nothing_to_draw()
-    figure, axes = panels(3 * len(models), width, (height, 2.2, 2.2), columns=len(models))
-    fill(figure, axes[: len(models)])
-    for place, model in enumerate(models):
-        mine = {name: table[table.model == model] for name, table in inputs.tables.items()}
-        _curve(axes[len(models) + place], mine["deciles"], mine["summary"], model)
-        _shares(axes[2 * len(models) + place], mine["components"], model)
-    return figure
-
-
-def _curve(axes: "Axes", deciles: pd.DataFrame, summary: pd.DataFrame, model: str) -> None:
-    """Draw the decile curve of raw and of centred similarities, with r and its standard error from cell sets."""
-    from pertprobe.plots import NULL, SUBJECT
-
-    for adjustment, colour in ((RAW, NULL), ("centred", SUBJECT)):
-        curve = deciles[deciles.adjustment == adjustment]
-        said = summary[summary.adjustment == adjustment].iloc[0]
-        error = f" +- {said.pearson_se:.3f}" if said.pearson_se == said.pearson_se else ""
-        words = "published, raw" if adjustment == RAW else "shared effect removed"
-        label = f"{words}: r = {said.pearson:.2f}{error}"
-        axes.plot(curve.delta_y_similarity, curve.routing_similarity, "o-", color=colour, markersize=3, label=label)
-    axes.set(xlabel="cosine of delta_y, mean of a decile of pairs", ylabel="cosine of dY/dcode")
-    axes.set(title=f"{model}: like routes to like answers")
-    axes.set_ylim(top=axes.get_ylim()[1] + 0.3 * np.ptp(axes.get_ylim()))
-    axes.legend(fontsize=6, loc="upper left")
-
-
-def _shares(axes: "Axes", components: pd.DataFrame, model: str) -> None:
-    """Draw the share of each component, named by the program whose members it moves most, where q < 0.05."""
-    from pertprobe.plots import SUBJECT
-
-    each = components.drop_duplicates("component")
-    axes.bar(each.component, each.share, color=SUBJECT)
-    for row in components[components.q < 0.05].sort_values("q").drop_duplicates("component").itertuples():
-        axes.annotate(row.program, (row.component, row.share), (0, 2), textcoords="offset points", fontsize=6,
-                      rotation=60, ha="left")  # fmt: skip
-    axes.set_ylim(top=1.5 * each.share.max() if len(each) else 1)
-    axes.set(xlabel="component; named: program with q < 0.05", ylabel="share of squares")
-    axes.set_title(f"{model}: components of routing")
+    return routing_coherence_figure.draw(inputs)

@@ -23,9 +23,7 @@ from pertprobe.statistics.null_worlds import FEATURES, WIDTH, activations, dense
 from pertprobe.statistics.published import random_sets_p
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 AXES = {"hidden": ("dimension", "h"), "activation": ("feature", "f"), "component": ("direction", "c")}
 """What is measured -> the name of its last axis, and the letter its labels begin with."""
@@ -109,8 +107,8 @@ def null_world(draw: Drawing) -> World:
     return world_of(profiled_subject(variables, strength))
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
-    """Draw each program's coherence in SAE features beside its null."""
-    from pertprobe.plots import coherence_figure
+def draw(inputs: "DrawInputs") -> "Drawn":
+    """Draw each program's coherence in SAE features beside its null, and beside that in principal components."""
+    from pertprobe.probes import sae_features_figure
 
-    return coherence_figure(inputs, "mean cosine within the program (SAE features, centred)")
+    return sae_features_figure.draw(inputs)

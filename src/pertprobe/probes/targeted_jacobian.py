@@ -11,9 +11,7 @@ from pertprobe.probes.questions import Question
 from pertprobe.probes.work import Sizes, Work, directions
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from pertprobe.plots import DrawInputs
+    from pertprobe.plots import DrawInputs, Drawn
 
 GAIN = "gain"
 TOGETHER = {"": 0.3, "co_expressed": 0.8, GAIN: 0.3}
@@ -67,6 +65,6 @@ def null_world(draw: Drawing) -> World:
     return panels.null_world(made, gain=gain)
 
 
-def draw(inputs: "DrawInputs") -> "Figure":
-    """Draw every perturbation's mean rank on a panel's pairs: the pathway's beside all others."""
+def draw(inputs: "DrawInputs") -> "Drawn":
+    """Draw each panel beside its null, and every perturbation's mean rank on the strongest panels' pairs."""
     return panels.draw(inputs)

@@ -61,10 +61,9 @@ def controls_figure(tables: pd.DataFrame, probes: Mapping[str, Declaration], mod
     found = list(_columns(tables, probes, models))
     if not found:
         return nothing_to_draw(NOTHING_TESTED)
-    longest = max(len(name) for column in found for name in column.rows.program)
     drawn = [min(column.rows.program.nunique(), MOST) for column in found]
-    heights = [1.2 + 0.19 * max(row) for row in chunked(drawn, COLUMNS)]
-    figure, axes = panels(len(found), 3.0 + 0.06 * longest, heights, COLUMNS)
+    heights = [18 + 3.1 * max(row) for row in chunked(drawn, COLUMNS)]
+    figure, axes = panels(len(found), 60, heights, COLUMNS)
     for each, column in zip(axes, found, strict=True):
         _beside_controls(each, column, _unit(probes[column.probe]))
     figure.legend(handles=[_handle(**mark) for mark in reversed(MARKS.values())], loc="outside lower center", ncols=4)
@@ -76,7 +75,7 @@ def cascade_figure(tables: pd.DataFrame, probes: Mapping[str, Declaration], mode
     found = [column for column in _cascades(tables, probes, models) if column.rows.stage.nunique() > 1]
     if not found:
         return nothing_to_draw("No stage was re-drawn by itself: controls.cascade is off, or models have no stages.")
-    figure, axes = panels(len(found), 3.2, 2.4)
+    figure, axes = panels(len(found), 60, 45)
     for each, column in zip(axes, found, strict=True):
         _curve(each, column, _unit(probes[column.probe]))
     return figure

@@ -64,15 +64,16 @@ class Probed:
 
     def figure(self) -> "Figure":
         """Draw what the run would; raises PertprobeError for a figure that is made of a run's further tables."""
-        from pertprobe.plots import DrawInputs
+        from pertprobe.plots import DrawInputs, within
 
         if tables := self.declaration.tables["names"]:
             raise PertprobeError(
                 f"{self.declaration.name}: its figure is drawn from tables of a run ({listed(tables)})"
             )
-        mine = self.evidence[self.evidence.role == SUBJECT]
+        mine = within(self.evidence[self.evidence.role == SUBJECT], self.declaration.ranges)
         question = {"settings": self.settings, "models": {name: {} for name in self.measurements}}
-        return load_probe(self.declaration.name).draw(DrawInputs(mine, self.measurements, self.programs, question))
+        inputs = DrawInputs(mine, self.measurements, self.programs, question, thresholds=self.declaration.thresholds)
+        return load_probe(self.declaration.name).draw(inputs).figure
 
     def to_xarray(self, side: str = MODEL) -> xr.Dataset:
         """Return what was measured, every axis labelled, with what it is in its attributes.

@@ -268,6 +268,7 @@ def given_paths(config: Config) -> list[str]:
     named += [entry[key] for entry in config["models"].values() for key in ("path", "split") if key in entry]
     named += [entry["path"] for entry in _section(config, "sae").values() if "path" in entry]
     named += [*config["programs"].get("gmt", []), *_regulon_files(config).values()]
+    named += [config["style"]] if config.get("style") else []
     return list(dict.fromkeys(path for path in named if not _made_by_run(config, path)))
 
 

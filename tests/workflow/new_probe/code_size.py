@@ -54,7 +54,7 @@ def draw(inputs):
     if rows.empty:
         return nothing_to_draw(NOTHING_TESTED)
     models = sorted(set(rows.model))
-    figure, axes = panels(len(models), 4.6, 3.0)
+    figure, axes = panels(len(models), 89, 60)
     for each, model in zip(axes, models, strict=True):
         bars_with_null(each, rows[rows.model == model], "mean size of codes")
         each.set_title(model)

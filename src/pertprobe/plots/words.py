@@ -1,0 +1,56 @@
+"""Text that fits: measured in the bundled font at its printed size, in millimetres."""
+
+from matplotlib import rcParams
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+MM = 25.4
+"""Millimetres of an inch."""
+ELLIPSIS = "…"
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Return the printed width of one line of text in mm."""
+    font = FontProperties(family=rcParams["font.family"], size=size, weight=weight)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return width * MM / 72
+
+
+def shortened(text: str, most: float, size: float, weight: str = "normal") -> str:
+    """Return the text, its end left out where it is wider than `most` mm."""
+    if text_width(text, size, weight) <= most:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = text_width(text[:middle].rstrip() + ELLIPSIS, size, weight) <= most
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return text[:low].rstrip() + ELLIPSIS
+
+
+def wrapped(text: str, most: float, size: float, weight: str = "normal") -> str:
+    """Return the text in lines of at most `most` mm, broken at spaces; a word that is wider is shortened."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        found = ""
+        for word in line.split(" "):
+            longer = f"{found} {word}" if found else word
+            if found and text_width(longer, size, weight) > most:
+                lines.append(found)
+                longer = word
+            found = longer
+        lines.append(found)
+    return "\n".join(shortened(line, most, size, weight) for line in lines)
+
+
+def named_rows(names: list[str], counts: list[int], most: float, size: float) -> list[str]:
+    """Return "name (n)" of each row in at most `most` mm: names are shortened, numbers never."""
+    ends = [f" ({count})" for count in counts]
+    return [shortened(name, most - text_width(end, size), size) + end for name, end in zip(names, ends, strict=True)]
+
+
+def p_words(value: float) -> str:
+    """Return a p or q as it is printed: two digits, no more zeros than are read."""
+    if value != value:
+        return "-"
+    return f"{value:.2g}" if value < 0.0995 else f"{value:.2f}"
