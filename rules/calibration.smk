@@ -67,6 +67,7 @@ rule calibration_page:
     params:
         code=lambda wildcards: code(
             "calibration.page",
+            "calibration.figures",
             *DRAWING,
             "report/calibration.html.j2",
             "report/style.css",

@@ -2,7 +2,7 @@ from html import escape
 
 from calibration_sizes import sizes
 
-from pertprobe.calibration import page, table
+from pertprobe.calibration import figures, page, table
 from pertprobe.plots import write_figure
 from pertprobe.probes.declaration import probe_names
 
@@ -58,9 +58,9 @@ def test_the_page_shows_every_figure_and_names_what_fails(short, tmp_path):
     worst = broken.index[(broken.figure == table.FALSE_POSITIVES)][0]
     broken.loc[worst, ["value", "holds"]] = [0.9, False]
     table.write(broken, tmp_path / "rows.tsv")
-    drawn = {name: tmp_path / f"{name}.svg" for name in page.FIGURES}
+    drawn = {name: tmp_path / f"{name}.svg" for name in figures.FIGURES}
     for name, path in drawn.items():
-        write_figure(getattr(page, name)(broken), [path])
+        write_figure(getattr(figures, name)(broken), [path])
     page.write_calibration_page(tmp_path / "rows.tsv", drawn, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert text.count("<svg") == 3

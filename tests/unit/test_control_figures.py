@@ -51,7 +51,8 @@ def points(axes):
 
 
 def test_every_role_stands_beside_the_model(tmp_path):
-    figure = controls_figure(evidence.frame(everything()), PROBES, ["m"])
+    figure, caption, _ = controls_figure(evidence.frame(everything()), PROBES, ["m"])
+    assert "standard deviations of their own null" in caption
     (axes,) = figure.axes
     found = {role: sorted(values) for role, values in points(axes).items()}
     assert found == {
@@ -71,20 +72,20 @@ def test_every_role_stands_beside_the_model(tmp_path):
 
 
 def test_correlations_are_drawn_as_they_are():
-    figure = controls_figure(evidence.frame(everything("two")), PROBES, ["m"])
+    figure = controls_figure(evidence.frame(everything("two")), PROBES, ["m"]).figure
     assert points(figure.axes[0])["subject"] == [2.0, 6.0] or sorted(points(figure.axes[0])["subject"]) == [2.0, 6.0]
     assert figure.axes[0].get_xlabel() == "effect, on its own scale"
 
 
 def test_models_stand_in_the_order_of_the_config_and_pairs_behind_their_model():
     rows = [row(1.0, model=model) for model in ("a", "b")] + [row(1.0, model="b", reference="a")]
-    figure = controls_figure(evidence.frame(rows), PROBES, ["b", "a"])
+    figure = controls_figure(evidence.frame(rows), PROBES, ["b", "a"]).figure
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["one\nb", "one\nb vs a", "one\na"]
 
 
 def test_a_row_that_is_not_evaluable_is_hollow_and_one_without_numbers_is_not_drawn():
     rows = [row(1.0), row(2.0, program="open", evaluable=False), row(np.nan, program="untested", evaluable=False)]
-    (axes,) = controls_figure(evidence.frame(rows), PROBES, ["m"]).axes
+    (axes,) = controls_figure(evidence.frame(rows), PROBES, ["m"]).figure.axes
     assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["P", "open"]
     subject = axes.collections[list(MARKS).index("subject")]
     filled = dict(zip(subject.get_offsets()[:, 0].tolist(), subject.get_facecolors()[:, :3].tolist(), strict=True))
@@ -95,25 +96,28 @@ def test_a_row_that_is_not_evaluable_is_hollow_and_one_without_numbers_is_not_dr
 def test_the_strongest_programs_are_drawn_and_controls_of_others_are_not():
     rows = [each for i in range(MOST + 5) for each in (row(float(i), program=f"P{i:02d}"),
                                                        row(9.0, role="planted", program=f"P{i:02d}"))]  # fmt: skip
-    (axes,) = controls_figure(evidence.frame(rows), PROBES, ["m"]).axes
+    figure, caption, _ = controls_figure(evidence.frame(rows), PROBES, ["m"])
+    (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [f"P{i:02d}" for i in range(5, MOST + 5)]
+    assert axes.get_xlabel().endswith(f"({MOST} of {MOST + 5})")
+    assert f"Drawn are the {MOST} programs with the largest effects" in caption
     assert len(points(axes)["planted"]) == MOST
 
 
 def test_raw_variants_and_rows_of_no_program_are_not_drawn():
     rows = [row(1.0), row(9.0, adjustment="raw"), row(9.0, program=""), row(9.0, statistic="another")]
-    (axes,) = controls_figure(evidence.frame(rows), PROBES, ["m"]).axes
+    (axes,) = controls_figure(evidence.frame(rows), PROBES, ["m"]).figure.axes
     assert points(axes)["subject"] == [1.0]
 
 
 @pytest.mark.parametrize("rows", [[], [row(np.nan, evaluable=False)], [row(1.0, role="planted")]])
 def test_where_nothing_was_tested_the_figure_says_so(rows):
-    assert texts(controls_figure(evidence.frame(rows), PROBES, ["m"])) == [NOTHING_TESTED]
+    assert texts(controls_figure(evidence.frame(rows), PROBES, ["m"]).figure) == [NOTHING_TESTED]
 
 
 def test_a_cascade_goes_from_the_trained_model_to_one_re_drawn_whole(tmp_path):
     table = evidence.frame([row(4.0), row(6.0, program="Q"), *cascade(), *cascade(program="Q")])
-    figure = cascade_figure(table, PROBES, ["m"])
+    figure = cascade_figure(table, PROBES, ["m"]).figure
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == list(CASCADE_WORDS.values())
     *programs, median = (line.get_ydata().tolist() for line in axes.lines[:3])
@@ -124,7 +128,7 @@ def test_a_cascade_goes_from_the_trained_model_to_one_re_drawn_whole(tmp_path):
 
 def test_a_cascade_of_some_stages_has_these_alone():
     table = evidence.frame([row(4.0), *cascade()[:2]])
-    (axes,) = cascade_figure(table, PROBES, ["m"]).axes
+    (axes,) = cascade_figure(table, PROBES, ["m"]).figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == list(CASCADE_WORDS.values())[:3]
 
 
@@ -136,7 +140,7 @@ def test_stages_are_those_that_copies_re_draw():
 
 @pytest.mark.parametrize("rows", [[], [row(1.0), row(0.5, role="redrawn", copy=1)]])
 def test_without_a_cascade_the_figure_says_why_it_may_be(rows):
-    (text,) = texts(cascade_figure(evidence.frame(rows), PROBES, ["m"]))
+    (text,) = texts(cascade_figure(evidence.frame(rows), PROBES, ["m"]).figure)
     assert "controls.cascade is off" in text
 
 
@@ -146,3 +150,18 @@ def test_a_figure_has_the_same_bytes_every_time(tmp_path, draw):
     for name in ("one.svg", "two.svg"):
         write_figure(draw(table, PROBES, ["m"]), [tmp_path / name])
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_what_does_not_fit_a_page_has_medians_first_and_panels_on_further_pages():
+    models = [f"model_{i}" for i in range(20)]
+    rows = [row(z, model=model, program=f"P{z:.0f}") for model in models for z in (1.0, 2.0, 6.0)]
+    rows += [row(9.0, role="planted", model=model) for model in models]
+    figure, caption, further = controls_figure(evidence.frame(rows), PROBES, models)
+    assert len(further) == 2
+    assert "further pages of the PDF" in caption
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["one", *(f"{model} (3)" for model in models)]
+    medians = {each.get_offsets()[0, 0] for each in axes.collections if len(each.get_offsets()) == 1}
+    assert 2.0 in medians  # of 1, 2 and 6
+    assert sum(len(page.axes) for page in further) >= len(models)
+    assert max(page.get_size_inches()[1] for page in (figure, *further)) <= 170 / 25.4

@@ -105,9 +105,9 @@ def test_the_figure_shows_every_group_and_has_the_same_bytes_every_time(tmp_path
     text = (tmp_path / "one.svg").read_text()
     assert text == (tmp_path / "two.svg").read_text()
     for label in (
-        "trained here (2), median 0.70",
-        "held out (2), median 0.30",
-        "unknown (1)",
+        "trained here (n = 2), median 0.70",
+        "held out (n = 2), median 0.30",
+        "unknown (n = 1)",
         "2 perturbations without",
     ):
         assert label in text

@@ -138,19 +138,24 @@ def test_a_known_kind_is_shown_once_for_a_context(answered):
     assert set(rows[rows.role.isin(KNOWN)].model) == {"mine"}
 
 
+WRITTEN = ["40", "n.e.", "40", "n", "", "lookup", "lookup", "mechanism", "answer"]
+"""n of each model in the last column, and the answers beside it."""
+
+
 def test_the_figure_shows_every_model_with_its_answer_and_what_lies_beyond_as_an_arrow(answered):
     answered.loc[(answered.role == "subject") & (answered.level == "accuracy"), "estimate"] = 4.4
-    figure = scorecard_figure(answered, answers_table(), 0.25)
+    figure, caption, _ = scorecard_figure(answered, answers_table(), 0.25)
+    assert "shares above 0.25" in caption
     labels = [each.get_text() for each in figure.axes[0].get_yticklabels()]
     assert labels == ["line", "mine", KINDS[LOOKUP], KINDS[NETWORK]]
-    assert [each.get_text() for each in figure.axes[-1].texts] == ["", "lookup", "lookup", "mechanism", "answer"]
+    assert [each.get_text() for each in figure.axes[-1].texts] == WRITTEN
     arrows = [line for line in figure.axes[-1].lines if line.get_marker() == ">"]
     assert [line.get_xdata()[0] for line in arrows] == [LIMITS[1]]
     assert figure.get_size_inches()[0] <= 183 / 25.4
 
 
 def test_a_run_without_answers_has_a_figure_that_says_so():
-    figure = scorecard_figure(pd.DataFrame(columns=COLUMNS), pd.DataFrame(columns=ANSWER_COLUMNS), 0.25)
+    figure = scorecard_figure(pd.DataFrame(columns=COLUMNS), pd.DataFrame(columns=ANSWER_COLUMNS), 0.25).figure
     assert "Nothing could be tested" in figure.axes[0].texts[0].get_text()
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from string import ascii_lowercase
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
@@ -24,7 +24,8 @@ EDGE = 1.5
 
 def page(width: float, height: float) -> Figure:
     """Return an empty figure of this size in mm; higher than a page is a page."""
-    figure = plt.figure(figsize=(width / MM, min(height, HIGHEST) / MM), layout="constrained")
+    figure = Figure(figsize=(width / MM, min(height, HIGHEST) / MM), layout="constrained")
+    FigureCanvasAgg(figure)  # not one of pyplot, which keeps every figure until it is told to let go
     edge = EDGE / MM
     figure.get_layout_engine().set(w_pad=edge, h_pad=edge, wspace=0.02, hspace=0.02)
     return figure

@@ -17,15 +17,21 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
 
 def shortened(text: str, most: float, size: float, weight: str = "normal") -> str:
-    """Return the text, its end left out where it is wider than `most` mm."""
+    """Return the text, its middle left out where it is wider than `most` mm: names differ at both ends."""
     if text_width(text, size, weight) <= most:
         return text
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        fits = text_width(text[:middle].rstrip() + ELLIPSIS, size, weight) <= most
+        fits = text_width(_ends(text, middle), size, weight) <= most
         low, high = (middle, high) if fits else (low, middle - 1)
-    return text[:low].rstrip() + ELLIPSIS
+    return _ends(text, low)
+
+
+def _ends(text: str, kept: int) -> str:
+    """Return so many characters of a text, more than half of them from its beginning."""
+    tail = kept // 2
+    return text[: kept - tail].rstrip() + ELLIPSIS + (text[-tail:].lstrip() if tail else "")
 
 
 def wrapped(text: str, most: float, size: float, weight: str = "normal") -> str:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
@@ -38,8 +37,6 @@ def write_figure(drawn: Drawn | Figure, paths: Iterable[str | Path]) -> None:
     for path in paths:
         with atomic(path) as temporary:
             _write(drawn.caption, pages, temporary)
-    for each in pages:
-        plt.close(each)
 
 
 def lay_out(figure: Figure) -> None:
