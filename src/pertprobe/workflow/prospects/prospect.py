@@ -9,7 +9,7 @@ from pertprobe.workflow.prospects.answers import Reach, answers
 from pertprobe.workflow.prospects.askable import askable, known
 from pertprobe.workflow.prospects.cost import Cost, cost
 from pertprobe.workflow.prospects.reachable import summary, with_power
-from pertprobe.workflow.prospects.reasons import commonest
+from pertprobe.stages.reasons import commonest
 from pertprobe.workflow.prospects.remedies import remedies
 
 if TYPE_CHECKING:
