@@ -1,6 +1,6 @@
 """A card for each program: its answer in each model and why, in sentences."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,10 +29,8 @@ def cards(
     said = {(row["program"], row["model"]): row for row in mine.to_dict("records")}
     rows = {program: table for program, table in verdicts.groupby("program", sort=False)}
     pairs = {program: table for program, table in readings[readings.probe == ""].groupby("program", sort=False)}
-    levels = {
-        key: row for key, row in zip(zip(readings.program, readings.model, readings.reference, strict=True), readings.to_dict("records"), strict=True)
-        if not row["probe"]
-    }  # fmt: skip
+    alone = [row for row in readings.to_dict("records") if not row["probe"]]
+    levels = {(row["program"], row["model"], row["reference"]): row for row in alone}
     return [
         {"place": place, **_card(program, rows[program], said, pairs.get(program, readings.iloc[:0]), levels, params)}
         for place, program in enumerate(order)
@@ -55,17 +53,20 @@ def _card(
         if mine or answer:
             told = list(_sentences(mine, answer, model, params))
             models.append({"name": model, "answer": answer["answer"] if answer else "", "sentences": told})
-    compared = [text for row in readings[readings.reference != ""].to_dict("records") if (text := _pair(row, levels, params))]
+    open_ = list(not_evaluable(records, params.models))
+    compared = [
+        text for row in readings[readings.reference != ""].to_dict("records") if (text := _pair(row, levels, params))
+    ]
     clear = bool((verdicts.verdict != NOT_EVALUABLE).any()) or any(
         (program, model) in said and not unresolved(said[program, model]) for model in params.models
     )
-    return {"program": program, "models": models, "compared": compared, "clear": clear}
+    return {"program": program, "models": models, "compared": compared, "open": open_, "clear": clear}
 
 
 def _sentences(
     rows: Sequence[Mapping[str, Any]], answer: Mapping[str, Any] | None, model: str, params: Any
 ) -> Iterator[str]:
-    """Yield the answer, what passes, what fails, and what is not evaluable and why."""
+    """Yield the answer, what passes and what fails."""
     interest = params.interest["d"]
     if answer:
         said = answer_sentence(answer)
@@ -74,18 +75,27 @@ def _sentences(
         for row in rows:
             if row["verdict"] == verdict:
                 yield verdict_sentence(row, params.models, params.questions, interest, named=False)
-    yield from not_evaluable(rows)
 
 
-def not_evaluable(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield, for each reason, which probes it kept from an answer, and what would make them askable."""
-    together: dict[tuple[str, str], list[str]] = {}
+def not_evaluable(rows: Sequence[Mapping[str, Any]], models: Collection[str]) -> Iterator[str]:
+    """Yield, for each reason, which probes it kept from an answer in which models, and what would make them askable."""
+    together: dict[tuple[str, str], dict[str, list[str]]] = {}
     for row in rows:
         if row["verdict"] == NOT_EVALUABLE:
-            beside = f"{row['probe']} against {row['reference']}" if row["reference"] else row["probe"]
-            together.setdefault((kind(row["reason"]), remedy(row["reason"])), []).append(beside)
+            who = f"{row['model']} against {row['reference']}" if row["reference"] else row["model"]
+            probes = together.setdefault((kind(row["reason"]), remedy(row["reason"])), {})
+            probes.setdefault(row["probe"], []).append(who)
     for (reason, needed), probes in together.items():
-        yield f"Not evaluable by {in_a_row(list(dict.fromkeys(probes)))}: {reason}. It takes {needed}."
+        said = [
+            f"{probe} ({'all models' if set(who) == set(models) else in_a_row(unique(who))})"
+            for probe, who in probes.items()
+        ]
+        yield f"Not evaluable by {in_a_row(said)}: {reason}. It takes {needed}."
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Return names without repetitions, in their order."""
+    return list(dict.fromkeys(names))
 
 
 def _pair(row: Mapping[str, Any], levels: Mapping[tuple[str, str, str], Mapping[str, Any]], params: Any) -> str:
@@ -97,4 +107,3 @@ def _pair(row: Mapping[str, Any], levels: Mapping[tuple[str, str, str], Mapping[
     asked = {level: (first[level], second[level]) for level in params.levels}
     text = program_sentence(asked, *(the_model(row[key], params.models) for key in ("model", "reference")))
     return sentence(text) if text else ""
-

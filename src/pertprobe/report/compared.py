@@ -27,9 +27,7 @@ def pairs(readings: pd.DataFrame, params: Any) -> list[Pair]:
     return [_pair(found, alone, *who, params) for who in named.itertuples(index=False, name=None)]
 
 
-def _pair(
-    found: pd.DataFrame, alone: pd.DataFrame, comparison: str, model: str, reference: str, params: Any
-) -> Pair:
+def _pair(found: pd.DataFrame, alone: pd.DataFrame, comparison: str, model: str, reference: str, params: Any) -> Pair:
     rows = found[(found.model == model) & (found.reference == reference)]
     first, second = (alone[alone.model == name].set_index("program").loc[rows.program] for name in (model, reference))
     names = (the_model(name, params.models) for name in (model, reference))
@@ -47,4 +45,6 @@ def _pair(
         shown[f"{level} word"] = rows[level].to_numpy()
         headings[f"{level} word"] = f"{level.capitalize()}: together"
     ident = f"pair-{model}-{reference}"
-    return Pair(model, reference, comparison, said, table(ident, f"{model} beside {reference}", shown, headings, "readings.tsv"))
+    return Pair(
+        model, reference, comparison, said, table(ident, f"{model} beside {reference}", shown, headings, "readings.tsv")
+    )

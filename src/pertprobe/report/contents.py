@@ -21,20 +21,28 @@ from pertprobe.report.origin import origin
 from pertprobe.report.page import write_page
 from pertprobe.report.tables import Table, table
 from pertprobe.report.unasked import asked, unasked
+from pertprobe.report.words.names import REGIMES, short
 from pertprobe.report.words.settings import conditions, settings
 from pertprobe.stages.answer import read_answers
 from pertprobe.stages.scorecard import read_scorecard
 from pertprobe.stages.verdict import VERDICT_COLUMNS, read_verdicts
 
 SCORES = {
-    "model": "Model", "context": "Context", "regime": "Regime", "level": "Level", "estimate": "Share", "ci_low": "95 % low",
-    "ci_high": "95 % high", "answered": "Answered", "asked": "Asked", "rank": "Rank", "answer": "Answer", "reason": "Note",
-}  # fmt: skip
+    **{
+        "model": "Model",
+        "role": "Kind",
+        "context": "Context",
+        "level": "Level",
+        "estimate": "Share",
+        "interval": "95 %",
+    },
+    **{"answered": "Answered", "asked": "Asked", "rank": "Rank", "answer": "Answer", "reason": "Note"},
+}
 """Columns of the score card that are shown; the file has all."""
 VERDICTS = {
-    "program": "Program", "probe": "Probe", "model": "Model", "reference": "Against", "verdict": "Verdict", "d": "Effect, sd",
-    "d_low": "Low", "d_high": "High", "q": "q", "power": "Power", "sentence": "In words",
-}  # fmt: skip
+    **{"program": "Program", "probe": "Probe", "model": "Model", "reference": "Against", "verdict": "Verdict"},
+    **{"d": "Effect, sd", "d_low": "Low", "d_high": "High", "q": "q", "power": "Power", "sentence": "In words"},
+}
 
 
 def write_report(files: Any, params: Any, path: str | Path) -> None:
@@ -79,34 +87,31 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     }
 
 
-SCORECARD = (
-    "Estimate and 95 % interval of each model as a share of what the data allow: 0 is nothing, 1 is as much as the observed responses "
-    "show to the same probes (of fidelity, mechanism and accuracy: as one half of the cells says of the other). Mechanism: silencing "
-    "a gene in the cells changes the prediction as the knock-down of that gene changes cells, beyond all that co-variation foretells; "
-    "the band begins at the share that counts. Fidelity: the same, co-variation included. Accuracy: the answer to the name of the "
-    "perturbation is like its response. Hollow diamonds are models whose kind is known, fitted to the same cells. An arrow lies beyond "
-    "the axis."
-)
-"""Captions of figures that were drawn without one of their own."""
+SCORECARD = "Estimate and 95 % interval of each model, as a share of what the data allow."
+"""Said below figures beside which no caption lies."""
 MATRIX = "Every verdict: programs that any probe could evaluate, by probe and model."
-STANDARDISED = (
-    "The same statistic asked of each model, of its untrained copies, of planted models and of the data, in standard deviations of "
-    "each one's own permutation null; correlations as they are."
-)
-CASCADE = (
-    "Copies of each model re-drawn from the output down: one more stage is re-drawn in each. Descriptive; lines are programs, black "
-    "their median."
-)
+STANDARDISED = "The same statistic of each model, of its untrained copies, of planted models and of the data."
+CASCADE = "Copies of each model, re-drawn from the output down."
 
 
 def _table(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", keep_default_na=False)
 
 
+def _scores(card: pd.DataFrame) -> pd.DataFrame:
+    """Return the score card with kinds and intervals in words."""
+    ends = zip(card.ci_low, card.ci_high, strict=True)
+    written = [f"{short(low)} to {short(high)}" if low == low and high == high else "" for low, high in ends]
+    kinds = [
+        words.KINDS.get(role, REGIMES.get(regime, "")) for role, regime in zip(card.role, card.regime, strict=True)
+    ]
+    return card.assign(interval=written, role=kinds)
+
+
 def _tables(found: pd.DataFrame, card: pd.DataFrame, files: Any) -> dict[str, Table]:
     """Return the tables that stand in sections of their own, by name."""
     return {
-        "scorecard": table("scorecard-table", "Score card", card, SCORES, "scorecard.tsv"),
+        "scorecard": table("scorecard-table", "Score card", _scores(card), SCORES, "scorecard.tsv"),
         "unasked": unasked(found),
         "asked": asked(_table(files.evaluability)),
         "verdicts": table("verdicts-table", "All verdicts", found, VERDICTS, "verdicts.tsv"),
@@ -144,29 +149,44 @@ def _autoencoders(files: Any, params: Any) -> list[Table]:
         for name, each in zip(params.sae, files.sae, strict=True)
     ]
     stable = {Path(each).parent.name: each for each in files.stability}
+    caption = "{}: features of two seeds matched one-to-one"
     return quality + [
-        table(f"stability-{name}", f"{name}: features of two seeds matched one-to-one", _table(each), COMPARED, f"sae/{name}/stability.tsv")
+        table(f"stability-{name}", caption.format(name), _table(each), COMPARED, f"sae/{name}/stability.tsv")
         for name, each in stable.items()
     ]
 
 
 COMPARED = {
-    "trained": "Trained", "seed": "Seed", "other": "Other seed", "features": "Features", "estimate": "Mean correlation",
-    "null_mean": "Of permuted", "p": "p", "share_alike": "Share alike", "decoder_cosine": "Cosine of decoders", "stable": "Stable",
-}  # fmt: skip
+    **{
+        "trained": "Trained",
+        "seed": "Seed",
+        "other": "Other seed",
+        "features": "Features",
+        "estimate": "Mean correlation",
+    },
+    **{"null_mean": "Of permuted", "p": "p", "share_alike": "Share alike", "decoder_cosine": "Cosine of decoders"},
+    "stable": "Stable",
+}
 
 
 def program_genes(files: Any, params: Any) -> dict[str, list[str]]:
     """Return program -> those of its genes that any model knows, as a perturbation or as a gene."""
     every = [read_card(each) for each in files.cards]
-    known = {name for card in every for key in ("perturbations", "genes", "output_genes") for name in card.get(key) or ()}
+    known = {
+        name for card in every for key in ("perturbations", "genes", "output_genes") for name in card.get(key) or ()
+    }
     given = params.programs
     programs = read_programs(*files.programs, patterns=given["patterns"], lists=given["lists"], known_names=known)
     return {name: [gene for gene in programs[name] if gene in known] for name in programs}
 
 
 def _data(
-    found: pd.DataFrame, measured: pd.DataFrame, grid: Matrix, genes: Mapping[str, list[str]], tables: Mapping[str, Table], params: Any
+    found: pd.DataFrame,
+    measured: pd.DataFrame,
+    grid: Matrix,
+    genes: Mapping[str, list[str]],
+    tables: Mapping[str, Table],
+    params: Any,
 ) -> dict[str, Any]:
     """Return what the scripts of the page read."""
     others = further(found, measured)
@@ -176,6 +196,8 @@ def _data(
         "matrix": {"columns": grid.columns, "programs": grid.programs},
         "genes": genes,
         "models": {name: [params.models[name][key] for key in ("context", "regime")] for name in params.models},
-        "probes": {name: {"question": params.questions[name], "measured": params.measured[name]} for name in params.probes},
+        "probes": {
+            name: {"question": params.questions[name], "measured": params.measured[name]} for name in params.probes
+        },
         "tables": {each.name: each.data for each in tables.values() if each.data},
     }

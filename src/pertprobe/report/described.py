@@ -34,13 +34,16 @@ def _model(name: str, card: Mapping[str, Any], quality: list[dict[str, Any]]) ->
 def facts(card: Mapping[str, Any]) -> Iterator[str]:
     """Yield what the card says that a reader of results must know."""
     if "perturbations" in card:
-        yield f"It knows {counted(len(card['perturbations']), 'perturbation')} and {counted(len(card['genes']), 'gene')}."
+        perturbations, genes = counted(len(card["perturbations"]), "perturbation"), counted(len(card["genes"]), "gene")
+        yield f"It knows {perturbations} and {genes}."
     if "attention" in card:
         error = number(card["equivariance_error"])
-        yield f"Attention is {card['attention']} ({card['attention_source']}); the order of cells changes outputs by {error} of their scale."
+        yield f"Attention is {card['attention']} ({card['attention_source']})."
+        yield f"The order of cells changes outputs by {error} of their scale."
     for other, codes in card["shared_initialisation"].items():
         if codes.get("difference") is not None:
-            yield f"Perturbation codes shared with {other}: matched minus mismatched cosine {number(codes['difference'])}."
+            difference = number(codes["difference"])
+            yield f"Perturbation codes shared with {other}: matched minus mismatched cosine {difference}."
 
 
 def warnings(card: Mapping[str, Any]) -> Iterator[str]:
@@ -63,6 +66,7 @@ def quality_rows(quality: pd.DataFrame) -> list[dict[str, Any]]:
 def quality_table(described: list[dict[str, Any]]) -> Table:
     """Return how well each model predicts: medians over perturbations, beside the mean shift."""
     rows = [{"model": each["name"], **row} for each in described for row in each["quality"]]
-    headings = {"model": "Model", "seen": "Perturbations trained", "n": "Number", "r": "Median r", "r_mean_shift": "Mean shift, median r"}
+    headings = {"model": "Model", "seen": "Perturbations trained", "n": "Number"}
+    headings |= {"r": "Median r", "r_mean_shift": "Mean shift, median r"}
     shown = pd.DataFrame(rows, columns=list(headings))
     return table("quality-table", "Observed against predicted response, over genes", shown, headings, "quality.html")

@@ -26,18 +26,24 @@ def of_subjects(evidence: pd.DataFrame) -> pd.DataFrame:
 
 
 def judged(
-    verdicts: pd.DataFrame, evidence: pd.DataFrame, models: Mapping[str, Any], questions: Mapping[str, str], interest: float
+    verdicts: pd.DataFrame,
+    evidence: pd.DataFrame,
+    models: Mapping[str, Any],
+    questions: Mapping[str, str],
+    interest: float,
 ) -> pd.DataFrame:
     """Return the verdicts with `NUMBERS` of their evidence rows and a column `sentence`."""
     mine = of_subjects(evidence)[KEYS + NUMBERS].drop_duplicates(KEYS)
     joined = verdicts.merge(mine, on=KEYS, how="left", validate="one_to_one")
-    joined = joined.assign(n=joined.n.fillna(0).astype(int), unit=joined.unit.fillna(""), p_used=joined.p_used.fillna(""))
+    joined = joined.assign(
+        n=joined.n.fillna(0).astype(int), unit=joined.unit.fillna(""), p_used=joined.p_used.fillna("")
+    )
     rows = joined.to_dict("records")
     return joined.assign(sentence=[verdict_sentence(row, models, questions, interest) for row in rows])
 
 
 def further(verdicts: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
-    """Return what else was measured of the same questions: other statistics of a probe; nothing where it is too much."""
+    """Return the other statistics of the same questions; nothing where they are too many."""
     mine = of_subjects(evidence)
     primary = set(zip(verdicts.probe, verdicts.statistic, strict=True))
     others = [pair not in primary for pair in zip(mine.probe, mine.statistic, strict=True)]

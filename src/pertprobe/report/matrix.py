@@ -60,7 +60,8 @@ def _columns(shown: pd.DataFrame, models: Sequence[str], levels: Mapping[str, Se
 def _rows(shown: pd.DataFrame, programs: Sequence[str], columns: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     asked = {key: rows for key, rows in shown.groupby(["program", "probe", "who"], sort=False)}
     return [
-        {"program": program, "cells": [_cell(asked.get((program, *column))) for column in columns]} for program in programs
+        {"program": program, "cells": [_cell(asked.get((program, *column))) for column in columns]}
+        for program in programs
     ]
 
 
@@ -69,4 +70,9 @@ def _cell(rows: pd.DataFrame | None) -> dict[str, Any] | None:
     if rows is None:
         return None
     verdict = rows.verdict.iloc[0] if rows.verdict.nunique() == 1 else MIXED
-    return {"verdict": verdict, "mark": MARKS[verdict], "order": list(MARKS).index(verdict), "row": int(rows.place.iloc[0])}
+    return {
+        "verdict": verdict,
+        "mark": MARKS[verdict],
+        "order": list(MARKS).index(verdict),
+        "row": int(rows.place.iloc[0]),
+    }

@@ -17,19 +17,35 @@ def origin(files: Any) -> list[Table]:
     hashes = pd.DataFrame(list(_hashes(record)), columns=["of", "file", "sha256"])
     times = by_rule(pd.read_csv(files.times, sep="\t"))
     return [
-        table("origin-table", "Versions, seed and machine", facts, {"what": "What", "value": "Value"}, "provenance.json"),
-        table("hashes-table", "What was read", hashes, {"of": "Of", "file": "File", "sha256": "SHA-256"}, "provenance.json"),
+        table(
+            "origin-table", "Versions, seed and machine", facts, {"what": "What", "value": "Value"}, "provenance.json"
+        ),
+        table(
+            "hashes-table",
+            "What was read",
+            hashes,
+            {"of": "Of", "file": "File", "sha256": "SHA-256"},
+            "provenance.json",
+        ),
         table("times-table", "What each step took", times, TIMES, "run_times.tsv"),
     ]
 
 
-TIMES = {"rule": "Step", "jobs": "Jobs", "seconds": "Seconds, all jobs", "longest": "Longest job, seconds", "memory": "Most memory, MB"}
+TIMES = {
+    "rule": "Step",
+    "jobs": "Jobs",
+    "seconds": "Seconds, all jobs",
+    "longest": "Longest job, seconds",
+    "memory": "Most memory, MB",
+}
 
 
 def by_rule(times: pd.DataFrame) -> pd.DataFrame:
     """Return number of jobs, seconds and memory of each rule, the longest first."""
     rules = times.groupby("rule", sort=True)
-    found = rules.agg(jobs=("job", "size"), seconds=("seconds", "sum"), longest=("seconds", "max"), memory=("max_rss_mb", "max"))
+    found = rules.agg(
+        jobs=("job", "size"), seconds=("seconds", "sum"), longest=("seconds", "max"), memory=("max_rss_mb", "max")
+    )
     return found.reset_index().sort_values("seconds", ascending=False, kind="stable")
 
 

@@ -34,7 +34,9 @@ class Table(NamedTuple):
         return WORDY
 
 
-def table(name: str, caption: str, given: pd.DataFrame, headings: Mapping[str, str] | None = None, file: str = "") -> Table:
+def table(
+    name: str, caption: str, given: pd.DataFrame, headings: Mapping[str, str] | None = None, file: str = ""
+) -> Table:
     """Return a table of the columns that `headings` names, of all where there are none."""
     shown = headings or {column: str(column).replace("_", " ") for column in given.columns}
     small = len(given) <= MOST

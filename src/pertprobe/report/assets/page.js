@@ -27,13 +27,12 @@ addEventListener("hashchange", () => reveal(location.hash));
 addEventListener("load", () => reveal(location.hash));
 
 const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
+const seen = new Set();
 const reading = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    links.forEach((link) => link.removeAttribute("aria-current"));
-    links.get(entry.target.id)?.setAttribute("aria-current", "true");
-  }
-}, { rootMargin: "-10% 0px -80% 0px" });
+  for (const entry of entries) seen[entry.isIntersecting ? "add" : "delete"](entry.target.id);
+  const first = [...links.keys()].find((name) => seen.has(name));
+  links.forEach((link, name) => (name === first ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current")));
+}, { rootMargin: "0px 0px -70% 0px" });
 for (const name of links.keys()) if (byId(name)) reading.observe(byId(name));
 
 const tip = byId("tip");

@@ -11,25 +11,24 @@ from pertprobe.roles import KNOWN
 from pertprobe.stages.answer import COVARIATION, LOOKUP, MECHANISM, NOT_PREDICTED, UNRESOLVED
 
 SAID = {
-    MECHANISM: "silencing {genes} in the cells changes its prediction as the real knock-downs do, beyond what co-variation "
-    "foretells ({mechanism})",
-    COVARIATION: "silencing {genes} in the cells changes its prediction as the real knock-downs do ({fidelity}), and nothing "
-    "beyond what co-variation foretells was shown ({mechanism})",
-    LOOKUP: "it knows the responses by the perturbation's name ({accuracy}); silencing {genes} in the cells does not change "
-    "its prediction as the real knock-downs do ({fidelity})",
-    NOT_PREDICTED: "it foretells the observed responses neither by the perturbation's name ({accuracy}) nor where {genes} "
-    "are silenced in the cells ({fidelity})",
+    MECHANISM: "silencing {genes} in the cells changes its prediction as the real knock-downs do, beyond what "
+    "co-variation foretells ({mechanism})",
+    COVARIATION: "silencing {genes} in the cells changes its prediction as the real knock-downs do ({fidelity}), and "
+    "nothing beyond what co-variation foretells was shown ({mechanism})",
+    LOOKUP: "it knows the responses by the perturbation's name ({accuracy}); silencing {genes} in the cells does not "
+    "change its prediction as the real knock-downs do ({fidelity})",
+    NOT_PREDICTED: "it foretells the observed responses neither by the perturbation's name ({accuracy}) nor where "
+    "{genes} are silenced in the cells ({fidelity})",
 }
 """Answer -> its sentence about a model; each holds the shares that the answer rests on and no other."""
 CONSTRUCTION = (
-    "it can know responses by the perturbation's name alone ({accuracy}): silencing a gene in the cells moves no other output"
+    "it can know responses by the perturbation's name alone ({accuracy}): silencing a gene in the cells moves no other "
+    "output"
 )
 OPEN = (
-    "whether it holds the mechanism is open: the intervals allow more than one answer (beyond co-variation {mechanism}; "
-    "with it {fidelity}; by name {accuracy}){needed}"
+    "whether it holds the mechanism is open: the intervals allow more than one answer (beyond co-variation "
+    "{mechanism}; with it {fidelity}; by name {accuracy}){needed}"
 )
-HALVES = "two halves of the observed cells do not agree"
-"""Beginning of the reason of an answer for which the data have no ceiling."""
 
 
 def answer_sentence(row: Mapping[str, Any]) -> str:

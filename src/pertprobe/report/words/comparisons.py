@@ -37,8 +37,8 @@ def comparison_sentence(level: str, pairs: Sequence[tuple[str, str]], first: str
 
 
 def program_sentence(levels: Mapping[str, tuple[str, str]], first: str, second: str) -> str:
-    """Return how two models compare for one program, over the levels at which both have a clear answer; or nothing."""
+    """Return how two models compare for one program at the levels where both have a clear answer; or nothing."""
     words = {BOTH: f"{first} and {second} both pass", FIRST: f"{first} passes and {second} does not",
              SECOND: f"{second} passes and {first} does not", NEITHER: f"neither {first} nor {second} passes"}  # fmt: skip
-    said = [f"at the {level} level {words[word]}" for level, pair in levels.items() if (word := compared(*pair)) in words]
-    return "; ".join(said)
+    verdicts = {level: compared(*pair) for level, pair in levels.items()}
+    return "; ".join(f"at the {level} level {words[word]}" for level, word in verdicts.items() if word in words)

@@ -16,7 +16,7 @@ MANY = 8
 """Longer lists of names are cut, and the rest counted."""
 REGIMES = {"fewshot": "few-shot", "zeroshot": "zero-shot"}
 """Regime of the config -> as it is written; of an unknown one nothing is said."""
-NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
+NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
 def listed(names: Iterable[str]) -> str:

@@ -43,8 +43,9 @@ def settings(params: Any) -> Iterator[str]:
     """Yield the settings of a run as sentences; `params` are those of the rule `report`."""
     statistics, controls, answer, programs = params.statistics, params.controls, params.answer, params.programs
     yield (
-        f"Every draw is seeded by the number {params.seed} and by names. A null is made of {statistics['permutations']:,} "
-        f"permutations, or of all arrangements where there are fewer, an interval of {statistics['bootstrap']:,} resamples."
+        f"Every draw is seeded by the number {params.seed} and by names. A null is made of "
+        f"{statistics['permutations']:,} permutations, or of all arrangements where there are fewer, an interval of "
+        f"{statistics['bootstrap']:,} resamples."
     )
     held = ["effect strength", *(HELD.get(each, each) for each in statistics["hold"])]
     yield f"Programs are compared with others alike in {in_a_row(held)}, as far as the run knows these."
@@ -53,8 +54,9 @@ def settings(params: Any) -> Iterator[str]:
         f"{programs['min_genes']} of its measured genes, are there."
     )
     yield (
-        f"An effect counts as absent where it is shown to be smaller than {params.interest['d']:g} standard deviations of all "
-        f"others; the smallest effect of a question is the one that is found in {params.interest['power']:.0%} of cases."
+        f"An effect counts as absent where it is shown to be smaller than {params.interest['d']:g} standard deviations "
+        "of all others; the smallest effect of a question is the one that is found in "
+        f"{params.interest['power']:.0%} of cases."
     )
     yield (
         f"The answer: a share of {answer['delta']:g} of what the data allow counts as mechanism, and "

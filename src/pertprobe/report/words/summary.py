@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from pertprobe.report.words.answers import answers
-from pertprobe.report.words.names import counted
+from pertprobe.report.words.names import counted, sentence
 from pertprobe.report.words.remedies import kind
 from pertprobe.stages.verdict import CONTROL_WORDS, FAIL, MIXED, NOT_EVALUABLE, PASS
 
 
-def summary(verdicts: pd.DataFrame, readings: pd.DataFrame, scorecard: pd.DataFrame, levels: Sequence[str]) -> Iterator[str]:
+def summary(
+    verdicts: pd.DataFrame, readings: pd.DataFrame, scorecard: pd.DataFrame, levels: Sequence[str]
+) -> Iterator[str]:
     """Yield the sentences of the first paragraph: answers, levels, and what could not be asked."""
     found = list(answers(readings, scorecard))
     yield from found or ["No model has an answer: the config asks no intervention_fidelity, the probe that gives it."]
@@ -21,12 +23,14 @@ def summary(verdicts: pd.DataFrame, readings: pd.DataFrame, scorecard: pd.DataFr
 
 
 def passed(readings: pd.DataFrame, level: str) -> str:
-    """Return how many programs pass at a level in each model, of those that could be asked; nothing where none could."""
+    """Return how many programs pass at a level in each model; nothing where none could be asked."""
     clear = readings[readings[level].isin([PASS, FAIL, MIXED])]
     counts = [
         f"{(rows[level] == PASS).sum()} of {len(rows)} in {model}" for model, rows in clear.groupby("model", sort=False)
     ]
-    return f"At the {level} level, of the programs that could be asked, these pass: {', '.join(counts)}." if counts else ""
+    if not counts:
+        return ""
+    return f"At the {level} level, of the programs that could be asked, these pass: {', '.join(counts)}."
 
 
 def not_asked(verdicts: pd.DataFrame) -> str:
@@ -45,7 +49,7 @@ def not_asked(verdicts: pd.DataFrame) -> str:
 
 def sizes(programs: int, models: int, probes: int) -> str:
     """Return what the run asked: how many models, programs, probes."""
-    return f"{counted(models, 'model')}, {counted(programs, 'program')}, {counted(probes, 'probe')}"
+    return sentence(f"{counted(models, 'model')}, {counted(programs, 'program')}, {counted(probes, 'probe')}")
 
 
 def control_answers(verdicts: pd.DataFrame) -> list[dict[str, object]]:
@@ -71,5 +75,7 @@ def agreement_with_truth(verdicts: pd.DataFrame, representation: Sequence[str]) 
     kinds = {"with a planted effect here": ["shared", "context_specific"], "of decoys": ["decoy"],
              "planted in another context only": ["absent"]}  # fmt: skip
     rows = {words: answered[answered.planted.isin(planted)] for words, planted in kinds.items()}
-    counts = [f"{(each.verdict == PASS).sum()} of {len(each)} rows {words}" for words, each in rows.items()]
+    counts = [
+        f"{(each.verdict == PASS).sum()} of {len(each)} rows {words}" for words, each in rows.items() if len(each)
+    ]
     return f"Truth is known here: at the representation level {', '.join(counts)} passed."

@@ -55,7 +55,9 @@ def verdict_sentence(
 def _phrase(row: Mapping[str, Any], model: str, reference: str, questions: Mapping[str, str]) -> str:
     known = phrases().get(row["probe"])
     if known is None:
-        return f"{'yes' if row['verdict'] == PASS else 'no'}, to the question of {row['probe']}: {questions[row['probe']]}"
+        return (
+            f"{'yes' if row['verdict'] == PASS else 'no'}, to the question of {row['probe']}: {questions[row['probe']]}"
+        )
     n = counted(int(row["n"]), row["unit"] or "perturbation")
     return known[row["verdict"]].format(model=model, reference=reference, n=n)
 
@@ -86,7 +88,8 @@ def _missed(row: Mapping[str, Any], interest: float) -> Iterator[str]:
 def _absent(row: Mapping[str, Any], interest: float) -> str:
     """Return by what an effect of interest is excluded: its interval, or the Bayes factor."""
     if row["d_high"] < interest:
-        return f"an effect of {interest:g} sd is excluded: it lies between {short(row['d_low'])} and {short(row['d_high'])} sd"
+        between = f"{short(row['d_low'])} and {short(row['d_high'])}"
+        return f"an effect of {interest:g} sd is excluded: it lies between {between} sd"
     if row["bayes_absence"] > ABSENT:
         return f"no effect is {short(row['bayes_absence'])} times as likely as one of about {interest:g} sd"
     return "it is no more than chance makes"
