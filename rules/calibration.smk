@@ -64,11 +64,6 @@ rule calibration_page:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        code=lambda wildcards: code(
-            "calibration.page",
-            "plots:write_figure",
-            "report/calibration.html.j2",
-            "report/style.css",
-        ),
+        code=lambda wildcards: code("calibration.page", "plots:write_figure", *PAGES),
     script:
         "../scripts/calibration_page.py"

@@ -20,7 +20,7 @@ from pertprobe.workflow.prospects.askable import Known, askable
 from pertprobe.workflow.prospects.cost import Cost
 from pertprobe.workflow.prospects.prospect import Asked, Prospect
 from pertprobe.workflow.prospects.reachable import smallest_d, smallest_p, summary, with_power
-from pertprobe.workflow.prospects.reasons import in_short
+from pertprobe.stages.reasons import in_short
 from pertprobe.workflow.prospects.remedies import remedies
 from pertprobe.workflow.settled import filled
 

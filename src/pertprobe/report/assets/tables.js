@@ -1,0 +1,47 @@
+// Sortable tables, by DataTables: those in the page as they are, longer ones made of the data, a page of rows at a time.
+const PAGE = 25;
+const TAGGED = new Set(["verdict", "answer", "gate"]);
+const made = [];
+
+function options(rows) {
+  const long = rows > PAGE;
+  return {
+    order: [], autoWidth: false, paging: long, searching: rows > 8, info: long, pageLength: PAGE,
+    layout: { topStart: null, topEnd: rows > 8 ? "search" : null, bottomStart: long ? "info" : null, bottomEnd: long ? "paging" : null },
+    language: { search: "Search this table: ", info: "_START_ to _END_ of _TOTAL_ rows", emptyTable: "No rows", zeroRecords: "No row matches" },
+  };
+}
+
+function shownAs(name) {
+  return (value, type) => {
+    if (type !== "display") return value ?? "";
+    if (!TAGGED.has(name) || !value) return document.createTextNode(shortNumber(value));
+    return element("span", { class: `tag ${slug(value)}` }, value);
+  };
+}
+
+function heldTable(table, columns) {
+  const names = [...table.tHead.querySelectorAll("th")].map((head) => head.dataset.column);
+  const rows = Array.from({ length: lengthOf(columns) }, (_, row) => names.map((name) => valueOf(columns, name, row)));
+  const settings = names.map((name) => ({
+    render: shownAs(name), className: ["sentence", "reason", "why", "note"].includes(name) ? "words" : "",
+  }));
+  return { ...options(rows.length), data: rows, columns: settings };
+}
+
+async function makeTable(table) {
+  const held = table.dataset.held && (await data);
+  const columns = held && (table.id === "verdicts-table" ? held.verdicts : held.tables[table.id]);
+  made.push(new DataTable(table, columns ? heldTable(table, columns) : options(table.tBodies[0].rows.length)));
+}
+
+// Tables in closed parts are made when these are opened: a page with many of them opens at once.
+function makeTables(part) {
+  for (const table of part.querySelectorAll("table.sortable")) {
+    if (table.dataset.made || table.closest("details:not([open])")) continue;
+    table.dataset.made = "true";
+    makeTable(table);
+  }
+}
+makeTables(document);
+document.addEventListener("toggle", (event) => { if (event.target.open) makeTables(event.target); }, true);
