@@ -27,7 +27,7 @@ from pertprobe.stages.verdict import (
 SPOKEN = (*LEVELS, "intervention", "accuracy")
 """Levels of the score card."""
 KNOWN = (LOOKUP, COMPONENTS, NETWORK)
-ROLES = (SUBJECT, OBSERVED, "planted", "coexpression")
+ROLES = (SUBJECT, OBSERVED)
 CONTROLS = {"planted": ("found", "missed"), "lookup": ("passes", "fails"), "covariation": ("passes", "fails")}
 REASONS = (
     "2 knocked-out genes of the program, 3 needed", "0 perturbations of the program, 3 needed",

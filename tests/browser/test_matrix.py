@@ -5,6 +5,7 @@ import pytest
 from pages import focus_is_kept
 
 CELL = "button.cell[data-row]"
+SHOWN = "(cells) => cells.map((cell) => [Number(cell.dataset.row), cell.innerText])"
 
 
 @pytest.fixture(params=["small", "large"])
@@ -116,9 +117,7 @@ def test_every_verdict_has_a_cell_or_shares_one(opened, small):
     table = verdicts(small)
     keys = table[["program", "probe", "model", "reference"]].drop_duplicates()
     assert page.locator(CELL).count() == len(keys)
-    shown = page.locator(CELL).evaluate_all(
-        "(cells) => cells.map((cell) => [Number(cell.dataset.row), cell.innerText])"
-    )
+    shown = page.locator(CELL).evaluate_all(SHOWN)
     marks = {"pass": "pass", "fail": "fail", "not evaluable": "n.e."}
     alone = table.groupby(["program", "probe", "model", "reference"]).verdict.transform("nunique") == 1
     assert [row for row, mark in shown if alone[row] and marks[table.verdict[row]] != mark] == []

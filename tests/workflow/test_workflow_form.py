@@ -31,9 +31,7 @@ BODIES = {name: body for name, (_, body) in rules().items()}
 LOCK = (ROOT / "requirements.lock").read_text()
 PIN = re.compile(r"^([a-z0-9-]+)==((?:.*\\\n)*.*)", re.MULTILINE)
 PINNED = dict(PIN.findall(LOCK))
-EXTRAS = {
-    name: dict(PIN.findall((ROOT / f"requirements-{name}.lock").read_text())) for name in ("cluster", "browser")
-}
+EXTRAS = {name: dict(PIN.findall((ROOT / f"requirements-{name}.lock").read_text())) for name in ("cluster", "browser")}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
