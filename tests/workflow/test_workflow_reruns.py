@@ -8,7 +8,7 @@ import yaml
 from workflow_project import tiny
 
 JUDGING = Counter(["verdicts", "readings", "draw_verdicts", "report", "run_times"])
-RECHECKING = Counter(["recheck_inputs", "provenance"])
+RECHECKING = Counter(["recheck_inputs", "provenance", "report"])
 TESTING = Counter(test=3, gather_evidence=1, draw=1)
 """Of one probe, its pairs apart."""
 COMPARING = Counter(compare=5)
