@@ -8,7 +8,7 @@ import yaml
 from workflow_project import tiny
 
 JUDGING = Counter(["verdicts", "readings", "draw_verdicts", "report", "run_times"])
-RECHECKING = Counter(["recheck_inputs", "provenance", "report"])
+RECHECKING = Counter(["recheck_inputs", "provenance"])
 TESTING = Counter(test=3, gather_evidence=1, draw=1)
 """Of one probe, its pairs apart."""
 COMPARING = Counter(compare=5)
@@ -173,7 +173,7 @@ def test_a_changed_jacobian_measures_only_the_jacobian_again(finished):
 
 def test_a_changed_check_checks_again_and_runs_nothing_else(finished):
     changed(finished.folder / "src/pertprobe/workflow/checks.py", "check_inputs")
-    assert finished.plan(tiny()).jobs == RECHECKING
+    assert finished.plan(tiny()).jobs == RECHECKING + Counter(["report"])  # which shows where numbers come from
 
 
 def test_comments_and_docstrings_rerun_nothing(finished):
