@@ -16,7 +16,7 @@ from tiny import MeanShift
 from pertprobe import evidence
 from pertprobe.files import write_table
 from pertprobe.plots import nothing_to_draw, write_figure
-from pertprobe.report import matrix, tables, write_report
+from pertprobe.report import cards, matrix, tables, write_report
 from pertprobe.report.page import inline_svg, number
 from pertprobe.report.verdict_matrix import verdict_matrix
 from pertprobe.stages.answer import COLUMNS as ANSWER_COLUMNS
@@ -139,7 +139,7 @@ def checked(text):
 
 def held(text):
     """Return the data that the scripts of a page read."""
-    packed = re.search(r'id="data">"([^"]*)"<', text).group(1)
+    packed = re.search(r'id="data">([^<]*)<', text).group(1)
     return json.loads(gzip.decompress(base64.b64decode(packed)))
 
 
@@ -199,6 +199,17 @@ def test_a_matrix_or_table_that_is_too_large_is_made_of_the_data_and_the_file_is
     assert held(text)["matrix"]["programs"] == ["P", "R"]
     assert 'data-held="verdicts-table"' in text
     assert 'These 2 rows are shown by a script; all of them are in <a href="verdicts.tsv">' in text
+
+
+def test_cards_beyond_a_number_are_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(cards, "MOST", 1)
+    text = page(tmp_path, asked("P", 0.001), asked("Q", 0.5), unasked("R"))
+    assert re.findall('data-program="([^"]+)"', section(text, "programs")) == ["P"]
+    found = held(text)
+    assert found["cards"] == ["P", "Q", "R"]
+    assert [(each["program"], each["place"]) for each in found["further_cards"]] == [("Q", 1), ("R", 2)]
+    assert "2 of 3 programs have at least one clear answer" in text
+    assert "Cards of 2 programs are made by a script" in text
 
 
 def test_a_small_table_is_html_and_not_data_a_second_time(tmp_path):
