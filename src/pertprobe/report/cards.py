@@ -1,7 +1,7 @@
 """A card for each program: its answer in each model and why, in sentences."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -10,7 +10,24 @@ from pertprobe.report.words.comparisons import program_sentence
 from pertprobe.report.words.names import in_a_row, sentence, the_kind, the_model
 from pertprobe.report.words.remedies import kind, remedy
 from pertprobe.report.words.verdicts import verdict_sentence
+from pertprobe.roles import SUBJECT
 from pertprobe.stages.verdict import FAIL, NOT_EVALUABLE, PASS
+
+MOST = 60
+"""Cards that the page holds as HTML; further ones are made of the data when they are asked for."""
+Row = Mapping[str, Any]
+
+
+class Told(NamedTuple):
+    """What cards are made of, found by program."""
+
+    verdicts: Mapping[str, Sequence[Row]]
+    answers: Mapping[tuple[str, str], Row]
+    """(program, model) -> its row of `answers.tsv`."""
+    readings: Mapping[tuple[str, str, str], Row]
+    """(program, model, reference) -> its row of `readings.tsv`; the reference is empty where one model is read."""
+    pairs: Mapping[str, Sequence[Row]]
+    """Program -> its rows of pairs."""
 
 
 def cards(
@@ -25,47 +42,49 @@ def cards(
         order: programs, in the order of the page.
         params: those of the rule `report`.
     """
-    mine = answered[answered.role == "subject"]
-    said = {(row["program"], row["model"]): row for row in mine.to_dict("records")}
-    rows = {program: table for program, table in verdicts.groupby("program", sort=False)}
-    pairs = {program: table for program, table in readings[readings.probe == ""].groupby("program", sort=False)}
-    alone = [row for row in readings.to_dict("records") if not row["probe"]]
-    levels = {(row["program"], row["model"], row["reference"]): row for row in alone}
-    return [
-        {"place": place, **_card(program, rows[program], said, pairs.get(program, readings.iloc[:0]), levels, params)}
-        for place, program in enumerate(order)
-    ]
+    told = _told(verdicts, answered, readings)
+    return [{"place": place, **_card(program, told, params)} for place, program in enumerate(order)]
 
 
-def _card(
-    program: str,
-    verdicts: pd.DataFrame,
-    said: Mapping[tuple[str, str], Mapping[str, Any]],
-    readings: pd.DataFrame,
-    levels: Mapping[tuple[str, str, str], Mapping[str, Any]],
-    params: Any,
-) -> dict[str, Any]:
-    records = verdicts.to_dict("records")
-    models = []
+def _told(verdicts: pd.DataFrame, answered: pd.DataFrame, readings: pd.DataFrame) -> Told:
+    rows: dict[str, list[Row]] = {}
+    for row in verdicts.to_dict("records"):
+        rows.setdefault(row["program"], []).append(row)
+    said = {(row["program"], row["model"]): row for row in answered[answered.role == SUBJECT].to_dict("records")}
+    levels = readings[readings.probe == ""].to_dict("records")
+    read = {(row["program"], row["model"], row["reference"]): row for row in levels}
+    pairs: dict[str, list[Row]] = {}
+    for row in levels:
+        if row["reference"]:
+            pairs.setdefault(row["program"], []).append(row)
+    return Told(rows, said, read, pairs)
+
+
+def _card(program: str, told: Told, params: Any) -> dict[str, Any]:
+    rows, models = told.verdicts[program], []
     for model in params.models:
-        mine = [row for row in records if row["model"] == model]
-        answer = said.get((program, model))
+        mine = [row for row in rows if row["model"] == model]
+        answer = told.answers.get((program, model))
         if mine or answer:
-            told = list(_sentences(mine, answer, model, params))
-            models.append({"name": model, "answer": answer["answer"] if answer else "", "sentences": told})
-    open_ = list(not_evaluable(records, params.models))
-    compared = [
-        text for row in readings[readings.reference != ""].to_dict("records") if (text := _pair(row, levels, params))
-    ]
-    clear = bool((verdicts.verdict != NOT_EVALUABLE).any()) or any(
-        (program, model) in said and not unresolved(said[program, model]) for model in params.models
-    )
-    return {"program": program, "models": models, "compared": compared, "open": open_, "clear": clear}
+            words = list(_sentences(mine, answer, model, params))
+            models.append({"name": model, "answer": answer["answer"] if answer else "", "sentences": words})
+    compared = (_pair(row, told.readings, params) for row in told.pairs.get(program, ()))
+    return {
+        "program": program,
+        "models": models,
+        "compared": [text for text in compared if text],
+        "open": list(not_evaluable(rows, params.models)),
+        "clear": _clear(program, rows, told, params.models),
+    }
 
 
-def _sentences(
-    rows: Sequence[Mapping[str, Any]], answer: Mapping[str, Any] | None, model: str, params: Any
-) -> Iterator[str]:
+def _clear(program: str, rows: Sequence[Row], told: Told, models: Collection[str]) -> bool:
+    """Return whether anything about a program was answered: a pass, a fail, or an answer that is resolved."""
+    said = [told.answers[program, model] for model in models if (program, model) in told.answers]
+    return any(row["verdict"] != NOT_EVALUABLE for row in rows) or not all(map(unresolved, said))
+
+
+def _sentences(rows: Sequence[Row], answer: Row | None, model: str, params: Any) -> Iterator[str]:
     """Yield the answer, what passes and what fails."""
     interest = params.interest["d"]
     if answer:
@@ -77,7 +96,7 @@ def _sentences(
                 yield verdict_sentence(row, params.models, params.questions, interest, named=False)
 
 
-def not_evaluable(rows: Sequence[Mapping[str, Any]], models: Collection[str]) -> Iterator[str]:
+def not_evaluable(rows: Sequence[Row], models: Collection[str]) -> Iterator[str]:
     """Yield, for each reason, which probes it kept from an answer in which models, and what would make them askable."""
     together: dict[tuple[str, str], dict[str, list[str]]] = {}
     for row in rows:
@@ -98,7 +117,7 @@ def unique(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _pair(row: Mapping[str, Any], levels: Mapping[tuple[str, str, str], Mapping[str, Any]], params: Any) -> str:
+def _pair(row: Row, levels: Mapping[tuple[str, str, str], Row], params: Any) -> str:
     """Return how the two models of a pair compare for this program; nothing where they cannot be compared."""
     both = [levels.get((row["program"], name, "")) for name in (row["model"], row["reference"])]
     if None in both:

@@ -9,8 +9,7 @@ import pandas as pd
 from pertprobe import evidence
 from pertprobe.data.programs import read_programs
 from pertprobe.models.cards import read_card
-from pertprobe.report import words
-from pertprobe.report.cards import cards
+from pertprobe.report import cards, words
 from pertprobe.report.compared import pairs
 from pertprobe.report.described import models, quality_table
 from pertprobe.report.figures import shown
@@ -57,6 +56,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     card, answered = read_scorecard(files.scorecard), read_answers(files.answers)
     found = judged(verdicts, measured, params.models, params.questions, params.interest["d"])
     grid = matrix(verdicts, list(params.models), params.levels)
+    told = cards.cards(found, answered, readings, grid.programs, params)
     shown_tables, genes = _tables(found, card, files), program_genes(files, params)
     described = models(files, params)
     return {
@@ -67,7 +67,9 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "truth": words.agreement_with_truth(verdicts, params.levels.get("representation", [])),
         "whole": list(words.whole_answers(answered)),
         "scorecard": shown(files.figures[0], SCORECARD),
-        "cards": cards(found, answered, readings, grid.programs, params),
+        "cards": told[: cards.MOST],
+        "n_cards": len(told),
+        "n_clear": sum(each["clear"] for each in told),
         "matrix": grid,
         "matrix_figure": shown(files.figures[1], MATRIX),
         "pairs": pairs(readings, params),
@@ -83,7 +85,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "origin": origin(files),
         "tables": shown_tables,
         "genes": {name: len(each) for name, each in genes.items()},
-        "data": packed(_data(found, measured, grid, genes, shown_tables, params)),
+        "data": packed(_data(found, measured, grid, genes, told, shown_tables, params)),
     }
 
 
@@ -185,6 +187,7 @@ def _data(
     measured: pd.DataFrame,
     grid: Matrix,
     genes: Mapping[str, list[str]],
+    told: list[dict[str, Any]],
     tables: Mapping[str, Table],
     params: Any,
 ) -> dict[str, Any]:
@@ -193,11 +196,13 @@ def _data(
     return {
         "verdicts": columns(found, [*VERDICT_COLUMNS, *NUMBERS, "sentence"]),
         "further": columns(others, [*KEYS, *NUMBERS]),
+        "cards": [each["program"] for each in told],
+        "further_cards": told[cards.MOST :],
         "matrix": {"columns": grid.columns, "programs": grid.programs},
         "genes": genes,
         "models": {name: [params.models[name][key] for key in ("context", "regime")] for name in params.models},
         "probes": {
             name: {"question": params.questions[name], "measured": params.measured[name]} for name in params.probes
         },
-        "tables": {each.name: each.data for each in tables.values() if each.data},
+        "tables": {each.name: each.data for name, each in tables.items() if each.data and name != "verdicts"},
     }

@@ -10,7 +10,7 @@ const NAMES = {
 };
 let borrowed = null;
 
-function sameQuestion(held, row) {
+function sameQuestion(row) {
   const keys = ["probe", "model", "reference", "program"];
   const wanted = keys.map((key) => valueOf(held.verdicts, key, row));
   const among = (columns) => Array.from({ length: lengthOf(columns) }, (_, other) => other)
@@ -37,7 +37,7 @@ function othersTable(columns, rows) {
   return element("div", { class: "scroll" }, table);
 }
 
-function files(held, columns, row) {
+function files(columns, row) {
   const [probe, model, reference] = ["probe", "model", "reference"].map((name) => valueOf(columns, name, row));
   const measured = held.probes[probe].measured;
   const paths = [`evidence/${probe}.tsv`, `evidence/${probe}/${reference ? `${model}-vs-${reference}` : model}.tsv`, "verdicts.tsv",
@@ -45,7 +45,7 @@ function files(held, columns, row) {
   return element("ul", { class: "files" }, ...paths.map((path) => element("li", {}, element("a", { href: path }, path))));
 }
 
-function oneVerdict(held, row) {
+function oneVerdict(row) {
   const value = (name) => valueOf(held.verdicts, name, row);
   const part = element("div", { class: "verdict" });
   const panel = value("panel");
@@ -67,15 +67,14 @@ function borrowFigure(probe, place) {
   place.append(figure);
 }
 
-async function showDetail(row) {
-  const held = await data;
+function showDetail(row) {
   const value = (name) => valueOf(held.verdicts, name, row);
-  const { verdicts, others } = sameQuestion(held, row);
+  const { verdicts, others } = sameQuestion(row);
   byId("detail-title").textContent = `${value("program")}, ${value("probe")}, ${value("model")}${value("reference") ? ` against ${value("reference")}` : ""}`;
   const body = byId("detail-body");
-  body.replaceChildren(element("p", { class: "soft" }, held.probes[value("probe")].question), ...verdicts.map((each) => oneVerdict(held, each)));
+  body.replaceChildren(element("p", { class: "soft" }, held.probes[value("probe")].question), ...verdicts.map((each) => oneVerdict(each)));
   if (others.length) body.append(othersTable(held.further, others));
-  body.append(element("h3", {}, "Data"), files(held, held.verdicts, row));
+  body.append(element("h3", {}, "Data"), files(held.verdicts, row));
   borrowFigure(value("probe"), body);
   detail.showModal();
   byId("detail-title").focus();
@@ -89,5 +88,5 @@ detail.addEventListener("click", (event) => { if (event.target === detail) detai
 byId("detail-close").addEventListener("click", () => detail.close());
 document.addEventListener("click", (event) => {
   const cell = event.target.closest("button.cell");
-  if (cell) showDetail(Number(cell.dataset.row));
+  if (cell) whenHeld(() => showDetail(Number(cell.dataset.row)));
 });

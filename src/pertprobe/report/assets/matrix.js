@@ -13,7 +13,7 @@ function cellsByPlace(verdicts) {
   return found;
 }
 
-function matrixColumns(held) {
+function matrixColumns() {
   const cells = cellsByPlace(held.verdicts);
   return held.matrix.columns.map(({ probe, who }) => ({
     orderSequence: ["asc", "desc"],
@@ -28,15 +28,14 @@ function matrixColumns(held) {
   }));
 }
 
-async function makeMatrix(table) {
-  const held = await data;
+function makeMatrix(table) {
   const large = table.tBodies[0].rows.length === 0;
   const given = { ...options(held.matrix.programs.length), searching: held.matrix.programs.length > 8, titleRow: 1 };
   if (large) {
     given.data = held.matrix.programs.map((program) => [program]);
     const program = { createdCell: (cell) => cell.setAttribute("scope", "row"), cellType: "th", render: (value) => document.createTextNode(value) };
-    given.columns = [{ ...program, data: 0, render: (value, type) => (type === "display" ? document.createTextNode(value) : value) }, ...matrixColumns(held).map((column) => ({ data: null, ...column }))];
+    given.columns = [{ ...program, data: 0, render: (value, type) => (type === "display" ? document.createTextNode(value) : value) }, ...matrixColumns().map((column) => ({ data: null, ...column }))];
   }
   made.push(new DataTable(table, given));
 }
-if (byId("matrix-table")) makeMatrix(byId("matrix-table"));
+if (byId("matrix-table")) whenHeld(() => makeMatrix(byId("matrix-table")));

@@ -59,12 +59,19 @@ addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden 
 
 async function heldData() {
   // JSON, gzipped, in base64: small in the file, and read once.
-  const text = JSON.parse(byId("data").textContent);
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const bytes = Uint8Array.from(atob(byId("data").textContent.trim()), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
 }
-const data = byId("data") ? heldData() : Promise.resolve(null);
+let held = null;
+const data = new Promise((read) => {
+  // After the page is shown: it can be read before.
+  if (byId("data")) addEventListener("load", () => setTimeout(() => heldData().then((found) => { held = found; read(found); })));
+});
+function whenHeld(act) {
+  if (held) act();
+  else data.then(act);
+}
 
 function valueOf(columns, name, row) {
   const column = columns[name];

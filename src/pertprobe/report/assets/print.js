@@ -1,5 +1,6 @@
 // Print has it all: what is closed is opened, every row is shown, and what is wider than the paper becomes smaller.
 const PAPER = 1020;
+const MOST_PRINTED = 2000;  // rows of a table; its caption names the file that has all
 let restore = [];
 
 function beforePrint() {
@@ -7,10 +8,12 @@ function beforePrint() {
     part.open = true;
     restore.push(() => { part.open = false; });
   }
+  makeCards();
   makeTables(document);
   for (const table of made) {
     const length = table.page.len();
-    if (length < 0 || table.page.info().pages < 2) continue;
+    const { pages, recordsTotal } = table.page.info();
+    if (length < 0 || pages < 2 || recordsTotal > MOST_PRINTED) continue;
     table.page.len(-1).draw(false);
     restore.push(() => table.page.len(length).draw(false));
   }

@@ -2,10 +2,9 @@
 const search = byId("search"), hits = byId("hits");
 const MOST_HITS = 12;
 
-async function searchable() {
-  const held = await data;
-  const cards = new Map([...document.querySelectorAll(".card")].map((card) => [card.dataset.program, card.id]));
-  const link = (program) => (cards.has(program) ? `#${cards.get(program)}` : "#programs");
+function searchable() {
+  const cards = new Map(held.cards.map((program, place) => [program, `#program-${place}`]));
+  const link = (program) => cards.get(program) ?? "#programs";
   const found = [];
   for (const name of Object.keys(held.models)) found.push({ name, kind: "model", href: `#model-${name}` });
   for (const name of Object.keys(held.probes)) found.push({ name, kind: "probe", href: `#probe-${name}` });
@@ -19,8 +18,8 @@ async function searchable() {
 }
 let index = null;
 
-async function find() {
-  index ??= await searchable();
+function find() {
+  index ??= searchable();
   const wanted = search.value.trim().toLowerCase();
   const matches = wanted ? index.filter((each) => each.lower.includes(wanted)) : [];
   matches.sort((one, other) => other.lower.startsWith(wanted) - one.lower.startsWith(wanted) || one.name.length - other.name.length);
@@ -30,12 +29,14 @@ async function find() {
   if (wanted && !matches.length) shown.push(element("li", { class: "soft" }, "Nothing is called so"));
   hits.replaceChildren(...shown);
 }
-search.addEventListener("input", find);
+search.addEventListener("input", () => whenHeld(find));
 search.addEventListener("keydown", (event) => {
   if (event.key === "Enter") hits.querySelector("a")?.click();
   if (event.key === "Escape") { search.value = ""; find(); }
 });
 hits.addEventListener("click", (event) => {
   const link = event.target.closest("a");
-  if (link && link.hash === location.hash) reveal(link.hash);  // the same place again changes no hash
+  if (!link) return;
+  if (!byId(link.hash.slice(1))) makeCards();
+  if (link.hash === location.hash) reveal(link.hash);  // the same place again changes no hash
 });

@@ -29,10 +29,12 @@ function heldTable(table, columns) {
   return { ...options(rows.length), data: rows, columns: settings };
 }
 
-async function makeTable(table) {
-  const held = table.dataset.held && (await data);
-  const columns = held && (table.id === "verdicts-table" ? held.verdicts : held.tables[table.id]);
-  made.push(new DataTable(table, columns ? heldTable(table, columns) : options(table.tBodies[0].rows.length)));
+function makeTable(table) {
+  if (!table.dataset.held) return made.push(new DataTable(table, options(table.tBodies[0].rows.length)));
+  return whenHeld(() => {
+    const columns = table.id === "verdicts-table" ? held.verdicts : held.tables[table.id];
+    made.push(new DataTable(table, heldTable(table, columns)));
+  });
 }
 
 // Tables in closed parts are made when these are opened: a page with many of them opens at once.

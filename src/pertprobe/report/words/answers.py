@@ -1,7 +1,6 @@
 """The answer in words: what silencing genes, co-variation and the perturbation's name say, each with its numbers."""
 
 from collections.abc import Iterator, Mapping
-from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -80,4 +79,4 @@ def whole_answers(answered: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
 
 def unresolved(row: Mapping[str, Any]) -> bool:
     """Return whether a row of `answers.tsv` leaves the question open."""
-    return row["answer"] == UNRESOLVED or (isinstance(row["answer"], float) and isnan(row["answer"]))
+    return row["answer"] == UNRESOLVED

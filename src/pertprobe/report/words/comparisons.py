@@ -38,7 +38,11 @@ def comparison_sentence(level: str, pairs: Sequence[tuple[str, str]], first: str
 
 def program_sentence(levels: Mapping[str, tuple[str, str]], first: str, second: str) -> str:
     """Return how two models compare for one program at the levels where both have a clear answer; or nothing."""
-    words = {BOTH: f"{first} and {second} both pass", FIRST: f"{first} passes and {second} does not",
-             SECOND: f"{second} passes and {first} does not", NEITHER: f"neither {first} nor {second} passes"}  # fmt: skip
-    verdicts = {level: compared(*pair) for level, pair in levels.items()}
-    return "; ".join(f"at the {level} level {words[word]}" for level, word in verdicts.items() if word in words)
+    words = {
+        BOTH: f"{first} and {second} both pass",
+        FIRST: f"{first} passes and {second} does not",
+        SECOND: f"{second} passes and {first} does not",
+        NEITHER: f"neither {first} nor {second} passes",
+    }
+    found = {level: compared(*pair) for level, pair in levels.items()}
+    return "; ".join(f"at the {level} level {words[word]}" for level, word in found.items() if word in words)
