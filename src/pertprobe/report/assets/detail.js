@@ -47,15 +47,15 @@ function files(columns, row) {
 
 function oneVerdict(row) {
   const value = (name) => valueOf(held.verdicts, name, row);
-  const part = element("div", { class: "verdict" });
+  const part = element("div", { class: "verdict" }), words = element("div");
   const panel = value("panel");
-  part.append(element("p", { class: "lead" }, element("span", { class: `tag ${slug(value("verdict"))}` }, value("verdict")), ` ${panel ? `Panel ${panel}: ` : ""}${value("sentence")}`));
+  words.append(element("p", { class: "lead" }, element("span", { class: `tag ${slug(value("verdict"))}` }, value("verdict")), ` ${panel ? `Panel ${panel}: ` : ""}${value("sentence")}`));
   const picture = nullPicture({ name: value("statistic").replaceAll("_", " "), estimate: value("estimate"), mean: value("null_mean"), sd: value("null_sd"), low: value("ci_low"), high: value("ci_high") });
-  if (picture) part.append(picture);
+  if (picture) words.append(picture);
   const conditions = value("conditions");
-  if (conditions) part.append(element("p", {}, `Conditions, with what was found: ${conditions}.`));
-  if (value("reason")) part.append(element("p", { class: "soft" }, `As the table has it: ${value("reason")}.`));
-  part.append(evidenceTable(held.verdicts, row));
+  if (conditions) words.append(element("p", {}, `Conditions, with what was found: ${conditions}.`));
+  if (value("reason")) words.append(element("p", { class: "soft" }, `As the table has it: ${value("reason")}.`));
+  part.append(words, evidenceTable(held.verdicts, row));
   return part;
 }
 

@@ -13,29 +13,28 @@ function cellsByPlace(verdicts) {
   return found;
 }
 
-function matrixColumns() {
+function matrixRows() {
   const cells = cellsByPlace(held.verdicts);
-  return held.matrix.columns.map(({ probe, who }) => ({
-    orderSequence: ["asc", "desc"],
-    render: (_, type, program) => {
-      const cell = cells.get(JSON.stringify([program[0], probe, who]));
-      if (type !== "display") return cell ? MARKS.indexOf(cell.verdict) : 9;
+  return held.matrix.programs.map((program) =>
+    [program, ...held.matrix.columns.map(({ probe, who }) => cells.get(JSON.stringify([program, probe, who])) ?? null)]);
+}
+
+function matrixColumns() {
+  const program = { cellType: "th", createdCell: (cell) => cell.setAttribute("scope", "row"),
+    render: (value, type) => (type === "display" ? document.createTextNode(value) : value) };
+  return [program, ...held.matrix.columns.map(({ probe, who }) => ({
+    searchable: false, type: "num", render: (cell, type, row) => {
+      if (type !== "display") return cell ? MARKS.indexOf(cell.verdict) : MARKS.length;
       if (!cell) return "";
       const mark = cell.verdict === "not evaluable" ? "n.e." : cell.verdict;
-      const label = `${program[0]}, ${probe}, ${who}: ${cell.verdict}`;
+      const label = `${row[0]}, ${probe}, ${who}: ${cell.verdict}`;
       return element("button", { type: "button", class: `cell ${slug(cell.verdict)}`, "data-row": cell.row, "aria-label": label }, mark);
     },
-  }));
+  }))];
 }
 
 function makeMatrix(table) {
-  const large = table.tBodies[0].rows.length === 0;
-  const given = { ...options(held.matrix.programs.length), searching: held.matrix.programs.length > 8, titleRow: 1 };
-  if (large) {
-    given.data = held.matrix.programs.map((program) => [program]);
-    const program = { createdCell: (cell) => cell.setAttribute("scope", "row"), cellType: "th", render: (value) => document.createTextNode(value) };
-    given.columns = [{ ...program, data: 0, render: (value, type) => (type === "display" ? document.createTextNode(value) : value) }, ...matrixColumns().map((column) => ({ data: null, ...column }))];
-  }
-  made.push(new DataTable(table, given));
+  const given = table.tBodies[0].rows.length ? {} : { data: matrixRows(), columns: matrixColumns() };
+  initialise(table, { ...options(held.matrix.programs.length), titleRow: 1, ...given });
 }
 if (byId("matrix-table")) whenHeld(() => makeMatrix(byId("matrix-table")));

@@ -29,11 +29,17 @@ function heldTable(table, columns) {
   return { ...options(rows.length), data: rows, columns: settings };
 }
 
+function initialise(table, settings) {
+  made.push(new DataTable(table, settings));
+  const pages = table.closest(".dt-container").querySelector("nav");
+  pages?.setAttribute("aria-label", `Pages of ${table.id}`);  // landmarks are told apart by their names
+}
+
 function makeTable(table) {
-  if (!table.dataset.held) return made.push(new DataTable(table, options(table.tBodies[0].rows.length)));
+  if (!table.dataset.held) return initialise(table, options(table.tBodies[0].rows.length));
   return whenHeld(() => {
     const columns = table.id === "verdicts-table" ? held.verdicts : held.tables[table.id];
-    made.push(new DataTable(table, heldTable(table, columns)));
+    initialise(table, heldTable(table, columns));
   });
 }
 
