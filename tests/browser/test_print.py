@@ -56,6 +56,8 @@ def test_nothing_lies_beyond_the_edge_of_the_paper(printed):
 def test_printing_leaves_the_page_as_it_was(opened, small):
     page = opened(small)
     state = "[...document.querySelectorAll('details')].map((each) => each.open)"
+    unfold(page)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = false; })")
     before = page.evaluate(state), page.locator("tbody tr").count()
     page.pdf(**SETTING)
     assert (page.evaluate(state), page.locator("tbody tr").count()) == before

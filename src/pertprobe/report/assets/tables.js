@@ -3,6 +3,20 @@ const PAGE = 25;
 const TAGGED = new Set(["verdict", "answer", "gate"]);
 const made = [];
 
+// What is missing, which DataTables reads as the smallest number, comes last either way.
+const missing = (value) => value === "" || value === -Infinity;
+const missingLast = (sign) => (one, other) => missing(one) - missing(other) || (missing(one) ? 0 : sign * (one - other));
+for (const type of ["num", "num-fmt", "html-num"])
+  for (const [way, sign] of [["asc", 1], ["desc", -1]]) DataTable.ext.type.order[`${type}-${way}`] = missingLast(sign);
+
+// A heading is a button: the space bar presses it as Enter does.
+document.addEventListener("keydown", (event) => {
+  const heading = event.key === " " && event.target.closest("thead [role=button], thead th[tabindex]");
+  if (!heading) return;
+  event.preventDefault();
+  heading.click();
+});
+
 function options(rows) {
   const long = rows > PAGE;
   return {
