@@ -1,11 +1,12 @@
 # Two commands do everything: `make demo` and `make test`. Both install what they need into .venv first.
 PYTHON ?= python3
+REPORT ?= results/demo/report.html
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CORES ?= $(shell nproc)
 
-.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults cluster cluster-test install lint lock contracts docs gallery benchmarks benchmark-demo clean
+.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults cluster cluster-test browser browser-test screenshots install lint lock contracts docs gallery benchmarks benchmark-demo benchmark-report clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
@@ -38,6 +39,15 @@ cluster: install  ## the executors of profiles/slurm and profiles/kubernetes, be
 cluster-test: cluster  ## the tiny demo through a Slurm of one node, installed on this machine (Debian, as root)
 	PERTPROBE_CLUSTER=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster tests/workflow/test_workflow_profiles.py -rs
 
+browser: install  ## what drives a Chromium, beside what is locked; the Chromium is the machine's
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-browser.lock
+
+browser-test: browser  ## the pages of a run in a Chromium: PERTPROBE_CHROMIUM, or one on PATH
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -rs
+
+screenshots: browser  ## REPORT (results/demo/report.html), as people see it, into docs/figures
+	PYTHONPATH=tests/browser $(BIN)/python docs/screenshots.py $(REPORT)
+
 install: $(INSTALLED)
 
 # torch first and alone: its build (CPU, CUDA) differs from machine to machine, so no hash of it is locked.
@@ -58,10 +68,12 @@ lock: install  ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev \
 	    --no-emit-package torch pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra cluster \
-	    --constraint requirements.lock --no-emit-package torch pyproject.toml -o requirements-cluster.lock \
-	    $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock)
-	sed -i '/^# /d' requirements-cluster.lock
+	for extra in cluster browser; do \
+	    $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra $$extra \
+	        --constraint requirements.lock --no-emit-package torch pyproject.toml -o requirements-$$extra.lock \
+	        $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock) || exit 1; \
+	    sed -i '/^# /d' requirements-$$extra.lock; \
+	done
 	$(BIN)/python envs/from_lock.py
 
 contracts: install  ## what pages of docs/ say of config, probes and words
@@ -78,6 +90,9 @@ benchmarks: install  ## speed and memory at the published size, beside what peop
 
 benchmark-demo: install  ## time and memory of the demo, a rerun and a dry run, into benchmarks/demo.*
 	$(BIN)/python benchmarks/demo.py
+
+benchmark-report: browser  ## size and opening time of a report of the published size, into benchmarks/report.*
+	PYTHONPATH=tests/browser $(BIN)/python benchmarks/report.py
 
 clean:
 	rm -rf results .snakemake

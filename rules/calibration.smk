@@ -65,12 +65,6 @@ rule calibration_page:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        code=lambda wildcards: code(
-            "calibration.page",
-            "calibration.figures",
-            *DRAWING,
-            "report/calibration.html.j2",
-            "report/style.css",
-        ),
+        code=lambda wildcards: code("calibration.page", "calibration.figures", *DRAWING, *PAGES),
     script:
         "../scripts/calibration_page.py"

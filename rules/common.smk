@@ -10,7 +10,7 @@ from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_decl
 from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.checks import check_inputs, given_paths
 from pertprobe.workflow.config import whole_schema
-from pertprobe.workflow.digest import code, functions
+from pertprobe.workflow.digest import code, files_below, functions
 from pertprobe.workflow.settled import asked_panels, settled
 
 SCHEMA = whole_schema(workflow.source_path("../config/schema.yaml"))
@@ -57,6 +57,8 @@ REPORTED = {
 }
 # The library that writes figures, with the style that they have.
 DRAWING = ("plots", "plots/paper.mplstyle")
+# What all pages are made of beside Python: templates, words, styles, scripts.
+PAGES = files_below("report")
 MEASURING = (
     "stages.measuring:measure_shard",
     "stages.measuring:write_measurement",

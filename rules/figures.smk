@@ -136,10 +136,13 @@ rule provenance:
         "../scripts/provenance.py"
 
 
+# After all that takes time: only the report, which shows it, comes later.
 rule run_times:
     input:
-        "<results>/verdicts.tsv",
-        "<results>/report.html",
+        verdicts="<results>/verdicts.tsv",
+        readings="<results>/readings.tsv",
+        pages="<results>/quality.html",
+        figures=rules.figures.input,
     output:
         "<results>/run_times.tsv",
     log:
@@ -158,6 +161,7 @@ rule report:
         verdicts="<results>/verdicts.tsv",
         readings="<results>/readings.tsv",
         scorecard="<results>/scorecard.tsv",
+        answers="<results>/answers.tsv" if ANSWERING else [],
         evaluability="<results>/inputs/evaluability.tsv",
         evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
         cards=every("models/{model}/card.json", model=MODELS),
@@ -168,6 +172,9 @@ rule report:
         sae=every("sae/{sae}/quality.tsv", sae=config["sae"]),
         stability=every("sae/{sae}/stability.tsv", sae=COMPARED_SAE),
         tables=list(REPORTED.values()),
+        programs=PROGRAM_FILES,
+        provenance="<results>/provenance.json",
+        times="<results>/run_times.tsv",
     output:
         "<results>/report.html",
     log:
@@ -179,13 +186,20 @@ rule report:
     params:
         run=config["run"],
         pilot=config["pilot"],
-        models=MODELS,
+        models=WHERE,
         probes=list(config["probes"]),
+        questions={name: probe.question for name, probe in PROBES.items()},
+        measured={name: probe.measurement for name, probe in PROBES.items()},
         sae=list(config["sae"]),
         reported=list(REPORTED),
         thresholds=config["thresholds"],
         interest=config["power"],
         levels=config["levels"],
-        code=code("report:write_report", "report/page.html.j2", "report/style.css"),
+        answer=config["answer"],
+        statistics=config["statistics"],
+        controls=config["controls"],
+        programs=PROGRAM_SETTINGS,
+        seed=SEED,
+        code=code("report:write_report", *PAGES),
     script:
         "../scripts/report.py"

@@ -58,6 +58,6 @@ rule sensitivity_page:
     params:
         run=config["run"],
         models=WHERE,
-        code=code("report.sensitivity_page:write_sensitivity_page", "report/sensitivity.html.j2", "report/style.css"),
+        code=code("report.sensitivity_page:write_sensitivity_page", *PAGES),
     script:
         "../scripts/sensitivity_page.py"

@@ -37,6 +37,6 @@ rule quality_page:
     params:
         run=config["run"],
         models=WHERE,
-        code=code("report.quality_page:write_quality_page", "report/quality.html.j2", "report/style.css"),
+        code=code("report.quality_page:write_quality_page", *PAGES),
     script:
         "../scripts/quality_page.py"

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from pertprobe.data.programs import Programs, read_panels
 from pertprobe.probes.declaration import all_declared
+from pertprobe.stages.reasons import in_short
 from pertprobe.workflow.commands import app
 from pertprobe.workflow.commands.check_page import page
 from pertprobe.workflow.commands.place import workflow_folder
@@ -21,7 +22,6 @@ from pertprobe.workflow.prospects.askable import Known, askable
 from pertprobe.workflow.prospects.cost import Cost
 from pertprobe.workflow.prospects.prospect import Asked, Prospect
 from pertprobe.workflow.prospects.reachable import smallest_d, smallest_p, summary, with_power
-from pertprobe.workflow.prospects.reasons import in_short
 from pertprobe.workflow.prospects.remedies import remedies
 from pertprobe.workflow.settled import filled
 

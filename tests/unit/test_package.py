@@ -66,7 +66,11 @@ def test_the_wheel_holds_the_whole_package_and_the_whole_workflow_and_nothing_el
     workflow = {f"{INSIDE}/{path.relative_to(ROOT).as_posix()}" for path in files(*WORKFLOW)}
     facts = {f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
     names = names_in(wheel)
-    assert {"pertprobe/probes/schema.yaml", "pertprobe/report/style.css", f"{INSIDE}/config/schema.yaml"} <= names
+    assert {
+        "pertprobe/probes/schema.yaml",
+        "pertprobe/report/assets/style.css",
+        f"{INSIDE}/config/schema.yaml",
+    } <= names
     assert names == package | workflow | facts
 
 

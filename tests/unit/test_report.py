@@ -1,5 +1,8 @@
-"""The page: the score card first, then the verdict matrix, answers in words, one file that needs no other."""
+"""The report: one file that needs no other; sections in order, essentials as HTML, the rest as data of scripts."""
 
+import base64
+import gzip
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -13,10 +16,10 @@ from tiny import MeanShift
 from pertprobe import evidence
 from pertprobe.files import write_table
 from pertprobe.plots import nothing_to_draw, write_figure
-from pertprobe.report import write_report
+from pertprobe.report import cards, matrix, tables, write_report
 from pertprobe.report.page import inline_svg, number
 from pertprobe.report.verdict_matrix import verdict_matrix
-from pertprobe.report.words import agreement_with_truth, answers, control_answers, found, listed, not_evaluable
+from pertprobe.stages.answer import COLUMNS as ANSWER_COLUMNS
 from pertprobe.stages.scorecard import COLUMNS as SCORE_COLUMNS
 from pertprobe.stages.verdict import CONTROL_WORDS, VERDICT_COLUMNS, readings, verdicts
 
@@ -24,10 +27,24 @@ WHO = {"probe": "knockout", "statistic": "agreement", "context": "line_a", "regi
 THRESHOLDS = {"knockout": [["q", "<", 0.05]], "pert_embedding": [["q", "<", 0.05]]}
 LEVELS = {"representation": ["pert_embedding"], "routing": [], "causal": ["knockout"]}
 NASTY = "a<script>alert(1)</script>&b"
+SECTIONS = (
+    *("answer", "scorecard", "programs", "matrix", "unasked", "regimes", "probes", "controls", "models", "methods"),
+    *("provenance", "glossary"),
+)
+RECORD = {
+    "seed": 7,
+    "python": "3.11.7",
+    "versions": {"pertprobe": "9.9", "torch": "2.0"},
+    "inputs": {"programs": {"files": {"a.gmt": "f" * 64}}},
+    "models": {"m": {"final.ckpt": "e" * 64}},
+    "cells": {"line_a": "d" * 64},
+    "code": {"commit": "abc123"},
+    "machine": {"cores": "4"},
+}
 
 
 def asked(program, p, **values):
-    strong = {"unit_sd": 1.0, "null_sd": 0.1, "effect": 0.2}  # an effect of one sd is excluded
+    strong = {"unit_sd": 1.0, "null_sd": 0.1, "effect": 0.2, "n": 4}  # an effect of one sd is excluded
     return evidence.row({**WHO, "model": "m"}, program=program, p=p, p_min=0.001, p_used="p", **strong | values)
 
 
@@ -40,37 +57,67 @@ def judged(*rows, truth=None):
     return table, verdicts(table, THRESHOLDS, {"knockout": "agreement", "pert_embedding": "coherence"}, truth)
 
 
-def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS, scorecard=None, pilot=False):
+def page(
+    tmp_path,
+    *rows,
+    truth=None,
+    card=None,
+    further=None,
+    levels=LEVELS,
+    scorecard=None,
+    answered=None,
+    pairs=None,
+    pilot=False,
+):
     """Write a report of these evidence rows; return its text."""
     table, verdict = judged(*rows, truth=truth)
-    reading = readings(verdict, levels, {})
+    answered = pd.DataFrame(columns=ANSWER_COLUMNS) if answered is None else answered
+    reading = readings(verdict, levels, pairs or {}, answers=answered)
     score = pd.DataFrame(columns=SCORE_COLUMNS) if scorecard is None else scorecard
-    for name, each in (("verdicts", verdict), ("readings", reading), ("scorecard", score)):
+    written = {"verdicts": verdict, "readings": reading, "scorecard": score, "answers": answered}
+    for name, each in written.items():
         write_table(each, tmp_path / f"{name}.tsv")
     evidence.write(table, tmp_path / "knockout.tsv")
     (tmp_path / "evaluability.tsv").write_text(
         "probe\tmodel\tprogram\tenough\nknockout\tm\tP\tTrue\nknockout\tm\tQ\tFalse\n"
     )
+    (tmp_path / "programs.gmt").write_text("P\t\tSTAT1\tJAK2\nQ\t\tJAK2\tUNKNOWN\n")
+    (tmp_path / "provenance.json").write_text(json.dumps(RECORD))
+    times = pd.DataFrame(
+        {"rule": ["measure"] * 2, "job": ["a", "b"], "seconds": [3.0, 4.5], "max_rss_mb": [10.0, 20.0]}
+    )
+    write_table(times, tmp_path / "times.tsv")
     quality = pd.DataFrame({"perturbation": ["x", "y"], "seen": "here", "r": [0.5, np.nan], "r_mean_shift": [0.1, 0.2]})
     write_table(quality, tmp_path / "quality.tsv")
     known = {"kind": "state", "context": "line_a", "regime": "fewshot", "shared_initialisation": {}}
+    known |= {"genes": ["STAT1", "JAK2"], "perturbations": ["STAT1"]}
     full = {"attention": "bidirectional", "attention_source": "flag", "equivariance_error": 1e-7, "causal": False}
     related = {"shared_initialisation": {"twin": {"difference": 0.9}, "other": {"difference": None}}}
-    card = card or {**known, **full, **related, "warnings": ["mind the <gap>"]}
+    card = card or {**full, **related, "warnings": ["mind the <gap>"]}
     (tmp_path / "card.json").write_text(json.dumps({**known, **card}))
     write_table(pd.DataFrame({"model": ["m"], "explained": [0.87654]}), tmp_path / "sae.tsv")
     write_figure(verdict_matrix(verdict, ["m"], levels), [tmp_path / "verdict_matrix.svg"])
     for name in ("scorecard", "knockout", "controls", "cascade"):
         write_figure(nothing_to_draw(f"the figure {name}"), [tmp_path / f"{name}.svg"])
-    paths = {name: tmp_path / f"{name}.tsv" for name in ("verdicts", "readings", "scorecard", "evaluability")}
+    paths = {name: tmp_path / f"{name}.tsv" for name in (*written, "evaluability", "times")}
     lists = {"evidence": ["knockout.tsv"], "cards": ["card.json"], "quality": ["quality.tsv"], "sae": ["sae.tsv"]}
-    lists |= {"figures": ["scorecard.svg", "verdict_matrix.svg", "knockout.svg"]}
+    lists |= {"figures": ["scorecard.svg", "verdict_matrix.svg", "knockout.svg"], "programs": ["programs.gmt"]}
+    lists |= {"stability": [], "tables": []}
     paths |= {name: tmp_path / f"{name}.svg" for name in ("controls", "cascade")}
+    paths["provenance"] = tmp_path / "provenance.json"
     files = SimpleNamespace(**paths, **{key: [tmp_path / each for each in value] for key, value in lists.items()})
+    where = {"context": "line_a", "regime": "fewshot"}
     params = SimpleNamespace(
-        run="mine", models={"m": {}}, probes=["knockout"], sae=["joint"], thresholds=THRESHOLDS, levels=levels,
-        interest={"d": 0.75, "power": 0.9}, pilot=pilot,
+        run="mine", models={"m": where, "n": {**where, "regime": "zeroshot"}} if pairs else {"m": where},
+        probes=["knockout"], sae=["joint"], thresholds=THRESHOLDS, levels=levels, interest={"d": 0.75, "power": 0.9},
+        questions={"knockout": "Alike in two contexts?"}, measured={"knockout": "knockout"}, reported=[], seed=7,
+        pilot=pilot,
+        statistics={"permutations": 9999, "bootstrap": 999, "hold": ["axes", "batch"]},
+        answer={"delta": 0.25, "most": 0.5}, controls={"redrawn": 5, "planted": True, "known": False},
+        programs={"patterns": {}, "lists": {}, "min_perturbations": 3, "min_genes": 4},
     )  # fmt: skip
+    if pairs:
+        files.cards, files.quality = files.cards * 2, files.quality * 2
     if further is not None:
         write_table(further, tmp_path / "further.tsv")
         files.tables, params.reported = [tmp_path / "further.tsv"], ["knockout"]
@@ -79,15 +126,16 @@ def page(tmp_path, *rows, truth=None, card=None, further=None, levels=LEVELS, sc
 
 
 class Checked(HTMLParser):
-    """Collects ids, references to other files, and tags left open."""
+    """Collects ids, references to other files, and the tags of what is not script."""
 
     def __init__(self):
         super().__init__()
-        self.ids, self.outside, self.tags = [], [], []
+        self.ids, self.outside, self.tags, self.heads = [], [], [], []
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         self.tags.append(tag)
+        self.heads += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
         self.ids += [attrs["id"]] if "id" in attrs else []
         links = [attrs.get(key) for key in ("src", "href", "xlink:href")]
         self.outside += [link for link in links if link and not link.startswith(("#", "data:"))]
@@ -99,72 +147,165 @@ def test_a_pilot_says_above_all_that_it_is_no_result(tmp_path):
     assert "A pilot" not in page(tmp_path, asked("P", 0.001))
 
 
-def test_the_score_card_comes_first_then_the_matrix_and_answers_are_in_words(tmp_path):
+def checked(text):
+    found = Checked()
+    found.feed(text)
+    return found
+
+
+def held(text):
+    """Return the data that the scripts of a page read."""
+    packed = re.search(r'id="data">([^<]*)<', text).group(1)
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+def section(text, name):
+    """Return one section of the page, without its tags' line ends."""
+    found = text[text.index(f'<section id="{name}"') :]
+    return found[: found.index("</section>")]
+
+
+def test_sections_come_in_their_order_and_headings_step_down_one_by_one(tmp_path):
     text = page(tmp_path, asked("P", 0.001), asked("Q", 0.5), unasked("R"))
-    assert text.index("the figure scorecard") < text.index("What was found")
-    assert "No probe of this run answers" in text
-    assert text.index("<svg") < text.index("What was found") < text.index("What was not evaluable")
-    assert "knockout on m found P, of 2 programs that could be tested." in text
-    assert "knockout: 1 program (R) - 2 knocked-out genes of the program, 3 needed." in text
-    assert "a pass needs" in text
-    assert "q &lt; 0.05" in text
-    assert "0.877" in text
+    assert re.findall(r'<section id="(\w+)"', text) == list(SECTIONS)
+    heads = checked(text).heads
+    assert heads[0] == 1
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(heads))
+    assert section(text, "scorecard").count("<svg") == 1
+    assert re.findall(r'<li><a href="#(\w+)"', text) == list(SECTIONS)
+
+
+def test_each_program_has_a_card_in_sentences(tmp_path):
+    text = page(tmp_path, asked("P", 0.001), asked("Q", 0.5), unasked("R"))
+    cards = re.findall(r'<article class="card" id="([^"]+)" data-program="([^"]+)">(.*?)</article>', text, re.S)
+    assert [name for _, name, _ in cards] == ["P", "Q", "R"]  # those that pass come first
+    assert len({ident for ident, *_ in cards}) == 3
+    assert "shifts the outputs of the few-shot model" in cards[0][2]
+    assert "2 knocked-out genes" not in cards[2][2]  # what differs from program to program is told in the detail
+    assert "Not evaluable by knockout (all models): fewer than 3 knocked-out genes of the program." in cards[2][2]
+    assert "It takes a model that has more of the program&#39;s genes among its inputs" in cards[2][2]
+    assert text.index(cards[2][0]) > text.index('<details id="further-programs">')
+
+
+def test_cells_of_the_matrix_are_buttons_that_name_their_row_and_say_their_verdict(tmp_path):
+    text = page(tmp_path, asked("P", 0.001), unasked("R"))
+    cells = re.findall(
+        r'<button type="button" class="cell ([\w-]+)" data-row="(\d+)" aria-label="([^"]+)">([^<]+)', text
+    )
+    assert cells == [
+        ("pass", "0", "P, knockout, m: pass", "pass"),
+        ("not-evaluable", "1", "R, knockout, m: not evaluable", "n.e."),
+    ]
+    found = held(text)["verdicts"]
+    assert [found["program"]["words"][each] for each in found["program"]["codes"]] == ["P", "R"]
+    assert found["null_sd"] == [0.1, None]
+    assert found["sentence"]["words"][1].startswith("Not evaluable: 2 knocked-out genes of the program, 3 needed.")
+
+
+def test_panels_that_disagree_make_a_mixed_cell(tmp_path):
+    text = page(tmp_path, asked("P", 0.001, panel="one"), asked("P", 0.9, panel="two"))
+    assert re.findall(r'class="cell (\w+)" data-row="0"', text) == ["mixed"]
+
+
+def test_a_matrix_or_table_that_is_too_large_is_made_of_the_data_and_the_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(matrix, "MOST", 1)
+    monkeypatch.setattr(tables, "MOST", 1)
+    text = page(tmp_path, asked("P", 0.001), unasked("R"))
+    assert 'class="cell ' not in text
+    assert held(text)["matrix"]["programs"] == ["P", "R"]
+    assert 'data-held="verdicts-table"' in text
+    assert 'These 2 rows are shown by a script; all of them are in <a href="verdicts.tsv">' in text
+
+
+def test_cards_beyond_a_number_are_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(cards, "MOST", 1)
+    text = page(tmp_path, asked("P", 0.001), asked("Q", 0.5), unasked("R"))
+    assert re.findall('data-program="([^"]+)"', section(text, "programs")) == ["P"]
+    found = held(text)
+    assert found["cards"] == ["P", "Q", "R"]
+    assert [(each["program"], each["place"]) for each in found["further_cards"]] == [("Q", 1), ("R", 2)]
+    assert "2 of 3 programs have at least one clear answer" in text
+    assert "Cards of 2 programs are made by a script" in text
+
+
+def test_a_small_table_is_html_and_not_data_a_second_time(tmp_path):
+    text = page(tmp_path, asked("P", 0.001))
+    assert held(text)["tables"] == {}
+    assert 'data-held="verdicts-table"' not in text
 
 
 def test_a_table_that_a_probe_makes_beside_its_evidence_stands_below_its_figure(tmp_path):
     table = pd.DataFrame({"program": ["P", NASTY], "share": [0.123456, np.nan]})
-    text = page(tmp_path, asked("P", 0.001), further=table)
-    assert text.index("the figure knockout") < text.index("<th>share</th>") < text.index("tested rows")
-    assert "<td>0.123</td>" in text
+    text = section(page(tmp_path, asked("P", 0.001), further=table), "probes")
+    assert text.index("the figure knockout") < text.index(">share</th>") < text.index('data-order="0.123456">0.123<')
     assert NASTY not in text
-    assert "<th>share</th>" not in page(tmp_path, asked("P", 0.001), further=table.iloc[:0])
+    assert ">share</th>" not in page(tmp_path, asked("P", 0.001), further=table.iloc[:0])
 
 
-def test_names_are_escaped(tmp_path):
+def test_names_are_escaped_in_html_and_are_no_html_in_the_data(tmp_path):
     text = page(tmp_path, asked(NASTY, 0.001), unasked(NASTY + "2", reason="<i>why</i>"))
-    assert "<script" not in text
+    assert "<script>alert" not in text
     assert "<i>" not in text
     assert "a&lt;script&gt;alert(1)&lt;/script&gt;&amp;b" in text
     assert "mind the &lt;gap&gt;" in text
 
 
-def test_the_page_needs_no_other_file(tmp_path):
-    checked = Checked()
-    checked.feed(page(tmp_path, asked("P", 0.001)))
-    assert checked.outside == ["quality.html"]  # a link, made by the same run; nothing is loaded from it
-    assert not {"script", "link", "img", "iframe"} & set(checked.tags)
-    assert len(checked.ids) == len(set(checked.ids))
+def test_nothing_is_loaded_from_elsewhere_and_ids_are_unique(tmp_path):
+    text = page(tmp_path, asked("P", 0.001))
+    found = checked(text)
+    assert not {"link", "img", "iframe", "object"} & set(found.tags)
+    unscripted = re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+    assert not re.search(r"@import|url\((?!#)| src=", unscripted)
+    assert all(re.fullmatch(r"[\w/.-]+\.(tsv|json|html|pdf)", each) for each in found.outside)
+    assert len(found.ids) == len(set(found.ids))
 
 
 def test_every_link_of_the_page_leads_somewhere(tmp_path):
-    text = page(tmp_path, asked("P", 0.001))
-    checked = Checked()
-    checked.feed(text)
-    assert set(re.findall(r'href="#([^"]+)"', text)) | set(re.findall(r"url\(#([^)]+)\)", text)) <= set(checked.ids)
+    text = re.sub(r"<script>.*?</script>", "", page(tmp_path, asked("P", 0.001), unasked("R")), flags=re.S)
+    found = checked(text)
+    inside = set(re.findall(r'href="#([^"]+)"', text)) | set(re.findall(r"url\(#([^)]+)\)", text))
+    assert inside <= set(found.ids)
+    labels = {each for group in re.findall(r'aria-(?:labelledby|controls)="([^"]+)"', text) for each in group.split()}
+    assert labels <= set(found.ids)
 
 
 @pytest.mark.parametrize("rows", [[unasked("P"), unasked("Q")], []])
 def test_a_run_that_could_ask_nothing_says_so(tmp_path, rows):
     text = page(tmp_path, *rows)
     assert "No program could be tested." in text
-    assert "Nothing could be tested" in text
     assert ("Every question could be put." in text) == (not rows)
+    assert ("No question about a program was put." in section(text, "answer")) == (not rows)
+
+
+def test_what_could_not_be_asked_is_told_once_with_its_remedy(tmp_path):
+    rows = [
+        unasked("P"),
+        unasked("Q", "0 knocked-out genes of the program, 3 needed"),
+        unasked("R", "model has no stages"),
+    ]
+    text = section(page(tmp_path, *rows), "unasked")
+    assert text.count("fewer than 3 knocked-out genes of the program") == 1
+    assert re.search(r"fewer than 3.*?</td>.*?a model that has more.*?</td>.*?>2</td>.*?P, Q", text, re.S)
+    assert "docs/custom_model.md says how" in text
+    assert 'href="verdicts.tsv"' in text
 
 
 def test_models_that_share_an_initialisation_or_the_order_of_cells_are_marked(tmp_path):
-    text = page(tmp_path, asked("P", 0.001))
+    text = section(page(tmp_path, asked("P", 0.001)), "models")
     assert "twin: matched minus mismatched cosine 0.9" in text
-    assert "they share an initialisation" in text
+    assert "It shares an initialisation with twin" in text
     assert "other: matched" not in text
-    assert "order of cells</li>" not in text
+    assert "depend on the order of cells" not in text
     causal = {"attention": "causal", "attention_source": "given", "equivariance_error": 0.3, "causal": True}
-    assert "causal: results depend on the order of cells" in page(tmp_path, asked("P", 0.001), card=causal)
+    assert "Attention is causal: results depend on the order of cells." in page(
+        tmp_path, asked("P", 0.001), card=causal
+    )
 
 
 def test_a_model_that_is_no_state_model_has_a_card_too(tmp_path):
-    text = page(tmp_path, asked("P", 0.001), card={**MeanShift.card, "kind": "mean shift"})
-    assert "mean shift, line_a, fewshot" in text
-    assert "attention" not in text
+    text = section(page(tmp_path, asked("P", 0.001), card={**MeanShift.card, "kind": "mean shift"}), "models")
+    assert "mean shift, line_a, few-shot" in text
+    assert "Attention" not in text
 
 
 def test_the_page_is_the_same_every_time(tmp_path):
@@ -179,52 +320,54 @@ def test_known_truth_is_compared_in_words(tmp_path):
     assert "Truth is known here" not in page(tmp_path, asked("P", 0.001))
 
 
-def test_readings_are_told():
-    rows = [
-        ("mechanistic", "m", "", "P"),
-        ("mechanistic", "m", "", "Q"),
-        ("none", "m", "", "R"),
-        ("one", "m", "n", "P"),
-    ]
-    table = pd.DataFrame(rows, columns=["dual_reading", "model", "reference", "program"]).assign(probe="", answer="")
-    sentences = list(found(judged()[1], table))
-    assert sentences == ["Reading of m: P, Q are mechanistic.", "Reading of m against n: P is one."]
-
-
-def test_answers_stand_apart_and_programs_that_differ_are_named():
-    rows = [("m", "", "lookup", ""), ("m", "P", "lookup", "none"), ("m", "Q", "unresolved", "mechanistic")]
-    table = pd.DataFrame(rows, columns=["model", "program", "answer", "dual_reading"]).assign(probe="", reference="")
-    assert list(answers(table, pd.DataFrame(columns=SCORE_COLUMNS))) == [
-        "m, all perturbed genes together: lookup. Programs by themselves: Q: unresolved."
-    ]
-    assert list(found(judged()[1], table)) == ["Reading of m: Q is mechanistic."]
-
-
-def test_readings_of_one_probe_are_told_apart_from_those_of_levels():
-    rows = [("one", "m", "n", "P", ""), ("one", "m", "n", "P", "knockout"), ("none", "m", "n", "Q", "knockout")]
-    table = pd.DataFrame(rows, columns=["dual_reading", "model", "reference", "program", "probe"]).assign(answer="")
-    assert list(found(judged()[1], table)) == [
-        "Reading of m against n: P is one.",
-        "Reading of m against n by knockout alone: P is one.",
-    ]
-
-
-def test_reasons_are_told_once_with_their_counts():
-    _, table = judged(
-        unasked("P", "0 genes of the program, 3 needed"), unasked("Q", "2 genes of the program, 3 needed")
+def test_few_shot_and_zero_shot_are_compared_and_where_they_are_not_it_is_said_what_to_do(tmp_path):
+    rows = [asked("P", 0.001), asked("P", 0.9, model="n"), asked("Q", 0.9), asked("Q", 0.9, model="n")]
+    text = page(tmp_path, *rows, pairs={"regimes": [["m", "n"]]})
+    assert "1 only in the few-shot model m, 0 only in the zero-shot model n, 1 in neither." in section(text, "regimes")
+    assert "At the causal level the few-shot model m passes and the zero-shot model n does not." in section(
+        text, "programs"
     )
-    assert list(not_evaluable(table)) == ["knockout: 2 programs (P, Q) - 0 to 2 genes of the program, 3 needed."]
-    many = [unasked(f"P{i}", "no way") for i in range(12)]
-    assert list(not_evaluable(judged(*many)[1])) == ["knockout: 12 programs - no way."]
+    assert "under <code>pairs.regimes</code>" in section(page(tmp_path, asked("P", 0.001)), "regimes")
 
 
-def test_long_lists_are_cut_and_counted():
-    assert listed(["a", "b", "a"]) == "a, b"
-    assert listed([str(i) for i in range(10)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+def test_methods_say_the_settings_of_this_run(tmp_path):
+    text = section(page(tmp_path, asked("P", 0.001)), "methods")
+    for words in (
+        *(
+            "9,999 permutations",
+            "999 resamples",
+            "seeded by the number 7",
+            "axes that all perturbations share and batches",
+        ),
+        *("smaller than 0.75 standard deviations", "found in 90% of cases", "a share of 0.25"),
+        *("5 re-drawn and 5 shuffled", "no models of known kind", "at least 3 of its perturbations, or 4"),
+        "a false discovery rate q below 0.05",
+    ):
+        assert words in text
 
 
-def test_no_truth_no_sentence():
-    assert agreement_with_truth(judged(asked("P", 0.001))[1], ["one"]) == ""
+def test_provenance_shows_versions_hashes_machine_and_times(tmp_path):
+    text = section(page(tmp_path, asked("P", 0.001)), "provenance")
+    for words in ("9.9", "abc123", "f" * 64, "e" * 64, "d" * 64, ">7.5<", ">20<", 'href="provenance.json"'):
+        assert words in text
+
+
+def test_genes_are_found_by_the_search_in_the_programs_that_models_know_them_in(tmp_path):
+    assert held(page(tmp_path, asked("P", 0.001)))["genes"] == {"P": ["JAK2", "STAT1"], "Q": ["JAK2"]}
+
+
+def test_a_figure_says_the_caption_that_lies_beside_it(tmp_path):
+    (tmp_path / "knockout.caption.txt").write_text("Points: <estimates>.\n")
+    text = section(page(tmp_path, asked("P", 0.001)), "probes")
+    assert "<figcaption>Points: &lt;estimates&gt;. <a" in text
+
+
+def test_a_figure_too_large_for_the_page_is_shown_as_its_png(tmp_path, monkeypatch):
+    monkeypatch.setattr("pertprobe.report.figures.LARGEST", 10)
+    (tmp_path / "knockout.png").write_bytes(b"\x89PNG")
+    text = section(page(tmp_path, asked("P", 0.001)), "probes")
+    assert 'src="data:image/png;base64,iVBORw=="' in text
+    assert "<svg" not in text
 
 
 def test_numbers_have_three_digits_and_gaps_are_empty():
@@ -247,45 +390,16 @@ def test_controls_have_a_section_with_their_figures_and_answers(tmp_path):
     rows = [asked("P", 0.001), control("planted", 0.001), control("lookup", 0.001), control("covariation", 0.6)]
     rows += [asked("Q", 0.6), control("planted", 0.6, "Q")]
     text = page(tmp_path, *rows)
-    section = text[text.index('<h2 id="controls">') : text.index('<h2 id="models">')]
-    assert section.index("the figure controls") < section.index("the figure cascade")
-    assert "<td>knockout</td><td>1 of 2</td><td>1 of 1</td><td>0 of 1</td>" in section
-    assert '<a href="#controls">' in text
-    verdict = text[text.index("All 2 verdicts") :]
-    assert re.search(r"<td>found</td><td>passes</td><td>fails</td>", verdict)
-    assert re.search(r"<td>missed</td><td>absent</td><td>absent</td>", verdict)
-
-
-def test_controls_that_were_not_asked_are_none_of_none():
-    (row,) = control_answers(judged(asked("P", 0.001))[1])
-    assert row == {"probe": "knockout", "planted": "0 of 0", "lookup": "0 of 0", "covariation": "0 of 0"}
+    found = section(text, "controls")
+    assert found.index("the figure controls") < found.index("the figure cascade")
+    assert '<th scope="row">knockout</th><td>1 of 2</td><td>1 of 1</td><td>0 of 1</td>' in found
+    assert held(text)["verdicts"]["planted_control"]["words"] == ["found", "missed"]
 
 
 def test_controls_are_no_evidence_rows_of_the_page(tmp_path):
-    text = page(tmp_path, asked("P", 0.001), control("planted", 0.001), control("redrawn", 0.001))
-    assert "Evidence: 1 tested rows" in text
-
-
-def test_what_a_fail_and_power_mean_is_said_with_the_numbers_of_the_config(tmp_path):
-    text = page(tmp_path, asked("P", 0.001))
-    assert "An effect counts as absent where it is shown to be smaller than 0.75 sd of all others" in text
-    assert re.search(r"the smallest effect that which is found in 0\.9\b", text)
-    assert "A fail is said only where an effect worth finding is excluded" in text
-    assert "not measured" not in text
-
-
-def test_missing_power_is_told_once_for_all_programs(tmp_path):
-    weak = {"unit_sd": 1.0, "effect": 0.3}
-    _, table = judged(*(asked(name, 0.5, **weak, null_sd=sd) for name, sd in (("P", 0.5), ("Q", 0.6))))
-    (sentence,) = not_evaluable(table)
-    assert sentence == "knockout: 2 programs (P, Q) - an effect of interest is neither found nor excluded."
-
-
-def test_readings_name_the_probe_they_are_of(tmp_path):
-    text = page(tmp_path, asked("P", 0.001))
-    section = text[text.index('<h2 id="readings">') : text.index('<h2 id="knockout">')]
-    heads = re.findall("<th>([^<]*)</th>", section[: section.index("</tr>")])
-    assert heads[:4] == ["program", "model", "reference", "probe"]
+    found = held(page(tmp_path, asked("P", 0.001), control("planted", 0.001), control("redrawn", 0.001)))
+    assert len(found["verdicts"]["estimate"]) == 1
+    assert found["further"]["estimate"] == []
 
 
 def test_every_role_has_a_place_in_the_answers():

@@ -1,6 +1,8 @@
 """From files to evidence rows; what a run writes about its models, versions and times."""
 
 import json
+import re
+import subprocess
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +31,7 @@ from pertprobe.probes.declaration import declared
 from pertprobe.stages.measuring import write_measurement
 from pertprobe.stages.quality import PROGRAM_COLUMNS
 from pertprobe.stages.testing import CAUSAL_NOTE, TestCase, read_test_case, run_test
+from pertprobe.workflow.machine import gpus, source
 from pertprobe.workflow.provenance import PACKAGES, provenance, run_times
 
 PROBES = ["pert_embedding", "sae_features", "targeted_jacobian", "knockout"]
@@ -269,7 +272,28 @@ def test_provenance_holds_versions_hashes_and_the_seed(tmp_path, files):
     assert record["inputs"]["cells"]["line_a"]["sha256"] == "abc"
     assert record["models"] == {"m": {"w.ckpt": "123"}}
     assert record["cells"] == {"line_a": cell_sets().hash}
+    assert int(record["machine"]["cores"]) >= 1
     assert json.loads(json.dumps(record)) == record
+
+
+def test_the_commit_of_a_clone_is_known_and_that_of_a_package_is_not(tmp_path):
+    assert source(tmp_path) == {}
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git[:3], "init", "-q"], check=True)
+    (tmp_path / "file").write_text("one")
+    subprocess.run([*git, "add", "file"], check=True)
+    subprocess.run([*git, "commit", "-qm", "first"], check=True)
+    assert re.fullmatch("[0-9a-f]{40}", source(tmp_path)["commit"])
+    (tmp_path / "file").write_text("two")
+    assert source(tmp_path)["commit"].endswith(" with changes")
+
+
+def test_gpus_are_read_from_what_the_driver_says(tmp_path):
+    for n, name in enumerate(("NVIDIA H200", "NVIDIA A100")):
+        (tmp_path / str(n)).mkdir()
+        (tmp_path / str(n) / "information").write_text(f"Model: \t\t {name}\nIRQ: 3\n")
+    assert gpus(tmp_path) == ["NVIDIA H200", "NVIDIA A100"]
+    assert gpus(tmp_path / "none") == []
 
 
 def test_run_times_gather_every_benchmark(tmp_path):

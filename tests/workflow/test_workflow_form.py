@@ -31,7 +31,7 @@ BODIES = {name: body for name, (_, body) in rules().items()}
 LOCK = (ROOT / "requirements.lock").read_text()
 PIN = re.compile(r"^([a-z0-9-]+)==((?:.*\\\n)*.*)", re.MULTILINE)
 PINNED = dict(PIN.findall(LOCK))
-CLUSTER = dict(PIN.findall((ROOT / "requirements-cluster.lock").read_text()))
+EXTRAS = {name: dict(PIN.findall((ROOT / f"requirements-{name}.lock").read_text())) for name in ("cluster", "browser")}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -122,14 +122,16 @@ def test_every_direct_dependency_is_locked_except_torch():
     assert names - PINNED.keys() == {"torch"}
 
 
-def test_the_executors_of_clusters_are_locked_beside_the_rest_and_change_none_of_it():
-    wanted = {re.match("[a-z0-9-]+", each).group() for each in PROJECT["optional-dependencies"]["cluster"]}
-    assert wanted <= CLUSTER.keys()
-    assert CLUSTER.keys() & PINNED.keys() == set()
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_what_is_optional_is_locked_beside_the_rest_and_changes_none_of_it(extra):
+    wanted = {re.match("[a-z0-9-]+", each).group() for each in PROJECT["optional-dependencies"][extra]}
+    assert wanted <= EXTRAS[extra].keys()
+    assert EXTRAS[extra].keys() & PINNED.keys() == set()
 
 
 def test_everything_locked_has_hashes():
-    assert [name for name, body in (PINNED | CLUSTER).items() if "--hash=sha256:" not in body] == []
+    locked = [item for lock in (PINNED, *EXTRAS.values()) for item in lock.items()]
+    assert [name for name, body in locked if "--hash=sha256:" not in body] == []
 
 
 def test_the_lock_holds_no_torch_no_cuda_and_no_address():

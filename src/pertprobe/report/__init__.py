@@ -1,5 +1,5 @@
 """The page people read: one self-contained HTML file."""
 
-from pertprobe.report.page import write_report
+from pertprobe.report.contents import write_report
 
 __all__ = ["write_report"]

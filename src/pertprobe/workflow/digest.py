@@ -35,7 +35,7 @@ class Module(NamedTuple):
 
 
 def code(*targets: str) -> str:
-    """Return one digest for functions ("module:function"), modules ("module") or other files ("report/page.html.j2").
+    """Return one digest for functions ("module:function"), modules ("module") or other files ("report/glossary.yaml").
 
     Raises KeyError for a function that its module does not define: a rule that names it wrongly must not pass.
     """
@@ -48,6 +48,12 @@ def code(*targets: str) -> str:
         _follow(f"{NAME}.{module}", name, reached)
     text = "\n".join(f"{module}:{name} {dump}" for (module, name), dump in sorted(reached.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def files_below(folder: str) -> list[str]:
+    """Return the files of a folder of the package that are not Python, as targets of `code`."""
+    found = (path for path in (PACKAGE / folder).rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc"))
+    return sorted(path.relative_to(PACKAGE).as_posix() for path in found)
 
 
 def functions(module: str, *names: str) -> list[str]:

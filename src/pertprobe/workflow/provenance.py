@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: versions, hashes, seeds, and what each job took."""
+"""Where a run's numbers come from: versions, hashes, seeds, the machine, and what each job took."""
 
 import json
 import platform
@@ -11,6 +11,7 @@ import pandas as pd
 
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.models.cards import read_card
+from pertprobe.workflow.machine import machine, source
 
 PACKAGES = ("pertprobe", "torch", "numpy", "scipy", "pandas", "anndata", "xarray", "snakemake")
 """Libraries whose version can change a number."""
@@ -19,7 +20,7 @@ PACKAGES = ("pertprobe", "torch", "numpy", "scipy", "pandas", "anndata", "xarray
 def provenance(
     checks: str | Path, cards: Mapping[str, str | Path], cells: Mapping[str, str | Path], seed: int
 ) -> dict[str, Any]:
-    """Return versions, seeds, and the hashes of everything read."""
+    """Return versions, seeds, the hashes of everything read, the commit of the code, and the machine."""
     return {
         "seed": seed,
         "python": platform.python_version(),
@@ -27,6 +28,8 @@ def provenance(
         "inputs": json.loads(Path(checks).read_text()),
         "models": {name: read_card(path).get("sha256", {}) for name, path in cards.items()},
         "cells": {name: CellSets.load(path).hash for name, path in cells.items()},
+        "code": source(),
+        "machine": machine(),
     }
 
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from pertprobe.errors import number_of
+from pertprobe.stages.reasons import commonest
 from pertprobe.workflow.prospects.answers import Reach, answers
 from pertprobe.workflow.prospects.askable import Known, askable, known
 from pertprobe.workflow.prospects.cost import Cost, cost
 from pertprobe.workflow.prospects.reachable import summary, with_power
-from pertprobe.workflow.prospects.reasons import commonest
 from pertprobe.workflow.prospects.remedies import remedies
 
 if TYPE_CHECKING:
