@@ -1,7 +1,6 @@
 """What axe-core finds on the pages: nothing serious, light and dark, wide and narrow, with a detail open."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from pages import DESKTOP, PHONE, unfold
 
 GRAVE = ("serious", "critical")
@@ -10,6 +9,8 @@ VIEWS = [(DESKTOP, False), (DESKTOP, True), (PHONE, False), (PHONE, True)]
 
 def grave(page):
     """Return rule and places of each grave finding."""
+    from axe_playwright_python.sync_playwright import Axe  # optional, as the browser is
+
     found = Axe().run(page).response["violations"]
     return [(each["id"], [node["target"] for node in each["nodes"][:3]]) for each in found if each["impact"] in GRAVE]
 

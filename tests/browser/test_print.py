@@ -2,7 +2,6 @@
 
 import re
 
-import pypdfium2
 import pytest
 from pages import unfold
 
@@ -26,6 +25,8 @@ def printed(browser, small, tmp_path_factory):
     path = tmp_path_factory.mktemp("printed") / "report.pdf"
     page.pdf(path=path, **SETTING)
     page.close()
+    import pypdfium2  # optional, as the browser is
+
     with pypdfium2.PdfDocument(path) as found:
         yield found
 

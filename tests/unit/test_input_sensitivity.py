@@ -18,7 +18,7 @@ from pertprobe.probes import input_sensitivity as probe
 from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
-from pertprobe.probes.sensitivity_figure import sensitivity_figure, untrained
+from pertprobe.probes.sensitivity_figure import untrained
 from pertprobe.report import sensitivity_page as page
 from pertprobe.report.page import write_page
 from pertprobe.stages.measuring import measure_shard, write_measurement
@@ -42,6 +42,10 @@ def measurement():
 
 def asked(measurement, **more):
     return to_test("input_sensitivity", subject(measurement), PROGRAMS, settings=SETTINGS, **more)
+
+
+def to_draw(measurement):
+    return DrawInputs(evidence.frame([]), {"m": measurement}, Programs(PROGRAMS), {"models": {"m": {}}})
 
 
 def test_everything_is_labelled(measurement):
@@ -109,10 +113,10 @@ def test_the_most_sensitive_inputs_rank_highest(measurement):
 
 
 def test_the_figure_is_drawn(measurement, tmp_path):
-    inputs = DrawInputs(evidence.frame([]), {"m": measurement}, Programs(PROGRAMS), {"models": {"m": {}}})
+    inputs = to_draw(measurement)
     write_figure(probe.draw(inputs), [tmp_path / "a.svg"])
     assert "m: gradients" in (tmp_path / "a.svg").read_text()
-    refused = DrawInputs(evidence.frame([]), {"m": xr.Dataset()}, Programs(PROGRAMS), {"models": {"m": {}}})
+    refused = to_draw(xr.Dataset())
     write_figure(probe.draw(refused), [tmp_path / "b.svg"])
     assert "Nothing could be tested" in (tmp_path / "b.svg").read_text()
 
@@ -126,7 +130,7 @@ def files(folder, measurement):
         np.full((1, 3, 4), 0.5), dims=("set", "perturbation", "gene"), coords={"perturbation": ["a", "b", "c"]}
     )
     write_measurement(xr.Dataset({"delta_y": shifts}), folder / "delta_y.nc")
-    write_figure(sensitivity_figure({"m": measurement}), [folder / "m.svg"])
+    write_figure(probe.draw(to_draw(measurement)), [folder / "m.svg"])
     return SimpleNamespace(measurements=[folder / "m.nc"], delta_y=[folder / "delta_y.nc"], figure=folder / "m.svg")
 
 
