@@ -181,8 +181,8 @@ def marks_abreast(axes: Sequence[Axes], shared: Shared, marked: Mapping[str, pd.
 
 def row_words(row: pd.Series) -> str:
     """Return the estimate of an evidence row with its 95 % interval, its null and its p, as far as it has them."""
-    interval = f" [{row.ci_low:.2f}, {row.ci_high:.2f}]" if row.ci_low == row.ci_low else ""
-    null = f", null {row.null_mean:.2f} ± {row.null_sd:.2f}" if row.null_sd == row.null_sd else ""
+    interval = f" [{row.ci_low:z.2f}, {row.ci_high:z.2f}]" if row.ci_low == row.ci_low else ""
+    null = f", null {row.null_mean:z.2f} ± {row.null_sd:z.2f}" if row.null_sd == row.null_sd else ""
     p = row.p_stratified if row.p_used == "p_stratified" else row.p
     said = f", p {p_words(p)}" if p == p else ""
-    return f"{row.estimate:.2f}{interval}{null}{said}"
+    return f"{row.estimate:z.2f}{interval}{null}{said}"

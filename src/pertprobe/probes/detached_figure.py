@@ -101,7 +101,7 @@ def contributions(axes: Axes, shares: pd.DataFrame) -> None:
         scatter(axes, shares[source], heights, s=2, color=NULL, alpha=0.6)
         axes.plot([shares[source].median()] * 2, [place - 0.4, place + 0.4], color=SUBJECT, linewidth=1.2)
     axes.axvline(0, color="black", linewidth=0.4)
-    axes.set_yticks(range(len(sources)), [f"{WORDS[each]}  {shares[each].median():.2f}" for each in sources])
+    axes.set_yticks(range(len(sources)), [f"{WORDS[each]}  {shares[each].median():z.2f}" for each in sources])
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"share of delta_y (n = {len(shares)})")
 
@@ -118,5 +118,5 @@ def vectors(axes: Axes, measurement: xr.Dataset) -> None:
     lines = [f"under {first['at'].item()}: effective rank {frozen:.1f} ({ordinary:.1f})"]
     for number in range(min(SHOWN, first.sizes["rank"])):
         genes = [named(first[name].values[number], first[dim].values, GENES) for name, dim in SIDES.values()]
-        lines.append(f"s = {float(first['values'][number]):.2f}  reads {genes[0]}\n{INDENT}writes {genes[1]}")
+        lines.append(f"s = {float(first['values'][number]):z.2f}  reads {genes[0]}\n{INDENT}writes {genes[1]}")
     axes.text(0, 1, wrapped("\n".join(lines), width, SMALL), va="top", fontsize=SMALL, linespacing=1.3)

@@ -105,5 +105,5 @@ def _together(axes: Axes, rows: pd.DataFrame) -> None:
     for _, row in rows.iterrows():
         words = [f"all genes (n = {row.n:.0f})", row_words(row)]
         if row.share_low == row.share_low:
-            words.append(f"of the ceiling {row.disattenuated:.2f} [{row.share_low:.2f}, {row.share_high:.2f}]")
+            words.append(f"of the ceiling {row.disattenuated:z.2f} [{row.share_low:z.2f}, {row.share_high:z.2f}]")
         axes.text(0.02, 0.98, "\n".join(words), transform=axes.transAxes, va="top", fontsize=SMALL)

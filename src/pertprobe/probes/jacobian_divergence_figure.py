@@ -69,7 +69,7 @@ def _page(inputs: DrawInputs, shared: Shared) -> Figure:
         _against_strength(axes, table[pair], _best(rows), inputs.programs)
         for row in said.get(pair, rows[:0]).itertuples():
             axes.set_title(
-                f"Spearman r = {row.estimate:.2f}, n = {row.n:.0f}", loc="right", fontsize=6, fontweight="normal"
+                f"Spearman r = {row.estimate:z.2f}, n = {row.n:.0f}", loc="right", fontsize=6, fontweight="normal"
             )
     letters([above[0], below[0]])
     null_legend(figure, inputs.filled)

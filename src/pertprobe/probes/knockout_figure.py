@@ -146,7 +146,7 @@ def clustered(r: np.ndarray) -> np.ndarray:
 def _distribution(axes: Axes, r: np.ndarray, row: Any, limit: float) -> None:
     same = np.eye(len(r), dtype=bool)
     own, other = (each[~np.isnan(each)] for each in (r[same], r[~same]))
-    labels = f"different genes (mean {other.mean():.2f})", f"same gene (mean {own.mean():.2f})"
+    labels = f"different genes (mean {other.mean():z.2f})", f"same gene (mean {own.mean():z.2f})"
     bins = np.linspace(min(-0.2, own.min(), other.min()), 1, 41)
     values: Mapping[str, np.ndarray] = dict(zip(labels, (other, own), strict=True))
     histograms(axes, values, bins, (0.7, 0.7), density=True)

@@ -166,5 +166,5 @@ def _headings(axes: Axes, nearest: Nearest, said: pd.DataFrame) -> None:
     for y, (program, name) in enumerate(nearest.rows):
         if not name and program in said.index:
             row = said.loc[program]
-            text = f"{row.estimate:.2f} within, null {row.null_mean:.2f}, p {p_words(row.used)}"
+            text = f"{row.estimate:z.2f} within, null {row.null_mean:z.2f}, p {p_words(row.used)}"
             axes.text(-0.5, y, text, va="center", fontsize=SMALL, fontstyle="italic")

@@ -89,7 +89,7 @@ def _page(inputs: DrawInputs, shared: Shared, pairs: dict[str, pd.DataFrame]) ->
 def _distributions(axes: Axes, table: pd.DataFrame, inputs: DrawInputs, title: str) -> None:
     """Draw r of the same perturbation beside that of others of its strength, and what is tested of all together."""
     words = {"r_partners": "others of its strength", "r": "same perturbation"}
-    values = {f"{each} (mean {table[column].mean():.2f})": table[column].dropna() for column, each in words.items()}
+    values = {f"{each} (mean {table[column].mean():z.2f})": table[column].dropna() for column, each in words.items()}
     least = min(-0.5, *(each.min() for each in values.values() if len(each)))
     histograms(axes, values, np.linspace(max(-1, least), 1, 41))
     tested = inputs.answered("agreement_all")

@@ -91,7 +91,7 @@ def _curve(axes: Axes, deciles: pd.DataFrame, summary: pd.DataFrame, tested: pd.
         if said.empty:
             continue
         r, error = said.iloc[0][["pearson", "pearson_se"]]
-        label = f"{WORDS[adjustment]}: r {r:.2f}" + (f" ± {error:.3f}" if error == error else "")
+        label = f"{WORDS[adjustment]}: r {r:z.2f}" + (f" ± {error:.3f}" if error == error else "")
         style = {"color": colour, "marker": shape, "markersize": 2.5, "linewidth": 0.8, "label": label}
         axes.plot(curve.delta_y_similarity, curve.routing_similarity, **style)
     below = "".join(f"\ntested: {row_words(row)}" for _, row in tested.head(1).iterrows())

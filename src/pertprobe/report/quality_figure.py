@@ -45,7 +45,7 @@ def quality_figure(table: pd.DataFrame) -> Drawn:
 
 def _caption(table: pd.DataFrame, without: int) -> str:
     groups = [(name, table[table.seen.isin(statuses)]) for name, (statuses, _, _) in GROUPS.items()]
-    said = [f"{name}: n = {len(rows)}, median r {medians(rows)['r']:.2f}" for name, rows in groups if len(rows)]
+    said = [f"{name}: n = {len(rows)}, median r {medians(rows)['r']:z.2f}" for name, rows in groups if len(rows)]
     return sentences(
         "Pearson r of predicted with observed delta_y, a point for each perturbation: against what the mean shift of "
         "all others reaches (a), and against the ceiling that two halves of the observed cells set (b)",
@@ -64,7 +64,7 @@ def _scatter(axes: Axes, table: pd.DataFrame, beside: str) -> None:
         if rows.empty:
             continue
         median = medians(rows)["r"]
-        label = f"{name} (n = {len(rows)}), median {median:.2f}"
+        label = f"{name} (n = {len(rows)}), median {median:z.2f}"
         points_or_density(axes, rows[beside], rows.r, marker=marker, color=colour, alpha=0.7, label=label)
         axes.axhline(median, color=colour, linewidth=0.8, alpha=0.6)
     axes.set(xlim=(low, 1.02), ylim=(low, 1.02), aspect="equal", ylabel="r, predicted with observed delta_y")

@@ -84,7 +84,8 @@ function lengthOf(columns) {
 }
 function shortNumber(value) {
   if (value === null || value === undefined || value === "") return "";
-  return typeof value === "number" ? String(Number(value.toPrecision(3))) : value;
+  if (typeof value !== "number") return value;
+  return String(Number.isInteger(value) ? value : Number(value.toPrecision(3)));
 }
 function slug(text) {
   return text.replace(/[^A-Za-z0-9_]+/g, "-");
