@@ -61,8 +61,16 @@ def rows(n, name="a program of the Hallmark collection with a long name"):
     return pd.DataFrame({
         "program": [f"{name} {i}" for i in range(n)], "n": 5, "estimate": 0.5, "ci_low": 0.1, "ci_high": 0.8,
         "null_mean": 0.0, "null_sd": 0.1, "effect": np.linspace(1, 0, n), "p": q / 2, "q": q, "model": "m",
-        "statistic": "coherence",
+        "statistic": "coherence", "p_used": "p", "p_stratified": q / 2,
     })  # fmt: skip
+
+
+def abreast(*tables):
+    """Return a figure of tables side by side, its rows shared."""
+    shared = plots.share_rows({f"m{place}": table for place, table in enumerate(tables)}, 45)
+    figure, (axes,) = plots.bands([len(tables)], [plots.height_of(shared)])
+    plots.draw_abreast(axes, shared, "x", Filled("q", 0.05))
+    return figure
 
 
 def inches(figure):
@@ -71,8 +79,10 @@ def inches(figure):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 12, 200])
 def test_a_page_is_one_or_two_columns_wide_and_never_too_high(n, tmp_path):
-    shown = [("title of a panel that is much too long to stand in one line", "label " * 20, rows(45))] * n
-    figure, _ = plots.bar_figure(shown, columns=3, filled=Filled("q", 0.05), notes=["A note. " * 60])
+    figure, axes = plots.panels(n, 60, 45)
+    for each in axes:
+        each.set(title="title of a panel that is much too long to stand in one line", xlabel="label " * 20)
+    plots.foot(figure, plots.null_handles(Filled("q", 0.05)), ["A note. " * 60])
     plots.write_figure(figure, [tmp_path / "f.svg", tmp_path / "f.pdf"]) if n < 4 else None
     width, height = inches(figure)
     assert width == pytest.approx(89 if n == 1 else 183)
@@ -80,7 +90,7 @@ def test_a_page_is_one_or_two_columns_wide_and_never_too_high(n, tmp_path):
 
 
 def test_an_svg_has_its_exact_width_and_text_that_any_machine_can_show(tmp_path):
-    figure, _ = plots.bar_figure([("t", "x", rows(3)), ("u", "x", rows(3))])
+    figure = abreast(rows(3), rows(3))
     plots.write_figure(figure, [tmp_path / "f.svg"])
     text = (tmp_path / "f.svg").read_text()
     assert float(re.search(r'width="([\d.]+)pt"', text)[1]) * MM / 72 == pytest.approx(183, abs=0.01)
@@ -91,7 +101,7 @@ def test_an_svg_has_its_exact_width_and_text_that_any_machine_can_show(tmp_path)
 
 
 def test_a_pdf_holds_every_page_in_truetype_and_other_formats_the_first(tmp_path):
-    pages = [plots.bar_figure([("t", "x", rows(n))])[0] for n in (3, 20)]
+    pages = [abreast(rows(n)) for n in (3, 20)]
     drawn = Drawn(pages[0], "What is drawn.", (pages[1],))
     paths = [tmp_path / f"f{end}" for end in (".svg", ".pdf", ".png", ".caption.txt")]
     plots.write_figure(drawn, paths)
@@ -108,9 +118,8 @@ def test_a_pdf_holds_every_page_in_truetype_and_other_formats_the_first(tmp_path
 def test_ids_do_not_depend_on_the_last_bits_of_the_layout(tmp_path):
     texts = []
     for more in (0.0, 1e-13):
-        figure, (axes, _) = plots.bar_figure([("t", "x", rows(3)), ("u", "x", rows(3))])
-        figure.subplots_adjust(left=0.2 + more, wspace=0.7) if not figure.get_layout_engine() else None
-        axes.set_xlim(-1 - more, 1)
+        figure = abreast(rows(3), rows(3))
+        figure.axes[0].set_xlim(-0.93 - more, 0.97)
         plots.write_figure(figure, [tmp_path / "f.svg"])
         texts.append((tmp_path / "f.svg").read_text())
     assert texts[0] == texts[1]
@@ -125,9 +134,6 @@ def test_names_are_shortened_in_the_middle_and_numbers_are_not():
     assert found.endswith("_17")
     assert shortened("short", 20, 6) == "short"
     assert all(text_width(line, 6) <= 30 for line in wrapped("some words " * 9 + long * 2, 30, 6).split("\n"))
-    _, (axes,) = plots.panels(1, 89, 40)
-    plots.bars_with_null(axes, rows(3), "x")
-    assert all(label.get_text().endswith(" (5)") for label in axes.get_yticklabels())
 
 
 def test_marks_are_filled_by_the_bound_that_the_config_has():

@@ -20,13 +20,12 @@ from pertprobe.plots.abreast import (
     share_rows,
 )
 from pertprobe.plots.drawn import DrawInputs, Drawn, Filled, left_out, said_of, sentences, within
-from pertprobe.plots.many import histograms, points_or_density, rows_of_a_page, scatter
+from pertprobe.plots.many import histograms, points_or_density, scatter
 from pertprobe.plots.page import (
     DOUBLE,
     HIGHEST,
     NOTHING_TESTED,
     SINGLE,
-    columns_of,
     foot,
     letters,
     nothing_to_draw,
@@ -35,17 +34,11 @@ from pertprobe.plots.page import (
     parted,
 )
 from pertprobe.plots.rows import (
-    HEAD,
-    ROW,
-    WIDTH,
-    bars_with_null,
-    most_rows,
+    faces,
     name_of_pair,
-    name_rows,
     null_handles,
     null_legend,
-    rows_height,
-    write_beside,
+    without_q,
 )
 from pertprobe.plots.style import (
     BAD,

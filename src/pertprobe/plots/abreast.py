@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from pertprobe.evidence import used_p
 from pertprobe.plots.drawn import DrawInputs, Filled, left_out, said_of, sentences
 from pertprobe.plots.page import DOUBLE, SINGLE, page
+from pertprobe.plots.rows import faces
 from pertprobe.plots.style import BAND, NULL, SMALL, SUBJECT, TEXT
 from pertprobe.plots.words import MM, p_words, shortened, text_width
 
@@ -150,7 +151,7 @@ def _draw_column(axes: Axes, rows: pd.DataFrame, filled: Filled) -> None:
     axes.barh(places, 4 * rows.null_sd, left=rows.null_mean - 2 * rows.null_sd, height=0.7, color=BAND)
     axes.plot(rows.null_mean, places, "|", color=NULL, markersize=5)
     axes.hlines(places, rows.ci_low, rows.ci_high, color=SUBJECT, linewidth=0.8)
-    inside = np.where(filled.of(rows), SUBJECT, "white")
+    inside = faces(filled, rows)
     style = {"s": 10, "zorder": 3, "linewidth": 0.7, "edgecolor": SUBJECT}
     axes.scatter(rows.estimate[known], places[known], color=inside[known], **style)
     axes.axvline(0, color="black", linewidth=0.4)

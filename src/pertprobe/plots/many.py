@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection
 
-from pertprobe.plots.page import HIGHEST
 from pertprobe.plots.style import NULL, SUBJECT
 
 VECTORS = 500
@@ -41,8 +40,3 @@ def histograms(
         axes.hist(each, bins, color=colour, alpha=opacity, label=label, **style)
     axes.set_ylim(top=axes.get_ylim()[1] * 1.35)  # room for the legend above the bars
     axes.legend(loc="upper left")
-
-
-def rows_of_a_page(height: float, row: float, kept: float) -> int:
-    """Return how many rows of `row` mm fit into `height` mm, at most a page, less `kept` mm for other things."""
-    return max(1, int((min(height, HIGHEST) - kept) / row))

@@ -45,7 +45,7 @@ def panels(n: int, width: float, height: float | Sequence[float], columns: int =
     """Return a figure with `n` axes in a grid, each at least `width` mm wide; `height` in mm of all rows, or of each.
 
     The page is 89 mm wide where that is enough, 183 mm otherwise. Rows that together are higher than a page are
-    squeezed: who may have more shows what fits (`most_rows`) and says what is left out. Of no axes: `nothing_to_draw`.
+    squeezed: who may have more shows what fits and says what is left out. Of no axes: `nothing_to_draw`.
     """
     if not n:
         return nothing_to_draw(), []

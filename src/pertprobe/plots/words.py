@@ -49,12 +49,6 @@ def wrapped(text: str, most: float, size: float, weight: str = "normal") -> str:
     return "\n".join(shortened(line, most, size, weight) for line in lines)
 
 
-def named_rows(names: list[str], counts: list[int], most: float, size: float) -> list[str]:
-    """Return "name (n)" of each row in at most `most` mm: names are shortened, numbers never."""
-    ends = [f" ({count})" for count in counts]
-    return [shortened(name, most - text_width(end, size), size) + end for name, end in zip(names, ends, strict=True)]
-
-
 def p_words(value: float) -> str:
     """Return a p or q as it is printed: two digits, no more zeros than are read."""
     if value != value:

@@ -1,16 +1,9 @@
 """The figure of concept_alignment: three statistics of each program, beside directions refitted on permuted labels."""
 
-from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pertprobe.plots import (
     NOTHING_TESTED,
-    NULL,
-    SUBJECT,
     DrawInputs,
     Drawn,
     Filled,
@@ -26,6 +19,7 @@ from pertprobe.plots import (
     pages_said,
     sentences,
     share_rows,
+    without_q,
 )
 
 PRIMARY = "alignment"
@@ -79,15 +73,6 @@ def _page(inputs: DrawInputs, shared: Shared) -> Figure:
     figure, panels = bands([len(shared.tables)] * len(shown), [height_of(rows) for rows in shown.values()])
     for axes, (statistic, rows) in zip(panels, shown.items(), strict=True):
         draw_abreast(axes, rows, SHOWN[statistic], inputs.filled if statistic == PRIMARY else Filled())
-        if statistic != PRIMARY:
-            _without_q(axes)
     letters([axes[0] for axes in panels])
-    grey = {"marker": "o", "linestyle": "", "color": NULL, "markeredgecolor": SUBJECT, "label": "without a q"}
-    foot(figure, [*null_handles(inputs.filled), *([Line2D([], [], **grey)] if len(shown) > 1 else [])])
+    foot(figure, [*null_handles(inputs.filled), *([without_q()] if len(shown) > 1 else [])])
     return figure
-
-
-def _without_q(axes: Sequence[Axes]) -> None:
-    """Draw points grey: that there is no q is neither a large one nor a small one."""
-    for part in (part for each in axes for part in each.collections if isinstance(part, PathCollection)):
-        part.set_facecolor(NULL)

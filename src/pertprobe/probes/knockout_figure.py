@@ -30,6 +30,7 @@ from pertprobe.plots import (
     row_words,
     sentences,
     share_rows,
+    without_q,
 )
 from pertprobe.probes.base import averaged
 from pertprobe.probes.knockout_questions import AGREEMENT, ALL_GENES, correlations, shared
@@ -111,8 +112,8 @@ def _page(inputs: DrawInputs, kept: pd.DataFrame, agreement: Shared, coherence: 
     for band, (each, label) in zip(axes, rows, strict=True):
         draw_abreast(band, each, label, inputs.filled if each is mine else Filled())
     letters([*top[:2], *(band[0] for band in axes)])
-    notes = ["Mean cosines have no q: all their points are filled."] if mine.tables and coherence.tables else []
-    null_legend(figure, inputs.filled if mine.tables else Filled(), notes)
+    grey = [without_q()] if mine.tables and coherence.tables else []
+    null_legend(figure, inputs.filled if mine.tables else Filled(), further=grey)
     return figure
 
 

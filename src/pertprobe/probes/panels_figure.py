@@ -33,6 +33,7 @@ from pertprobe.plots import (
     sentences,
     share_rows,
     shortened,
+    without_q,
 )
 
 PANELS, STRIPS = 20, 2
@@ -145,8 +146,7 @@ def _page(asked: _Asked, shared: Shared) -> Figure:
         for each in axes[-1]:
             each.set_xlim(0, 1)
     letters([axes[0][0], axes[1][0], *([axes[-1][0]] if beside else [])])
-    notes = ["Panel c has no null: all its points are filled."] if beside else []
-    null_legend(figure, inputs.filled, notes)
+    null_legend(figure, inputs.filled, further=[without_q()] if beside else [])
     return figure
 
 

@@ -48,14 +48,21 @@ def null_world(draw: Drawing) -> World:
 
 def draw(inputs):
     """Draw each program's mean size beside its null."""
-    from pertprobe.plots import NOTHING_TESTED, bars_with_null, nothing_to_draw, panels
+    from pertprobe.plots import (
+        NOTHING_TESTED,
+        Drawn,
+        bands,
+        draw_abreast,
+        height_of,
+        nothing_to_draw,
+        null_legend,
+        share_rows,
+    )
 
-    rows = inputs.evidence[inputs.evidence.evaluable]
-    if rows.empty:
-        return nothing_to_draw(NOTHING_TESTED)
-    models = sorted(set(rows.model))
-    figure, axes = panels(len(models), 89, 60)
-    for each, model in zip(axes, models, strict=True):
-        bars_with_null(each, rows[rows.model == model], "mean size of codes")
-        each.set_title(model)
-    return figure
+    shared = share_rows(inputs.by_model(inputs.answered("code_size")), 20)
+    if not shared.names:
+        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+    figure, (axes,) = bands([len(shared.tables)], [height_of(shared)])
+    draw_abreast(axes, shared, "mean size of codes", inputs.filled)
+    null_legend(figure, inputs.filled)
+    return Drawn(figure, shared.said(inputs.filled, "perturbations", "evidence/code_size.tsv"))
