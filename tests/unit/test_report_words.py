@@ -10,8 +10,8 @@ from pertprobe.report.cards import not_evaluable
 from pertprobe.report.words import (
     agreement_with_truth,
     answer_sentence,
-    answers,
     control_answers,
+    headline,
     kind,
     listed,
     remedy,
@@ -188,28 +188,35 @@ def test_two_models_are_compared_in_counts_and_in_words():
 READINGS = ["program", "model", "reference", "probe", "answer", "representation", "causal"]
 
 
-def test_the_first_paragraph_holds_answers_levels_and_what_is_open():
+def test_the_first_words_are_answers_then_levels_and_what_is_open():
     rows = [("", "a", "", "", "lookup", "", ""), ("P", "a", "", "", "lookup", "pass", "fail"),
             ("Q", "a", "", "", "unresolved", "fail", "not evaluable")]  # fmt: skip
     readings = pd.DataFrame(rows, columns=READINGS)
     verdicts = pd.DataFrame({"verdict": ["pass", "not evaluable"], "reason": ["", "no panel for this program"]})
     found = list(summary(verdicts, readings, pd.DataFrame(columns=SCORE_COLUMNS), ["representation", "causal"]))
     assert found == [
-        "a, all perturbed genes together: lookup. Programs by themselves: Q: unresolved.",
+        "Asked of single programs, 2 in all, it is lookup once and unresolved once.",
         "At the representation level, of the programs that could be asked, these pass: 1 of 2 in a.",
         "At the causal level, of the programs that could be asked, these pass: 0 of 1 in a.",
-        "1 of 2 questions about programs could not be answered; the commonest reason (1 times): no panel for this "
+        "1 of 2 questions about programs could not be answered; the commonest reason (once): no panel for this "
         "program.",
     ]
+    assert headline(readings) == "Asked of all perturbed genes together, the answer is lookup for a."
+    both = pd.concat([readings, readings.assign(model="b")])
+    assert headline(both) == "Asked of all perturbed genes together, the answer is lookup for a and b."
     none = list(summary(verdicts.iloc[:1], readings.assign(answer=""), pd.DataFrame(columns=SCORE_COLUMNS), []))
-    assert none[0].startswith("No model has an answer: the config asks no intervention_fidelity")
+    assert headline(readings.assign(answer="")).startswith(
+        "No model has an answer: the config asks no intervention_fidelity"
+    )
     assert none[-1] == "All 1 questions about programs could be answered."
 
 
 def test_models_of_known_kind_stand_beside():
     card = pd.DataFrame([{"model": "a", "role": "lookup", "answer": "lookup"}], columns=SCORE_COLUMNS).fillna("")
     readings = pd.DataFrame([("", "a", "", "", "lookup", "", "")], columns=READINGS)
-    assert list(answers(readings, card))[-1].endswith("models whose kind is known: a lookup is called lookup.")
+    assert list(summary(pd.DataFrame({"verdict": []}), readings, card, []))[0].endswith(
+        "models whose kind is known: a lookup is called lookup."
+    )
 
 
 def test_controls_that_were_not_asked_are_none_of_none():

@@ -8,7 +8,7 @@ from pertprobe import evidence
 from pertprobe.files import write_table
 from pertprobe.report.scorecard_figure import LIMITS, scorecard_figure
 from pertprobe.report.words import KINDS
-from pertprobe.report.words import answers as sentences
+from pertprobe.report.words.answers import answers, known_kinds, single_programs
 from pertprobe.roles import KNOWN, LOOKUP, NETWORK
 from pertprobe.stages.answer import COLUMNS as ANSWER_COLUMNS
 from pertprobe.stages.scorecard import COLUMNS, read_scorecard, scorecard, shown
@@ -162,6 +162,6 @@ def test_a_run_without_answers_has_a_figure_that_says_so():
 def test_sentences_name_the_answer_of_each_model_and_of_the_kinds_beside_it(answered):
     readings = pd.DataFrame({"program": ["", "program_1", "program_2"], "model": "mine",
                              "answer": ["lookup", "lookup", "unresolved"]})  # fmt: skip
-    found = list(sentences(readings, answered))
-    assert found[0] == "mine, all perturbed genes together: lookup. Programs by themselves: program_2: unresolved."
-    assert "a mechanism (network) is called mechanism" in found[1]
+    assert list(answers(readings)) == ["Asked of all perturbed genes together, the answer is lookup for mine."]
+    assert single_programs(readings).endswith("it is lookup once and unresolved once.")
+    assert "a mechanism (network) is called mechanism" in known_kinds(answered)

@@ -64,6 +64,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "pilot": params.pilot,
         "params": params,
         "sizes": words.sizes(verdicts.program.nunique(), len(params.models), len(params.probes)),
+        "headline": words.headline(readings),
         "summary": list(words.summary(verdicts, readings, card, list(params.levels))),
         "truth": words.agreement_with_truth(verdicts, params.levels.get("representation", [])),
         "whole": list(words.whole_answers(answered)),

@@ -9,7 +9,8 @@
     const dark = chosen ? chosen === "dark" : prefers.matches;
     root.classList.toggle("dark", dark);
     root.classList.toggle("light", !dark);
-    document.getElementById("theme")?.setAttribute("aria-pressed", String(dark));
+    const button = document.getElementById("theme");
+    if (button) button.textContent = dark ? "Light" : "Dark";
   };
   prefers.addEventListener("change", apply);
   apply();

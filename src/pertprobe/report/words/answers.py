@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pertprobe.report.words.names import KINDS, counted, interval, listed, sentence
+from pertprobe.report.words.names import KINDS, counted, in_a_row, interval, sentence, times
 from pertprobe.roles import KNOWN
 from pertprobe.stages.answer import COVARIATION, LOOKUP, MECHANISM, NOT_PREDICTED, UNRESOLVED
 
@@ -53,21 +53,34 @@ def _needed(reason: str) -> str:
     return f"; {last}" if last.endswith("narrow enough") else ""
 
 
-def answers(readings: pd.DataFrame, scorecard: pd.DataFrame) -> Iterator[str]:
-    """Yield the answer of each model, and of which programs it is another; then those of models of known kind."""
-    whole = readings[(readings.program == "") & (readings.answer != "")].set_index("model").answer
-    for model, answer in whole.items():
-        rows = readings[(readings.model == model) & (readings.program != "") & ~readings.answer.isin(["", answer])]
-        others = [f"{listed(of.program)}: {word}" for word, of in rows.groupby("answer", sort=True)]
-        alone = f" Programs by themselves: {'; '.join(others)}." if others else ""
-        yield f"{model}, all perturbed genes together: {answer}.{alone}"
+def answers(readings: pd.DataFrame) -> Iterator[str]:
+    """Yield which models have which answer, of all their perturbed genes together; nothing where none has any."""
+    whole = readings[(readings.program == "") & (readings.answer != "")]
+    for answer, rows in whole.groupby("answer", sort=False):
+        yield f"Asked of all perturbed genes together, the answer is {answer} for {in_a_row(list(rows.model))}."
+
+
+def single_programs(readings: pd.DataFrame) -> str:
+    """Return how many programs have which answer by themselves; nothing where none has any."""
+    alone = readings[(readings.program != "") & (readings.answer != "")]
+    if alone.empty:
+        return ""
+    counts = [f"{answer} {times(count)}" for answer, count in alone.answer.value_counts(sort=True).items()]
+    return f"Asked of single programs, {len(alone):,} in all, it is {in_a_row(counts)}."
+
+
+def known_kinds(scorecard: pd.DataFrame) -> str:
+    """Return what models whose kind is known are called; nothing where none stands beside the run's."""
     known = scorecard[scorecard.role.isin(KNOWN) & (scorecard.answer != "")]
     said = [
         f"{KINDS[role]} is called {' and '.join(dict.fromkeys(rows.answer))}"
         for role, rows in known.groupby("role", sort=False)
     ]
-    if said:
-        yield f"Beside them, on the same cells and genes, stand models whose kind is known: {'; '.join(said)}."
+    return (
+        f"Beside them, on the same cells and genes, stand models whose kind is known: {'; '.join(said)}."
+        if said
+        else ""
+    )
 
 
 def whole_answers(answered: pd.DataFrame) -> Iterator[tuple[str, str, str]]:

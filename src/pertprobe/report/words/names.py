@@ -37,6 +37,11 @@ def counted(n: int, noun: str) -> str:
     return f"{word} {noun}" + ("" if n == 1 else "s")
 
 
+def times(n: int) -> str:
+    """Return "once", "twice", "13 times"."""
+    return {1: "once", 2: "twice"}.get(n, f"{n:,} times")
+
+
 def short(value: float) -> str:
     """Return a number with two significant digits, and none lost before the point; nothing for nan."""
     if isnan(value):

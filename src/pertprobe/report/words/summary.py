@@ -1,25 +1,29 @@
-"""What the run found, in one paragraph, and how its controls and its truth answer."""
+"""What the run found, in few sentences, and how its controls and its truth answer."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pertprobe.report.words.answers import answers
-from pertprobe.report.words.names import counted, sentence
+from pertprobe.report.words.answers import answers, known_kinds, single_programs
+from pertprobe.report.words.names import counted, sentence, times
 from pertprobe.report.words.remedies import kind
 from pertprobe.stages.verdict import CONTROL_WORDS, FAIL, MIXED, NOT_EVALUABLE, PASS
+
+
+def headline(readings: pd.DataFrame) -> str:
+    """Return the answer of the run, in a sentence for each answer that models have."""
+    none = "No model has an answer: the config asks no intervention_fidelity, the probe that gives it."
+    return " ".join(answers(readings)) or none
 
 
 def summary(
     verdicts: pd.DataFrame, readings: pd.DataFrame, scorecard: pd.DataFrame, levels: Sequence[str]
 ) -> Iterator[str]:
-    """Yield the sentences of the first paragraph: answers, levels, and what could not be asked."""
-    found = list(answers(readings, scorecard))
-    yield from found or ["No model has an answer: the config asks no intervention_fidelity, the probe that gives it."]
+    """Yield what stands below the answers: single programs, models of known kind, levels, what could not be asked."""
     mine = readings[(readings.program != "") & (readings.reference == "") & (readings.probe == "")]
-    yield from filter(None, (passed(mine, level) for level in levels))
-    yield not_asked(verdicts)
+    parts = [single_programs(readings), known_kinds(scorecard), *(passed(mine, level) for level in levels)]
+    yield from filter(None, [*parts, not_asked(verdicts)])
 
 
 def passed(readings: pd.DataFrame, level: str) -> str:
@@ -43,7 +47,7 @@ def not_asked(verdicts: pd.DataFrame) -> str:
     reason, count = Counter(kind(each) for each in open_.reason).most_common(1)[0]
     return (
         f"{len(open_):,} of {len(verdicts):,} questions about programs could not be answered; the commonest reason "
-        f"({count:,} times): {reason}."
+        f"({times(count)}): {reason}."
     )
 
 
