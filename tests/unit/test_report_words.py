@@ -214,7 +214,7 @@ def test_the_first_words_are_answers_then_levels_and_what_is_open():
 def test_models_of_known_kind_stand_beside():
     card = pd.DataFrame([{"model": "a", "role": "lookup", "answer": "lookup"}], columns=SCORE_COLUMNS).fillna("")
     readings = pd.DataFrame([("", "a", "", "", "lookup", "", "")], columns=READINGS)
-    assert list(summary(pd.DataFrame({"verdict": []}), readings, card, []))[0].endswith(
+    assert next(summary(pd.DataFrame({"verdict": []}), readings, card, [])).endswith(
         "models whose kind is known: a lookup is called lookup."
     )
 

@@ -76,11 +76,9 @@ def known_kinds(scorecard: pd.DataFrame) -> str:
         f"{KINDS[role]} is called {' and '.join(dict.fromkeys(rows.answer))}"
         for role, rows in known.groupby("role", sort=False)
     ]
-    return (
-        f"Beside them, on the same cells and genes, stand models whose kind is known: {'; '.join(said)}."
-        if said
-        else ""
-    )
+    if not said:
+        return ""
+    return f"Beside them, on the same cells and genes, stand models whose kind is known: {'; '.join(said)}."
 
 
 def whole_answers(answered: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
