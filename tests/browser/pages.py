@@ -6,6 +6,8 @@ from pathlib import Path
 
 PHONE, DESKTOP = 390, 1440
 """Widths, in CSS pixels."""
+PATIENCE = 180_000
+"""Milliseconds: machines that run other tests beside these are slow, and no test is of time."""
 MADE = """() => [...document.querySelectorAll("table.sortable, #matrix-table")]
     .filter((table) => !table.closest("details:not([open])")).every((table) => table.classList.contains("dataTable"))"""
 """Whether every table that is not folded away has been made sortable."""
@@ -29,6 +31,7 @@ class Opener:
             java_script_enabled=scripts,
             reduced_motion="reduce",
         )
+        context.set_default_timeout(PATIENCE)
         self.contexts.append(context)
         page = context.new_page()
         address = Path(path).as_uri()

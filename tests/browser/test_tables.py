@@ -131,6 +131,6 @@ def test_a_long_table_says_which_rows_of_how_many_it_shows(opened, large):
     section.locator("summary").first.click()
     table = section.locator("table.dataTable").first
     table.wait_for()
-    info = section.locator(".dt-info").first.inner_text(timeout=5000)
+    info = section.locator(".dt-info").first.inner_text()
     shown = table.locator("tbody tr").count()
     assert re.findall(r"[\d,]+", info) == ["1", str(shown), str(PUBLISHED.programs)]
