@@ -83,7 +83,7 @@ def inputs(folder: Path, run: Run) -> SimpleNamespace:
 def params(run: Run) -> SimpleNamespace:
     """Return the params of the rules `report` and `quality_page`, with the defaults of the config."""
     config = settled(run)
-    kept = ("run", "seed", "thresholds", "levels", "answer", "statistics", "controls", "programs")
+    kept = ("run", "pilot", "seed", "thresholds", "levels", "answer", "statistics", "controls", "programs")
     return SimpleNamespace(
         **{name: config[name] for name in kept},
         interest=config["power"],

@@ -48,15 +48,15 @@ def test_another_budget_of_memory_makes_nothing_again(demo):
     assert demo.plan(tiny() | {"memory_gb": 0.5}).jobs == Counter()
 
 
-def test_a_changed_threshold_only_judges_again(demo):
+def test_a_changed_threshold_only_judges_again_and_marks_its_figure(demo):
     config = tiny()
     config["thresholds"]["sae_features"][1][2] = 0.2
-    assert demo.plan(config).jobs == JUDGING
+    assert demo.plan(config).jobs == JUDGING + Counter(["draw"])
 
 
-def test_the_preset_published_only_judges_again(demo):
+def test_the_preset_published_only_judges_again_and_marks_the_figures(demo):
     published = yaml.safe_load((demo.folder / "config/published.yaml").read_text())
-    assert demo.plan(tiny() | published).jobs == JUDGING
+    assert demo.plan(tiny() | published).jobs == JUDGING + Counter({"draw": len(tiny()["probes"])})
 
 
 def test_another_effect_of_interest_only_judges_again(demo):
@@ -190,9 +190,10 @@ def test_a_threshold_that_is_run_judges_anew_and_rewrites_only_the_judgement(fin
     before, verdicts = finished.times(), (finished.results / "verdicts.tsv").read_text()
     finished.finish("--cores", "2", "--", "all", "pert_embedding", config=config)
     after = finished.times()
-    matrix = {f"figures/verdict_matrix.{suffix}" for suffix in ("svg", "pdf", "png")}
+    suffixes = ("svg", "pdf", "png", "caption.txt")
+    figures = {f"figures/{name}.{suffix}" for name in ("verdict_matrix", "pert_embedding") for suffix in suffixes}
     rewritten = {name for name, time in after.items() if before.get(name) != time}
-    assert rewritten == {"verdicts.tsv", "readings.tsv", "report.html", "run_times.tsv", *matrix}
+    assert rewritten == {"verdicts.tsv", "readings.tsv", "report.html", "run_times.tsv", *figures}
     assert before.keys() == after.keys()
     new = (finished.results / "verdicts.tsv").read_text()
     assert "<= 1" in new
