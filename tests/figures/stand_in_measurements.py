@@ -76,11 +76,12 @@ def influences(run: "Run", rng: np.random.Generator) -> xr.Dataset:
 def silenced(run: "Run", rng: np.random.Generator) -> xr.Dataset:
     """Return shifts to silenced genes, what the derivative foretells, and what cells lose."""
     genes, axes = run.gene_names[:SILENCED], ("set", "perturbation", "gene")
-    shape = (SETS, len(genes), 2 * WIDTH)
+    outputs = run.gene_names[: 2 * WIDTH]
+    shape = (SETS, len(genes), len(outputs))
     shift = rng.normal(size=shape).astype(np.float32)
     found = {"shift": (axes, shift), "predicted": (axes, shift + rng.normal(0, 0.5, shape).astype(np.float32))}
     found |= {"half": (axes, shift / 2), "lost": (("set", "perturbation"), rng.lognormal(0, 1, shape[:2]))}
-    made = labelled(found, perturbation=genes, gene=run.gene_names[: 2 * WIDTH])
+    made = labelled(found, perturbation=genes, gene=outputs)
     copies = made[["shift", "predicted"]]
     variants = [copies, *(copies + rng.normal(size=shape) for _ in VARIANTS[1:])]
     return xr.concat(variants, xr.Variable("variant", VARIANTS)).merge(made[["half", "lost"]])

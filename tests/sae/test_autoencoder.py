@@ -83,7 +83,7 @@ def test_config_has_the_fields_of_saelens(tmp_path):
         "normalize_activations": "none",
         "reshape_activations": "none",
         "rescale_acts_by_decoder_norm": False,
-        "metadata": {"layer": 2},
+        "metadata": {"layer": 2, "sae_lens_version": "6.0.0"},
     }
 
 

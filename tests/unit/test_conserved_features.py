@@ -186,9 +186,9 @@ def test_without_features_that_vary_or_a_measurement_there_is_no_row():
 def test_the_figure_shows_features_and_programs_or_says_why_not():
     rows = asked().assign(model="a", reference="b", q=0.01)
     question = {"settings": SETTINGS}
-    figure = conserved_features.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, tables()))
+    figure = conserved_features.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, tables())).figure
     assert figure.axes[0].get_title("left") == "a vs b"
-    assert "by chance" in figure.axes[0].texts[0].get_text()
+    assert "null: " in figure.axes[0].texts[0].get_text()
     empty = {"features": pd.DataFrame(columns=declared("conserved_features").tables["names"]["features"])}
-    nothing = conserved_features.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, empty))
+    nothing = conserved_features.draw(DrawInputs(rows, {}, Programs(PROGRAMS), question, empty)).figure
     assert "Nothing could be tested" in nothing.axes[0].texts[0].get_text()

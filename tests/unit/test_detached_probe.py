@@ -216,7 +216,7 @@ def test_without_copies_all_is_as_with_them(measurement):
         rows_of(evidence.with_q(table, *JUDGED), role="subject"),
         {"m": alone}, Programs(PROGRAMS), {"models": {"m": {}}},
     )  # fmt: skip
-    assert len(probe.draw(inputs).axes) == 3
+    assert len(probe.draw(inputs).figure.axes) == 3
 
 
 def test_an_unmeasured_model_has_no_tables():
@@ -229,7 +229,7 @@ def test_the_figure_is_drawn(measurement, tmp_path):
     inputs = DrawInputs(rows_of(table, role="subject"), {"m": measurement}, Programs(PROGRAMS), {"models": {"m": {}}})
     write_figure(probe.draw(inputs), [tmp_path / "a.svg"])
     text = (tmp_path / "a.svg").read_text()
-    assert "where responses come from" in text
+    assert "share of delta_y" in text
     assert "effective rank" in text
 
 

@@ -100,26 +100,43 @@ def test_the_matrix_shows_every_answer_in_words_too(tmp_path):
         ("one", "a", "", "P", "pass"), ("one", "b", "", "P", "fail"), ("two", "a", "b", "P", "not evaluable"),
         ("two", "a", "", "P", "pass"), ("two", "a", "", "P", "fail"), ("one", "a", "", "unasked", "not evaluable"),
     )  # fmt: skip
-    figure = verdict_matrix(table, ["a", "b"], {"causal": ["one", "two"]})
-    assert [text for text in texts_of(figure) if text in ("pass", "fail", "mixed", "n.e.")] == [
-        "pass", "fail", "mixed", "n.e.",
-    ]  # fmt: skip
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["a", "b", "a", "a vs b"]
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["P"]
-    assert "1 programs that no probe could evaluate are not shown" in figure.legends[0].get_title().get_text()
+    figure, caption, further = verdict_matrix(table, ["a", "b"], {"causal": ["one", "two"]})
+    assert not further
+    above, below = figure.axes
+    assert [text.get_text() for text in below.texts] == ["pass", "fail", "mixed", "n.e."]
+    assert [label.get_text() for label in below.get_xticklabels()] == ["a", "b", "a", "a vs b"]
+    assert [label.get_text() for label in below.get_yticklabels()] == ["P"]
+    assert [text.get_text() for text in above.texts] == ["1", "0", "0", "0", "one", "two"]  # how many passed, probes
+    assert "1 programs that no probe could evaluate have no row" in caption
     write_figure(figure, [tmp_path / "m.svg"])
 
 
 def test_the_matrix_has_columns_in_the_order_of_levels_and_models():
     table = verdict_rows(*((probe, model, "", "P", "pass") for probe in ("z", "y") for model in ("b", "a")))
-    figure = verdict_matrix(table, ["b", "a"], {"representation": ["y"], "causal": ["z"]})
+    figure = verdict_matrix(table, ["b", "a"], {"representation": ["y"], "causal": ["z"]}).figure
     assert [text for text in texts_of(figure) if text in ("y", "z")] == ["y", "z"]
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["b", "a", "b", "a"]
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["b", "a", "b", "a"]
+
+
+def test_a_matrix_of_many_programs_counts_all_and_shows_those_that_pass_most():
+    verdicts = ("pass", "fail", "not evaluable")
+    rows = [
+        (f"probe_{i}", model, "", f"program_{j:03d}", verdicts[(i + j) % 3] if j >= 10 else "pass")
+        for i in range(16) for model in "abcd" for j in range(200)
+    ]  # fmt: skip
+    drawn = verdict_matrix(verdict_rows(*rows), list("abcd"), {"causal": [f"probe_{i}" for i in range(16)]})
+    above, below = drawn.figure.axes
+    heights = np.sum([[bar.get_height() for bar in each] for each in above.containers], axis=0)
+    assert heights.tolist() == [200] * 64
+    shown = [label.get_text() for label in below.get_yticklabels()]
+    assert shown[:10] == [f"program_{j:03d}" for j in range(10)]
+    assert f"Drawn are the {len(shown)} programs that pass most, of 200" in drawn.caption
+    assert drawn.figure.get_size_inches()[1] <= 170 / 25.4
 
 
 @pytest.mark.parametrize("rows", [[], [("one", "a", "", "P", "not evaluable")]])
 def test_a_matrix_of_nothing_says_so(rows):
-    figure = verdict_matrix(verdict_rows(*rows), ["a"], {"causal": ["one"]})
+    figure = verdict_matrix(verdict_rows(*rows), ["a"], {"causal": ["one"]}).figure
     assert texts_of(figure) == [plots.NOTHING_TESTED]
 
 

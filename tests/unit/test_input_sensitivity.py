@@ -115,7 +115,7 @@ def test_the_most_sensitive_inputs_rank_highest(measurement):
 def test_the_figure_is_drawn(measurement, tmp_path):
     inputs = to_draw(measurement)
     write_figure(probe.draw(inputs), [tmp_path / "a.svg"])
-    assert "m: gradients" in (tmp_path / "a.svg").read_text()
+    assert "gradient" in (tmp_path / "a.svg").read_text()
     refused = to_draw(xr.Dataset())
     write_figure(probe.draw(refused), [tmp_path / "b.svg"])
     assert "Nothing could be tested" in (tmp_path / "b.svg").read_text()

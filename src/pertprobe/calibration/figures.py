@@ -39,6 +39,11 @@ Line = tuple[str, pd.DataFrame | None]
 """Name of a line, and its rows; a heading has none."""
 
 
+def broken(row: pd.Series) -> bool:
+    """Return whether a row left its bound; one without a bound did not."""
+    return bool(pd.notna(row.holds) and not row.holds)
+
+
 def false_positives(table: pd.DataFrame) -> Drawn:
     """Draw the false positives of each probe by setting and members, the published test's beside them."""
     ours = table[table.figure == FALSE_POSITIVES]
@@ -54,7 +59,7 @@ def false_positives(table: pd.DataFrame) -> Drawn:
         """Draw one setting: a mark for each number of members, of this test and of the published one."""
         for row in mine.itertuples():
             own = row.figure == FALSE_POSITIVES
-            colour = RIVAL if not own else BAD if row.holds == False else SUBJECT  # noqa: E712  may be missing
+            colour = RIVAL if not own else BAD if broken(row) else SUBJECT
             inside = {"markerfacecolor": colour if own else "none", "markersize": 3, "markeredgewidth": 0.6}
             axes.plot(row.value, y, marks[row.members], color=colour, **inside)
         axes.plot(mine.bound.max(), y, "|", color="black", markersize=5)
@@ -123,7 +128,7 @@ def seeds(table: pd.DataFrame) -> Drawn:
         values, whole = mine[mine.seed != ""].value.dropna().to_numpy(), mine[mine.seed == ""].iloc[0]
         heights = y + (np.linspace(-0.3, 0.3, values.size) if values.size > 1 else np.zeros(values.size))
         axes.scatter(values, heights, s=2.5, color=NULL, linewidth=0)
-        axes.plot(whole.value, y, "o", color=BAD if whole.holds == False else SUBJECT, markersize=3)  # noqa: E712
+        axes.plot(whole.value, y, "o", color=BAD if broken(whole) else SUBJECT, markersize=3)
         axes.plot(whole.bound, y, "|", color="black", markersize=5)
 
     named = rows.assign(words=rows.figure + ": " + rows.setting)

@@ -154,6 +154,9 @@ def _draw_column(axes: Axes, rows: pd.DataFrame, filled: Filled) -> None:
     inside = faces(filled, rows)
     style = {"s": 10, "zorder": 3, "linewidth": 0.7, "edgecolor": SUBJECT}
     axes.scatter(rows.estimate[known], places[known], color=inside[known], **style)
+    if not known.any():
+        axes.text(0.5, 0.5, "not evaluable", transform=axes.transAxes, ha="center", va="center")
+        return
     axes.axvline(0, color="black", linewidth=0.4)
     beside_rows(axes, {"p": used_p(rows), "q": rows.q}, known)
 

@@ -76,7 +76,7 @@ def _settled(svg: str) -> str:
 
     Pages hold many figures in one document, where the same id may not mean two things.
     """
-    svg = svg.replace("'Arimo'", FAMILIES)
+    svg = svg.replace("'Arimo'", FAMILIES).replace(f' id="{LETTER}"', "")  # a mark for the layout, the same for each
     places = {old: str(place) for place, old in enumerate(dict.fromkeys(HASHED.findall(svg)))}
     name = hashlib.sha256(_renamed(svg, places).encode()).hexdigest()[:8]
     return _renamed(svg, {old: f"f{name}-{place}" for old, place in places.items()})

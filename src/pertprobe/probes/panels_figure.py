@@ -36,8 +36,8 @@ from pertprobe.plots import (
     without_q,
 )
 
-PANELS, STRIPS = 20, 2
-"""Most panels beside their nulls; panels whose units are drawn, each in a band of its own."""
+PANELS, TWICE, STRIPS = 20, 8, 2
+"""Most panels beside their nulls, and where they stand twice; panels whose units are drawn, each in its own band."""
 HIGH = 40.0
 """Height in mm of a band of units."""
 SHOWN, NAMED = 300, 8
@@ -80,7 +80,7 @@ def draw(
 
     `control` is a statistic whose p stands beside units: what a panel says that is no better than it says nothing.
     """
-    shared = share_rows(inputs.by_model(_by_panel(inputs, primary)), PANELS)
+    shared = share_rows(inputs.by_model(_by_panel(inputs, primary)), PANELS if further is None else TWICE)
     if not shared.names:
         return Drawn(nothing_to_draw(), NOTHING_TESTED)
     shown = _strongest(shared)

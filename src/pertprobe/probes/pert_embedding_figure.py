@@ -75,7 +75,7 @@ def draw(inputs: DrawInputs) -> Drawn:
 
 def _page(inputs: DrawInputs, shared: Shared, nearest: Nearest) -> Figure:
     columns = len(shared.tables)
-    figure, (above, below) = bands([columns] * 2, [height_of(shared), 10 + LINE * len(nearest.rows)])
+    figure, (above, below) = bands([columns] * 2, [height_of(shared), 14 + LINE * max(len(nearest.rows), 5)])
     draw_abreast(above, shared, "mean cosine within the program", inputs.filled)
     asked = inputs.by_model(inputs.answered("nearest_neighbours"))
     image = None
