@@ -16,8 +16,8 @@ from pertprobe.plots.words import MM, wrapped
 SINGLE, DOUBLE, HIGHEST = 89.0, 183.0, 170.0
 """Width of one column and of two, and the greatest height, in mm."""
 NOTHING_TESTED = "Nothing could be tested: the evidence table says why, row by row."
-LETTER = "letter"
-"""Group id of panel letters, which are moved to the left edge of their panel once all is laid out."""
+LETTER = "letter-"
+"""How the ids of panel letters begin, which are moved to the left edge of their panel once all is laid out."""
 EDGE = 1.5
 """Between text and the edge of the page, in mm."""
 
@@ -72,7 +72,7 @@ def letters(axes: Sequence[Axes]) -> None:
     """Write a, b, c before the titles of panels; a single one needs none."""
     for letter, each in zip(ascii_lowercase, axes if len(axes) > 1 else (), strict=False):
         place = each.transAxes + ScaledTranslation(-9 / 72, 4 / 72, each.figure.dpi_scale_trans)
-        each.text(0, 1, letter, transform=place, fontsize=TITLE, fontweight="bold", gid=LETTER)
+        each.text(0, 1, letter, transform=place, fontsize=TITLE, fontweight="bold", gid=LETTER + letter)
 
 
 def foot(figure: Figure, handles: Iterable[Artist] = (), notes: Sequence[str] = (), **legend: Any) -> None:

@@ -19,7 +19,8 @@ CAPTION = ".caption.txt"
 """How the name of a figure's caption ends."""
 FAMILIES = "Arial, Helvetica, Arimo, sans-serif"
 """Fonts of an SVG, all of the same metrics: whoever opens it has one of them."""
-HASHED = re.compile(r'\bid="([a-zA-Z]+[0-9a-f]{10})"')
+HASH = r"(?:C[0-9a-f]+_[0-9a-f]+_|[a-zA-Z]+)[0-9a-f]{10}"
+HASHED = re.compile(rf'\bid="({HASH})"')
 """Ids that matplotlib makes of a hash of coordinates, to the last bit of a float."""
 
 
@@ -76,7 +77,7 @@ def _settled(svg: str) -> str:
 
     Pages hold many figures in one document, where the same id may not mean two things.
     """
-    svg = svg.replace("'Arimo'", FAMILIES).replace(f' id="{LETTER}"', "")  # a mark for the layout, the same for each
+    svg = svg.replace("'Arimo'", FAMILIES)
     places = {old: str(place) for place, old in enumerate(dict.fromkeys(HASHED.findall(svg)))}
     name = hashlib.sha256(_renamed(svg, places).encode()).hexdigest()[:8]
     return _renamed(svg, {old: f"f{name}-{place}" for old, place in places.items()})
@@ -84,7 +85,7 @@ def _settled(svg: str) -> str:
 
 def _renamed(svg: str, ids: Mapping[str, str]) -> str:
     """Return an SVG with other ids, where they are given and where they are used."""
-    return re.sub(r'(?<=[#"])([a-zA-Z]+[0-9a-f]{10})(?=[")])', lambda found: ids.get(found[1], found[1]), svg)
+    return re.sub(rf'(?<=[#"])({HASH})(?=[")])', lambda found: ids.get(found[1], found[1]), svg)
 
 
 def _own_words(figure: Figure) -> str:
@@ -111,6 +112,6 @@ def _move_letters(figure: Figure) -> None:
     """Move panel letters to the left edge of what belongs to their panel."""
     renderer = figure.canvas.get_renderer()
     for axes in figure.axes:
-        for text in [each for each in axes.texts if each.get_gid() == LETTER]:
+        for text in [each for each in axes.texts if (each.get_gid() or "").startswith(LETTER)]:
             left = axes.get_tightbbox(renderer).x0 - text.get_window_extent(renderer).x0
             text.set_x(text.get_position()[0] + left / axes.bbox.width)

@@ -1,6 +1,6 @@
 """Gathers what the report shows and writes it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pertprobe.report.judged import KEYS, NUMBERS, further, judged
 from pertprobe.report.matrix import Matrix, matrix
 from pertprobe.report.origin import origin
 from pertprobe.report.page import write_page
-from pertprobe.report.tables import Table, table
+from pertprobe.report.tables import Table, table, tables_in
 from pertprobe.report.unasked import asked, unasked
 from pertprobe.report.words.names import REGIMES, short
 from pertprobe.report.words.settings import conditions, settings
@@ -59,7 +59,7 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     told = cards.cards(found, answered, readings, grid.programs, params)
     shown_tables, genes = _tables(found, card, files), program_genes(files, params)
     described = models(files, params)
-    return {
+    page = {
         "run": params.run,
         "pilot": params.pilot,
         "params": params,
@@ -87,8 +87,8 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
         "origin": origin(files),
         "tables": shown_tables,
         "genes": {name: len(each) for name, each in genes.items()},
-        "data": packed(_data(found, measured, grid, genes, told, shown_tables, params)),
     }
+    return page | {"data": packed(_data(found, measured, grid, genes, told, list(tables_in(page)), params))}
 
 
 SCORECARD = "Estimate and 95 % interval of each model, as a share of what the data allow."
@@ -190,7 +190,7 @@ def _data(
     grid: Matrix,
     genes: Mapping[str, list[str]],
     told: list[dict[str, Any]],
-    tables: Mapping[str, Table],
+    tables: Sequence[Table],
     params: Any,
 ) -> dict[str, Any]:
     """Return what the scripts of the page read."""
@@ -206,5 +206,5 @@ def _data(
         "probes": {
             name: {"question": params.questions[name], "measured": params.measured[name]} for name in params.probes
         },
-        "tables": {each.name: each.data for name, each in tables.items() if each.data and name != "verdicts"},
+        "tables": {each.name: each.data for each in tables if each.data and each.name != "verdicts-table"},
     }

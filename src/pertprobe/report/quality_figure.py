@@ -13,7 +13,7 @@ from pertprobe.plots import (
     letters,
     nothing_to_draw,
     panels,
-    points_or_density,
+    scatter,
     sentences,
 )
 from pertprobe.stages.quality import HELD_OUT, medians
@@ -65,6 +65,6 @@ def _scatter(axes: Axes, table: pd.DataFrame, beside: str) -> None:
             continue
         median = medians(rows)["r"]
         label = f"{name} (n = {len(rows)}), median {median:z.2f}"
-        points_or_density(axes, rows[beside], rows.r, marker=marker, color=colour, alpha=0.7, label=label)
+        scatter(axes, rows[beside], rows.r, marker=marker, color=colour, alpha=0.7, label=label)
         axes.axhline(median, color=colour, linewidth=0.8, alpha=0.6)
     axes.set(xlim=(low, 1.02), ylim=(low, 1.02), aspect="equal", ylabel="r, predicted with observed delta_y")

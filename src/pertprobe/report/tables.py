@@ -1,6 +1,6 @@
 """Tables of a page: real HTML up to a number of rows, beyond it data that a script shows by pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -43,3 +43,14 @@ def table(
     rows = given[list(shown)].to_dict("records") if small else []
     data = None if small else columns(given, list(shown))
     return Table(name, caption, shown, rows, len(given), file, data)
+
+
+def tables_in(shown: Any) -> Iterator[Table]:
+    """Yield every table within what a template shows, however deep."""
+    if isinstance(shown, Table):
+        yield shown
+    elif isinstance(shown, Mapping):
+        yield from tables_in(list(shown.values()))
+    elif isinstance(shown, list | tuple):
+        for each in shown:
+            yield from tables_in(each)
