@@ -66,4 +66,4 @@ def test_the_page_shows_every_figure_and_names_what_fails(short, tmp_path):
     assert text.count("<svg") == 3
     assert all(f">{escape(figure)}</h2>" in text for figure in set(short.figure))
     assert f"{escape(broken.setting[worst])}: 0.9, at most" in text
-    assert text.count("does not hold") == 1 + (short.holds == False).sum() + 1  # noqa: E712  the heading, and one tag
+    assert text.count("does not hold") == 2 + (short.holds == False).sum() + 1  # noqa: E712  a link, the heading, and one tag
