@@ -23,14 +23,6 @@ KNOCKOUT = {"name": "knockout", "variable": "shift", "feature": "gene", "unit": 
 SAE = {"name": "sae", "variable": "activation", "feature": "feature", "unit": "perturbation", "meaning": "activation"}
 
 
-@pytest.fixture(autouse=True)
-def _threads_as_before():
-    """Give torch its thread back: what compiles loops for the layout sets the threads of the whole process."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 def groups_of(n, rng, width=30):
     """Return profiles of two groups, apart in every feature, and which group each is of."""
     group = np.arange(n) % 2
@@ -205,3 +197,9 @@ def test_two_features_have_no_map():
     space = ad.AnnData(np.random.default_rng(3).normal(size=(20, 2)).astype(np.float32))
     lay_out(space, 0)
     assert space.uns["layout_note"] == "no clusters and no map: 2 features, 3 needed"
+
+
+def test_a_layout_leaves_the_threads_of_the_process_as_they_were():
+    before = torch.get_num_threads()
+    lay_out(ad.AnnData(groups_of(30, np.random.default_rng(0))[0].astype(np.float32)), 0)
+    assert torch.get_num_threads() == before

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from pertprobe.batching import one_thread
 from pertprobe.errors import number_of
 from pertprobe.shapes import Float
 
@@ -40,7 +41,8 @@ def lay_out(space: "AnnData", seed: int) -> None:
     space.obs["leiden"] = APART
     if len(rows):
         part = space[rows].copy()
-        _by_scanpy(part, seed)
+        with one_thread():  # compiled loops set the threads of the whole process, and leave them so
+            _by_scanpy(part, seed)
         _spread(part, rows, space)
     space.obs["leiden"] = space.obs["leiden"].astype("category")
 
