@@ -1,7 +1,7 @@
 """Errors that are a user's to mend: plain text, never a traceback; and the small parts of a good message."""
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -28,6 +28,11 @@ def listed(names: Iterable[object], limit: int = 10) -> str:
     names = [str(name) for name in names]
     more = f", ... ({len(names)} in all)" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more if names else "none"
+
+
+def in_a_row(names: Sequence[str]) -> str:
+    """Return names as people list them: "", "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def number_of(n: int, noun: str) -> str:

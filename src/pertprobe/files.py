@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+CAPTION = ".caption.txt"
+"""How the name of a figure's caption ends."""
+
 
 @contextmanager
 def atomic(target: str | Path) -> Iterator[Path]:

@@ -7,7 +7,8 @@ from drawn_figure import layout_faults
 from matplotlib.figure import Figure
 from written_figure import file_faults, sizes_agree
 
-from pertprobe.plots import CAPTION, Drawn, write_figure
+from pertprobe.files import CAPTION
+from pertprobe.plots import Drawn, write_figure
 
 FORMATS = (".svg", ".pdf", ".png")
 MOST_WORDS = 300

@@ -5,6 +5,7 @@ from math import nan
 import pandas as pd
 import pytest
 
+from pertprobe.errors import in_a_row
 from pertprobe.probes.declaration import probe_names
 from pertprobe.report.cards import not_evaluable
 from pertprobe.report.words import (
@@ -19,7 +20,7 @@ from pertprobe.report.words import (
     verdict_sentence,
 )
 from pertprobe.report.words.comparisons import comparison_sentence, program_sentence
-from pertprobe.report.words.names import counted, in_a_row, interval, p_value, sentence, short
+from pertprobe.report.words.names import counted, interval, p_value, sentence, short
 from pertprobe.report.words.remedies import OTHERWISE
 from pertprobe.report.words.settings import condition
 from pertprobe.report.words.verdicts import phrases

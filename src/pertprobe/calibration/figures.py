@@ -48,7 +48,7 @@ def false_positives(table: pd.DataFrame) -> Drawn:
     """Draw the false positives of each probe by setting and members, the published test's beside them."""
     ours = table[table.figure == FALSE_POSITIVES]
     if ours.empty:
-        return _nothing("No false positives were counted.")
+        return nothing_to_draw("No false positives were counted.")
     both = table[table.figure.isin([FALSE_POSITIVES, PUBLISHED])]
     parts = both.setting.str.extract(r"^(?P<words>.*?)(?:, (?P<members>\d+) members)?$")
     rows = both.assign(words=parts.words, members=parts.members.fillna("").to_numpy())
@@ -88,7 +88,7 @@ def power(table: pd.DataFrame) -> Drawn:
     rows = table[table.figure == POWER]
     probes = list(rows.probe.unique())
     if not probes:
-        return _nothing("Power was not measured.")
+        return nothing_to_draw("Power was not measured.")
     columns = min(6, max(3, len(probes)))
     figure, axes = panels(len(probes), 29, 40, columns)
     members: dict[float, str] = {}
@@ -119,7 +119,7 @@ def seeds(table: pd.DataFrame) -> Drawn:
     keys = ["figure", "probe", "setting"]
     kept = table[table.duplicated(keys, keep=False)]
     if kept[kept.seed == ""].empty:
-        return _nothing("No figure was measured over seeds.")
+        return nothing_to_draw("No figure was measured over seeds.")
     wanted = kept[kept.seed == ""].drop_duplicates(keys)[keys]
     rows = wanted.merge(kept, on=keys, how="left")
 
@@ -142,10 +142,6 @@ def seeds(table: pd.DataFrame) -> Drawn:
         f"Share of programs that pass, seed by seed, in {len(wanted)} settings: small points are single seeds, the "
         "larger one all together, the bar the bound that all together must keep"
     ))  # fmt: skip
-
-
-def _nothing(why: str) -> Drawn:
-    return Drawn(nothing_to_draw(why), why)
 
 
 def _root(value: Any) -> Any:

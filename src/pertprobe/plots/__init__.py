@@ -56,4 +56,4 @@ from pertprobe.plots.style import (
     use_style,
 )
 from pertprobe.plots.words import MM, p_words, shortened, text_width, wrapped
-from pertprobe.plots.writing import CAPTION, write_figure
+from pertprobe.plots.writing import write_figure

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
+from pertprobe.plots.drawn import Drawn
 from pertprobe.plots.style import SMALL, TITLE
 from pertprobe.plots.words import MM, wrapped
 
@@ -48,7 +49,7 @@ def panels(n: int, width: float, height: float | Sequence[float], columns: int =
     squeezed: who may have more shows what fits and says what is left out. Of no axes: `nothing_to_draw`.
     """
     if not n:
-        return nothing_to_draw(), []
+        return nothing_to_draw().figure, []
     columns = columns_of(n, width, columns)
     rows = -(-n // columns)
     heights = ([height] * rows if isinstance(height, int | float) else [*height, *[height[-1]] * rows])[:rows]
@@ -60,12 +61,12 @@ def panels(n: int, width: float, height: float | Sequence[float], columns: int =
     return figure, flat[:n]
 
 
-def nothing_to_draw(text: str = NOTHING_TESTED) -> Figure:
-    """Return a figure that says why it is empty."""
+def nothing_to_draw(text: str = NOTHING_TESTED) -> Drawn:
+    """Return a figure that says why it is empty, as its caption does."""
     figure, (axes,) = panels(1, SINGLE, 18)
     axes.axis("off")
     axes.text(0, 0.5, wrapped(text, SINGLE - 4 * EDGE, 6), va="center")
-    return figure
+    return Drawn(figure, text)
 
 
 def letters(axes: Sequence[Axes]) -> None:

@@ -10,13 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from pertprobe.files import atomic
+from pertprobe.files import CAPTION, atomic
 from pertprobe.plots.drawn import Drawn
 from pertprobe.plots.page import EDGE, LETTER
 from pertprobe.plots.words import MM, wrapped
 
-CAPTION = ".caption.txt"
-"""How the name of a figure's caption ends."""
 FAMILIES = "Arial, Helvetica, Arimo, sans-serif"
 """Fonts of an SVG, all of the same metrics: whoever opens it has one of them."""
 HASH = r"(?:C[0-9a-f]+_[0-9a-f]+_|[a-zA-Z]+)[0-9a-f]{10}"
@@ -28,10 +26,9 @@ def write_figure(drawn: Drawn | Figure, paths: Iterable[str | Path]) -> None:
     """Write a figure in the formats its paths name: .svg, .pdf, .png, and its caption as .caption.txt.
 
     Its width is exact, and no date goes into it. It is laid out once, for all formats. SVG and PNG hold the first page,
-    the PDF all of them. A figure without caption is its own explanation (`nothing_to_draw`).
+    the PDF all of them.
     """
     drawn = drawn if isinstance(drawn, Drawn) else Drawn(drawn, "")
-    drawn = drawn._replace(caption=drawn.caption or _own_words(drawn.figure))
     pages = [drawn.figure, *drawn.further]
     for each in pages:
         lay_out(each)
@@ -86,12 +83,6 @@ def _settled(svg: str) -> str:
 def _renamed(svg: str, ids: Mapping[str, str]) -> str:
     """Return an SVG with other ids, where they are given and where they are used."""
     return re.sub(rf'(?<=[#"])({HASH})(?=[")])', lambda found: ids.get(found[1], found[1]), svg)
-
-
-def _own_words(figure: Figure) -> str:
-    """Return what is written in a figure that has nothing else."""
-    shown = [text.get_text() for axes in figure.axes if not axes.axison for text in axes.texts]
-    return " ".join(" ".join(shown).split()) if len(figure.axes) == 1 else ""
 
 
 def _fit_words(figure: Figure, axes: Axes) -> None:

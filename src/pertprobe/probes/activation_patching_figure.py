@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from pertprobe.plots import (
     BAD,
     KNOWN,
-    NOTHING_TESTED,
     RIVAL,
     DrawInputs,
     Drawn,
@@ -50,7 +49,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw each program's recovered share beside its null, random directions and the reverse patch."""
     shared = share_rows(inputs.by_model(inputs.answered(PRIMARY)), PROGRAMS)
     if not shared.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     marked = [name for name in MARKS if len(inputs.answered(name))]
     first, *further = paged(shared, lambda part: _page(inputs, part, marked))
     caption = sentences(

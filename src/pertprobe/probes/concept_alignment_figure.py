@@ -3,7 +3,6 @@
 from matplotlib.figure import Figure
 
 from pertprobe.plots import (
-    NOTHING_TESTED,
     DrawInputs,
     Drawn,
     Filled,
@@ -43,7 +42,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw each program's alignment, outcomes and accuracy beside those of directions refitted on permuted labels."""
     shared = share_rows(inputs.by_model(inputs.answered(PRIMARY)), PROGRAMS)
     if not shared.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     first, *further = paged(shared, lambda part: _page(inputs, part))
     beside = [name for name in MEANT if _of(inputs, shared, name).names]
     caption = sentences(

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from pertprobe.evidence import used_p
 from pertprobe.plots import (
-    NOTHING_TESTED,
     SMALL,
     DrawInputs,
     Drawn,
@@ -36,7 +35,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw how many features two contexts share, and each program's conservation beside its null."""
     features = {pair: table[table.r.notna()] for pair, table in _by_pair(inputs.tables["features"]).items()}
     if not features:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     tested = inputs.answered(PRIMARY)
     shared = share_rows(_by_pair(tested[tested.adjustment == "centred"]), PROGRAMS)
     first, *further = [_page(inputs, {pair: features[pair] for pair in part}, shared) for part in parted([*features])]

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pertprobe.plots import (
-    NOTHING_TESTED,
     NULL,
     SMALL,
     SUBJECT,
@@ -52,7 +51,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw where responses come from, each program's coherence through the cells, and the leading singular vectors."""
     shared = share_rows(inputs.by_model(inputs.answered(PRIMARY)), PROGRAMS)
     if not shared.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     measured = {model: itself(inputs.measurements[model]) for model in shared.tables}
     first, *further = paged(shared, lambda part: _page(inputs, part, measured))
     decomposed = any("values" in each for each in measured.values())

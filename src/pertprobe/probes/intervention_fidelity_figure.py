@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pertprobe.plots import (
-    NOTHING_TESTED,
     NULL,
     SMALL,
     SUBJECT,
@@ -39,7 +38,7 @@ PROGRAMS, SQUARE = 24, 62.0
 def draw(inputs: DrawInputs) -> Drawn:
     """Draw what silencing says of knock-downs beyond co-variation, by program and by gene."""
     if not (tables := inputs.by_model(inputs.tables["genes"])):
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     shared = share_rows(inputs.by_model(inputs.answered(PRIMARY)), PROGRAMS)
     first, *further = [_page(inputs, {name: tables[name] for name in part}, shared) for part in parted([*tables])]
     letter = iter("ab") if shared.names else iter(("", ""))

@@ -10,7 +10,6 @@ from matplotlib.ticker import StrMethodFormatter
 
 from pertprobe.evidence import used_p
 from pertprobe.plots import (
-    NOTHING_TESTED,
     NULL,
     SUBJECT,
     DrawInputs,
@@ -40,7 +39,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw each program's own divergence beside its null, and every perturbation's against its strength."""
     shared = share_rows(_by_pair(inputs.answered(OWN)), PROGRAMS)
     if not shared.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     first, *further = paged(shared, lambda part: _page(inputs, part))
     caption = sentences(
         "(a) How far the Jacobians of two contexts lie apart under a program's perturbations, beside what differs "

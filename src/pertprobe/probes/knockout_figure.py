@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from pertprobe.plots import (
     ABREAST,
-    NOTHING_TESTED,
     SMALL,
     TEXT,
     DrawInputs,
@@ -51,7 +50,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     kept = rows[rows.estimate.notna()]  # drawn also where a shared initialisation leaves the verdict open
     agreement, coherence = share_rows(_by_pair(inputs, kept), PROGRAMS), coherent(inputs, PROGRAMS)
     if kept.empty and not coherence.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     starts, models = range(0, max(len(kept), 1), PAIRS), list(coherence.tables)
     parts = [(kept.iloc[start : start + PAIRS], models[2 * start : 2 * start + ABREAST]) for start in starts]
     first, *further = (

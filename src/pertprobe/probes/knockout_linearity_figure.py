@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pertprobe.plots import (
-    NOTHING_TESTED,
     NULL,
     SMALL,
     SUBJECT,
@@ -49,7 +48,7 @@ def draw(inputs: DrawInputs, copies: Copies) -> Drawn:
     """Draw how much of each gene's knock-out its prediction explains, by what the cells lose, and by program."""
     tables = inputs.by_model(inputs.tables["genes"])
     if not tables:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     shared = coherent(inputs, PROGRAMS, "agreement")
     shared = shared._replace(tables={model: shared.tables.get(model, inputs.evidence[:0]) for model in tables})
     first, *further = paged(shared, lambda part: _page(inputs, part, tables, copies))

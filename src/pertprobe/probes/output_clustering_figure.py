@@ -12,7 +12,6 @@ from pertprobe.plots import (
     BAD,
     BAND,
     GOOD,
-    NOTHING_TESTED,
     NULL,
     RIVAL,
     SMALL,
@@ -52,7 +51,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw each program's coherence beside its null, a map of the perturbations, and the clusters of each program."""
     shared = coherent(inputs, PROGRAMS)
     if not shared.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     mapped = bool(inputs.tables["clusters"].umap_1.notna().any())
     first, *further = paged(shared, lambda part: _page(inputs, part, mapped))
     caption = sentences(

@@ -12,7 +12,6 @@ from pertprobe.evidence import used_p
 from pertprobe.plots import (
     KNOWN,
     MM,
-    NOTHING_TESTED,
     NULL,
     SMALL,
     SUBJECT,
@@ -82,7 +81,7 @@ def draw(
     """
     shared = share_rows(inputs.by_model(_by_panel(inputs, primary)), PANELS if further is None else TWICE)
     if not shared.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     shown = _strongest(shared)
     beside = {} if further is None else inputs.by_model(_by_panel(inputs, further.statistic))
     asked = _Asked(inputs, scores, words, beside, further, control, shown)

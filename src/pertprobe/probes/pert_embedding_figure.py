@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from pertprobe.evidence import used_p
 from pertprobe.plots import (
     MM,
-    NOTHING_TESTED,
     SMALL,
     TEXT,
     DrawInputs,
@@ -56,7 +55,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw each program's coherence beside its null (above), and who is nearest to whom (below)."""
     shared = coherent(inputs, PROGRAMS)
     if not shared.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     nearest = nearest_rows(inputs, shared)
     first, *further = paged(shared, lambda part: _page(inputs, part, nearest))
     k = inputs.question["settings"]["neighbours"]

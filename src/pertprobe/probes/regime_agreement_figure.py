@@ -8,7 +8,6 @@ from matplotlib.lines import Line2D
 
 from pertprobe.plots import (
     BAD,
-    NOTHING_TESTED,
     SMALL,
     DrawInputs,
     Drawn,
@@ -40,7 +39,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     table = inputs.tables["perturbations"]
     pairs = {" vs ".join(pair): rows for pair, rows in table.groupby(PAIRED, sort=False) if rows.r.notna().any()}
     if not pairs:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     shared = share_rows({name: _programs(inputs, rows) for name, rows in pairs.items()}, PROGRAMS)
     shared = shared._replace(tables={name: shared.tables.get(name, inputs.evidence[:0]) for name in pairs})
     first, *further = paged(shared, lambda part: _page(inputs, part, pairs))

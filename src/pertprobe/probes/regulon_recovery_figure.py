@@ -8,7 +8,6 @@ from matplotlib.lines import Line2D
 
 from pertprobe.plots import (
     ABREAST,
-    NOTHING_TESTED,
     RIVAL,
     DrawInputs,
     Drawn,
@@ -39,7 +38,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     edges = rows[rows.statistic == AUPRC]
     names = sorted(set(edges.panel))
     if not names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     most = max(3, ROWS // min(len(names), SETS) - 6)
     shared = {name: _first_all(share_rows(inputs.by_model(edges[edges.panel == name]), most)) for name in names}
     marked = rows[rows.statistic == JACOBIAN]

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from pertprobe.plots import (
     BAND,
     MM,
-    NOTHING_TESTED,
     NULL,
     SMALL,
     SUBJECT,
@@ -45,7 +44,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw each program's coherence beside its null, routes against answers by decile, and the components' shares."""
     shared = coherent(inputs, PROGRAMS)
     if not shared.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     first, *further = paged(shared, lambda part: _page(inputs, part))
     caption = sentences(
         "(a) Mean cosine of the routes (derivatives of the mean output by the perturbation code) of a program's "

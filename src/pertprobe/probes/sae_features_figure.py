@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pertprobe.plots import (
-    NOTHING_TESTED,
     NULL,
     SUBJECT,
     DrawInputs,
@@ -35,7 +34,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw each program's coherence in SAE features beside its null, and beside that in principal components."""
     shared = coherent(inputs, PROGRAMS)
     if not shared.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     rival = coherent(inputs, PROGRAMS, "coherence_pca")
     first, *further = paged(shared, lambda part: _page(inputs, part, rival))
     both = "" if not rival.names else (

@@ -10,7 +10,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from pertprobe.plots import (
-    NOTHING_TESTED,
     NULL,
     SUBJECT,
     TEXT,
@@ -43,7 +42,7 @@ def draw(inputs: DrawInputs) -> Drawn:
     """Draw gradients and the linear range beside untrained copies, the inputs that count most, and programs."""
     measured = {name: each for name, each in inputs.measurements.items() if "gradient" in each}
     if not measured:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     shared = share_rows(inputs.by_model(inputs.answered(PRIMARY)), PROGRAMS)
     first, *further = [_page(inputs, {name: measured[name] for name in part}, shared) for part in parted([*measured])]
     return Drawn(first, _caption(inputs, measured, shared, len(further)), tuple(further))

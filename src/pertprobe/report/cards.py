@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pertprobe.errors import in_a_row
 from pertprobe.report.words.answers import answer_sentence, unresolved
 from pertprobe.report.words.comparisons import program_sentence
-from pertprobe.report.words.names import in_a_row, sentence, the_kind, the_model
+from pertprobe.report.words.names import sentence, the_kind, the_model
 from pertprobe.report.words.remedies import kind, remedy
 from pertprobe.report.words.verdicts import verdict_sentence
 from pertprobe.roles import SUBJECT

@@ -16,7 +16,6 @@ from pertprobe.plots import (
     BAD,
     GOOD,
     HIGHEST,
-    NOTHING_TESTED,
     NULL,
     RIVAL,
     SUBJECT,
@@ -86,7 +85,7 @@ def controls_figure(tables: pd.DataFrame, probes: Mapping[str, Declaration], mod
     """
     found = list(_columns(tables, probes, models))
     if not found:
-        return Drawn(nothing_to_draw(NOTHING_TESTED), NOTHING_TESTED)
+        return nothing_to_draw()
     units = {probe: _unit(probes[probe]) for probe in {column.probe for column in found}}
     pages = list(_pages(found))
     figures = [_panels(each, units) for each in pages]
@@ -100,7 +99,7 @@ def cascade_figure(tables: pd.DataFrame, probes: Mapping[str, Declaration], mode
     found = [column for column in _cascades(tables, probes, models) if column.rows.stage.nunique() > 1]
     if not found:
         why = "No stage was re-drawn by itself: controls.cascade is off, or models have no stages."
-        return Drawn(nothing_to_draw(why), why)
+        return nothing_to_draw(why)
     pages = chunked(found, COLUMNS * int((HIGHEST - FOOT) / CURVE))
     figures = [_curves(each, {column.probe: _unit(probes[column.probe]) for column in each}) for each in pages]
     caption = sentences(

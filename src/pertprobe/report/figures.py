@@ -6,13 +6,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from pertprobe.files import CAPTION
 from pertprobe.report.page import inline_svg
 
 LARGEST = 400_000
 """Bytes of an SVG that a page holds; of a larger one it holds the PNG beside it, where there is one."""
-
-CAPTION = ".caption.txt"
-"""How the name of a figure's caption ends."""
 
 
 class Shown(NamedTuple):

@@ -30,7 +30,7 @@ def quality_figure(table: pd.DataFrame) -> Drawn:
     """Draw r of every perturbation against the mean shift's, and against its ceiling, from a quality table."""
     if table[["r", "r_mean_shift"]].dropna().empty:
         why = "No perturbation has both a varying prediction and a baseline."
-        return Drawn(nothing_to_draw(why), why)
+        return nothing_to_draw(why)
     figure, (left, right) = panels(2, 89, 80)
     _scatter(left, table, "r_mean_shift")
     left.set(title="Against the mean shift", xlabel="r of the mean shift of all other perturbations")

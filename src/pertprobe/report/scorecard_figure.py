@@ -61,7 +61,7 @@ def scorecard_figure(table: pd.DataFrame, answers: pd.DataFrame, delta: float) -
     lines = list(_lines(table))
     columns = [name for name in PANELS if name in set(table.level) or (name == "fidelity" and len(answers))]
     if not lines or not columns:
-        return Drawn(nothing_to_draw(), "No model has a score: nothing could be tested.")
+        return nothing_to_draw()._replace(caption="No model has a score: nothing could be tested.")
     values = {name: rows.set_index(["model", "role"]) for name, rows in _values(table, answers).items()}
     pages = chunked(lines, int((HIGHEST - HEAD - FOOT) / ROW))
     first, *further = [_page(each, columns, values, table, delta) for each in pages]

@@ -15,7 +15,6 @@ from pertprobe.plots import (
     COLOURS,
     DOUBLE,
     HIGHEST,
-    NOTHING_TESTED,
     SINGLE,
     SMALL,
     TEXT,
@@ -59,7 +58,7 @@ def verdict_matrix(verdicts: pd.DataFrame, models: Sequence[str], levels: Mappin
     """
     asked = verdicts[verdicts.verdict != "not evaluable"].program.unique()
     if not len(asked):
-        return Drawn(nothing_to_draw(NOTHING_TESTED), NOTHING_TESTED)
+        return nothing_to_draw()
     named = verdicts.assign(name=verdicts.apply(name_of_pair, axis=1))
     answers = named.groupby(["probe", "name", "program"], as_index=False, sort=False).verdict.agg(_one)
     passed = (answers.verdict == "pass").groupby(answers.program).sum()

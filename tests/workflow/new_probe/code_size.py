@@ -49,7 +49,6 @@ def null_world(draw: Drawing) -> World:
 def draw(inputs):
     """Draw each program's mean size beside its null."""
     from pertprobe.plots import (
-        NOTHING_TESTED,
         Drawn,
         bands,
         draw_abreast,
@@ -61,7 +60,7 @@ def draw(inputs):
 
     shared = share_rows(inputs.by_model(inputs.answered("code_size")), 20)
     if not shared.names:
-        return Drawn(nothing_to_draw(), NOTHING_TESTED)
+        return nothing_to_draw()
     figure, (axes,) = bands([len(shared.tables)], [height_of(shared)])
     draw_abreast(axes, shared, "mean size of codes", inputs.filled)
     null_legend(figure, inputs.filled)

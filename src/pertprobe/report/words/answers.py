@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from pertprobe.report.words.names import KINDS, counted, in_a_row, interval, sentence, times
+from pertprobe.errors import in_a_row
+from pertprobe.report.words.names import KINDS, counted, interval, sentence, times
 from pertprobe.roles import KNOWN
 from pertprobe.stages.answer import COVARIATION, LOOKUP, MECHANISM, NOT_PREDICTED, UNRESOLVED
 

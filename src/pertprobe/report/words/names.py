@@ -1,6 +1,6 @@
 """How numbers, models and lists of names are written in sentences."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import isnan
 
 from pertprobe.roles import AUTOENCODER, COMPONENTS, LOOKUP, NETWORK
@@ -24,11 +24,6 @@ def listed(names: Iterable[str]) -> str:
     names = list(dict.fromkeys(names))
     rest = f" and {len(names) - MANY} more" if len(names) > MANY else ""
     return ", ".join(names[:MANY]) + rest
-
-
-def in_a_row(names: Sequence[str]) -> str:
-    """Return "a", "a and b", "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def counted(n: int, noun: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pertprobe.report.words.names import in_a_row
+from pertprobe.errors import in_a_row
 
 CONDITIONS = {
     "q": "a false discovery rate q {sign} {value}",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pertprobe.workflow.commands.words import in_a_row
+from pertprobe.errors import in_a_row
 
 Row = Mapping[str, str]
 LEVELS = ("representation", "routing", "causal")

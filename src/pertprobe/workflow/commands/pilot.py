@@ -14,7 +14,10 @@ from pertprobe.workflow.commands.request import Request
 from pertprobe.workflow.commands.words import say
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pertprobe.workflow.checks import Config, Inputs
+    from pertprobe.workflow.prospects.askable import Known
     from pertprobe.workflow.prospects.cost import Expected
 
 NO_RESULT = "In a pilot, which is no result:"
@@ -43,17 +46,16 @@ def perform_pilot(request: Request, verbose: bool) -> None:
         say(f"Results: {small.results}")
         return
     say(*(f"{NO_RESULT} {each[0].lower()}{each[1:]}" for each in found(small.results)))
-    say(f"Report: {small.results / PAGE}", *cost_of_run(config, inputs))
+    say(f"Report: {small.results / PAGE}", *cost_of_run(config, inputs, known, table))
 
 
-def cost_of_run(config: "Config", inputs: "Inputs") -> list[str]:
+def cost_of_run(config: "Config", inputs: "Inputs", known: "Known | None", table: "pd.DataFrame") -> list[str]:
     """Return what the whole run will take, by the times of its pilot."""
     from pertprobe.workflow.commands.check_page import expected_in_words
     from pertprobe.workflow.prospects.cost import expected
-    from pertprobe.workflow.prospects.prospect import asked
 
     with errors.status("timing models"):
-        told = expected(config, inputs, *asked(config, inputs))
+        told = expected(config, inputs, known, table)
     if told is None:
         return []
     return [*took_in_words(told), "The whole run:", *(f"  {line}" for line in expected_in_words(told))]
