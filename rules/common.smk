@@ -4,14 +4,13 @@ import os
 from snakemake.exceptions import WorkflowError
 
 from pertprobe.calibration import parts
-from pertprobe.data.programs import parts_of_panels
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.checks import check_inputs, given_paths
 from pertprobe.workflow.config import whole_schema
 from pertprobe.workflow.digest import code, files_below, functions
-from pertprobe.workflow.settled import asked_panels, settled
+from pertprobe.workflow.settled import asked_panels, depended_on, layer_of, settled
 
 SCHEMA = whole_schema(workflow.source_path("../config/schema.yaml"))
 
@@ -177,30 +176,6 @@ def functions_of(probe, stage):
     return functions(f"probes.{probe}", *needed, *optional)
 
 
-def measurement_params(probe):
-    """Return all that a probe's measurement depends on in the config, and in what it declares."""
-    declaration, given = declared(probe), config["probes"].get(probe, {})
-    depends = declaration.depends
-    wanted = given if depends["settings"] == "all" else depends["settings"]
-    found = {"settings": {key: given[key] for key in wanted if key in given}}
-    if depends["layer"]:
-        found["layer"] = layer_of(given)
-    if depends["panels"]:
-        asked = chosen_panels(probe) if "panels" in declaration.settings else config["panels"]
-        found["panels"] = parts_of_panels(asked, depends["panels"])
-    if "programs" in declaration.reads:
-        found["programs"] = {key: config["programs"][key] for key in ("patterns", "lists")}
-    if depends["seed"]:
-        found["seed"] = SEED
-    return found
-
-
-def layer_of(settings):
-    """Return the layer that a probe reads: its autoencoder's, or its own."""
-    sae = config["sae"].get(settings.get("sae"))
-    return sae["layer"] if sae else settings.get("layer", "middle")
-
-
 def declared_of_measuring(probe):
     """Return what of a declaration a measurement depends on."""
     declaration = declared(probe)
@@ -363,7 +338,7 @@ def chosen_panels(*probes):
 MEASURED = sorted({SPACE_OF_RESPONSES, *(each.measurement for each in PROBES.values())})
 # Probe -> the space that its measurement holds.
 SPACES = {
-    probe: declared(probe).space_at(layer_of(config["probes"].get(probe, {})))
+    probe: declared(probe).space_at(layer_of(config, config["probes"].get(probe, {})))
     for probe in MEASURED
     if declared(probe).space
 }

@@ -13,7 +13,7 @@ rule rank_targeted_jacobian:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        panels=measurement_params("targeted_jacobian")["panels"],
+        panels=depended_on(config, "targeted_jacobian")["panels"],
         code=code("probes.panels:ranks"),
     script:
         "../scripts/ranks.py"

@@ -20,7 +20,7 @@ rule measure:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        measurement=lambda wildcards: measurement_params(wildcards.probe),
+        measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         copies=lambda wildcards: copies_for(wildcards.probe),
         loading=lambda wildcards: loading(wildcards.model),
@@ -42,7 +42,7 @@ rule gather:
         "../envs/pertprobe.yaml"
     params:
         # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
-        measurement=lambda wildcards: measurement_params(wildcards.probe),
+        measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         copies=lambda wildcards: copies_for(wildcards.probe),
         loading=lambda wildcards: loading(wildcards.model),
@@ -73,7 +73,7 @@ rule measure_derived:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        measurement=lambda wildcards: measurement_params(wildcards.probe),
+        measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         programs=PROGRAM_SETTINGS,
         # A panel belongs to its Jacobian: in other probes the same programs are planted where they happen to fall.

@@ -1,11 +1,13 @@
-"""A config as it was written -> as a run reads it: checked by itself, defaults and paths filled in. Opens no data."""
+"""A config as it was written -> as a run reads it, and what of it each measurement depends on. Opens no data."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from pertprobe.data.programs import parts_of_panels
 from pertprobe.errors import gathering, raise_together
+from pertprobe.probes.declaration import declared
 from pertprobe.workflow.checks import check_references, control_faults
 from pertprobe.workflow.config import expanded, fill_in, read_keys, schema_faults
 
@@ -67,3 +69,31 @@ def asked_panels(config: Mapping[str, Any], *probes: str) -> dict[str, Any]:
     return {
         name: panel for name, panel in config["panels"].items() if any(each == "all" or name in each for each in wanted)
     }
+
+
+def panels_measured(config: Mapping[str, Any], probe: str) -> dict[str, Any]:
+    """Return the panels that a measurement may depend on: those that its probe chooses, or all."""
+    return asked_panels(config, probe) if "panels" in declared(probe).settings else config["panels"]
+
+
+def layer_of(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str | int:
+    """Return the layer that a probe with these settings reads: its autoencoder's, or its own."""
+    sae = config["sae"].get(settings.get("sae"))
+    return sae["layer"] if sae else settings.get("layer", "middle")
+
+
+def depended_on(config: Mapping[str, Any], probe: str) -> dict[str, Any]:
+    """Return all of a config that a probe's measurement depends on, by what the probe declares."""
+    declaration, given = declared(probe), config["probes"].get(probe, {})
+    depends = declaration.depends
+    wanted = given if depends["settings"] == "all" else depends["settings"]
+    found: dict[str, Any] = {"settings": {key: given[key] for key in wanted if key in given}}
+    if depends["layer"]:
+        found["layer"] = layer_of(config, given)
+    if depends["panels"]:
+        found["panels"] = parts_of_panels(panels_measured(config, probe), depends["panels"])
+    if "programs" in declaration.reads:
+        found["programs"] = {key: config["programs"][key] for key in ("patterns", "lists")}
+    if depends["seed"]:
+        found["seed"] = config["seed"]
+    return found

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from pertprobe.models.state import train as training
-from pertprobe.probes.declaration import SPACE_OF_RESPONSES, all_declared, declared
+from pertprobe.probes.declaration import SPACE_OF_RESPONSES, all_declared
 from pertprobe.probes.work import Sizes
 from pertprobe.roles import KNOWN
-from pertprobe.workflow.settled import asked_panels
+from pertprobe.workflow.settled import asked_panels, panels_measured
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
@@ -105,7 +105,7 @@ CONTROL = "control"
 def sizes_of(config: "Config", sized: Sized, probe: str, programs: int) -> Sizes:
     """Return what a probe's measurement meets in a model; `programs` can be asked."""
     settings = config["probes"].get(probe) or {}
-    chosen = asked_panels(config, probe) if "panels" in declared(probe).settings else config["panels"]
+    chosen = panels_measured(config, probe)
     wide, model = sized.width, sized.model
     sae = config["sae"].get(settings.get("sae"))
     return Sizes(
