@@ -4,9 +4,10 @@ REPORT ?= results/demo/report.html
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+RUN ?= results/demo
 CORES ?= $(shell nproc)
 
-.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults cluster cluster-test browser browser-test screenshots install lint lock contracts docs gallery benchmarks benchmark-demo benchmark-report clean
+.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults cluster cluster-test browser browser-test screenshots lint-figures install lint lock contracts docs gallery benchmarks benchmark-demo benchmark-report clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
@@ -44,6 +45,9 @@ browser: install  ## what drives a Chromium, beside what is locked; the Chromium
 
 browser-test: browser  ## the pages of a run in a Chromium: PERTPROBE_CHROMIUM, or one on PATH
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -rs
+
+lint-figures: install  ## what a journal would find wrong with the figures of RUN (results/demo)
+	$(BIN)/python tests/figures/run_figures.py $(RUN)/figures
 
 screenshots: browser  ## REPORT (results/demo/report.html), as people see it, into docs/figures
 	PYTHONPATH=tests/browser $(BIN)/python docs/screenshots.py $(REPORT)

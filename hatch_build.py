@@ -4,7 +4,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles")
+PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles", "report")
 """What a run needs, as it lies in the repository."""
 
 

@@ -83,6 +83,12 @@ def calibrating_code(part):
     return code(parts.target(part), *dict.fromkeys(called), "calibration.table:write")
 
 
+def figure(name, shown):
+    """Return what a figure is written as, its SVG for Snakemake's own report too: there as `shown`, with its caption."""
+    svg, *others = multiext(f"{RESULTS}/figures/{name}", *FORMATS)
+    return [report(svg, caption="../report/figure.rst", category="Figures", labels={"figure": shown}), *others]
+
+
 def growing(amount):
     """Return a resource that grows with each attempt, since what was too little once is too little again."""
     return lambda wildcards, attempt: amount * attempt

@@ -6,7 +6,7 @@ rule draw_verdicts:
         verdicts="<results>/verdicts.tsv",
         style=STYLE,
     output:
-        multiext("<results>/figures/verdict_matrix", *FORMATS),
+        figure("verdict_matrix", "verdict_matrix"),
     log:
         "<results>/logs/draw_verdicts/draw_verdicts.log",
     benchmark:
@@ -27,7 +27,7 @@ rule draw_scorecard:
         answers="<results>/answers.tsv" if ANSWERING else [],
         style=STYLE,
     output:
-        multiext("<results>/figures/scorecard", *FORMATS),
+        figure("scorecard", "scorecard"),
     log:
         "<results>/logs/draw_scorecard/draw_scorecard.log",
     benchmark:
@@ -51,8 +51,8 @@ rule draw_controls:
         evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
         style=STYLE,
     output:
-        controls=multiext("<results>/figures/controls", *FORMATS),
-        cascade=multiext("<results>/figures/cascade", *FORMATS),
+        controls=figure("controls", "controls"),
+        cascade=figure("cascade", "cascade"),
     log:
         "<results>/logs/draw_controls/draw_controls.log",
     benchmark:
@@ -62,11 +62,7 @@ rule draw_controls:
     params:
         models=list(MODELS),
         declared={name: probe.judged_by for name, probe in PROBES.items()},
-        code=code(
-            "report.controls_figure:controls_figure",
-            "report.controls_figure:cascade_figure",
-            *DRAWING,
-        ),
+        code=code("report.controls_figure:controls_figure", "report.controls_figure:cascade_figure", *DRAWING),
     script:
         "../scripts/draw_controls.py"
 
@@ -176,7 +172,7 @@ rule report:
         provenance="<results>/provenance.json",
         times="<results>/run_times.tsv",
     output:
-        "<results>/report.html",
+        report("<results>/report.html", category="Report"),
     log:
         "<results>/logs/report/report.log",
     benchmark:

@@ -155,7 +155,7 @@ rule draw:
         tables=lambda wildcards: tables_of(wildcards.probe),
         style=STYLE,
     output:
-        multiext("<results>/figures/{probe}", *FORMATS),
+        figure("{probe}", "{probe}"),
     log:
         "<results>/logs/draw/{probe}.log",
     benchmark:

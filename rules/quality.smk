@@ -6,7 +6,7 @@ rule draw_quality:
         quality="<results>/models/{model}/quality.tsv",
         style=STYLE,
     output:
-        multiext("<results>/figures/quality/{model}", *FORMATS),
+        figure("quality/{model}", "quality of {model}"),
     log:
         "<results>/logs/draw_quality/{model}.log",
     benchmark:

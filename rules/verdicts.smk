@@ -6,7 +6,7 @@ rule verdicts:
         evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
         truth="<results>/simulated/truth.tsv" if "simulate" in config else [],
     output:
-        "<results>/verdicts.tsv",
+        report("<results>/verdicts.tsv", category="Tables"),
     log:
         "<results>/logs/verdicts/verdicts.log",
     benchmark:
@@ -29,7 +29,7 @@ if ANSWERING:
         input:
             every("evidence/{probe}.tsv", probe=ANSWERING),
         output:
-            "<results>/answers.tsv",
+            report("<results>/answers.tsv", category="Tables"),
         log:
             "<results>/logs/answers/answers.log",
         benchmark:
@@ -49,7 +49,7 @@ rule readings:
         verdicts="<results>/verdicts.tsv",
         answers="<results>/answers.tsv" if ANSWERING else [],
     output:
-        "<results>/readings.tsv",
+        report("<results>/readings.tsv", category="Tables"),
     log:
         "<results>/logs/readings/readings.log",
     benchmark:
@@ -70,7 +70,7 @@ rule scorecard:
         evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
         answers="<results>/answers.tsv" if ANSWERING else [],
     output:
-        "<results>/scorecard.tsv",
+        report("<results>/scorecard.tsv", category="Tables"),
     log:
         "<results>/logs/scorecard/scorecard.log",
     benchmark:

@@ -40,8 +40,13 @@ class Written(NamedTuple):
 
 def layout_faults(figure: Figure) -> Iterator[str]:
     """Yield what is wrong with a figure as it is drawn."""
-    texts = drawn_texts(figure)
-    page = figure.get_size_inches() * POINT
+    yield from text_faults(drawn_texts(figure), figure.get_size_inches() * POINT)
+    yield from _off_page(figure)
+    yield from empty_panels(figure)
+
+
+def text_faults(texts: list[Written], page: np.ndarray) -> Iterator[str]:
+    """Yield faults of the texts of a page of that size [2] in points: markup, off the page, over each other."""
     for each in texts:
         if MARKUP.search(each.text):
             yield f"{each} shows markup"
@@ -50,8 +55,6 @@ def layout_faults(figure: Figure) -> Iterator[str]:
     for one, other in _near(texts):
         if overlap(texts[one].corners, texts[other].corners) > TOUCH:
             yield f"{texts[one]} lies over {texts[other]}"
-    yield from _off_page(figure)
-    yield from empty_panels(figure)
 
 
 def drawn_texts(figure: Figure) -> list[Written]:

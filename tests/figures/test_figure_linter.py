@@ -17,6 +17,13 @@ from pertprobe.plots import Drawn, write_figure
 MM = 25.4
 
 
+@pytest.fixture(autouse=True)
+def closed():
+    """Close what a test has drawn."""
+    yield
+    plt.close("all")
+
+
 def right(width: float = 89, height: float = 60) -> Drawn:
     """Return a figure of two panels with nothing wrong."""
     figure, axes = plt.subplots(1, 2, figsize=(width / MM, height / MM), layout="constrained")

@@ -2,11 +2,13 @@
 
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from run_figures import run_faults
 from workflow_project import tiny
 
 MODELS = ("a_fewshot", "b_fewshot", "a_zeroshot")
@@ -164,6 +166,26 @@ def test_the_pages_need_no_other_file_and_no_network(demo, name):
     assert [each for each in sorted(targets) if not (demo.results / each).is_file()] == []  # links to files of the run
     assert "src=" not in page
     assert page.count("<svg") == (len(MODELS) if name == "quality.html" else 4 + len(PROBES))
+
+
+def test_nothing_is_wrong_with_any_figure_as_it_was_written(demo):
+    assert run_faults(demo.results / "figures") == []
+
+
+def test_snakemakes_own_report_shows_every_figure_beneath_its_caption(demo, tmp_path):
+    page = tmp_path / "snakemake.html"
+    demo.finish("--report", str(page), "--", "all", "pert_embedding", config=tiny())
+    shown = _plain(page.read_text(encoding="utf-8").encode().decode("unicode_escape", errors="ignore"))
+    figures = list(demo.results.glob("figures/**/*.svg"))
+    assert len(figures) == len(FIGURES)
+    captions = {path: path.with_suffix(".caption.txt").read_text(encoding="utf-8") for path in figures}
+    assert [path.name for path, caption in captions.items() if _plain(caption) not in shown] == []
+    assert all(name in shown for name in ("report.html", "scorecard.tsv", "verdicts.tsv", "readings.tsv"))
+
+
+def _plain(text):
+    """Return the letters and numbers of a text alone, whatever stands between them in a page."""
+    return re.sub(r"[^a-z0-9.]+", " ", re.sub(r"<[^>]*>", "", unescape(text)).lower())
 
 
 def test_provenance_names_versions_seed_and_hashes(demo):

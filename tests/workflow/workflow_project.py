@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles", "src")
+PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles", "report", "src")
 RESULTS = Path("results/tiny")
 TARGETS = ("all", "pert_embedding")
 RESHARDED = {

@@ -28,6 +28,7 @@ from pertprobe.plots.page import (
     SINGLE,
     foot,
     letters,
+    logarithmic,
     nothing_to_draw,
     page,
     panels,

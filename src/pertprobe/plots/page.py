@@ -8,6 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from pertprobe.plots.drawn import Drawn
@@ -74,6 +75,16 @@ def letters(axes: Sequence[Axes]) -> None:
     for letter, each in zip(ascii_lowercase, axes if len(axes) > 1 else (), strict=False):
         place = each.transAxes + ScaledTranslation(-9 / 72, 4 / 72, each.figure.dpi_scale_trans)
         each.text(0, 1, letter, transform=place, fontsize=TITLE, fontweight="bold", gid=LETTER + letter)
+
+
+def logarithmic(axes: Axes) -> None:
+    """Give the horizontal axis a scale of powers, and round numbers: more in a decade where there are few decades."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    decades = LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=6)
+    axes.xaxis.set_major_locator(decades if high > 5 * low else MaxNLocator(4))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def foot(figure: Figure, handles: Iterable[Artist] = (), notes: Sequence[str] = (), **legend: Any) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
 
 from pertprobe.evidence import used_p
 from pertprobe.plots import (
@@ -19,6 +18,7 @@ from pertprobe.plots import (
     draw_abreast,
     height_of,
     letters,
+    logarithmic,
     nothing_to_draw,
     null_legend,
     paged,
@@ -90,8 +90,7 @@ def _against_strength(axes: Axes, table: pd.DataFrame, best: str, programs: Mapp
     style = {"s": 9, "color": SUBJECT, "zorder": 3, "label": shortened(best, 40, 6)}
     scatter(axes, table.strength[inside], table.own_divergence[inside], **style)
     if (table.strength > 0).all():
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        logarithmic(axes)
     top = np.nanmax(table.own_divergence)
     axes.set(xlabel="strength", ylabel="own divergence", ylim=(0, 1.3 * top if top > 0 else 1))
     axes.legend(loc="upper left")

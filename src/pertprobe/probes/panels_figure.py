@@ -43,6 +43,8 @@ SHOWN, NAMED = 300, 8
 """Other units up to which each is drawn, of more their density; members up to which they are named."""
 BINS = 60
 """Bins of a density."""
+OTHERS, OWN = (0.0, 0.3), (1.25, 0.75)
+"""Middle and half the height of others and of members in a band: as many names as are shown stand above each other."""
 
 
 class Words(NamedTuple):
@@ -160,32 +162,35 @@ def _strip(axes: Axes, rows: pd.DataFrame, asked: _Asked) -> None:
     mine = scores.index.isin(list(inside))
     others, own = scores[~mine].sort_index(), scores[mine].sort_index()
     _others(axes, others)
-    heights = 1 + _spread(len(own))
+    heights = _spread(len(own), OWN)
     axes.scatter(own, heights, s=7, color=SUBJECT, linewidth=0)
     for (name, score), height in zip(own.items(), heights if len(own) <= NAMED else (), strict=False):
         axes.annotate(name, (score, height), (3, 0), textcoords="offset points", fontsize=SMALL, va="center")
     axes.axvline(row.null_mean, color=KNOWN, linewidth=0.6, linestyle=":")
     room = 0.14 * axes.figure.get_size_inches()[0] * MM
     labels = [f"{len(others)} {asked.words.others}", f"{len(own)} {asked.words.inside}"]
-    axes.set_yticks([0, 1], [shortened(label, room, SMALL) for label in labels], fontsize=SMALL)
+    axes.set_yticks([OTHERS[0], OWN[0]], [shortened(label, room, SMALL) for label in labels], fontsize=SMALL)
     axes.tick_params(axis="y", length=0)
     low, high = scores.min(), scores.max()
-    axes.set(ylim=(-0.5, 1.5), xlim=(low - 0.05 * (high - low), high + 0.25 * (high - low)))
+    axes.set(
+        ylim=(OTHERS[0] - OTHERS[1] - 0.1, sum(OWN) + 0.1), xlim=(low - 0.05 * (high - low), high + 0.25 * (high - low))
+    )
     axes.set_xlabel(f"{asked.words.score}\n{_numbers(row, asked)}")
 
 
-def _spread(n: int) -> np.ndarray:
-    """Return offsets of n points, evenly spread: they keep points and names apart and mean nothing."""
-    return np.linspace(0.36, -0.36, n) if n > 1 else np.zeros(n)
+def _spread(n: int, within: tuple[float, float]) -> np.ndarray:
+    """Return heights of n points, evenly spread: they keep points and names apart and mean nothing."""
+    middle, half = within
+    return middle + (np.linspace(half, -half, n) if n > 1 else np.zeros(n))
 
 
 def _others(axes: Axes, others: pd.Series) -> None:
     """Draw units outside of a panel: as points, or of very many as their density, of one height everywhere."""
     if len(others) <= SHOWN:
-        axes.scatter(others, _spread(len(others)), s=5, color=NULL, linewidth=0)
+        axes.scatter(others, _spread(len(others), OTHERS), s=5, color=NULL, linewidth=0)
         return
     counts, ends = np.histogram(others, BINS)
-    height = 0.4 * np.repeat(counts / counts.max(), 2)
+    height = OTHERS[1] * np.repeat(counts / counts.max(), 2)
     axes.fill_between(np.repeat(ends, 2)[1:-1], -height, height, color=NULL, linewidth=0)
 
 
