@@ -34,6 +34,12 @@ include: "rules/calibration.smk"
 include: "rules/atlas.smk"
 
 
+# Jobs on this machine find libraries loaded (workflow/warm.py). PERTPROBE_WARM= in the environment: each loads its own.
+onstart:
+    if workflow.local_exec:
+        keep_warm()
+
+
 rule all:
     default_target: True
     input:

@@ -44,7 +44,7 @@ def compared(config_path: Path, results: Path) -> list[Compared]:
     config = settled(read_configs([config_path]), whole_schema(ROOT / "config" / "schema.yaml"))
     inputs = read_inputs(config)
     run, _ = expecting(config, inputs, *asked(config, inputs))
-    taken = measured_by_key(results / "benchmarks")
+    taken = measured_by_key(results / "logs")
     found: dict[str, Compared] = {}
     for line in lines(run):
         if not (took := taken.get(line.key)) or not line.jobs:

@@ -20,8 +20,6 @@ rule measure_atlas:
         temp(directory("<results>/atlas/shards/{model}/{shard}-of-{shards}.zarr")),
     log:
         "<results>/logs/measure_atlas/{model}/{shard}-of-{shards}.log",
-    benchmark:
-        "<results>/benchmarks/measure_atlas/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     resources:
@@ -43,8 +41,6 @@ rule join_atlas:
         directory("<results>/atlas/{model}.zarr"),
     log:
         "<results>/logs/join_atlas/{model}.log",
-    benchmark:
-        "<results>/benchmarks/join_atlas/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:

@@ -18,8 +18,6 @@ rule calibrate:
         f"{ANSWERS}/parts/{{part}}.tsv",
     log:
         f"{ANSWERS}/logs/calibrate/{{part}}.log",
-    benchmark:
-        f"{ANSWERS}/benchmarks/calibrate/{{part}}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     threads: lambda wildcards: workflow.cores if wildcards.part in parts.ALONE else 1
@@ -39,8 +37,6 @@ rule gather_calibration:
         f"{ANSWERS}/calibration.tsv",
     log:
         f"{ANSWERS}/logs/gather_calibration/gather_calibration.log",
-    benchmark:
-        f"{ANSWERS}/benchmarks/gather_calibration/gather_calibration.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -60,8 +56,6 @@ rule calibration_page:
         seeds=multiext(f"{ANSWERS}/figures/seeds", *FORMATS),
     log:
         f"{ANSWERS}/logs/calibration_page/calibration_page.log",
-    benchmark:
-        f"{ANSWERS}/benchmarks/calibration_page/calibration_page.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:

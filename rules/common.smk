@@ -11,6 +11,7 @@ from pertprobe.workflow.checks import check_inputs, given_paths
 from pertprobe.workflow.config import whole_schema
 from pertprobe.workflow.digest import code, files_below, functions
 from pertprobe.workflow.settled import asked_panels, depended_on, layer_of, settled
+from pertprobe.workflow.warm import keep_warm
 
 SCHEMA = whole_schema(workflow.source_path("../config/schema.yaml"))
 

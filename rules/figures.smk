@@ -9,8 +9,6 @@ rule draw_verdicts:
         figure("verdict_matrix", "verdict_matrix"),
     log:
         "<results>/logs/draw_verdicts/draw_verdicts.log",
-    benchmark:
-        "<results>/benchmarks/draw_verdicts/draw_verdicts.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -30,8 +28,6 @@ rule draw_scorecard:
         figure("scorecard", "scorecard"),
     log:
         "<results>/logs/draw_scorecard/draw_scorecard.log",
-    benchmark:
-        "<results>/benchmarks/draw_scorecard/draw_scorecard.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -55,8 +51,6 @@ rule draw_controls:
         cascade=figure("cascade", "cascade"),
     log:
         "<results>/logs/draw_controls/draw_controls.log",
-    benchmark:
-        "<results>/benchmarks/draw_controls/draw_controls.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -93,8 +87,6 @@ rule spaces:
         every("spaces/{space}/{model}.h5ad", space=[each["name"] for each in SPACES.values()], model=MODELS),
     log:
         "<results>/logs/spaces/spaces.log",
-    benchmark:
-        "<results>/benchmarks/spaces/spaces.tsv"
     conda:
         "../envs/pertprobe.yaml"
     resources:
@@ -119,8 +111,6 @@ rule provenance:
         "<results>/provenance.json",
     log:
         "<results>/logs/provenance/provenance.log",
-    benchmark:
-        "<results>/benchmarks/provenance/provenance.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -146,7 +136,7 @@ rule run_times:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        benchmarks=f"{RESULTS}/benchmarks",
+        logs=f"{RESULTS}/logs",
         code=code("workflow.provenance:run_times"),
     script:
         "../scripts/run_times.py"
@@ -175,8 +165,6 @@ rule report:
         report("<results>/report.html", category="Report"),
     log:
         "<results>/logs/report/report.log",
-    benchmark:
-        "<results>/benchmarks/report/report.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:

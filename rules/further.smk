@@ -8,8 +8,6 @@ rule rank_targeted_jacobian:
         "<results>/ranks/{model}.tsv",
     log:
         "<results>/logs/rank_targeted_jacobian/{model}.log",
-    benchmark:
-        "<results>/benchmarks/rank_targeted_jacobian/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -29,8 +27,6 @@ rule decompose:
         "<results>/tables/regime_agreement/decomposition.tsv",
     log:
         "<results>/logs/decompose/decompose.log",
-    benchmark:
-        "<results>/benchmarks/decompose/decompose.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -51,8 +47,6 @@ rule sensitivity_page:
         "<results>/sensitivity.html",
     log:
         "<results>/logs/sensitivity_page/sensitivity_page.log",
-    benchmark:
-        "<results>/benchmarks/sensitivity_page/sensitivity_page.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:

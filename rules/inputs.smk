@@ -8,8 +8,6 @@ rule check_inputs:
         "<results>/inputs/checked.json",
     log:
         "<results>/logs/check_inputs/check_inputs.log",
-    benchmark:
-        "<results>/benchmarks/check_inputs/check_inputs.tsv"
     conda:
         "../envs/pertprobe.yaml"
     script:
@@ -24,8 +22,6 @@ rule recheck_inputs:
         "<results>/checks.json",
     log:
         "<results>/logs/recheck_inputs/recheck_inputs.log",
-    benchmark:
-        "<results>/benchmarks/recheck_inputs/recheck_inputs.tsv"
     priority: 100
     conda:
         "../envs/pertprobe.yaml"
@@ -51,8 +47,6 @@ if "simulate" in config:
             regulons="<results>/simulated/regulons.tsv",
         log:
             "<results>/logs/simulate/simulate.log",
-        benchmark:
-            "<results>/benchmarks/simulate/simulate.tsv"
         conda:
             "../envs/pertprobe.yaml"
         params:
@@ -71,8 +65,6 @@ rule cells:
         "<results>/inputs/cells/{context}.h5ad",
     log:
         "<results>/logs/cells/{context}.log",
-    benchmark:
-        "<results>/benchmarks/cells/{context}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -92,8 +84,6 @@ rule evaluability:
         "<results>/inputs/evaluability.tsv",
     log:
         "<results>/logs/evaluability/evaluability.log",
-    benchmark:
-        "<results>/benchmarks/evaluability/evaluability.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:

@@ -10,8 +10,6 @@ rule train:
         directory("<results>/trained/{model}"),
     log:
         "<results>/logs/train/{model}.log",
-    benchmark:
-        "<results>/benchmarks/train/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -35,8 +33,6 @@ rule seen:
         names="<results>/models/{model}/names.json",
     log:
         "<results>/logs/seen/{model}.log",
-    benchmark:
-        "<results>/benchmarks/seen/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -62,8 +58,6 @@ rule card:
         "<results>/models/{model}/card.json",
     log:
         "<results>/logs/card/{model}.log",
-    benchmark:
-        "<results>/benchmarks/card/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -82,8 +76,6 @@ rule observe:
         "<results>/models/{model}/observed.nc",
     log:
         "<results>/logs/observe/{model}.log",
-    benchmark:
-        "<results>/benchmarks/observe/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -108,8 +100,6 @@ rule rivals:
         known=every("rivals/{model}.safetensors", model=MODELS),
     log:
         "<results>/logs/rivals/rivals.log",
-    benchmark:
-        "<results>/benchmarks/rivals/rivals.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -141,8 +131,6 @@ rule quality:
         "<results>/models/{model}/quality.tsv",
     log:
         "<results>/logs/quality/{model}.log",
-    benchmark:
-        "<results>/benchmarks/quality/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -160,8 +148,6 @@ rule program_quality:
         "<results>/models/{model}/program_quality.tsv",
     log:
         "<results>/logs/program_quality/{model}.log",
-    benchmark:
-        "<results>/benchmarks/program_quality/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -191,8 +177,6 @@ rule distribution:
         drift="<results>/models/{model}/drift.tsv",
     log:
         "<results>/logs/distribution/{model}.log",
-    benchmark:
-        "<results>/benchmarks/distribution/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:

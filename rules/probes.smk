@@ -11,8 +11,6 @@ rule measure:
         temp("<results>/measurements/{probe}/shards/{model}/{shard}-of-{shards}.nc"),
     log:
         "<results>/logs/measure/{probe}/{model}/{shard}-of-{shards}.log",
-    benchmark:
-        "<results>/benchmarks/measure/{probe}/{model}/{shard}-of-{shards}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     resources:
@@ -36,8 +34,6 @@ rule gather:
         "<results>/measurements/{probe}/{model}.nc",
     log:
         "<results>/logs/gather/{probe}/{model}.log",
-    benchmark:
-        "<results>/benchmarks/gather/{probe}/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -68,8 +64,6 @@ rule measure_derived:
         every("measurements/{{probe}}/derived/{model}.nc", model=MODELS),
     log:
         "<results>/logs/measure_derived/{probe}.log",
-    benchmark:
-        "<results>/benchmarks/measure_derived/{probe}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -102,8 +96,6 @@ rule test:
         "<results>/evidence/{probe}/{model}.tsv",
     log:
         "<results>/logs/test/{probe}/{model}.log",
-    benchmark:
-        "<results>/benchmarks/test/{probe}/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -125,8 +117,6 @@ use rule test as compare with:
         "<results>/evidence/{probe}/{model}-vs-{reference}.tsv",
     log:
         "<results>/logs/compare/{probe}/{model}-vs-{reference}.log",
-    benchmark:
-        "<results>/benchmarks/compare/{probe}/{model}-vs-{reference}.tsv"
 
 
 rule gather_evidence:
@@ -136,8 +126,6 @@ rule gather_evidence:
         "<results>/evidence/{probe}.tsv",
     log:
         "<results>/logs/gather_evidence/{probe}.log",
-    benchmark:
-        "<results>/benchmarks/gather_evidence/{probe}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -158,8 +146,6 @@ rule draw:
         figure("{probe}", "{probe}"),
     log:
         "<results>/logs/draw/{probe}.log",
-    benchmark:
-        "<results>/benchmarks/draw/{probe}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -190,8 +176,6 @@ for each in [probe for probe in PROBES if PROBES[probe].tables["names"]]:
             tables_of(each),
         log:
             f"<results>/logs/tabulate_{each}/tabulate_{each}.log",
-        benchmark:
-            f"<results>/benchmarks/tabulate_{each}/tabulate_{each}.tsv"
         conda:
             "../envs/pertprobe.yaml"
         params:

@@ -9,8 +9,6 @@ rule draw_quality:
         figure("quality/{model}", "quality of {model}"),
     log:
         "<results>/logs/draw_quality/{model}.log",
-    benchmark:
-        "<results>/benchmarks/draw_quality/{model}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -30,8 +28,6 @@ rule quality_page:
         "<results>/quality.html",
     log:
         "<results>/logs/quality_page/quality_page.log",
-    benchmark:
-        "<results>/benchmarks/quality_page/quality_page.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:

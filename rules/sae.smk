@@ -14,8 +14,6 @@ rule train_sae:
         multiext("<results>/sae/{sae}/", "cfg.json", "sae_weights.safetensors"),
     log:
         "<results>/logs/train_sae/{sae}.log",
-    benchmark:
-        "<results>/benchmarks/train_sae/{sae}.tsv"
     wildcard_constraints:
         sae="|".join(TRAINED_SAE) or "none",
     conda:
@@ -43,8 +41,6 @@ use rule train_sae as train_further_sae with:
         multiext("<results>/sae/{sae}/seeds/{number}/", "cfg.json", "sae_weights.safetensors"),
     log:
         "<results>/logs/train_further_sae/{sae}/{number}.log",
-    benchmark:
-        "<results>/benchmarks/train_further_sae/{sae}/{number}.tsv"
     wildcard_constraints:
         sae="|".join(TRAINED_SAE) or "none",
         number=r"[1-9]\d*",
@@ -61,8 +57,6 @@ rule read_sae:
         multiext("<results>/sae/{sae}/", "cfg.json", "sae_weights.safetensors"),
     log:
         "<results>/logs/read_sae/{sae}.log",
-    benchmark:
-        "<results>/benchmarks/read_sae/{sae}.tsv"
     wildcard_constraints:
         sae="|".join(READ_SAE) or "none",
     conda:
@@ -91,8 +85,6 @@ rule sae_quality:
         pca="<results>/sae/{sae}/pca.safetensors",
     log:
         "<results>/logs/sae_quality/{sae}.log",
-    benchmark:
-        "<results>/benchmarks/sae_quality/{sae}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -127,8 +119,6 @@ rule sae_stability:
         features="<results>/sae/{sae}/features.tsv",
     log:
         "<results>/logs/sae_stability/{sae}.log",
-    benchmark:
-        "<results>/benchmarks/sae_stability/{sae}.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:

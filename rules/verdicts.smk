@@ -9,8 +9,6 @@ rule verdicts:
         report("<results>/verdicts.tsv", category="Tables"),
     log:
         "<results>/logs/verdicts/verdicts.log",
-    benchmark:
-        "<results>/benchmarks/verdicts/verdicts.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -32,8 +30,6 @@ if ANSWERING:
             report("<results>/answers.tsv", category="Tables"),
         log:
             "<results>/logs/answers/answers.log",
-        benchmark:
-            "<results>/benchmarks/answers/answers.tsv"
         conda:
             "../envs/pertprobe.yaml"
         params:
@@ -52,8 +48,6 @@ rule readings:
         report("<results>/readings.tsv", category="Tables"),
     log:
         "<results>/logs/readings/readings.log",
-    benchmark:
-        "<results>/benchmarks/readings/readings.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:
@@ -73,8 +67,6 @@ rule scorecard:
         report("<results>/scorecard.tsv", category="Tables"),
     log:
         "<results>/logs/scorecard/scorecard.log",
-    benchmark:
-        "<results>/benchmarks/scorecard/scorecard.tsv"
     conda:
         "../envs/pertprobe.yaml"
     params:

@@ -6,4 +6,4 @@ with job(snakemake):
     from pertprobe.files import write_table
     from pertprobe.workflow.provenance import run_times
 
-    write_table(run_times(snakemake.params.benchmarks), snakemake.output[0])
+    write_table(run_times(snakemake.params.logs), snakemake.output[0])

@@ -304,9 +304,9 @@ def test_a_start_takes_what_the_lightest_measurement_of_a_pilot_took():
 
 
 def test_times_are_read_by_rule_and_probe(tmp_path):
-    for path, cpu in (("measure/a/m/0-of-2", "3.0"), ("measure/a/m/1-of-2", "4.0"), ("rivals/rivals", "NA")):
+    for path, cpu in (("measure/a/m/0-of-2", "3.0"), ("measure/a/m/1-of-2", "4.0"), ("rivals/rivals", "9.0")):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"{path}.tsv").write_text(f"s\tmax_rss\tcpu_time\n9.0\t500\t{cpu}\n")
+        (tmp_path / f"{path}.log").write_text(f"Took 9.0 s, {cpu} s of CPU time, 500.0 MB of memory at most.\n")
     found = measured_by_key(tmp_path)
     assert found["measure/a"] == Measured(2, 7.0, 0.5)
     assert found["rivals"].seconds == 9.0

@@ -3,12 +3,15 @@
 import json
 import re
 import subprocess
+import sys
+import time
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 import xarray as xr
@@ -33,6 +36,7 @@ from pertprobe.stages.quality import PROGRAM_COLUMNS
 from pertprobe.stages.testing import CAUSAL_NOTE, TestCase, read_test_case, run_test
 from pertprobe.workflow.machine import gpus, source
 from pertprobe.workflow.provenance import PACKAGES, provenance, run_times
+from pertprobe.workflow.usage import used
 
 PROBES = ["pert_embedding", "sae_features", "targeted_jacobian", "knockout"]
 NAMES = sorted(set(PERTURBATIONS) - {"ctrl"})
@@ -296,16 +300,28 @@ def test_gpus_are_read_from_what_the_driver_says(tmp_path):
     assert gpus(tmp_path / "none") == []
 
 
-def test_run_times_gather_every_benchmark(tmp_path):
-    for rule, job, seconds in (("test", "knockout/m", 1.5), ("cells", "line_a", 2.0)):
-        path = tmp_path / rule / f"{job}.tsv"
-        path.parent.mkdir(parents=True)
-        path.write_text(f"s\th:m:s\tmax_rss\n9.0\t0:00:09\t1\n{seconds}\t0:00:01\t100.5\n")
-    assert run_times(tmp_path).to_dict("records") == [
-        {"rule": "cells", "job": "line_a", "seconds": 2.0, "max_rss_mb": 100.5},
-        {"rule": "test", "job": "knockout/m", "seconds": 1.5, "max_rss_mb": 100.5},
-    ]
-    assert list(run_times(tmp_path / "none").columns) == ["rule", "job", "seconds", "max_rss_mb"]
+def test_run_times_are_those_of_all_finished_jobs(tmp_path):
+    lasts = {"test/knockout/m": used(time.monotonic() - 9), "test/failed": "Error: no cells", "cells/a": ""}
+    for job, last in lasts.items():
+        path = tmp_path / f"{job}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"Took 1.0 s, or so\n{last}\n")
+    found = run_times(tmp_path)
+    assert list(found.columns) == ["rule", "job", "seconds", "cpu_seconds", "max_rss_mb"]
+    assert found[["rule", "job"]].to_numpy().tolist() == [["test", "knockout/m"]]
+    assert 9 <= found.seconds[0] < 20
+    assert found.max_rss_mb[0] == pytest.approx(psutil.Process().memory_info().rss / 2**20, rel=0.5)
+    assert list(run_times(tmp_path / "none").columns) == list(found.columns)
+
+
+def test_a_job_took_what_its_own_process_did():
+    work = "import time\nx = time.monotonic()\nfrom pertprobe.workflow.usage import used\nb = bytes(300_000_000)\n"
+    busy = "while time.process_time() < 1: pass\nprint(used(x))"
+    said = subprocess.run([sys.executable, "-c", work + busy], capture_output=True, text=True, check=True).stdout
+    seconds, cpu, peak = map(float, re.findall(r"[\d.]+\d", said))
+    assert seconds >= 0.5
+    assert 1 <= cpu < 2
+    assert 280 <= peak < 500
 
 
 def test_control_genes_stand_in_by_expression_and_are_of_no_panel():

@@ -6,19 +6,20 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from warm_python import warm_python
 from workflow_project import FURTHER, NEW, RESHARDED, SHARDS, Project, killed_at_last, tiny
+
+from pertprobe.workflow.warm import DOOR, warm_python
 
 
 @pytest.fixture(scope="session", autouse=True)
 def warm():
-    """Run scripts of workflows in forks of a Python that has loaded what they load."""
+    """Let all runs share one Python that has loaded what jobs load; each would keep one of its own."""
     with warm_python() as environment, patch.dict(os.environ, environment):
         yield
 
 
-COLD = {"PERTPROBE_TEST_WARM": ""}
-"""Every job of a process of its own, as a user's are."""
+COLD = {DOOR: ""}
+"""Every job loads what it needs, as on other machines."""
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 from workflow_project import ROOT, Project
 
-ORDER = ["name", "input", "output", "log", "benchmark", "conda", "threads", "resources", "params", "script"]
+ORDER = ["name", "input", "output", "log", "conda", "threads", "resources", "params", "script"]
 HEAVY = {"torch", "anndata", "xarray", "h5py", "matplotlib", "sklearn", "scipy"}
 RULE = re.compile(r"^( *)rule ?(\w*):\n((?:\1    .*\n|\n)+)", re.MULTILINE)
 NAME = re.compile(r"^ +name:\n +(.+)$", re.MULTILINE)
@@ -53,9 +53,8 @@ def test_every_rule_has_its_directives_in_the_agreed_order(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_every_rule_has_a_log_and_an_environment_and_is_timed(rule):
-    untimed = {"benchmark"} if rule == "run_times" else set()  # which reads what was timed
-    assert {"output", "log", "benchmark", "conda"} - untimed <= set(RULES[rule])
+def test_every_rule_has_a_log_and_an_environment(rule):
+    assert {"output", "log", "conda"} <= set(RULES[rule])
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -134,14 +134,10 @@ class Project:
         return Plan(jobs, {name.split(" ")[0].partition("/tiny/")[2] for name in written})
 
     def times(self) -> dict[str, int]:
-        """Return when each result was written; logs and benchmarks are not results."""
+        """Return when each result was written; logs are not results."""
         files = (path for path in self.results.rglob("*") if path.is_file())
         names = {path.relative_to(self.results): path for path in files}
-        return {
-            str(name): path.stat().st_mtime_ns
-            for name, path in names.items()
-            if name.parts[0] not in ("logs", "benchmarks")
-        }
+        return {str(name): path.stat().st_mtime_ns for name, path in names.items() if name.parts[0] != "logs"}
 
 
 @contextmanager

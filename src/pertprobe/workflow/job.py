@@ -4,12 +4,15 @@ import ctypes
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pertprobe.errors import PertprobeError
+from pertprobe.workflow.usage import used
+from pertprobe.workflow.warm import run_warm
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Numbers of mallopt in glibc's malloc.h."""
@@ -36,9 +39,14 @@ def keep_freed_memory() -> bool:
 def job(snakemake: Any) -> Iterator[None]:
     """Send everything to the rule's log; end with status 1 and plain words when the mistake is the user's.
 
+    Where a warm Python waits, the script goes on there, and here nothing but its exit status is waited for.
+
     One thread a job: the order of floating-point sums, and with it every table, must not depend on the cores given.
     Enter this before heavy imports, since libraries read the thread settings when they load.
     """
+    if (status := run_warm()) is not None:
+        sys.exit(status)
+    began = time.monotonic()
     _redirect(Path(snakemake.log[0]))
     for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
@@ -50,6 +58,7 @@ def job(snakemake: Any) -> Iterator[None]:
     except PertprobeError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
+    print(used(began), file=sys.stderr)
 
 
 def device(resources: Any) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.models.cards import read_card
 from pertprobe.workflow.machine import machine, source
+from pertprobe.workflow.usage import Usage, usages
 
 PACKAGES = ("pertprobe", "torch", "numpy", "scipy", "pandas", "anndata", "xarray", "snakemake")
 """Libraries whose version can change a number."""
@@ -33,12 +34,6 @@ def provenance(
     }
 
 
-def run_times(folder: str | Path) -> pd.DataFrame:
-    """Return rule, job, seconds and peak memory (MB) of every job that Snakemake measured below `folder`."""
-    folder = Path(folder)
-    rows = []
-    for path in sorted(folder.rglob("*.tsv")):
-        rule, *job = path.relative_to(folder).with_suffix("").parts
-        measured = pd.read_csv(path, sep="\t").iloc[-1]
-        rows.append({"rule": rule, "job": "/".join(job), "seconds": measured["s"], "max_rss_mb": measured["max_rss"]})
-    return pd.DataFrame(rows, columns=["rule", "job", "seconds", "max_rss_mb"])
+def run_times(logs: str | Path) -> pd.DataFrame:
+    """Return rule, job, seconds, CPU seconds and peak memory (MB) of every job that was finished, by its log."""
+    return pd.DataFrame(usages(logs), columns=Usage._fields)

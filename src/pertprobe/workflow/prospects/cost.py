@@ -110,7 +110,7 @@ def expected(config: "Config", inputs: "Inputs", found: "Known | None", table: p
     if not pilot:
         return _summed(lines(run), config["memory_gb"], FACTOR)._replace(untimed=tuple(untimed))
     small, _ = expecting(pilot, inputs, *asked_by_pilot(config, pilot, found, table))
-    few, times = lines(small), measured_by_key(folder / "benchmarks")
+    few, times = lines(small), measured_by_key(folder / "logs")
     told = _summed(corrected(lines(run), few, times), config["memory_gb"], FACTOR_OF_PILOT)
     return told._replace(untimed=tuple(untimed), pilot=str(folder), took=took(small, few, times))
 

@@ -1,6 +1,6 @@
 """What each kind of job is expected to take: from what the config asks, and how fast this machine is.
 
-A line has the name under which Snakemake measures the same jobs (`results/<run>/benchmarks`), so that what was expected
+A line has the name under which Snakemake measures the same jobs (`results/<run>/logs`), so that what was expected
 can be compared with what was measured, and corrected by it.
 """
 

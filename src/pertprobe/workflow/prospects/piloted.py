@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
-
 from pertprobe.workflow.prospects.expected import Expecting, Line
 from pertprobe.workflow.prospects.sizes import measured as measurements
+from pertprobe.workflow.usage import usages
 
 OF_A_PROBE = ("measure", "gather", "measure_derived", "test", "compare", "gather_evidence", "draw")
 """Rules whose jobs belong to a probe, the first part of their names."""
@@ -18,25 +17,22 @@ UNSURE = 0.5
 
 
 class Measured(NamedTuple):
-    """Jobs of one kind, as Snakemake measured them."""
+    """Jobs of one kind, as their logs say."""
 
     jobs: int
     seconds: float
-    """CPU seconds of all; seconds on the clock where the others were not measured."""
+    """CPU seconds of all."""
     peak_gb: float
 
 
-def measured_by_key(folder: str | Path) -> dict[str, Measured]:
-    """Return key of `expected.Line` -> what its jobs took, from the benchmarks below a folder."""
+def measured_by_key(logs: str | Path) -> dict[str, Measured]:
+    """Return key of `expected.Line` -> what its jobs took, as the logs below a folder say."""
     found: dict[str, Measured] = {}
-    for path in sorted(Path(folder).rglob("*.tsv")):
-        rule, *job = path.relative_to(folder).with_suffix("").parts
-        key = f"{rule}/{job[0]}" if rule in OF_A_PROBE else rule
-        took, so_far = pd.read_csv(path, sep="\t").iloc[-1], found.get(key, Measured(0, 0.0, 0.0))
-        numbers = pd.to_numeric(took, errors="coerce")
-        seconds = numbers["cpu_time"] if numbers.get("cpu_time", 0) > 0 else numbers["s"]
-        peak = max(so_far.peak_gb, numbers.get("max_rss", 0.0) / 1000)
-        found[key] = Measured(so_far.jobs + 1, so_far.seconds + float(seconds), float(peak))
+    for took in usages(logs):
+        key = f"{took.rule}/{took.job.partition('/')[0]}" if took.rule in OF_A_PROBE else took.rule
+        so_far = found.get(key, Measured(0, 0.0, 0.0))
+        peak = max(so_far.peak_gb, took.max_rss_mb / 1000)
+        found[key] = Measured(so_far.jobs + 1, so_far.seconds + took.cpu_seconds, peak)
     return found
 
 
