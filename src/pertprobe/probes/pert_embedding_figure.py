@@ -29,14 +29,15 @@ from pertprobe.plots import (
     pages_said,
     sentences,
     shortened,
+    text_width,
 )
 from pertprobe.probes.base import averaged, members
 from pertprobe.probes.similarity_questions import centred_cosine
 
 PROGRAMS, MAPPED, OF_EACH = 18, 24, 8
 """Most programs beside their nulls; most rows of the map of neighbours; most members of one program in it."""
-LINE, CELLS = 2.6, 0.72
-"""Height of a row of the map in mm; share of a column's width that its cells take."""
+LINE, SCALE, GAP = 2.6, 15.0, 3.6
+"""In mm: height of a row of the map, width of the scale beside it, between its columns and at their sides."""
 TABLE = ["program", "member", "rank", "neighbour", "similarity", "same"]
 
 
@@ -138,7 +139,8 @@ def _map(axes: Axes, nearest: Nearest, model: str, said: pd.DataFrame, named: bo
     table = table[table.index.isin(list(places))]
     ranks = int(table["rank"].max()) + 1 if len(table) else 1
     values = np.full((len(places), ranks), np.nan)
-    width = CELLS * axes.figure.get_size_inches()[0] * MM / axes.get_subplotspec().get_gridspec().ncols / ranks
+    labels = _labels(nearest, names_room(axes.figure))
+    width = _cell_width(axes, labels, ranks)
     for row in table.itertuples():
         y = places[row.Index]
         values[y, row.rank] = row.similarity
@@ -148,8 +150,6 @@ def _map(axes: Axes, nearest: Nearest, model: str, said: pd.DataFrame, named: bo
         axes.text(row.rank, y, text, ha="center", va="center", fontsize=SMALL, color=colour, **style)
     image = axes.imshow(values, aspect="auto", cmap="PuBu", vmin=0, vmax=1, interpolation="nearest")
     _headings(axes, nearest, said)
-    room = names_room(axes.figure)
-    labels = [name if name else shortened(program, room, TEXT, "bold") for program, name in nearest.rows]
     axes.set_yticks(range(len(labels)), labels if named else [""] * len(labels))
     for label, (_, name) in zip(axes.get_yticklabels(), nearest.rows, strict=True):
         label.set_fontweight("normal" if name else "bold")
@@ -158,6 +158,18 @@ def _map(axes: Axes, nearest: Nearest, model: str, said: pd.DataFrame, named: bo
     axes.set(xlabel="neighbour, the nearest first", title=model)
     axes.spines[:].set_visible(False)
     return image
+
+
+def _labels(nearest: Nearest, room: float) -> list[str]:
+    """Return what stands beside the rows of the map, on so many mm."""
+    return [name if name else shortened(program, room, TEXT, "bold") for program, name in nearest.rows]
+
+
+def _cell_width(axes: Axes, labels: Sequence[str], ranks: int) -> float:
+    """Return how wide a name may be in a map of so many ranks, in mm: what the page has beside all else."""
+    page, columns = axes.figure.get_size_inches()[0] * MM, axes.get_subplotspec().get_gridspec().ncols
+    taken = max(text_width(label, TEXT, "bold") for label in labels) + SCALE + GAP * columns
+    return (page - taken) / columns / ranks
 
 
 def _headings(axes: Axes, nearest: Nearest, said: pd.DataFrame) -> None:
