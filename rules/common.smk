@@ -60,6 +60,7 @@ DRAWING = ("plots", "plots/paper.mplstyle")
 # What all pages are made of beside Python: templates, words, styles, scripts.
 PAGES = files_below("report")
 MEASURING = (
+    "stages.measuring_files:measure_files",
     "stages.measuring:measure_shard",
     "stages.measuring:write_measurement",
     "data.cell_sets:cells_for",
@@ -88,6 +89,18 @@ def figure(name, shown):
     """Return what a figure is written as, its SVG for Snakemake's own report too: there as `shown`, with its caption."""
     svg, *others = multiext(f"{RESULTS}/figures/{name}", *FORMATS)
     return [report(svg, caption="../report/figure.rst", category="Figures", labels={"figure": shown}), *others]
+
+
+def given_up(job, of_a_pair=""):
+    """Return a param: why a job, named as its log is, is not tried again in this run; empty for all others."""
+    named = lambda wildcards: of_a_pair if wildcards.get("reference") else job
+    return lambda wildcards: config["given_up"].get(named(wildcards).format(**wildcards), "")
+
+
+def shards_given_up(wildcards):
+    """Return why shards of a measurement are not tried again in this run."""
+    of_these = f"measure/{wildcards.probe}/{wildcards.model}/"
+    return [why for job, why in config["given_up"].items() if job.startswith(of_these)]
 
 
 def growing(amount):

@@ -18,6 +18,7 @@ rule measure:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
+        given_up=given_up("measure/{probe}/{model}/{shard}-of-{shards}"),
         measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         copies=lambda wildcards: copies_for(wildcards.probe),
@@ -40,6 +41,7 @@ rule gather:
         # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
         measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
+        given_up=shards_given_up,
         copies=lambda wildcards: copies_for(wildcards.probe),
         loading=lambda wildcards: loading(wildcards.model),
         measured=lambda wildcards: measuring_code(wildcards.probe),
@@ -67,6 +69,7 @@ rule measure_derived:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given_up=given_up("measure_derived/{probe}"),
         measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         programs=PROGRAM_SETTINGS,
@@ -99,6 +102,7 @@ rule test:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given_up=given_up("test/{probe}/{model}", "compare/{probe}/{model}-vs-{reference}"),
         question=question,
         declared=lambda wildcards: declared(wildcards.probe).judged_by,
         code=lambda wildcards: code(*functions_of(wildcards.probe, "ask"), "stages.testing"),
@@ -149,6 +153,7 @@ rule draw:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given_up=given_up("draw/{probe}"),
         models=list(MODELS),
         tables=lambda wildcards: sorted(PROBES[wildcards.probe].tables["names"]),
         question=question,
@@ -179,6 +184,7 @@ for each in [probe for probe in PROBES if PROBES[probe].tables["names"]]:
         conda:
             "../envs/pertprobe.yaml"
         params:
+            given_up=given_up(f"tabulate_{each}/tabulate_{each}"),
             probe=each,
             models=list(MODELS),
             pairs=[pair[1:] for pair in comparing(each)] if PROBES[each].tables["pairs"] else [],

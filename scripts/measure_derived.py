@@ -3,23 +3,13 @@
 from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.data.cell_sets import CellSets
-    from pertprobe.models.cards import read_card
-    from pertprobe.probes.base import MeasureInputs
-    from pertprobe.stages.measuring import measure_derived, measure_inputs, write_measurement
-    from pertprobe.stages.planted import derived_models, with_known
+    from pertprobe.stages.measuring import refused, write_measurement
+    from pertprobe.stages.measuring_files import derive_files
 
-    given, params = snakemake.input, snakemake.params
-    contexts = tuple(CellSets.load(path) for path in given.contexts)
-    planting = {name: params[name] for name in ("programs", "panels", "controls", "seed")}
-    beside = {"contexts": contexts, "memory_gb": snakemake.config["memory_gb"]}
-    own = {name: given[name] for name in ("names", "seen", "observed", "cells", "responses", "known") if given[name]}
-    for i, output in enumerate(snakemake.output):
-        files = {name: paths[i] for name, paths in own.items()} | {"programs": given.programs}
-        card = read_card(files["names"])
-        cells = CellSets.load(files["cells"]).for_genes(card["genes"])
-        made = (card, cells, given.programs, files["observed"], contexts)
-        planted = derived_models(*made, **planting) if params.controls["planted"] else {}
-        models = with_known(planted, files.get("known"))
-        inputs = MeasureInputs(None, cells, **measure_inputs(params.measurement, files, card), **beside)
-        write_measurement(measure_derived(snakemake.wildcards.probe, inputs, models), output)
+    params, probe, memory = snakemake.params, snakemake.wildcards.probe, snakemake.config["memory_gb"]
+    for place, output in enumerate(snakemake.output):
+        if params.given_up:
+            found = refused(params.given_up)
+        else:
+            found = derive_files(probe, place, snakemake.input, params, memory)
+        write_measurement(found, output)

@@ -3,7 +3,10 @@
 from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.stages.tables import read_table_inputs, write_tables
+    from pertprobe.stages.tables import read_table_inputs, write_empty_tables, write_tables
 
-    inputs = read_table_inputs(snakemake.input, snakemake.params)
-    write_tables(snakemake.params.probe, inputs, list(snakemake.output))
+    params, paths = snakemake.params, list(snakemake.output)
+    if params.given_up:
+        write_empty_tables(params.columns, paths)
+    else:
+        write_tables(params.probe, read_table_inputs(snakemake.input, params), paths)

@@ -9,4 +9,4 @@ with job(snakemake):
     probe, model = snakemake.wildcards.probe, snakemake.wildcards.model
     reference = snakemake.wildcards.get("reference", "")
     case = read_test_case(probe, model, reference, snakemake.input, snakemake.params.question)
-    evidence.write(run_test(probe, case), snakemake.output[0])
+    evidence.write(run_test(probe, case, snakemake.params.given_up), snakemake.output[0])

@@ -22,6 +22,11 @@ COPIES_NOTE = "copies_note"
 """Attribute of a measurement that says which untrained copies are missing, and why."""
 
 
+def refused(reason: str) -> xr.Dataset:
+    """Return what stands for a measurement that was not made: the reason, which every row that reads it shows."""
+    return xr.Dataset(attrs={NOT_EVALUABLE: reason})
+
+
 def measure_shard(
     probe: str,
     inputs: MeasureInputs,
@@ -46,11 +51,11 @@ def measure_shard(
     module, declaration = load_probe(probe), declared(probe)
     lacking = sorted(declaration.needs - inputs.model.capabilities)
     if lacking:
-        return xr.Dataset(attrs={NOT_EVALUABLE: f"model has no {' and no '.join(lacking)}"})
+        return refused(f"model has no {' and no '.join(lacking)}")
     inputs = inputs.limited_to(declaration)
     units = list(module.units(inputs))
     if not units:
-        return xr.Dataset(attrs={NOT_EVALUABLE: "nothing to measure"})
+        return refused("nothing to measure")
     names = units_of_shard(units, shard, shards)
     if not names:
         return xr.Dataset(attrs={"empty": "more shards than units"})
@@ -112,19 +117,19 @@ def measure_derived(probe: str, inputs: MeasureInputs, models: Mapping[str, Any]
     models = module.plant(inputs, models) if hasattr(module, "plant") and PLANTED[0] in models else models
     able = {kind: model for kind, model in models.items() if not declaration.needs - model.capabilities}
     if not able:
-        return xr.Dataset(attrs={NOT_EVALUABLE: "no model that stands beside this one has what the probe needs"})
+        return refused("no model that stands beside this one has what the probe needs")
     with torch.no_grad():
         found = {kind: _control(module, inputs, model, kind) for kind, model in able.items()}
-    refused = [each for each in found.values() if NOT_EVALUABLE in each.attrs]
-    return refused[0] if refused else variants(found)
+    without = [each for each in found.values() if NOT_EVALUABLE in each.attrs]
+    return without[0] if without else variants(found)
 
 
 def gather(shards: Sequence[xr.Dataset]) -> xr.Dataset:
     """Join the shards of one model, units sorted by name; what belongs to no unit is that of the shard which has it."""
     filled = [shard for shard in shards if "empty" not in shard.attrs]
-    refused = [shard for shard in filled if NOT_EVALUABLE in shard.attrs]
-    if refused:
-        return refused[0]
+    without = [shard for shard in filled if NOT_EVALUABLE in shard.attrs]
+    if without:
+        return without[0]
     if "perturbation" not in filled[0].dims:
         return filled[0]
     along = [name for name in filled[0].data_vars if "perturbation" in filled[0][name].dims]

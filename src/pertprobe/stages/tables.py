@@ -1,6 +1,6 @@
 """Further tables of a probe: what it reads of all models together, and how the tables are written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +47,12 @@ def _by_model(models: Sequence[str], paths: Sequence[str] | None) -> dict[str, x
 
 def _subject(measurement: str, delta_y: str, seen: str) -> Subject:
     return Subject(read_subject(measurement), strength(read_subject(delta_y, "delta_y")), read_seen(seen))
+
+
+def write_empty_tables(columns: Mapping[str, Sequence[str]], paths: Sequence[str]) -> None:
+    """Write tables of these columns without a row, in order of their names: what they would have held has failed."""
+    for name, path in zip(sorted(columns), paths, strict=True):
+        write_table(pd.DataFrame(columns=columns[name]), path)
 
 
 def write_tables(probe: str, inputs: TableInputs, paths: Sequence[str]) -> None:

@@ -165,10 +165,13 @@ class TestCase:
     """Program -> why the model predicts it no better than the mean shift; programs that pass are not in it."""
 
 
-def run_test(probe: str, case: TestCase) -> pd.DataFrame:
-    """Return the evidence of one probe on one model or pair, with its controls."""
+def run_test(probe: str, case: TestCase, given_up: str = "") -> pd.DataFrame:
+    """Return the evidence of one probe on one model or pair, with its controls.
+
+    `given_up`: why it is not tested, since that has failed; every program then has a row that says so.
+    """
     declaration, inputs = declared(probe), case.inputs
-    refused = _said(inputs, NOT_EVALUABLE)
+    refused = given_up or _said(inputs, NOT_EVALUABLE)
     if refused:
         return evidence.frame(_remarked(_refused_rows(declaration, inputs, refused), case, declaration))
     rows = [*ask(probe, inputs), *_control_rows(probe, case)]

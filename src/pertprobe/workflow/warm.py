@@ -71,6 +71,8 @@ def _start() -> tuple[subprocess.Popen, dict[str, str]]:
         process = subprocess.Popen(
             [sys.executable, "-P", __file__, str(door.fileno()), folder],
             stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,  # a fork has those of its job; who reads ours must not wait for this process
+            stderr=subprocess.DEVNULL,
             pass_fds=[door.fileno()],
             env={**os.environ, **LOADING},
             start_new_session=True,  # what interrupts a run reaches its jobs through those that started them
@@ -92,16 +94,20 @@ def run_warm() -> int | None:
         message = json.dumps(asked).encode()
         socket.send_fds(warm, [len(message).to_bytes(8, "big")], [0, 1, 2])
         warm.sendall(message)
-        said = warm.recv(3)
-    if not said:
-        print("The process of this job was killed, perhaps since it took more memory than there is.", file=sys.stderr)
-    return int(said or 1)
+        try:
+            said = warm.recv(3)
+        except ConnectionResetError:
+            said = b""
+    if not said:  # the fork was killed, as it is where memory runs out: so ends this process
+        os.kill(os.getpid(), signal.SIGKILL)
+    return int(said)
 
 
 def serve(door: socket.socket, folder: str) -> None:
     """Load the libraries, then run whatever is handed over, each in a fork, until stdin is closed."""
     for name in LOADED:
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # the jobs that need it say so
+            importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for forks: each answers for itself
     while door in select.select([door, sys.stdin], [], [])[0]:
         guest, _ = door.accept()

@@ -32,6 +32,15 @@ class MissingFiles(PertprobeError):
         self.files = files
 
 
+class JobsFailed(typer.Exit):
+    """Jobs failed, and what is to be said of that is said."""
+
+    def __init__(self, heard: Heard) -> None:
+        """Keep what was heard beside the exit status."""
+        super().__init__(FAILED)
+        self.heard = heard
+
+
 def judge(ended: Ended, heard: Heard, log: Path | None) -> None:
     """Return where all went well; else say what did not, and raise what ends the command.
 
@@ -45,7 +54,7 @@ def judge(ended: Ended, heard: Heard, log: Path | None) -> None:
         raise typer.Exit(BY_SIGNAL + ended.stopped)
     if heard.failed:
         tell(*failures(heard), *_kept(heard, log), style="red")
-        raise typer.Exit(FAILED)
+        raise JobsFailed(heard)
     if ended.status and not heard.begun:
         raise _fault(heard)
     if ended.status:

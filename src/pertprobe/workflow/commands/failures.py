@@ -23,7 +23,7 @@ def failures(heard: Heard) -> Iterator[str]:
     failed = list(heard.failed.values())
     by_words: dict[tuple[str, ...], list[Job]] = {}
     for job in failed:
-        by_words.setdefault(_words(job), []).append(job)
+        by_words.setdefault(words_of(job), []).append(job)
     yield f"{number_of(len(failed), 'job')} failed:"
     for words, jobs in list(by_words.items())[:MOST]:
         yield from _told(jobs, words)
@@ -41,7 +41,7 @@ def _told(jobs: list[Job], words: tuple[str, ...]) -> Iterator[str]:
         yield f"    The whole log: {', '.join(logs)}"
 
 
-def _words(job: Job) -> tuple[str, ...]:
+def words_of(job: Job) -> tuple[str, ...]:
     """Return the last words of a job, long lines cut; how it ended, where there are none."""
     last = last_words(Path(job.log.split(", ")[0])) if job.log else []
     return tuple(line if len(line) <= WIDTH else line[:WIDTH] + " ..." for line in last) or (_without_words(job),)

@@ -27,6 +27,7 @@ Pilot = Annotated[
     typer.Option("--pilot", help="All of it at a fraction that takes minutes, into results/NAME_pilot. No result."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the config and count the jobs; run none.")]
+Strict = Annotated[bool, typer.Option("--strict", help="End at the first job that fails.")]
 Words = Annotated[
     list[str] | None,
     typer.Argument(
@@ -46,6 +47,7 @@ def run(
     verbose: Verbose = False,
     dry_run: DryRun = False,
     pilot: Pilot = False,
+    strict: Strict = False,
 ) -> None:
     """Run the workflow: measure, test, judge, draw, and write the report.
 
@@ -55,8 +57,11 @@ def run(
     With --pilot everything is asked of few perturbations, in few cell sets, with few draws: it shows that the way to a
     result works, and what the whole run will cost. Results of the run itself are not touched.
 
+    A job that fails costs its own cell of the tables: that is not evaluable, with the error, and all else goes on. The
+    next run tries it again. With --strict the first failure ends the run.
+
     Ends with 0; 1 where the config is wrong; 3 where jobs failed.
     """
     targets, further = split(words)
     request = Request(config, targets, cores, profile, dry_run, further)
-    perform_pilot(request, verbose) if pilot else perform(request, verbose)
+    perform_pilot(request, verbose) if pilot else perform(request, verbose, strict)

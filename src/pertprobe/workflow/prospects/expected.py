@@ -19,14 +19,18 @@ if TYPE_CHECKING:
     from pertprobe.workflow.checks import Config
 
 ONCE = {
-    **{"check_inputs": 1.3, "evaluability": 0.6, "provenance": 0.6, "verdicts": 0.8, "readings": 0.6, "scorecard": 0.6},
-    **{"draw_verdicts": 1.5, "draw_scorecard": 1.5, "draw_controls": 2.5, "quality_page": 0.6, "report": 1.5},
+    **{"check_inputs": 0.05, "evaluability": 0.05, "provenance": 0.05, "answers": 0.15, "readings": 0.1},
+    **{"verdicts": 0.5, "scorecard": 0.3, "draw_verdicts": 1.2, "draw_scorecard": 1.2, "draw_controls": 6.0},
+    **{"quality_page": 0.5, "report": 0.5, "spaces": 5.0},
 }
-EACH_MODEL = {"seen": 1.3, "card": 1.3, "observe": 0.8, "quality": 0.7, "program_quality": 0.5, "distribution": 1.4,
-              "draw_quality": 2.0}  # fmt: skip
-MEASURE, DERIVE, DIFFERENTIATE = 1.1, 1.1, 0.4
-TEST, DRAW, TABULATE, GATHER, COPIED, EXPORT, CELLS = 0.8, 2.0, 1.0, 0.4, 0.02, 0.8, 0.8
-"""Jobs that hardly grow with a run -> starts of a job that measures (its Python and imports) which each takes."""
+EACH_MODEL = {"seen": 0.05, "card": 0.05, "observe": 0.1, "quality": 0.1, "program_quality": 0.05, "distribution": 0.3,
+              "draw_quality": 0.8}  # fmt: skip
+MEASURE, DERIVE, DIFFERENTIATE = 0.1, 0.3, 0.1
+TEST, DRAW, TABULATE, GATHER, COPIED, RANK, CELLS = 0.15, 1.6, 0.3, 0.1, 0.01, 0.15, 0.1
+"""Jobs that hardly grow with a run -> starts of a Python that measures (its libraries loaded) which each takes.
+
+Jobs of one machine go on in forks, and load nothing (workflow/warm.py); on others each takes a start more.
+"""
 STEP = 8e-4
 """Starts that a step of an optimiser takes beside its products."""
 FIT = 1e-2
@@ -113,10 +117,8 @@ def _small(run: Expecting) -> Iterator[Line]:
     yield from (_light(run, key, 1, starts) for key, starts in ONCE.items())
     yield from (_light(run, key, len(run.config["models"]), starts) for key, starts in EACH_MODEL.items())
     yield _light(run, "cells", len(run.config["cells"]), CELLS)
-    spaces = sum(declared(probe).space is not None for probe, _ in measured(run.config))
-    yield _light(run, "export_space", spaces * len(run.config["models"]), EXPORT)
     if "targeted_jacobian" in run.config["probes"]:
-        yield _light(run, "rank_targeted_jacobian", len(run.config["models"]), EXPORT)
+        yield _light(run, "rank_targeted_jacobian", len(run.config["models"]), RANK)
     if "simulate" in run.config:
         yield _light(run, "simulate", 1, 1.0)
 
