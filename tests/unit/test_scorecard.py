@@ -82,6 +82,15 @@ def test_without_data_beside_there_is_no_share_and_the_reason_says_which_probe(r
     assert found.reason.str.contains("not compared with data: coherence").all()
 
 
+def test_a_share_of_what_is_not_told_from_nothing_is_no_number(representation):
+    unsure = representation.copy()
+    data = unsure.role == "observed"
+    unsure.loc[data, "effect"] = 0.01 + np.tile([-1.0, 1.0], data.sum() // 2)
+    found = card({"coherence": unsure})
+    assert found[["estimate", "ci_low", "ci_high", "rank", "bayes_factor"]].isna().all(axis=None)
+    assert found.reason.str.contains("too uncertain, to be a ceiling").all()
+
+
 def test_data_that_show_nothing_are_no_ceiling(representation):
     nothing = representation.copy()
     nothing.loc[nothing.role == "observed", "effect"] = [-0.1, 0.1] * 8

@@ -129,9 +129,13 @@ def _of_answers(answers: pd.DataFrame, table: pd.DataFrame, aspect: str, statist
 
 
 def _complete(level: str, scores: Scores, seed: int) -> pd.DataFrame:
-    """Add what is said of all levels alike: heterogeneity, Bayes factor, ranks."""
+    """Add what is said of all levels alike: heterogeneity, Bayes factor, ranks.
+
+    A share without an interval is left out: what it is a share of is not told from nothing, and it may be any number.
+    """
     rows = scores.rows.reset_index(drop=True)
-    ranks, note = _ranks(scores, seed, level)
+    rows["estimate"] = rows.estimate.where(rows.ci_low.notna())
+    ranks, note = _ranks(scores._replace(rows=rows), seed, level)
     further = []
     for i, row in rows.iterrows():
         mine = _of(scores.programs, row[WHO])
