@@ -5,6 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 from pertprobe.calibration import parts
 from pertprobe.errors import PertprobeError
+from pertprobe.files import TextOf
 from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.checks import check_inputs, given_paths
@@ -89,6 +90,11 @@ def figure(name, shown):
     """Return what a figure is written as, its SVG for Snakemake's own report too: there as `shown`, with its caption."""
     svg, *others = multiext(f"{RESULTS}/figures/{name}", *FORMATS)
     return [report(svg, caption="../report/figure.rst", category="Figures", labels={"figure": shown}), *others]
+
+
+def captions(wildcards, output):
+    """Return the captions of a rule's figures as Snakemake's own report shows them, read when it is made."""
+    return [TextOf(path) for path in output if path.endswith(FORMATS[-1])]
 
 
 def given_up(job, of_a_pair=""):

@@ -12,6 +12,7 @@ rule draw_verdicts:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        captions=captions,
         models=list(MODELS),
         levels=config["levels"],
         code=code("report.verdict_matrix:verdict_matrix", "stages.verdict:read_verdicts", *DRAWING),
@@ -31,6 +32,7 @@ rule draw_scorecard:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        captions=captions,
         delta=config["answer"]["delta"],
         code=code(
             "report.scorecard_figure:scorecard_figure",
@@ -54,6 +56,7 @@ rule draw_controls:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        captions=captions,
         models=list(MODELS),
         declared={name: probe.judged_by for name, probe in PROBES.items()},
         code=code("report.controls_figure:controls_figure", "report.controls_figure:cascade_figure", *DRAWING),

@@ -153,6 +153,7 @@ rule draw:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        captions=captions,
         given_up=given_up("draw/{probe}"),
         models=list(MODELS),
         tables=lambda wildcards: sorted(PROBES[wildcards.probe].tables["names"]),

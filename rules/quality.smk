@@ -12,6 +12,7 @@ rule draw_quality:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        captions=captions,
         code=code("report.quality_figure:quality_figure", "stages.quality:read_quality", *DRAWING),
     script:
         "../scripts/draw_quality.py"

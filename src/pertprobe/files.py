@@ -17,6 +17,17 @@ CAPTION = ".caption.txt"
 """How the name of a figure's caption ends."""
 
 
+class TextOf(str):
+    """The path of a text that is read when it is asked for: whoever keeps or compares it has the path alone."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        """What the file says now."""
+        return Path(self).read_text(encoding="utf-8")
+
+
 @contextmanager
 def atomic(target: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `target`; replace the target on success, remove the temporary on failure.

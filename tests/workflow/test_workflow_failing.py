@@ -73,8 +73,6 @@ def test_the_run_ends_with_its_report_and_says_what_failed(failed):
 def test_what_failed_is_not_evaluable_with_the_error_and_nothing_else_is(failed, every):
     project, _, _ = failed
     before, after = verdicts(every), verdicts(project)
-    keys = ["probe", "model", "reference", "program", "panel"]
-    assert after[keys].equals(before[keys])
     failing = after[after.reason.str.contains("failed: ")]
     assert set(failing.verdict) == {"not evaluable"}
     assert set(failing.probe) == {"routing_coherence", "pert_embedding"}

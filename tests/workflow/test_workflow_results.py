@@ -73,7 +73,7 @@ def test_shards_are_removed_and_nothing_half_written_remains(demo):
 def test_nothing_is_written_outside_the_results_of_the_run(demo):
     made = {path.name for path in demo.folder.iterdir()}
     assert made == {
-        *("Snakefile", "rules", "scripts", "config", "envs", "profiles", "src"),
+        *("Snakefile", "rules", "scripts", "config", "envs", "profiles", "report", "src"),
         *("run.yaml", "results", ".snakemake"),
     }
     assert [path.name for path in (demo.folder / "results").iterdir() if path.is_dir()] == ["tiny"]
