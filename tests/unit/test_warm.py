@@ -121,6 +121,16 @@ def test_one_kept_already_is_used_and_none_is_started_where_none_is_wanted(monke
     assert warm._KEPT == []
 
 
+def test_where_no_socket_can_be_made_jobs_load_for_themselves(monkeypatch, tmp_path):
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr(warm.tempfile, "tempdir", str(long))
+    monkeypatch.delenv(DOOR, raising=False)
+    warm.keep_warm()
+    assert DOOR not in os.environ
+    assert warm._KEPT == []
+
+
 def _until(true, seconds=30):
     """Wait until something is true; fail if it does not become so."""
     end = time.monotonic() + seconds

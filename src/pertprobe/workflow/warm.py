@@ -53,11 +53,15 @@ def warm_python() -> Iterator[dict[str, str]]:
 def keep_warm() -> None:
     """Start one for the jobs that this process starts; it ends with this process, however that ends.
 
-    Nothing is done where the environment has one, or wants none, or where processes cannot be forked safely.
+    Nothing is done where the environment has one, or wants none, where processes cannot be forked safely, or where no
+    socket can be made, as in a folder for temporary files of a very long name.
     """
     if DOOR in os.environ or sys.platform != "linux":
         return
-    process, environment = _start()
+    try:
+        process, environment = _start()
+    except OSError:
+        return
     _KEPT.append(process)  # its stdin stays open for as long as this process lives
     os.environ.update(environment)
 
