@@ -129,6 +129,7 @@ def test_where_no_socket_can_be_made_jobs_load_for_themselves(monkeypatch, tmp_p
     warm.keep_warm()
     assert DOOR not in os.environ
     assert warm._KEPT == []
+    assert list(long.iterdir()) == []
 
 
 def _until(true, seconds=30):

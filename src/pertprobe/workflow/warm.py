@@ -70,7 +70,11 @@ def _start() -> tuple[subprocess.Popen, dict[str, str]]:
     """Start one that ends when its stdin is closed; it listens at once, and answers when it has loaded."""
     folder = tempfile.mkdtemp(prefix="pertprobe-")
     with socket.socket(socket.AF_UNIX) as door:
-        door.bind(f"{folder}/door")
+        try:
+            door.bind(f"{folder}/door")
+        except OSError:
+            os.rmdir(folder)
+            raise
         door.listen(64)
         process = subprocess.Popen(
             [sys.executable, "-P", __file__, str(door.fileno()), folder],
