@@ -407,7 +407,7 @@ def test_what_jobs_say_alike_is_said_once(user, tmp_path):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("x" * 1000 + "\n")
     other = FAILS.replace("jobid: 10", "jobid: 11").replace("a.log", "b.log")
-    result = user("run", "--config", "mine.yaml", says=PLAN + MEASURES + FAILS + other + ENDS, status=1)
+    result = user("run", "--strict", "--config", "mine.yaml", says=PLAN + MEASURES + FAILS + other + ENDS, status=1)
     assert "2 jobs failed:\n  measure (probe=knockout, model=a)\n  measure\n    xxx" in result.stderr
     assert result.stderr.count("xxx ...") == 1
 

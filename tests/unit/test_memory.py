@@ -47,6 +47,6 @@ def test_a_smaller_budget_makes_smaller_batches_and_the_same_numbers(probe, capl
 
 
 def test_every_script_that_measures_gives_what_the_config_allows():
-    measuring = [path for path in SCRIPTS.glob("*.py") if "MeasureInputs(" in path.read_text()]
+    measuring = [path for path in SCRIPTS.glob("*.py") if "stages.measuring_files" in path.read_text()]
     assert len(measuring) == 2
     assert [path for path in measuring if 'snakemake.config["memory_gb"]' not in path.read_text()] == []

@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-WORKFLOW = ("Snakefile", "rules", "scripts", "config", "envs", "profiles")
+WORKFLOW = ("Snakefile", "rules", "scripts", "config", "envs", "profiles", "report")
 INSIDE = "pertprobe/_workflow"
 INFO = f"pertprobe-{PROJECT['version']}.dist-info"
 QUOTED = re.compile(r'"([\w./+-]+\.(?:smk|py|yaml))"')

@@ -7,10 +7,7 @@ that it was given up is a param of the job, and a changed param is a reason for 
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from pertprobe.files import atomic
-from pertprobe.probes.declaration import SPACE_OF_RESPONSES
 from pertprobe.workflow.commands.carry_out import carry_out
 from pertprobe.workflow.commands.ending import JobsFailed, tell
 from pertprobe.workflow.commands.failures import words_of
@@ -23,6 +20,8 @@ TABLES = "tabulate_"
 """Beginning of the names of the rules of further tables, which do too."""
 KEPT = Path("logs") / "given_up.yaml"
 """Below the results of a run: the config of its last part, job -> why it was given up."""
+KEEP_GOING = "--keep-going"
+"""Snakemake's own: one job that fails stops none that does without it."""
 MOST = 200
 """Characters of an error that a table shows."""
 
@@ -33,7 +32,7 @@ def carry_through(request: Request, verbose: bool = False) -> dict[str, str]:
     Raises what `carry_out` does, where a job fails on which others depend, or one that was given up already.
     """
     given_up: dict[str, str] = {}
-    attempt = replace(request, further=["--keep-going", *request.further])
+    attempt = replace(request, further=[*dict.fromkeys([*request.further, KEEP_GOING])])
     while True:
         try:
             carry_out(attempt, verbose)
@@ -44,14 +43,23 @@ def carry_through(request: Request, verbose: bool = False) -> dict[str, str]:
             if len(found) < len(jobs) or found.keys() & given_up.keys():
                 raise
         given_up |= found
-        with atomic(request.results / KEPT) as temporary:
-            temporary.write_text(yaml.safe_dump({"given_up": given_up}, allow_unicode=True), encoding="utf-8")
+        _keep(given_up, request.results / KEPT)
         tell("Going on without them: what they would have said is not evaluable. The next run tries them again.")
         attempt = replace(attempt, configs=[*request.configs, request.results / KEPT])
 
 
+def _keep(given_up: dict[str, str], path: Path) -> None:
+    """Write the config of what goes on without these jobs."""
+    import yaml  # help is shown without it
+
+    with atomic(path) as temporary:
+        temporary.write_text(yaml.safe_dump({"given_up": given_up}, allow_unicode=True), encoding="utf-8")
+
+
 def costs_its_own_cell(job: Job) -> bool:
     """Return whether a job belongs to one probe, so that all others can be asked without it."""
+    from pertprobe.probes.declaration import SPACE_OF_RESPONSES
+
     of_a_probe = job.rule in OWN_CELL or job.rule.startswith(TABLES)
     return of_a_probe and bool(job.log) and SPACE_OF_RESPONSES not in Path(job.log).parts  # which all probes read
 
