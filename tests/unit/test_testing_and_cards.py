@@ -315,7 +315,7 @@ def test_run_times_are_those_of_all_finished_jobs(tmp_path):
 
 
 def test_a_job_took_what_its_own_process_did():
-    work = "import time\nx = time.monotonic()\nfrom pertprobe.workflow.usage import used\nb = bytes(300_000_000)\n"
+    work = "import time\nx = time.monotonic()\nfrom pertprobe.workflow.usage import used\nb = b'x' * 300_000_000\n"
     busy = "while time.process_time() < 1: pass\nprint(used(x))"
     # Behind a shell: what a process takes is counted from its fork on, and this one is large.
     command = ["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", work + busy]
