@@ -4,6 +4,8 @@ import time
 
 from workflow_project import killed_at_last, tiny
 
+from pertprobe.workflow.warm import DOOR
+
 STALL = """
 import os
 
@@ -17,13 +19,13 @@ def stalled(source, target, *, replace=os.replace, **options):
 if "PERTPROBE_TEST_STALL" in os.environ:
     os.replace = stalled
 """
-"""Python reads sitecustomize.py when it starts: a job stops just before it gives its output its name."""
+"""Python reads sitecustomize.py when it starts, as a job that loads for itself does: it stops just before it gives its output its name."""
 
 
 def kill_at_the_last_step(project, target, marker, config):
     """Start to make `target`; kill everything once the job has written all of it under another name."""
     (project.folder / "src/sitecustomize.py").write_text(STALL)
-    stall = {"PERTPROBE_TEST_STALL": target.name, "PERTPROBE_TEST_MARKER": str(marker)}
+    stall = {"PERTPROBE_TEST_STALL": target.name, "PERTPROBE_TEST_MARKER": str(marker), DOOR: ""}
     name = str(target.relative_to(project.folder))
     with killed_at_last(project.start("--cores", "1", "--", name, config=config, environment=stall)) as process:
         while not marker.exists():
