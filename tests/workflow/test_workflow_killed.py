@@ -19,7 +19,9 @@ def stalled(source, target, *, replace=os.replace, **options):
 if "PERTPROBE_TEST_STALL" in os.environ:
     os.replace = stalled
 """
-"""Python reads sitecustomize.py when it starts, as a job that loads for itself does: it stops just before it gives its output its name."""
+"""Python reads sitecustomize.py when it starts, as a job does that loads for itself: it stops just before it gives its
+output its name.
+"""
 
 
 def kill_at_the_last_step(project, target, marker, config):
