@@ -60,14 +60,7 @@ REPORTED = {
 DRAWING = ("plots", "plots/paper.mplstyle")
 # What all pages are made of beside Python: templates, words, styles, scripts.
 PAGES = files_below("report")
-MEASURING = (
-    "stages.measuring_files:measure_files",
-    "stages.measuring:measure_shard",
-    "stages.measuring:write_measurement",
-    "data.cell_sets:cells_for",
-    "stages.measuring:measure_inputs",
-    "models:load_model",
-)
+MEASURING = ("stages.measuring_files:measure_files", "stages.measuring:write_measurement")
 
 
 wildcard_constraints:
@@ -86,10 +79,10 @@ def calibrating_code(part):
     return code(parts.target(part), *dict.fromkeys(called), "calibration.table:write")
 
 
-def figure(name, shown):
-    """Return what a figure is written as, its SVG for Snakemake's own report too: there as `shown`, with its caption."""
+def figure(name, shown=""):
+    """Return what a figure is written as, its SVG for Snakemake's own report too: there as `shown`, beneath its caption."""
     svg, *others = multiext(f"{RESULTS}/figures/{name}", *FORMATS)
-    return [report(svg, caption="../report/figure.rst", category="Figures", labels={"figure": shown}), *others]
+    return [report(svg, caption="../report/figure.rst", category="Figures", labels={"figure": shown or name}), *others]
 
 
 def captions(wildcards, output):

@@ -6,7 +6,7 @@ rule draw_verdicts:
         verdicts="<results>/verdicts.tsv",
         style=STYLE,
     output:
-        figure("verdict_matrix", "verdict_matrix"),
+        figure("verdict_matrix"),
     log:
         "<results>/logs/draw_verdicts/draw_verdicts.log",
     conda:
@@ -26,7 +26,7 @@ rule draw_scorecard:
         answers="<results>/answers.tsv" if ANSWERING else [],
         style=STYLE,
     output:
-        figure("scorecard", "scorecard"),
+        figure("scorecard"),
     log:
         "<results>/logs/draw_scorecard/draw_scorecard.log",
     conda:
@@ -49,8 +49,8 @@ rule draw_controls:
         evidence=every("evidence/{probe}.tsv", probe=config["probes"]),
         style=STYLE,
     output:
-        controls=figure("controls", "controls"),
-        cascade=figure("cascade", "cascade"),
+        controls=figure("controls"),
+        cascade=figure("cascade"),
     log:
         "<results>/logs/draw_controls/draw_controls.log",
     conda:

@@ -79,11 +79,8 @@ rule measure_derived:
         seed=SEED,
         code=lambda wildcards: code(
             *functions_of(wildcards.probe, "derive"),
-            "stages.measuring:measure_derived",
+            "stages.measuring_files:derive_files",
             "stages.measuring:write_measurement",
-            "stages.measuring:measure_inputs",
-            "stages.planted:derived_models",
-            "stages.planted:with_known",
         ),
     script:
         "../scripts/measure_derived.py"
@@ -147,7 +144,7 @@ rule draw:
         tables=lambda wildcards: tables_of(wildcards.probe),
         style=STYLE,
     output:
-        figure("{probe}", "{probe}"),
+        figure("{probe}"),
     log:
         "<results>/logs/draw/{probe}.log",
     conda:
@@ -160,7 +157,7 @@ rule draw:
         question=question,
         thresholds=lambda wildcards: config["thresholds"].get(wildcards.probe, []),
         ranges=lambda wildcards: PROBES[wildcards.probe].ranges,
-        code=lambda wildcards: code(*functions_of(wildcards.probe, "draw"), *DRAWING),
+        code=lambda wildcards: code(*functions_of(wildcards.probe, "draw"), "stages.drawing", *DRAWING),
     script:
         "../scripts/draw.py"
 

@@ -11,7 +11,7 @@ from drawn_figure import Written, text_faults
 from figure_linter import FORMATS, caption_faults
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
-from written_figure import SVG, file_faults, sizes_agree
+from written_figure import SVG, file_faults, sizes_agree, svg_points
 
 from pertprobe.files import CAPTION
 from pertprobe.plots import use_style
@@ -43,7 +43,7 @@ def _faults(svg: Path) -> Iterator[str]:
 def written_texts(path: Path) -> tuple[list[Written], np.ndarray]:
     """Return every text of an SVG as a reader sees it, and the size of its page [2] in points."""
     root = ET.parse(path).getroot()
-    page = np.array([float(root.get(each).removesuffix("pt")) for each in ("width", "height")])
+    page = svg_points(root)
     texts = [each for each in root.iter(SVG + "text") if (each.text or "").strip()]
     return [Written(each.text.strip(), _corners(each, page[1])) for each in texts], page
 

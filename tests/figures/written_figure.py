@@ -42,12 +42,17 @@ def _text_faults(size: float, place: str) -> Iterator[str]:
         yield f"text of {size:g} pt, not {POINTS[0]} to {POINTS[1]}, {place}"
 
 
+def svg_points(root: ET.Element) -> np.ndarray:
+    """Return width and height of an SVG in points [2]."""
+    return np.array([float(root.get(each).removesuffix("pt")) for each in ("width", "height")])
+
+
 def svg_faults(path: Path) -> Iterator[str]:
     """Yield faults of a vector file for the web: size, size of every text, how many shapes it is made of."""
     root = ET.parse(path).getroot()
-    points = [float(root.get(each).removesuffix("pt")) for each in ("width", "height")]
+    points = svg_points(root)
     scale = points[0] / float(root.get("viewBox").split()[2])
-    yield from size_faults(*(each / POINT * MM for each in points))
+    yield from size_faults(*(points / POINT * MM))
     texts = [each for each in root.iter(SVG + "text") if each.text]
     if not texts:
         yield "no text that can be searched or edited"
@@ -144,6 +149,5 @@ def _millimetres(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.array(image.size) / DPI * MM
     if path.suffix == ".svg":
-        root = ET.parse(path).getroot()
-        return np.array([float(root.get(each).removesuffix("pt")) for each in ("width", "height")]) / POINT * MM
+        return svg_points(ET.parse(path).getroot()) / POINT * MM
     return _pages(path.read_bytes())[0]

@@ -1,9 +1,5 @@
 """The command line over the real Snakemake: a plan in one sentence, and figures that do not measure."""
 
-import os
-import subprocess
-import sys
-
 import yaml
 from workflow_project import Project, tiny
 
@@ -11,19 +7,12 @@ from workflow_project import Project, tiny
 def test_a_plan_is_one_sentence_and_figures_without_measurements_are_refused(tmp_path):
     project = Project.fresh(tmp_path)
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(tiny(), sort_keys=False))
-    path = os.pathsep.join([str(tmp_path / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
-
-    def pertprobe(*words):
-        command = [sys.executable, "-m", "pertprobe.workflow.commands", *words, "--config", "run.yaml"]
-        environment = {**os.environ, "PYTHONPATH": path}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-
-    plan = pertprobe("run", "--dry-run")
+    plan = project.pertprobe("run", "--dry-run")
     jobs = project.plan(tiny(), "all").jobs
     assert plan.returncode == 0, plan.stderr
     assert plan.stdout.startswith(f"{jobs.total()} jobs to do: reading inputs ")
     assert plan.stdout.count("\n") == 1
-    refused = pertprobe("figures")
+    refused = project.pertprobe("figures")
     assert refused.returncode == 1
     assert "first missing: results/tiny/" in refused.stderr
     assert "Measure first: pertprobe run --config run.yaml" in refused.stderr

@@ -1,9 +1,5 @@
 """A probe that fails costs its own cell of the tables; the next run tries it again, and all is as if it never had."""
 
-import os
-import subprocess
-import sys
-
 import pandas as pd
 import pytest
 import yaml
@@ -19,14 +15,6 @@ FAULTS = {
     "targeted_jacobian": ("draw", 'raise OSError("no font")'),
 }
 """Probe -> which of its functions fails, and how: where it is measured, tested, tabulated and drawn."""
-
-
-def pertprobe(project, *words):
-    """Run a command in a project as its user would, and return how it ended."""
-    path = os.pathsep.join([str(project.folder / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-m", "pertprobe.workflow.commands", *words, "--config", "run.yaml"]
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
 
 
 def inject(project, probe):
@@ -45,7 +33,7 @@ def failed(every, tmp_path_factory):
     """Run a copy of the demo in which four functions fail; return it, how the run ended, and what the files were."""
     project = every.copy(tmp_path_factory.mktemp("failing") / "project")
     right = dict(inject(project, probe) for probe in FAULTS)
-    return project, pertprobe(project, "run", "--cores", "2"), right
+    return project, project.pertprobe("run", "--cores", "2"), right
 
 
 def verdicts(project):
@@ -92,11 +80,11 @@ def test_the_next_run_tries_again_and_all_is_as_if_nothing_had_failed(failed, ev
     project, _, right = failed
     for path, text in right.items():
         path.write_text(text)
-    ended = pertprobe(project, "run", "--cores", "2")
+    ended = project.pertprobe("run", "--cores", "2")
     assert ended.returncode == 0, ended.stderr
     for name in ("verdicts.tsv", "readings.tsv", "scorecard.tsv", "figures/targeted_jacobian.svg"):
         assert (project.results / name).read_bytes() == (every.results / name).read_bytes(), name
-    again = pertprobe(project, "run", "--dry-run")
+    again = project.pertprobe("run", "--dry-run")
     assert again.stdout.startswith("Nothing to do")
 
 
@@ -106,13 +94,13 @@ def test_what_others_depend_on_ends_the_run_and_so_does_any_failure_of_a_strict_
     inject(project, "targeted_jacobian")
     report = project.results / "report.html"
     report.unlink()
-    ended = pertprobe(project, "run", "--strict", "--cores", "2")
+    ended = project.pertprobe("run", "--strict", "--cores", "2")
     assert ended.returncode == 3
     assert "OSError: no font" in ended.stderr
     assert not report.exists()
     stage = project.folder / "src/pertprobe/stages/verdict.py"
     stage.write_text(stage.read_text() + "\nraise RuntimeError('no verdicts')\n")
-    ended = pertprobe(project, "run", "--cores", "2")
+    ended = project.pertprobe("run", "--cores", "2")
     assert ended.returncode == 3
     assert "no verdicts" in ended.stderr
     assert not report.exists()

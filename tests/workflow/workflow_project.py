@@ -98,16 +98,26 @@ class Project:
         if config is not None:
             (self.folder / "run.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
             given = ["--configfile", "run.yaml"]
-        path = os.pathsep.join([str(self.folder / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", *given, *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+            env=self._environment | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """Return that of processes which find the library here first."""
+        path = os.pathsep.join([str(self.folder / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return {**os.environ, "PYTHONPATH": path}
+
+    def pertprobe(self, *words: str) -> subprocess.CompletedProcess:
+        """Run a command on run.yaml as its user would, and return how it ended."""
+        command = [sys.executable, "-m", "pertprobe.workflow.commands", *words, "--config", "run.yaml"]
+        return subprocess.run(command, cwd=self.folder, env=self._environment, capture_output=True, text=True)
 
     def run(self, *arguments: str, **options: Any) -> tuple[int, str]:
         """Run Snakemake to its end; return its exit status and what it said."""

@@ -1,6 +1,5 @@
 """From the files of a job that measures to its measurement: the model, its cells, and what else the probe reads."""
 
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -13,23 +12,20 @@ from pertprobe.stages.planted import derived_models, with_known
 
 
 def measure_files(
-    probe: str, part: tuple[int, int], files: Any, params: Any, hardware: str, memory_gb: float
+    probe: str, part: tuple[int, int], files: Any, params: Any, hardware: str, **further: Any
 ) -> xr.Dataset:
     """Read a model and what a probe asks of it, and measure one shard.
 
     `part` is the shard and of how many; `files` is Snakemake's input with model, seen, cells, and contexts, observed,
-    programs, responses, sae and pca where the probe reads them; `params` has loading, measurement and copies.
+    programs and responses where the probe reads them; `params` has loading, measurement and copies. `further` fields of
+    `MeasureInputs` are an autoencoder and components: read elsewhere, so that most probes do not depend on how.
     """
-    from pertprobe.interpret.sae import read_components, read_saelens  # with torch: planted models start without it
-    from pertprobe.models import load_model
+    from pertprobe.models import load_model  # with torch: planted models start without it
 
     model = load_model(files.model, **params.loading, device=hardware)
-    sae = read_saelens(Path(files.sae[0]).parent).to(hardware) if files.get("sae") else None
-    pca = read_components(files.pca).to(hardware) if files.get("pca") else None
     contexts = tuple(CellSets.load(path) for path in files.get("contexts", []))
     fields = measure_inputs(params.measurement, files, model_names(model))
-    fields |= {"sae": sae, "pca": pca, "contexts": contexts, "memory_gb": memory_gb}
-    inputs = MeasureInputs(model, cells_for(model, files.cells), **fields)
+    inputs = MeasureInputs(model, cells_for(model, files.cells), contexts=contexts, **fields, **further)
     return measure_shard(probe, inputs, *part, **params.copies)
 
 

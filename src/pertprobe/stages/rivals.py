@@ -16,6 +16,7 @@ from pertprobe.models.known.model import KnownModel
 from pertprobe.models.rivals.answers import Known, Rivals, fit_rivals, rival_shifts
 from pertprobe.probes.base import NOT_EVALUABLE
 from pertprobe.probes.silenced_genes import OBSERVED_LEVEL, genes_of
+from pertprobe.stages.measuring import refused
 
 FIDELITY, KNOCKOUT = "intervention_fidelity", "knockout"
 """The probes that are tested with rivals."""
@@ -64,8 +65,7 @@ def rivals_of_run(
         card, own = cards[name], entries[context]
         asked = sorted(set(card["perturbations"]) & set(card["genes"]) - {card["control"]})
         if "gene_space" not in card["capabilities"] or not asked:
-            refused = xr.Dataset(attrs={NOT_EVALUABLE: "no perturbation is an input gene of the model"})
-            yield name, Fitted(refused, {})
+            yield name, Fitted(refused("no perturbation is an input gene of the model"), {})
             continue
         further = sorted(set(_knocked(silenced, card["genes"], contexts)) - set(asked))
         key = tuple(card["genes"]), tuple(asked), tuple(further), *_file(own)

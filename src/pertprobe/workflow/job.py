@@ -12,7 +12,7 @@ from typing import Any
 
 from pertprobe.errors import PertprobeError
 from pertprobe.workflow.usage import used
-from pertprobe.workflow.warm import run_warm
+from pertprobe.workflow.warm import LOADING, run_warm
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Numbers of mallopt in glibc's malloc.h."""
@@ -48,9 +48,7 @@ def job(snakemake: Any) -> Iterator[None]:
         sys.exit(status)
     began = time.monotonic()
     _redirect(Path(snakemake.log[0]))
-    for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
-        os.environ[f"{library}_NUM_THREADS"] = "1"
-    os.environ["MPLBACKEND"] = "Agg"  # a job draws into files, whatever the user's shell shows figures with
+    os.environ.update(LOADING)
     keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:

@@ -33,7 +33,9 @@ LOADED = (
 )
 """What is loaded for all jobs."""
 LOADING = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")} | {"MPLBACKEND": "Agg"}
-"""Environment that libraries read when they load: no job could set it later."""
+"""Environment that libraries read when they load, so that no job could set it later: one thread, and figures drawn into
+files, whatever the user's shell shows them with.
+"""
 PATIENCE = 5.0
 """Seconds that a job whose starter is gone has to tidy up."""
 _KEPT: list[subprocess.Popen] = []

@@ -10,7 +10,7 @@ from pathlib import Path
 from pertprobe.files import atomic
 from pertprobe.workflow.commands.carry_out import carry_out
 from pertprobe.workflow.commands.ending import JobsFailed, tell
-from pertprobe.workflow.commands.failures import words_of
+from pertprobe.workflow.commands.failures import MISTAKE, words_of
 from pertprobe.workflow.commands.heard import Job
 from pertprobe.workflow.commands.request import Request
 
@@ -71,5 +71,5 @@ def job_of(job: Job, results: Path) -> str:
 
 def why(job: Job) -> str:
     """Return why a job failed, as tables show it: its last words in one line, and where its log lies."""
-    words = " ".join(" ".join(words_of(job)).split()).removeprefix("Error: ").rstrip(".")
+    words = " ".join(" ".join(words_of(job)).split()).removeprefix(MISTAKE).rstrip(".")
     return f"failed: {words if len(words) <= MOST else words[:MOST] + ' ...'} ({job.log})"
