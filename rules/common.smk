@@ -11,6 +11,7 @@ from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.checks import check_inputs, given_paths
 from pertprobe.workflow.config import whole_schema
 from pertprobe.workflow.digest import code, files_below, functions
+from pertprobe.workflow.left_out import models_left_out
 from pertprobe.workflow.settled import asked_panels, depended_on, layer_of, settled
 from pertprobe.workflow.warm import keep_warm
 
@@ -46,6 +47,8 @@ PROGRAM_FILES = config["programs"]["gmt"]
 PROGRAM_SETTINGS = {key: value for key, value in config["programs"].items() if key != "gmt"}
 # Where each model is read, and how it was trained.
 WHERE = {name: {key: entry[key] for key in ("context", "regime")} for name, entry in MODELS.items()}
+# Models that a job failed for on which all others of them depend -> why: the run goes on without them.
+LEFT_OUT = models_left_out(config)
 # What a pair compares: contexts or regimes.
 COMPARISONS = {(model, reference): kind for kind, model, reference in PAIRS}
 # Measurements of which anything is asked of copies and planted models.

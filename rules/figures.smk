@@ -13,7 +13,7 @@ rule draw_verdicts:
         "../envs/pertprobe.yaml"
     params:
         captions=captions,
-        models=list(MODELS),
+        models=[*MODELS, *LEFT_OUT],
         levels=config["levels"],
         code=code("report.verdict_matrix:verdict_matrix", "stages.verdict:read_verdicts", *DRAWING),
     script:
@@ -174,6 +174,7 @@ rule report:
         run=config["run"],
         pilot=config["pilot"],
         models=WHERE,
+        left_out=LEFT_OUT,
         probes=list(config["probes"]),
         questions={name: probe.question for name, probe in PROBES.items()},
         measured={name: probe.measurement for name, probe in PROBES.items()},

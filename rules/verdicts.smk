@@ -15,7 +15,8 @@ rule verdicts:
         thresholds=config["thresholds"],
         interest=config["power"],
         declared={name: probe.judged_by for name, probe in PROBES.items()},
-        code=code("stages.verdict:verdicts", "stages.verdict:planted_truth"),
+        left_out=LEFT_OUT,
+        code=code("stages.verdict:verdicts", "stages.verdict:planted_truth", "stages.left_out:with_left_out"),
     script:
         "../scripts/verdicts.py"
 

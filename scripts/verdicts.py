@@ -8,6 +8,7 @@ with job(snakemake):
     from pertprobe import evidence
     from pertprobe.files import write_table
     from pertprobe.probes.declaration import all_declared
+    from pertprobe.stages.left_out import with_left_out
     from pertprobe.stages.verdict import planted_truth, verdicts
 
     tables = pd.concat([evidence.read(path) for path in snakemake.input.evidence], ignore_index=True)
@@ -18,4 +19,4 @@ with job(snakemake):
     common = [name for name, probe in probes.items() if probe.primary in probe.common_scale]
     more = {"controlled": controlled, "common": common, "interest": snakemake.params.interest}
     table = verdicts(tables, thresholds, primary, planted_truth(snakemake.input.get("truth")), **more)
-    write_table(table, snakemake.output[0])
+    write_table(with_left_out(table, snakemake.params.left_out), snakemake.output[0])

@@ -68,6 +68,7 @@ def page(
     answered=None,
     pairs=None,
     pilot=False,
+    left_out=None,
 ):
     """Write a report of these evidence rows; return its text."""
     table, verdict = judged(*rows, truth=truth)
@@ -111,7 +112,7 @@ def page(
         run="mine", models={"m": where, "n": {**where, "regime": "zeroshot"}} if pairs else {"m": where},
         probes=["knockout"], sae=["joint"], thresholds=THRESHOLDS, levels=levels, interest={"d": 0.75, "power": 0.9},
         questions={"knockout": "Alike in two contexts?"}, measured={"knockout": "knockout"}, reported=[], seed=7,
-        pilot=pilot,
+        pilot=pilot, left_out=left_out or {},
         statistics={"permutations": 9999, "bootstrap": 999, "hold": ["axes", "batch"]},
         answer={"delta": 0.25, "most": 0.5}, controls={"redrawn": 5, "planted": True, "known": False},
         programs={"patterns": {}, "lists": {}, "min_perturbations": 3, "min_genes": 4},
@@ -145,6 +146,13 @@ def test_a_pilot_says_above_all_that_it_is_no_result(tmp_path):
     text = page(tmp_path, asked("P", 0.001), pilot=True)
     assert text.index("A pilot: no result.") < text.index("the figure scorecard")
     assert "A pilot" not in page(tmp_path, asked("P", 0.001))
+
+
+def test_a_model_that_the_run_goes_on_without_is_named_above_all_with_the_reason(tmp_path):
+    text = page(tmp_path, asked("P", 0.001), left_out={"n": "failed: MemoryError: <8 GB>"})
+    said = "Without the model n:</strong> failed: MemoryError: &lt;8 GB&gt;."
+    assert text.index(said) < text.index("the figure scorecard")
+    assert "Without the model" not in page(tmp_path, asked("P", 0.001))
 
 
 def checked(text):

@@ -20,24 +20,24 @@ def warm():
 
 COLD = {DOOR: ""}
 """Every job loads what it needs, as on other machines."""
+IN_SHARDS = tiny() | {"shards": SHARDS}
+AGAIN = ("--cores", "1", "--rerun-triggers", "mtime", "--quiet", "all", "--")
+"""By default all measurements would be made again, since the number of shards is among their inputs."""
 
 
 @pytest.fixture(scope="session")
 def started(tmp_path_factory):
-    """Run the tiny demo in one shard on two cores, cold; then start measuring again, in three shards on one core.
+    """Run the tiny demo in one shard on two cores; then start measuring again, cold, in three shards on one core.
 
     The second run works on a copy while other tests use the second core; `resharded` waits for it.
     """
     demo = Project.fresh(tmp_path_factory.mktemp("demo"))
-    demo.finish("--cores", "2", "--", "all", "pert_embedding", config=tiny(), environment=COLD)
+    demo.finish("--cores", "2", "--", "all", "pert_embedding", config=tiny())
     again = demo.copy(tmp_path_factory.mktemp("again") / "project")
     measured = [f"results/tiny/measurements/{probe}/{model}.nc" for probe, model in RESHARDED.items()]
     for name in measured:
         (again.folder / name).unlink()
-    # By default all measurements would be made again, since the number of shards is among their inputs.
-    arguments = ["--cores", "1", "--rerun-triggers", "mtime", "--quiet", "all"]
-    targets = [*measured, "results/tiny/readings.tsv"]
-    process = again.start(*arguments, "--", *targets, config=tiny() | {"shards": SHARDS})
+    process = again.start(*AGAIN, *measured, config=IN_SHARDS, environment=COLD)
     with killed_at_last(process):
         yield demo, again, process
 
@@ -54,6 +54,7 @@ def resharded(started):
     _, again, process = started
     said, _ = process.communicate()
     assert process.returncode == 0, said
+    again.finish(*AGAIN, "results/tiny/readings.tsv", config=IN_SHARDS)
     return again
 
 

@@ -104,3 +104,30 @@ def test_what_others_depend_on_ends_the_run_and_so_does_any_failure_of_a_strict_
     assert ended.returncode == 3
     assert "no verdicts" in ended.stderr
     assert not report.exists()
+
+
+def test_a_model_that_cannot_be_made_costs_itself_and_all_others_are_asked(demo, tmp_path):
+    project = demo.copy(tmp_path / "project")
+    (project.folder / "run.yaml").write_text(yaml.safe_dump(tiny(), sort_keys=False))
+    script = project.folder / "scripts/seen.py"
+    right = script.read_text()
+    fault = 'if snakemake.wildcards.model == "b_fewshot": raise MemoryError("3 GB of codes")'
+    script.write_text(right.replace("with job(snakemake):\n", f"with job(snakemake):\n    {fault}\n"))
+    ended = project.pertprobe("run", "--cores", "2")
+    assert ended.returncode == 3, ended.stderr
+    assert "Going on without b_fewshot: nothing can be asked of it. The next run tries again." in ended.stderr
+    found = verdicts(project)
+    gone = found[found.model == "b_fewshot"]
+    why = "failed: MemoryError: 3 GB of codes (results/tiny/logs/seen/b_fewshot.log)"
+    assert (set(gone.verdict), set(gone.reason)) == ({"not evaluable"}, {why})
+    of_others = found[(found.model == "a_fewshot") & (found.reference == "")]
+    assert len(gone) == len(of_others) > 0
+    assert "b_fewshot" not in set(found.reference)
+    assert set(found[found.verdict != "not evaluable"].model) == {"a_fewshot", "a_zeroshot"}
+    assert f"Without the model b_fewshot:</strong> {why}" in (project.results / "report.html").read_text("utf-8")
+
+    script.write_text(right)
+    ended = project.pertprobe("run", "--cores", "2")
+    assert ended.returncode == 0, ended.stderr
+    for name in ("verdicts.tsv", "readings.tsv", "scorecard.tsv"):
+        assert (project.results / name).read_bytes() == (demo.results / name).read_bytes(), name

@@ -55,13 +55,14 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     measured = pd.concat([evidence.read(each) for each in files.evidence], ignore_index=True)
     card, answered = read_scorecard(files.scorecard), read_answers(files.answers)
     found = judged(verdicts, measured, params.models, params.questions, params.interest["d"])
-    grid = matrix(verdicts, list(params.models), params.levels)
+    grid = matrix(verdicts, [*params.models, *params.left_out], params.levels)
     told = cards.cards(found, answered, readings, grid.programs, params)
     shown_tables, genes = _tables(found, card, files), program_genes(files, params)
     described = models(files, params)
     page = {
         "run": params.run,
         "pilot": params.pilot,
+        "left_out": params.left_out,
         "params": params,
         "sizes": words.sizes(verdicts.program.nunique(), len(params.models), len(params.probes)),
         "headline": words.headline(readings),

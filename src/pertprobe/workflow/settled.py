@@ -10,6 +10,7 @@ from pertprobe.errors import gathering, raise_together
 from pertprobe.probes.declaration import declared
 from pertprobe.workflow.checks import check_references, control_faults
 from pertprobe.workflow.config import expanded, fill_in, read_keys, schema_faults
+from pertprobe.workflow.left_out import leave_out
 
 
 def settled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def filled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     found = expanded(found, f"results/{found['run']}")
     for entry in found["sae"].values():
         entry |= {"seeds": 1} if "path" in entry else {}  # trained elsewhere: from whatever seed
-    return found
+    return leave_out(found)
 
 
 def config_faults(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:

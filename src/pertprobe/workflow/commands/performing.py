@@ -30,7 +30,8 @@ def perform(request: Request, verbose: bool, strict: bool = False) -> None:
     elif not request.dry_run:
         say(f"Results: {request.results}")
     if given_up:
-        tell(f"{number_of(len(given_up), 'job')} failed, and cost their own cells of the tables:", style="red")
+        cost = "and cost their own cells of the tables, or their model"
+        tell(f"{number_of(len(given_up), 'job')} failed, {cost}:", style="red")
         tell(*(f"  {job}: {reason}" for job, reason in given_up.items()))
         raise typer.Exit(FAILED)
 

@@ -57,8 +57,8 @@ def run(
     With --pilot everything is asked of few perturbations, in few cell sets, with few draws: it shows that the way to a
     result works, and what the whole run will cost. Results of the run itself are not touched.
 
-    A job that fails costs its own cell of the tables: that is not evaluable, with the error, and all else goes on. The
-    next run tries it again. With --strict the first failure ends the run.
+    A job that fails costs its own cell of the tables, or its model: that is not evaluable, with the error, and all
+    else goes on. The next run tries it again. With --strict the first failure ends the run.
 
     Ends with 0; 1 where the config is wrong; 3 where jobs failed.
     """
