@@ -18,7 +18,7 @@ from torch import Tensor
 from pertprobe.errors import PertprobeError
 from pertprobe.files import atomic, write_json
 from pertprobe.interpret.sae.autoencoder import SparseAutoencoder
-from pertprobe.models.state.files import load_torch
+from pertprobe.readers.saved import read_saved
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 ARCHITECTURES = {"topk": "relu of the k largest", "standard": "relu"}
@@ -195,7 +195,7 @@ def read_tensors(file: Path, what: str) -> dict[str, Tensor]:
             return load_file(file)
         except (FileNotFoundError, SafetensorError) as error:
             raise PertprobeError(f"{what}: {file} cannot be read ({error}).") from None
-    found = load_torch(file, f"{what}: {file}")
+    found = read_saved(file, f"{what}: {file}")
     for level in ("state_dict", "model", "sae", "model_state_dict"):
         if isinstance(found, Mapping) and isinstance(found.get(level), Mapping):
             found = found[level]
