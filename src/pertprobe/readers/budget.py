@@ -70,7 +70,7 @@ def refuse_pointer(path: str | Path, name: str) -> None:
     """Raise `PertprobeError` where a file is no more than Git's note that the true one lies elsewhere."""
     with open(path, "rb") as file:
         if file.read(len(POINTER)) == POINTER:
-            raise PertprobeError(f"{name}: is a pointer of Git LFS, not the file itself. Run git lfs pull where it is from")
+            raise PertprobeError(f"{name}: is a pointer of Git LFS, not the file. Run git lfs pull where it is from")
 
 
 def check_growth(unpacked: int, packed: int) -> None:

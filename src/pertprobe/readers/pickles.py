@@ -23,17 +23,18 @@ KEY_BITS = 60
 """Of a whole number that is a key: larger ones can be chosen so that all fall into one place of a dictionary."""
 CHECKED_EACH = 256
 """Steps between two looks at the clock."""
-WRITTEN = frozenset("""
-    INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES
-    SHORT_BINBYTES BINBYTES8 UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8
-    """.split())
+WRITTEN = {
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
+    "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE",
+    "BINUNICODE8",
+}  # fmt: skip
 """Steps that put down the value they are written with."""
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set, "EMPTY_TUPLE": tuple}
 SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 GATHERED = {"LIST": list, "TUPLE": tuple, "FROZENSET": frozenset}
-SKIPPED = frozenset({"PROTO", "FRAME"})
-RECALLS, KEEPS = frozenset({"GET", "BINGET", "LONG_BINGET"}), frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
+SKIPPED = {"PROTO", "FRAME"}
+RECALLS, KEEPS = {"GET", "BINGET", "LONG_BINGET"}, {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 
 
 class Named(StandIn):
