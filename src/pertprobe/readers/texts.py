@@ -14,7 +14,7 @@ TEXT_BYTES = 256 * 2**20
 LINE_LETTERS = 2**20
 """Of one line of a table: twenty thousand genes take a third of it."""
 YAML_BYTES, NODES = 4 * 2**20, 500_000
-JSON_BYTES = TOML_BYTES = 16 * 2**20
+JSON_BYTES = 16 * 2**20
 UNREADABLE = (ValueError, KeyError, AttributeError, TypeError, RecursionError)
 """What parsers raise for values that their own grammar lets through: an invalid date, a tag on the wrong value."""
 
@@ -41,15 +41,15 @@ def read_text(path: str | Path, most: int = TEXT_BYTES) -> str:
     return text
 
 
-def read_lines(path: str | Path) -> list[str]:
-    """Return the lines of a table; raises `PertprobeError` without the file's name."""
-    lines = read_text(path).splitlines()
-    for number, line in enumerate(lines, start=1):
+def read_table(path: str | Path) -> str:
+    """Return the text of a table, whose lines are not endless; raises `PertprobeError` without the file's name."""
+    text = read_text(path)
+    for number, line in enumerate(text.split("\n"), start=1):
         if len(line) > LINE_LETTERS:
             raise PertprobeError(
                 f"line {number} has {len(line):,} letters, {LINE_LETTERS:,} at most are read. Is it a table of lines?"
             )
-    return lines
+    return text
 
 
 def read_yaml(path: str | Path, name: str) -> Any:
@@ -66,13 +66,6 @@ def read_yaml(path: str | Path, name: str) -> Any:
 def read_json(path: str | Path, name: str) -> Any:
     """Return what a JSON file holds; raises `PertprobeError` that calls it `name`."""
     return _parsed(path, name, "JSON", JSON_BYTES, json.loads, UNREADABLE)
-
-
-def read_toml(path: str | Path, name: str) -> dict[str, Any]:
-    """Return what a TOML file holds; raises `PertprobeError` that calls it `name`."""
-    import tomllib
-
-    return _parsed(path, name, "TOML", TOML_BYTES, tomllib.loads, UNREADABLE)
 
 
 def _parsed(

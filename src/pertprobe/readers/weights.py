@@ -1,11 +1,15 @@
-"""What numbers must be to be weights: of a floating type, and finite."""
+"""Files of safetensors, and what numbers must be to be weights: of a floating type, and finite."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from pertprobe.errors import raise_together
+from pertprobe.errors import PertprobeError, raise_together
+from pertprobe.readers.budget import refuse_pointer
 
 FLOATING = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
@@ -30,3 +34,16 @@ def whole_weights(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor
     """
     raise_together(weight_faults(tensors), where)
     return {name: each if each.dtype == torch.float64 else each.float() for name, each in tensors.items()}
+
+
+def read_safetensors(path: Path, name: str) -> dict[str, Tensor]:
+    """Return the tensors of a file; safetensors itself refuses offsets that overlap, leave gaps or lie outside.
+
+    Raises:
+        PertprobeError: the file cannot be read; it is called `name`.
+    """
+    try:
+        refuse_pointer(path, name)
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:  # KeyError: an unknown dtype
+        raise PertprobeError(f"{name} cannot be read ({error}). Copy or download it again.") from None
