@@ -19,6 +19,7 @@ from pertprobe.readers.budget import refuse_pointer
 
 PATIENCE = 120.0
 """Seconds without a step after which a child reads no more; a step is one block of 32 MB at most."""
+READER = ("-m", "pertprobe.readers.through")
 REMEDY = "copy or download it again, or write it anew with anndata"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -46,7 +47,7 @@ def check_apart(path: str | Path, spaces: Collection[str] | None = None, patienc
 @cache
 def _fault(path: str, spaces: tuple[str, ...], identity: tuple[int, ...], patience: float) -> str:
     """Return what is wrong with a file, or nothing; asked once for each `identity`, which the cache knows."""
-    command = [sys.executable, "-P", "-m", "pertprobe.readers.through", path, *spaces]
+    command = [sys.executable, "-P", *READER, path, *spaces]
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, **ONE_THREAD})
         said, heard = _heard(child, patience)

@@ -205,6 +205,8 @@ def _small(value: Any) -> Any:
     """Return a written value; raises `Refused` for numbers that nothing needs."""
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         raise Refused(f"holds a whole number of {value.bit_length()} bits")
+    if isinstance(value, str):
+        value.encode()  # half a letter, which pickles can hold, could be written nowhere
     return value
 
 
