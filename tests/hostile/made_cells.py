@@ -154,7 +154,10 @@ CASES = {
     "values of text": (changed("X/data", lambda v: v.astype("S4")), "of the types"),
     "places in a square": (changed("X/indices", lambda v: np.stack([v, v])), "without a shape"),
     "no pointers": (lambda file: file.__delitem__("X/indptr"), "has no indptr"),
-    "pointers that are a group": (lambda file: (file.__delitem__("X/indptr"), file.create_group("X/indptr")), "has no indptr"),
+    "pointers that are a group": (
+        lambda file: (file.__delitem__("X/indptr"), file.create_group("X/indptr")),
+        "has no indptr",
+    ),
     "a shape of three": (attribute("X", "shape", np.array([CELLS, GENES, 1])), "without a shape"),
     "a negative shape": (attribute("X", "shape", np.array([-1, GENES])), "without a shape"),
     "a shape in fractions": (attribute("X", "shape", np.array([40.0, 12.0])), "without a shape"),
@@ -167,7 +170,10 @@ CASES = {
     "a layer of fewer genes": (changed("layers/dense", lambda v: v[:, 1:]), "is 40 x 11"),
     "an obsm of fewer cells": (changed("obsm/X_small", lambda v: v[:-1]), "is 39 x 3"),
     "a matrix of text": (changed("layers/dense", lambda v: v.astype("S4")), "numbers are expected"),
-    "a matrix of pairs": (replaced("layers/dense", np.zeros((CELLS, GENES), [("a", "f4"), ("b", "f4")])), "numbers are expected"),
+    "a matrix of pairs": (
+        replaced("layers/dense", np.zeros((CELLS, GENES), [("a", "f4"), ("b", "f4")])),
+        "numbers are expected",
+    ),
     "a matrix of complex numbers": (changed("layers/dense", lambda v: v.astype("c8")), "numbers are expected"),
     "a code past the categories": (changed("obs/line/codes", at(2, 2)), "holds the code 2, of 2"),
     "a code below none": (changed("obs/line/codes", at(2, -2)), "holds the code -2"),
@@ -192,10 +198,13 @@ CASES = {
     "letters that are none": (bad_text, "cannot be read"),
     "values never written": (lambda file: unwritten(file), "0 bytes stored of 1920"),
     "chunks never written": (half_written, "1 of its 4 chunks"),
-    "chunks of gigabytes": (lambda file: unwritten(file, chunks=(CELLS, GENES), shape=(CELLS, GENES)), "0 of its 1 chunks"),
+    "chunks of gigabytes": (
+        lambda file: unwritten(file, chunks=(CELLS, GENES), shape=(CELLS, GENES)),
+        "0 of its 1 chunks",
+    ),
     "a trillion cells": (huge_rows, "more than 200 times its size"),
     "groups in groups": (nested, "nested more than 64 deep"),
-}  # fmt: skip
+}
 
 
 def bytes_of_damage(data):

@@ -249,19 +249,37 @@ ARCHIVES = {
         ),
         "show the same numbers again",
     ),
-    "storage longer": (archive([(0, (6,), (1,))], ("storage", torch.FloatStorage, "0", "cpu", 10**9)), "24 bytes for 1000000000"),
-    "storage of another type": (archive([(0, (6,), (1,))], ("storage", torch.DoubleStorage, "0", "cpu", 6)), "24 bytes for 6"),
+    "storage longer": (
+        archive([(0, (6,), (1,))], ("storage", torch.FloatStorage, "0", "cpu", 10**9)),
+        "24 bytes for 1000000000",
+    ),
+    "storage of another type": (
+        archive([(0, (6,), (1,))], ("storage", torch.DoubleStorage, "0", "cpu", 6)),
+        "24 bytes for 6",
+    ),
     "storage of no type": (archive([(0, (6,), (1,))], ("storage", "x", "0", "cpu", 6)), "not named as torch does"),
-    "storage of minus one": (archive([(0, (6,), (1,))], ("storage", torch.FloatStorage, "0", "cpu", -1)), "storage of -1"),
-    "storage elsewhere": (archive([(0, (6,), (1,))], ("storage", torch.FloatStorage, "../../etc/passwd", "cpu", 6)), "is missing"),
+    "storage of minus one": (
+        archive([(0, (6,), (1,))], ("storage", torch.FloatStorage, "0", "cpu", -1)),
+        "storage of -1",
+    ),
+    "storage elsewhere": (
+        archive([(0, (6,), (1,))], ("storage", torch.FloatStorage, "../../etc/passwd", "cpu", 6)),
+        "is missing",
+    ),
     "storage missing": (archive([(0, (6,), (1,))], storages={}), "storage 0 is missing"),
     "storage quantised": (of_storage(torch.QInt8Storage, 6, b"123456"), r"the global 'torch\.QInt8Storage'"),
     "storage of a view": (of_storage(torch.FloatStorage, 1, b"1234", ("0", 0, 1)), "storage of 1 numbers"),
     "truth of 7": (of_storage(torch.BoolStorage, 3, b"\x00\x01\x07"), "neither true nor false"),
     "another order of bytes": (archive([(0, (6,), (1,))], order=b"big"), "another order of bytes"),
-    "a bomb": (archive([(0, (6,), (1,))], pack=zipfile.ZIP_DEFLATED, more=[("a/data/9", bytes(2**26))]), "unpacks to 67,1"),
+    "a bomb": (
+        archive([(0, (6,), (1,))], pack=zipfile.ZIP_DEFLATED, more=[("a/data/9", bytes(2**26))]),
+        "unpacks to 67,1",
+    ),
     "packed otherwise": (archive([(0, (6,), (1,))], pack=zipfile.ZIP_BZIP2), "packed as torch does not"),
-    "encrypted": (swapped(GOOD, b"PK\x01\x02\x14\x03\x14\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01\x00"), "encrypted"),
+    "encrypted": (
+        swapped(GOOD, b"PK\x01\x02\x14\x03\x14\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01\x00"),
+        "encrypted",
+    ),
     "no pickle": (swapped(GOOD, b"data.pkl", b"date.pkl"), "no data.pkl in it"),
     "two pickles": (archive([(0, (6,), (1,))], more=[("b/data.pkl", b"N.")]), "no data.pkl in it"),
     "a number changed": (swapped(GOOD, struct.pack("<2f", 4, 5), struct.pack("<2f", 4, 6)), "damaged .*CRC"),
@@ -275,7 +293,7 @@ ARCHIVES = {
     "sequence of 2^31": (sequence(count=2**31 - 1), "numbers, 2147483647 are asked for"),
     "sequence cut": (sequence(keep=10), "10 bytes for 6"),
     "sequence without storage": (sequence()[:-32], "storage .* is missing"),
-}  # fmt: skip
+}
 
 
 def bomb_in_bytes():
