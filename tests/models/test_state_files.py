@@ -11,8 +11,8 @@ import slow_state as slow
 import torch
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.state.files import load_pickle
 from pertprobe.models.state.load import load_state
+from pertprobe.readers.saved import read_saved
 
 SEED = next(seed for seed in range(99) if slow.random_case(seed)[0]["backbone"] == "llama"
             and slow.random_case(seed)[0]["pattern"] == "bidirectional"
@@ -70,21 +70,21 @@ def test_code_in_a_nested_tensor_is_refused(tmp_path):
 
     (tmp_path / "map.pkl").write_bytes(pickle.dumps({"b0": Nested()}))
     with pytest.raises(PertprobeError, match=r"a nested tensor: refused.*system"):
-        load_pickle(tmp_path / "map.pkl")
+        read_saved(tmp_path / "map.pkl")
     assert not mark.exists()
 
 
 def test_builtins_are_refused(tmp_path):
     (tmp_path / "map.pkl").write_bytes(b"cbuiltins\neval\n(S'1+1'\ntR.")
     with pytest.raises(PertprobeError, match=r"the global 'builtins\.eval'"):
-        load_pickle(tmp_path / "map.pkl")
+        read_saved(tmp_path / "map.pkl")
 
 
 def test_names_of_numpy_1_are_read(tmp_path):
     old = pickle.dumps({np.str_("b0"): np.int64(3)}, protocol=2).replace(b"numpy._core.", b"numpy.core.")
     assert b"numpy.core.multiarray" in old
     (tmp_path / "map.pkl").write_bytes(old)
-    assert load_pickle(tmp_path / "map.pkl") == {"b0": 3}
+    assert read_saved(tmp_path / "map.pkl") == {"b0": 3}
 
 
 def test_legacy_names_and_pickles_are_read(directory):

@@ -130,7 +130,7 @@ def test_missing_broken_and_foreign_files_are_refused(tmp_path):
     with pytest.raises(PertprobeError, match="cannot be read"):
         read_saelens(tmp_path)
     (tmp_path / "cfg.json").write_text("{")
-    with pytest.raises(PertprobeError, match="not JSON"):
+    with pytest.raises(PertprobeError, match="not valid JSON"):
         read_saelens(tmp_path)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "pertprobe"
 FLOORS = """
     roles errors files seeding batching shapes showing
-    statistics
+    statistics readers
     evidence plots
     data
     models

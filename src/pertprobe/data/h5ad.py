@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import h5py
 import numpy as np
 from scipy import sparse
 
 from pertprobe.errors import PertprobeError, listed, meant
+from pertprobe.readers.budget import refuse_pointer
 
+COLUMNS = ("array", "string-array", "categorical", "nullable-integer", "nullable-boolean", "nullable-string-array")
+"""Forms of a column that are read; what is written without a form is an array."""
 BLOCK_BYTES = 32 * 2**20
 """Upper limit of what is read from a matrix at once (one row or column more)."""
 GAP = 64
@@ -31,6 +35,7 @@ class CellFile:
         self.path = Path(path)
         if not self.path.is_file():
             raise PertprobeError(f"{path} does not exist")
+        refuse_pointer(self.path, str(path))
         try:
             self._file = h5py.File(path, "r")
             whole = all(isinstance(self._file.get(frame), h5py.Group) for frame in ("obs", "var"))
@@ -53,7 +58,8 @@ class CellFile:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close the file; an error of HDF5 inside becomes a message."""
         self.close()
-        if isinstance(error, OSError | RuntimeError) or (kind is KeyError and "Unable to" in str(error)):
+        absent = kind is KeyError and "Unable to" in str(error)
+        if absent or isinstance(error, OSError | RuntimeError | UnicodeDecodeError):
             raise self._damaged(error) from error
 
     def close(self) -> None:
@@ -62,30 +68,35 @@ class CellFile:
 
     def index(self, frame: str) -> np.ndarray:
         """Return the names of cells (`obs`) or genes (`var`) as str."""
-        return self.column(frame, self._file[frame].attrs["_index"])
+        return self.column(frame, self._said(frame, "_index"))
 
     def columns(self, frame: str) -> list[str]:
         """Return the names of the columns of `obs` or `var`."""
-        return [str(name) for name in self._file[frame].attrs["column-order"]]
+        return [str(name) for name in self._said(frame, "column-order")]
+
+    def _said(self, frame: str, what: str) -> Any:
+        """Return what a frame says of its columns; raises `PertprobeError` where it does not."""
+        try:
+            return self._file[frame].attrs[what]
+        except KeyError as error:
+            raise self._damaged(KeyError(f"{frame} does not say its {what}")) from error
 
     def column(self, frame: str, name: str) -> np.ndarray:
         """Return one column of `obs` or `var` as str, missing values as ""."""
-        from anndata.io import read_elem
         from pandas import Series
 
         group = self._file[frame]
-        values = Series(read_elem(group[name]))
+        values = Series(read_column(group[name], f"{frame}['{name}']"))
         if name in group.get("__categories", ()):  # how anndata before 0.8 stores categories
-            values = values.map(dict(enumerate(read_elem(group["__categories"][name]))))
+            names = read_column(group["__categories"][name], f"the categories of {frame}['{name}']")
+            values = values.map(dict(enumerate(names)))
         return values.astype(object).where(values.notna(), "").to_numpy().astype(str)
 
     def labels(self, frame: str, name: str) -> set[str]:
         """Return the different values of a column of `obs` or `var` as str; of a categorical one its categories."""
-        from anndata.io import read_elem
-
         node = self._file[frame][name]
         if isinstance(node, h5py.Group) and "categories" in node:
-            return set(np.asarray(read_elem(node["categories"])).astype(str))
+            return set(np.asarray(read_column(node["categories"], f"{frame}['{name}']")).astype(str))
         return set(self.column(frame, name))
 
     def spaces(self) -> dict[str, Node]:
@@ -123,11 +134,9 @@ class CellFile:
 
     def _names_from(self, source: str, n: int, space: str) -> tuple[np.ndarray, str]:
         """Return the n names that `source` gives and where exactly they were found."""
-        from anndata.io import read_elem
-
         (kind, _, key), uns = source.partition(":"), self._file.get("uns", {})
         if kind == "uns" and key in uns:
-            names, where = np.asarray(read_elem(uns[key])).astype(str), f"uns['{key}']"
+            names, where = np.asarray(read_column(uns[key], f"uns['{key}']")).astype(str), f"uns['{key}']"
         elif kind == "var" and (not key or key in self.columns("var")):
             names, where = (self.column("var", key), f"var['{key}']") if key else (self.index("var"), "var_names")
             if len(names) != n and "highly_variable" in self.columns("var"):
@@ -158,6 +167,44 @@ class CellFile:
                     f"{at} ({found[0][1][at]} against {names[at]}). Set genes to '{found[0][0]}' or '{source}'"
                 )
         return found[0][1], (f"obsm['{space}'] has no gene names of its own: taken from {found[0][2]}",)
+
+
+def read_column(node: Node, where: str) -> Any:
+    """Return a row of values by anndata's reader; raises `PertprobeError` where it is none, or contradicts itself."""
+    from anndata.io import read_elem
+
+    kind = node.attrs.get("encoding-type", "array" if isinstance(node, h5py.Dataset) else "group")
+    if kind not in COLUMNS or (isinstance(node, h5py.Dataset) and node.ndim != 1):
+        raise PertprobeError(f"{where} is stored as '{kind}', which is no column. Write it again with anndata")
+    try:
+        return read_elem(node)
+    except (ValueError, TypeError, IndexError, AttributeError) as error:  # codes without a category, masks too short
+        words = " ".join(str(error).split())[:200]
+        raise PertprobeError(f"{where} is damaged ({words}). Write it again with anndata") from error
+
+
+def check_sparse(data: np.ndarray, indices: np.ndarray, pointers: np.ndarray, width: int, where: str) -> None:
+    """Raise `PertprobeError` unless rows of a sparse matrix are whole: scipy reads and writes where they say, unseen.
+
+    Args:
+        data: values [n].
+        indices: the column of each [n].
+        pointers: where each row begins [rows + 1], from 0.
+        width: number of columns.
+        where: name of the matrix.
+    """
+    fault = ""
+    if (np.diff(pointers) < 0).any() or pointers[-1] != len(data) or len(indices) != len(data):
+        fault = f"rows that end before they begin, or {len(data)} values at {len(indices)} places"
+    elif len(indices) and not 0 <= (wrong := _furthest(indices, width)) < width:
+        fault = f"a value at the place {wrong} of {width}"
+    if fault:
+        raise PertprobeError(f"{where.removeprefix('/')} is damaged: {fault}. Copy the file again, or write it anew")
+
+
+def _furthest(indices: np.ndarray, width: int) -> int:
+    low, high = int(indices.min()), int(indices.max())
+    return high if high >= width else low
 
 
 def shape(node: Node) -> tuple[int, int]:
@@ -250,4 +297,5 @@ def _stretch(node: Node, start: int, stop: int) -> Block:
     inside = slice(pointers[0], pointers[-1])
     width = shape(node)[0] if by_columns(node) else shape(node)[1]
     parts = node["data"][inside], node["indices"][inside], pointers - pointers[0]
+    check_sparse(*parts, width, node.name)
     return sparse.csr_matrix(parts, shape=(stop - start, width))

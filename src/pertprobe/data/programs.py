@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pertprobe.errors import PertprobeError, gathering, listed, meant, number_of, raise_together, read_together
+from pertprobe.readers.texts import read_table
 from pertprobe.showing import as_html
 
 MANY_FAULTS = 5
@@ -85,16 +86,8 @@ def read_programs(
     return programs
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise PertprobeError(f"cannot be read ({reason})") from error
-
-
 def _read_list(path: Path) -> Programs:
-    genes = [line.strip() for line in _lines(path) if line.strip() and not line.startswith("#")]
+    genes = [line.strip() for line in read_table(path).splitlines() if line.strip() and not line.startswith("#")]
     if not genes:
         raise PertprobeError("names no gene")
     if spaced := [gene for gene in genes if len(gene.split()) > 1]:
@@ -104,7 +97,7 @@ def _read_list(path: Path) -> Programs:
 
 def _read_gmt(path: Path) -> Programs:
     faults, sets, seen = [], {}, {}
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_table(path).splitlines(), start=1):
         fields = [field.strip() for field in line.split("\t")]
         genes = [gene for gene in fields[2:] if gene]
         if not line.strip():

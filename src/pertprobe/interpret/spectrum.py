@@ -4,9 +4,10 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator, svds
 from torch import Tensor
-from torch.func import vjp, vmap
+from torch.func import vjp
 from torch.linalg import svdvals
 
+from pertprobe.interpret.by_directions import by_directions
 from pertprobe.interpret.jacobian import Point, Singular
 from pertprobe.interpret.sensitivity import CHUNK, shift_factors, shifted_mean
 from pertprobe.models.base import Model
@@ -114,4 +115,4 @@ def layer_jacobian(model: Model, code: Tensor, point: Point, layer: int) -> Tens
         return shifted_mean(model, code, point, [shift if i == layer else None for i in range(model.n_layers + 1)])
 
     along = torch.eye(len(code)).to(code)
-    return vmap(lambda direction: jvp(response, (nothing,), (direction,))[1], out_dims=-1, chunk_size=CHUNK)(along)
+    return by_directions(lambda direction: jvp(response, (nothing,), (direction,))[1], along, -1, CHUNK)

@@ -2,8 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
+from pertprobe.interpret.by_directions import by_directions
 from pertprobe.interpret.patching import CHUNK, Runs
 from pertprobe.models.forward_mode import jvp
 
@@ -23,7 +23,7 @@ def layer_jacobian(runs: Runs) -> Tensor:
         pushed = (cells * direction).expand_as(states)
         return jvp(lambda given: runs.response(given, runs.model.control), (states,), (pushed,))[1]
 
-    return vmap(one, out_dims=-1, chunk_size=DIRECTIONS)(torch.eye(states.shape[-1]).to(states))
+    return by_directions(one, torch.eye(states.shape[-1]).to(states), -1, DIRECTIONS)
 
 
 def pushed_outputs(runs: Runs, pushes: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
 """Forward-mode derivatives: torch's own, spared the seconds that torch takes to load a compiler nobody asked for."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from types import FunctionType
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 _INSIDE: ContextVar[bool] = ContextVar("inside", default=False)
 
@@ -16,7 +18,8 @@ def jvp(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[
     _mark_as_not_compiled()
     outside = _INSIDE.set(True)
     try:
-        return torch.func.jvp(function, primals, tangents)
+        with _plain_attention():
+            return torch.func.jvp(function, primals, tangents)
     finally:
         _INSIDE.reset(outside)
 
@@ -24,6 +27,18 @@ def jvp(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[
 def in_forward_mode() -> bool:
     """Return whether a function is being run by `jvp`: what knows its own derivative may then give it."""
     return _INSIDE.get()
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Let torch compute attention by plain products inside: its fused kernels have no forward mode."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from pertprobe.errors import PertprobeError, listed, raise_together
+from pertprobe.readers.texts import read_table
 from pertprobe.seeding import generator
 
 Seen = Literal["here", "elsewhere", "never", "unknown"]
@@ -44,10 +45,11 @@ def read_split(path: str | Path) -> Split:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        return _from_toml(tomllib.loads(text), path) if path.suffix == ".toml" else _from_table(text, path)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = read_table(path)
+        content = tomllib.loads(text) if path.suffix == ".toml" else None
+    except (PertprobeError, ValueError, RecursionError) as error:  # tomllib descends into what is nested
         raise PertprobeError(f"{path} cannot be read as a split: {error}") from error
+    return _from_table(text, path) if content is None else _from_toml(content, path)
 
 
 def _from_toml(content: Mapping[str, Mapping], path: Path) -> Split:

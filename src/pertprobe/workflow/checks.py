@@ -303,11 +303,31 @@ def _readable(path: str) -> Iterator[None]:
 def _check_cells(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> dict[str, "ContextCells"]:
     """Inspect each given context; return what was found in those that can be read."""
     found = {}
+    damaged = _unreadable_cells(config)
     for name, entry in _given(config, "cells"):
+        if fault := damaged.get(entry["path"]):
+            faults.append(f"cells.{name}: {fault}")
+            continue
         readers = [model for key, model in models.items() if config["models"][key].get("context") == name]
         description, fresh = _inspected(entry, {gene for model in readers for gene in model.genes})
         faults += [f"cells.{name}: {text}" for text in fresh]
         found |= {name: description} if description else {}
+    return found
+
+
+def _unreadable_cells(config: Config) -> dict[str, str]:
+    """Return path -> fault of the files that a process of its own cannot read through: before any other opens them."""
+    from pertprobe.readers.apart import check_apart
+
+    spaces, found = {}, {}
+    for _, entry in _given(config, "cells"):
+        space = entry.get("space", "X")
+        spaces.setdefault(entry["path"], {"X"} if "/" not in space else set()).add(space)
+    for path, wanted in spaces.items():
+        try:
+            check_apart(path, wanted)
+        except PertprobeError as error:
+            found[path] = str(error)
     return found
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import vjp, vmap
 
 from pertprobe.errors import PertprobeError
+from pertprobe.interpret.by_directions import by_directions
 from pertprobe.interpret.jacobian.linear_ends import FactorisedModel, encode, hidden, read
 from pertprobe.interpret.jacobian.points import Derivative, Point, cell_weights
 from pertprobe.models.forward_mode import jvp
@@ -97,8 +98,8 @@ def jvp_columns(
 
     parts = []
     for some in along.split(chunk):
-        value, part = vmap(one, out_dims=(None, -1))(some)  # the value is every chunk's: one is kept
-        parts.append(part)
+        value, part = vmap(one, out_dims=(None, 0))(some)  # the value is every chunk's: one is kept
+        parts.append(part.movedim(0, -1))  # as `by_directions` does
     return Passed(value, torch.cat(parts, dim=-1))
 
 
@@ -117,7 +118,7 @@ def jvp_code(
 
         return jvp(mean, (codes,), (direction.expand_as(codes),))[1]
 
-    return vmap(one, out_dims=-1, chunk_size=chunk)(torch.eye(codes.shape[-1]).to(codes))
+    return by_directions(one, torch.eye(codes.shape[-1]).to(codes), -1, chunk)
 
 
 def vjp_rows(
@@ -137,4 +138,4 @@ def vjp_rows(
         seed = (weights.output_weights[..., None] * output).expand_as(found)
         return (weights.input_weights[..., None] * back(seed)[0]).sum(-2)
 
-    return Passed(found.detach(), vmap(one, out_dims=-2, chunk_size=chunk)(torch.eye(outputs).to(found)))
+    return Passed(found.detach(), by_directions(one, torch.eye(outputs).to(found), -2, chunk))

@@ -4,21 +4,21 @@ Whatever the file computes is brought into one form, features = activated((x - b
 W_dec + b_dec; what has no such form is refused by name.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError
 from pertprobe.files import atomic, write_json
 from pertprobe.interpret.sae.autoencoder import SparseAutoencoder
-from pertprobe.models.state.files import load_torch
+from pertprobe.readers.saved import read_saved
+from pertprobe.readers.texts import read_json
+from pertprobe.readers.weights import read_safetensors, whole_weights
 
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 ARCHITECTURES = {"topk": "relu of the k largest", "standard": "relu"}
@@ -115,7 +115,7 @@ def read_saelens(directory: str | Path) -> SparseAutoencoder:
     """
     directory = Path(directory)
     config, weights = _read_config(directory / CONFIG), directory / WEIGHTS
-    tensors = read_tensors(weights, "sae")
+    tensors = whole_weights(read_tensors(weights, "sae"), f"sae: {weights}: ")
     found, expected = _shapes(tensors), _shapes_of(config["d_in"], config["d_sae"])
     if found != expected:
         raise PertprobeError(f"sae: {weights} does not fit its {CONFIG}: tensors {found}, expected {expected}.")
@@ -126,12 +126,11 @@ def read_saelens(directory: str | Path) -> SparseAutoencoder:
 
 def _read_config(file: Path) -> dict[str, Any]:
     """Return the config with k, None for ReLU; older ones name the activation apart from the architecture."""
-    try:
-        config = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise PertprobeError(f"sae: {file} is missing. A SAELens directory holds {CONFIG} and {WEIGHTS}.") from None
-    except ValueError as error:
-        raise PertprobeError(f"sae: {file} is not JSON ({error}).") from None
+    if not file.exists():
+        raise PertprobeError(f"sae: {file} is missing. A SAELens directory holds {CONFIG} and {WEIGHTS}.")
+    config = read_json(file, f"sae: {file}")
+    if not isinstance(config, dict):
+        raise PertprobeError(f"sae: {file} holds a {type(config).__name__}, not the settings of an autoencoder.")
     architecture = config.get("architecture")
     activation = config.get("activation_fn_str") or config.get("activation_fn") or "relu"
     if architecture == "standard" and activation == "topk":
@@ -175,6 +174,7 @@ def read_state_dict(
         raise PertprobeError(f"sae: {file}: a state dict does not say which features are active. Set kind ({said})")
     names = {what: _named(tensors, choices, file, what) for what, choices in NAMES.items()}
     found = {what: tensors[name].mT if turned else tensors[name] for what, (name, turned) in names.items()}
+    found = whole_weights(found, f"sae: {file}: ")
     found = {what: tensor.float().contiguous() for what, tensor in found.items()}
     _check_shapes(found, file)
     applied = names["b_dec"][0] != "decoder.bias" if apply_b_dec_to_input is None else apply_b_dec_to_input
@@ -191,11 +191,8 @@ def read_tensors(file: Path, what: str) -> dict[str, Tensor]:
         PertprobeError: the file cannot be read, or holds no tensors; `what` should be in it.
     """
     if file.suffix == ".safetensors":
-        try:
-            return load_file(file)
-        except (FileNotFoundError, SafetensorError) as error:
-            raise PertprobeError(f"{what}: {file} cannot be read ({error}).") from None
-    found = load_torch(file, f"{what}: {file}")
+        return read_safetensors(file, f"{what}: {file}")
+    found = read_saved(file, f"{what}: {file}")
     for level in ("state_dict", "model", "sae", "model_state_dict"):
         if isinstance(found, Mapping) and isinstance(found.get(level), Mapping):
             found = found[level]

@@ -1,28 +1,22 @@
 """The files of a State model directory, read without executing pickled code."""
 
-import codecs
-import collections
-import io
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError, raise_together
 from pertprobe.files import sha256
 from pertprobe.models.state.architecture import USED, StateArchitecture
 from pertprobe.models.state.shapes import weight_shapes
+from pertprobe.readers.saved import read_saved
+from pertprobe.readers.texts import read_yaml
+from pertprobe.readers.weights import weight_faults
 
-_scalar = np._core.multiarray.scalar
-_DTYPES = [np.dtype, *(type(np.dtype(kind)) for kind in ("U", "?", "i4", "i8", "f4", "f8"))]
-# numpy 1.x wrote the first name.
-SAFE_GLOBALS = [(_scalar, "numpy.core.multiarray.scalar"), (_scalar, "numpy._core.multiarray.scalar"), *_DTYPES]
+MANY_FAULTS = 10
 DATA_OPTIONS = ("embed_key", "output_space", "control_pert", "basal_mapping_strategy")
 BACKBONE = "transformer_backbone."
 # All-zero and unused, since State feeds `inputs_embeds`; or heads that only training reads.
@@ -44,59 +38,6 @@ class StateFiles(NamedTuple):
     hashes: dict[str, str]
     """File name in the directory -> SHA-256."""
     warnings: tuple[str, ...]
-
-
-def load_torch(source: Path | BinaryIO, name: str) -> Any:
-    """Load a torch.save file on the CPU, with weights_only and a list of allowed numpy globals.
-
-    Raises:
-        PertprobeError: the file asks for any other global (which is named, and not called), or is corrupt.
-    """
-    try:
-        with torch.serialization.safe_globals(SAFE_GLOBALS):
-            return torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can raise anything
-        raise _refusal(name, error) from error
-
-
-def load_pickle(path: Path) -> Any:
-    """Load a plain pickle of numbers, names and tensors; refuses as `load_torch` does."""
-    try:
-        with open(path, "rb") as file:
-            return _NamesAndTensors(file).load()
-    except PertprobeError:
-        raise
-    except Exception as error:  # a damaged pickle can raise anything
-        raise _refusal(path.name, error) from error
-
-
-class _NamesAndTensors(pickle.Unpickler):
-    """Knows the few globals that State's dictionaries of names, numbers and tensors need."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return one of the globals that are allowed; raises UnpicklingError for any other."""
-        allowed = {
-            "numpy._core.multiarray.scalar": _scalar,
-            "numpy.dtype": np.dtype,
-            "collections.OrderedDict": collections.OrderedDict,
-            "torch._utils._rebuild_tensor_v2": torch._utils._rebuild_tensor_v2,
-            "torch.storage._load_from_bytes": lambda data: load_torch(io.BytesIO(data), "a nested tensor"),
-            "_codecs.encode": lambda text, _="latin1": codecs.encode(text, "latin1"),
-        }
-        called = f"{module}.{name}".replace("numpy.core.", "numpy._core.")
-        if called not in allowed:
-            raise pickle.UnpicklingError(f"GLOBAL {module}.{name}")
-        return allowed[called]
-
-
-def _refusal(name: str, error: Exception) -> PertprobeError:
-    called = re.search(r"GLOBAL ([\w.]+)|unrecognized function <?([^>]+)", str(error))
-    if not called:
-        return PertprobeError(f"{name}: cannot be read, it is damaged ({(str(error) or repr(error)).splitlines()[0]})")
-    return PertprobeError(
-        f"{name}: refused, since it asks for the global '{called.group(1) or called.group(2)}'; "
-        "a model directory holds names, numbers and tensors only"
-    )
 
 
 def read_state_directory(path: str | Path, checkpoint: str | None = None) -> StateFiles:
@@ -127,7 +68,7 @@ def read_state_directory(path: str | Path, checkpoint: str | None = None) -> Sta
     return StateFiles(
         options,
         _tensors(saved.get("state_dict"), found["checkpoints/final.ckpt"].name),
-        _tensors(_mapping(found["pert_onehot_map.pt"]), found["pert_onehot_map.pt"].name),
+        _features(_mapping(found["pert_onehot_map.pt"]), found["pert_onehot_map.pt"].name),
         _labels(batch_file) if batch_file else (),
         tuple(sorted(map(str, _mapping(type_file)))) if type_file else (),
         tuple(str(name) for name in gene_names),
@@ -157,13 +98,7 @@ def _checkpoint(root: Path, chosen: str | None) -> Path | None:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    if path.suffix == ".yaml":
-        try:
-            loaded = yaml.safe_load(path.read_text())
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise PertprobeError(f"{path.name}: is not valid YAML ({error})") from error
-    else:
-        loaded = load_pickle(path) if path.suffix == ".pkl" else load_torch(path, path.name)
+    loaded = read_yaml(path, path.name) if path.suffix == ".yaml" else read_saved(path)
     if not isinstance(loaded, dict):
         raise PertprobeError(f"{path.name}: holds a {type(loaded).__name__}, not a dictionary")
     return loaded
@@ -173,6 +108,19 @@ def _tensors(loaded: object, name: str) -> dict[str, Tensor]:
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise PertprobeError(f"{name}: holds no dictionary of names and tensors")
     return {str(key): value for key, value in loaded.items()}
+
+
+def _features(loaded: object, name: str) -> dict[str, Tensor]:
+    """Return name -> feature vector; raises `Faults` where one is no row of finite real numbers."""
+    rows, faults = _tensors(loaded, name), []
+    for key, row in rows.items():
+        if row.ndim != 1 or row.is_complex():
+            kind = str(row.dtype).removeprefix("torch.")
+            faults.append(f"'{key}' is {tuple(row.shape)} of the type {kind}, one row of real numbers is expected")
+        elif not torch.isfinite(row).all():
+            faults.append(f"'{key}' has values that are not finite")
+    raise_together(faults[:MANY_FAULTS], f"{name}: ")
+    return rows
 
 
 def _options(config: Mapping[str, Any], hyper_parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -191,8 +139,8 @@ def _options(config: Mapping[str, Any], hyper_parameters: Mapping[str, Any]) -> 
 
 
 def _labels(path: Path) -> tuple[str, ...]:
-    rows = _tensors(_mapping(path), path.name)
-    index = {name: int(row.argmax()) for name, row in rows.items()}
+    rows = _features(_mapping(path), path.name)
+    index = {name: int(row.argmax()) if row.count_nonzero() == 1 else -1 for name, row in rows.items()}
     if sorted(index.values()) != list(range(len(rows))):
         raise PertprobeError(f"{path.name}: rows are not one-hot, so batch labels have no index")
     return tuple(sorted(index, key=index.__getitem__))
@@ -207,19 +155,30 @@ def clean_state_dict(state_dict: Mapping[str, Tensor], architecture: StateArchit
     tensors = {key.replace("base_model.model.", "").replace(".base_layer.", "."): w for key, w in state_dict.items()}
     tensors = {key: value for key, value in tensors.items() if not key.startswith(IGNORED)}
     positions = tensors.pop(BACKBONE + "wpe.weight", None)
+    raise_together(_layer_faults(architecture, len(tensors)), "checkpoint: ")
+    faults = weight_faults(tensors)
     _merge_lora(tensors, architecture)
     expected = weight_shapes(architecture)
-    faults = [f"'{key}' is missing" for key in expected if key not in tensors]
+    faults += [f"'{key}' is missing" for key in expected if key not in tensors]
     faults += [f"'{key}' {tuple(tensors[key].shape)} is unexpected" for key in tensors if key not in expected]
     for key in [key for key in expected if key in tensors]:
         if tuple(tensors[key].shape) != expected[key]:
             faults.append(f"'{key}' is {tuple(tensors[key].shape)}, the options say {expected[key]}")
-        elif not torch.isfinite(tensors[key]).all():
-            faults.append(f"'{key}' has values that are not finite")
     if positions is not None and positions.any():
         faults.append("'transformer_backbone.wpe.weight' is not zero; position embeddings are not supported")
     raise_together(faults, "checkpoint: ")
     return {key: tensors[key] for key in expected}
+
+
+def _layer_faults(a: StateArchitecture, n_tensors: int) -> list[str]:
+    """Return the numbers of layers that so few tensors cannot fill: before a name is made for each of their weights."""
+    asked = {name: getattr(a, name) for name in ("n_encoder_layers", "n_decoder_layers", "n_layers")}
+    asked["hidden_dims"] = len(a.gene_decoder.hidden_dims) if a.gene_decoder else 0
+    return [
+        f"the hyper-parameters ask for {number:,} layers ({name}), but it holds {n_tensors} tensors only"
+        for name, number in asked.items()
+        if number > n_tensors
+    ]
 
 
 def _merge_lora(tensors: dict[str, Tensor], architecture: StateArchitecture) -> None:

@@ -12,6 +12,8 @@ from pertprobe.errors import PertprobeError, gathering, listed, raise_together, 
 from pertprobe.models import load_model
 from pertprobe.models.cards import own_split
 from pertprobe.models.training_split import read_split
+from pertprobe.readers.apart import check_apart
+from pertprobe.readers.texts import read_yaml
 from pertprobe.workflow.proposal.columns import Columns, Wanted, found_columns, labels_of
 from pertprobe.workflow.proposal.contexts import Trained, context_of, part, regime_of, short_names
 
@@ -81,6 +83,7 @@ class _Cells(NamedTuple):
     @classmethod
     def of(cls, path: str) -> "_Cells":
         """Read the labels and the names of the matrices of an h5ad."""
+        check_apart(path)
         with CellFile(path) as file:
             return cls(path, labels_of(file), tuple(file.spaces()))
 
@@ -164,12 +167,10 @@ def _split_of(path: str, splits: Sequence[str]) -> tuple[str, list[str]]:
 
 def _told_split(directory: Path) -> Path | None:
     """Return the file that State's config.yaml says the model was trained by."""
-    import yaml
-
     try:
-        config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
+        config = read_yaml(directory / "config.yaml", "config.yaml")
         return Path(str(config["data"]["kwargs"]["toml_config_path"]))
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+    except (PertprobeError, KeyError, TypeError):
         return None
 
 

@@ -1,0 +1,49 @@
+"""Files of safetensors, and what numbers must be to be weights: of a floating type, and finite."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pertprobe.errors import PertprobeError, raise_together
+from pertprobe.readers.budget import refuse_pointer
+
+FLOATING = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def weight_faults(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return, by name, the tensors that are no weights: whole, complex or truth values, or not finite."""
+    faults = []
+    for name, tensor in tensors.items():
+        if tensor.dtype not in FLOATING:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            faults.append(f"'{name}' is of the type {kind}, weights are floating numbers: give those that were trained")
+        elif not torch.isfinite(tensor).all():
+            faults.append(f"'{name}' has values that are not finite")
+    return faults
+
+
+def whole_weights(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Return weights in float32, or in float64 where they are written so.
+
+    Raises:
+        Faults: tensors that are no weights, together, each behind `where`.
+    """
+    raise_together(weight_faults(tensors), where)
+    return {name: each if each.dtype == torch.float64 else each.float() for name, each in tensors.items()}
+
+
+def read_safetensors(path: Path, name: str) -> dict[str, Tensor]:
+    """Return the tensors of a file; safetensors itself refuses offsets that overlap, leave gaps or lie outside.
+
+    Raises:
+        PertprobeError: the file cannot be read; it is called `name`.
+    """
+    try:
+        refuse_pointer(path, name)
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:  # KeyError: an unknown dtype
+        raise PertprobeError(f"{name} cannot be read ({error}). Copy or download it again.") from None
