@@ -1,0 +1,38 @@
+"""What a check of the inputs found: one row each, whether it stops the run, is only worth knowing, or is as it should be."""
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+Level = Literal["fault", "waived", "note", "uncheckable", "good"]
+"""fault = stops the run; waived = would, but the config says go on; note = odd but possible; uncheckable = nothing in
+the files decides it; good = checked and as it should be."""
+
+
+class Finding(NamedTuple):
+    """One row of `census.tsv`."""
+
+    key: str
+    """The part of the config that it is said of, as `cells.hepg2`."""
+    what: str
+    """What was checked, in a word or two."""
+    level: Level
+    n: int
+    """How many cells, columns or names are concerned; 0 where all is good."""
+    of: int
+    """Out of how many."""
+    words: str
+    """What was found, which value, and the remedy where one is needed."""
+
+
+COLUMNS = Finding._fields
+"""Of `census.tsv`."""
+
+
+def faults_among(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield the messages of those that stop the run, each behind its key."""
+    return (f"{each.key}: {each.words}" for each in findings if each.level == "fault")
+
+
+def notes_among(findings: Iterable[Finding], key: str) -> list[str]:
+    """Return what is worth knowing of one part of the config."""
+    return [each.words for each in findings if each.key == key and each.level in ("note", "waived", "uncheckable")]
