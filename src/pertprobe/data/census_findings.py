@@ -36,19 +36,19 @@ def cell_findings(key: str, census: Census, source: CellSource) -> Iterator[Find
         return Finding(key, what, level, len(some), n, f"{words} in {len(some)} of {n} cells{_where(some, census)}")
 
     bad = f"{space}: NaN or infinite values (columns: {listed(np.array(census.genes)[census.n_bad > 0], 5)})"
-    yield found("finite values", "fault", cells["n_bad"] > 0, bad)
+    yield found("finite_values", "fault", cells["n_bad"] > 0, bad)
     if expected != "none":
         low = cells["smallest"].min() if n else 0
-        yield found("no negative values", "fault", cells["smallest"] < 0, f"{space}: negative values (to {low:.3g})")
-        yield found("scale of cells", "fault", *_off_scale(cells, expected, space))
-    yield found("empty cells", "note", cells["n_expressed"] == 0, f"{space}: nothing but zeros")
+        yield found("no_negative_values", "fault", cells["smallest"] < 0, f"{space}: negative values (to {low:.3g})")
+        yield found("scale_of_cells", "fault", *_off_scale(cells, expected, space))
+    yield found("empty_cells", "note", cells["n_expressed"] == 0, f"{space}: nothing but zeros")
     alike = cells["code"].duplicated(keep=False) & (cells["n_expressed"] > 0)
     level: Level = "fault" if alike.mean() > MOST_ALIKE else "note"
-    yield found("identical cells", level, alike, f"{space}: the same values as another cell")
+    yield found("identical_cells", level, alike, f"{space}: the same values as another cell")
     unlabelled = f"cells of the context have no label in obs['{source.perturbation_column}']: nothing reads them"
     all_cells = n + census.n_unlabelled
     words = f"{census.n_unlabelled} of {all_cells} {unlabelled}" if census.n_unlabelled else ""
-    yield Finding(key, "labelled cells", "note" if words else "good", census.n_unlabelled, all_cells, words)
+    yield Finding(key, "labelled_cells", "note" if words else "good", census.n_unlabelled, all_cells, words)
 
 
 def _where(some: pd.DataFrame, census: Census) -> str:
@@ -87,7 +87,7 @@ def group_findings(key: str, census: Census, scales: pd.DataFrame, source: CellS
     words = f"space '{source.space}': mean expression relative to all groups of cells: {said}. Bring them to one scale"
     logged = source.normalisation == EXPECTED
     level: Level = "good" if not odd else "fault" if far and logged else "note"
-    yield Finding(key, "scale of groups", level, len(odd), len(names), words if odd else _range(ratios))
+    yield Finding(key, "scale_of_groups", level, len(odd), len(names), words if odd else _range(ratios))
 
 
 def _range(ratios: np.ndarray) -> str:

@@ -98,7 +98,7 @@ def column_findings(key: str, path: str | Path, genes: Sequence[str], **source: 
         has_x = "X" in file.spaces() and file.space("X").name != file.space(where.space).name
     if borrowed is None:
         words = f"columns of space '{where.space}' have names of their own: nothing else in the file tells them"
-        yield Finding(key, "genes of columns", "good", 0, len(genes), words)
+        yield Finding(key, "genes_of_columns", "good", 0, len(genes), words)
         return
     names, taken = borrowed
     found = agreement(path, names, **source) if has_x else Agreement((), np.zeros(0), (), np.zeros(0))
@@ -106,11 +106,11 @@ def column_findings(key: str, path: str | Path, genes: Sequence[str], **source: 
     if len(wrong):
         shown = [f"{found.genes[i]} (r {found.r[i]:.2f}; most like {found.nearest[i]})" for i in wrong]
         words = f"{taken}, but {len(wrong)} of {len(names)} columns do not agree with X under these names: "
-        yield Finding(key, "genes of columns", "fault", len(wrong), len(names), f"{words}{listed(shown, 5)}. Set genes")
+        yield Finding(key, "genes_of_columns", "fault", len(wrong), len(names), f"{words}{listed(shown, 5)}. Set genes")
     undecided = {*names} - {*found.genes} | {*found.undecided()}
     open_ = [name for name in names if name in undecided]
     if open_:
         words = f"{taken}; nothing in X decides {len(open_)} of {len(names)} of them: {listed(open_, 5)}"
-        yield Finding(key, "genes of columns", "uncheckable", len(open_), len(names), words)
+        yield Finding(key, "genes_of_columns", "uncheckable", len(open_), len(names), words)
     elif not len(wrong):
-        yield Finding(key, "genes of columns", "good", 0, len(names), "every column agrees with X under its name")
+        yield Finding(key, "genes_of_columns", "good", 0, len(names), "every column agrees with X under its name")

@@ -1,7 +1,10 @@
 """What a check of the inputs found: one row each, whether it stops the run, is only worth knowing, or is as it should be."""
 
-from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Level = Literal["fault", "waived", "note", "uncheckable", "good"]
 """fault = stops the run; waived = would, but the config says go on; note = odd but possible; uncheckable = nothing in
@@ -24,8 +27,11 @@ class Finding(NamedTuple):
     """What was found, which value, and the remedy where one is needed."""
 
 
-COLUMNS = Finding._fields
-"""Of `census.tsv`."""
+def census_table(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Return findings as the table `census.tsv`: its columns are their fields, in their order."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=Finding._fields)
 
 
 def faults_among(findings: Iterable[Finding]) -> Iterator[str]:
