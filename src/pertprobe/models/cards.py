@@ -9,6 +9,7 @@ import pandas as pd
 
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.cells import context_source, perturbed_labels
+from pertprobe.models.names_in_cells import same_inputs
 from pertprobe.models.training_split import TrainingCells, read_split, seen_status, training_contexts
 
 if TYPE_CHECKING:
@@ -46,14 +47,26 @@ def model_card(
         "cells": fitting.hash,
         "shared_initialisation": related,
         "training_contexts": training_contexts(model.card, read_split(split) if split else None),
+        "warnings": [*model.card.get("warnings", ()), *_warnings(model, entry)],
     }
 
 
+def _warnings(model: "Model", entry: Mapping[str, Any]) -> list[str]:
+    """Return what the reader of a model's results must know of its inputs."""
+    shared, waived = sum(map(len, same_inputs(model))), entry.get("waive") or ()
+    said = [f"{shared} perturbations share their feature vector with another: they count as one"] if shared else []
+    return said + ([f"checks of its inputs that the config waives: {', '.join(waived)}"] if waived else [])
+
+
 def model_names(model: "Model") -> dict[str, Any]:
-    """Return what a model itself says: its names, set size and capabilities; nothing that other models change."""
+    """Return what a model itself says: its names, set size and capabilities; nothing that other models change.
+
+    `same_input` lists perturbations that share a feature vector, where there are any.
+    """
     names = {key: list(getattr(model, key)) for key in ("genes", "output_genes", "perturbations", "batches")}
     own = {"control": model.control, "set_size": model.set_size, "capabilities": sorted(model.capabilities)}
-    return {**names, **own}
+    shared = same_inputs(model)
+    return {**names, **own, **({"same_input": shared} if shared else {})}
 
 
 def own_split(directory: str | Path) -> Path | None:

@@ -1,10 +1,12 @@
 """A model's names against those of its cells, both ways: labels, the control, inputs that several names share."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pertprobe.data.cells import ContextCells
 from pertprobe.data.findings import Finding
+from pertprobe.data.programs import Panel, Programs
 from pertprobe.data.spelling import hint
 from pertprobe.errors import in_a_row, listed, meant
 
@@ -98,13 +100,19 @@ def same_inputs(model: "Model") -> list[tuple[str, ...]]:
     return [tuple(names) for names in groups.values() if len(names) > 1]
 
 
+def without_twins(panel: Panel, shared: Sequence[Sequence[str]]) -> Panel:
+    """Return a panel none of whose controls shares an input with one of its pathway perturbations."""
+    twins = {name for names in shared if {*names} & {*panel.perturbations} for name in names}
+    return replace(panel, controls=tuple(name for name in panel.controls if name not in twins))
+
+
 def one_member_each(
     programs: Mapping[str, Sequence[str]], shared: Sequence[Sequence[str]]
-) -> dict[str, tuple[str, ...]]:
+) -> Programs:
     """Return programs in which of names that share an input only the first member is left."""
     group = {name: i for i, names in enumerate(shared) for name in names}
     found = {}
     for program, members in programs.items():
         firsts = {group[name]: name for name in reversed(members) if name in group}
         found[program] = tuple(name for name in members if name not in group or firsts[group[name]] == name)
-    return found
+    return Programs(found)

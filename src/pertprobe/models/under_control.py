@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CLOSE = 0.15
 """Distance up to which a model gives back the cells it is shown. Well-trained State models on their own cells: 0.06 to
 0.11; the same cells as log2: 0.22 to 0.33, at 1.5 times the scale 0.24 to 0.36, at half the scale 0.67 to 0.98, logged
-twice 0.53 to 0.76, not logged 0.58 to 0.78 (docs/methods.md, Scale)."""
+twice 0.53 to 0.76, not logged 0.58 to 0.78 (methods.md, The census of the inputs)."""
 FAR = 0.5
 """Distance above which a model knows nothing of such cells. Little-trained State models reach 0.38 on their own."""
 CLEARLY = 0.6

@@ -402,16 +402,15 @@ def _check_programs(
     config: Config, cells: Mapping[str, "ContextCells"], models: Mapping[str, "Model"], faults: list[str]
 ) -> "Programs":
     """Read programs and panels; return the programs."""
-    from pertprobe.data.programs import Programs, read_panels, read_programs
+    from pertprobe.data.programs import Programs, read_panels, read_programs, sets_of
 
     section, paths = _section(config, "programs"), _program_files(config)
     held = {name for found in cells.values() for name in (*found.perturbations, *found.genes)}
     perturbations = {name for model in models.values() for name in model.perturbations if name != model.control}
     programs = Programs({})
-    sets = {"patterns": section.get("patterns"), "lists": section.get("lists")}
     before, complete = len(faults), len(paths) == len(section.get("gmt", []))
     with gathering(faults, "programs: "):
-        programs = read_programs(*paths, **sets, known_names=held | perturbations)
+        programs = read_programs(*paths, **sets_of(section), known_names=held | perturbations)
     if complete and perturbations and len(faults) == before:
         with gathering(faults, "panels."):
             read_panels(_section(config, "panels"), programs, perturbations)
