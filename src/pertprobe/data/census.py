@@ -64,7 +64,9 @@ def take_census(path: str | Path, genes: Sequence[str] | None = None, **source: 
         columns = np.array([i for i, name in enumerate(names) if name in wanted], int)
         grouped = cells.groupby(GROUP, sort=True)
         groups, group_of = grouped.size().rename("n_cells").reset_index(), grouped.ngroup().to_numpy()
-        counted, sums, n_bad = _counted(tiles(node, cells.index.to_numpy(), columns), group_of, len(groups), len(columns))
+        counted, sums, n_bad = _counted(
+            tiles(node, cells.index.to_numpy(), columns), group_of, len(groups), len(columns)
+        )
     means = sums / groups["n_cells"].to_numpy(float)[:, None]
     return Census(cells.assign(**counted), tuple(map(str, names[columns])), n_bad, groups, means, n_unlabelled)
 

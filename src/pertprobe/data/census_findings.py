@@ -16,9 +16,9 @@ FEW = 5
 MOST_ALIKE = 0.5
 """Share of cells that hold the same values as another above which a matrix is taken for damaged."""
 SAME_SCALE, ONE_SCALE = 1.5, 2.0
-"""Ratio of a group's mean expression to that of the others above which (or below whose inverse) it is odd, and wrong.
+"""How many times the mean expression of one group of cells may be that of another: more is odd, and more is wrong.
 
-Groups of the real cells and of the simulated ones here lie between 0.98 and 1.02 (logged values)."""
+Groups of the real cells and of the simulated ones here differ by 1.04 at most (logged values)."""
 ENOUGH_CELLS = 10
 """Cells from which a group's mean expression is compared."""
 
@@ -78,15 +78,18 @@ def group_findings(key: str, census: Census, scales: pd.DataFrame, source: CellS
     `scales` is what `scales_of_groups` returns.
     """
     yield _read_scale(key, scales, source)
+    if source.normalisation == "none":
+        return
     groups = census.groups["n_cells"].to_numpy() >= ENOUGH_CELLS
     names = [_name(row) for row in census.groups[groups].to_dict("records")]
     ratios = relative_scale(census.means[groups])
-    odd = {name: r for name, r in zip(names, ratios, strict=True) if not 1 / SAME_SCALE <= r <= SAME_SCALE}
-    far = [name for name, r in odd.items() if not 1 / ONE_SCALE <= r <= ONE_SCALE]
+    low, high = (ratios.min(), ratios.max()) if len(ratios) else (1.0, 1.0)
+    half, apart = np.sqrt(SAME_SCALE), high > SAME_SCALE * low
+    odd = {name: r for name, r in zip(names, ratios, strict=True) if apart and not 1 / half <= r <= half}
     said = listed([f"{name} {ratio:.2f}" for name, ratio in odd.items()], 5)
     words = f"space '{source.space}': mean expression relative to all groups of cells: {said}. Bring them to one scale"
     logged = source.normalisation == EXPECTED
-    level: Level = "good" if not odd else "fault" if far and logged else "note"
+    level: Level = "good" if not odd else "fault" if high > ONE_SCALE * low and logged else "note"
     yield Finding(key, "scale_of_groups", level, len(odd), len(names), words if odd else _range(ratios))
 
 

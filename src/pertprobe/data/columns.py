@@ -1,4 +1,4 @@
-"""Which gene a column is, where its name was borrowed: every column decided by itself against X under the same names."""
+"""Which gene a column is, where its name was borrowed: each decided by itself against X under the same names."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

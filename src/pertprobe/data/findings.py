@@ -1,4 +1,4 @@
-"""What a check of the inputs found: one row each, whether it stops the run, is only worth knowing, or is as it should be."""
+"""What checks of the inputs found, a row each: what stops the run, is only worth knowing, or is as it should be."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple

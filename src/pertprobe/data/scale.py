@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pertprobe.data.census import GROUP, Census
 from pertprobe.data.cells import CellSource
+from pertprobe.data.census import GROUP, Census
 from pertprobe.data.h5ad import CellFile, take
 from pertprobe.seeding import generator
 

@@ -95,7 +95,9 @@ def training_cells(entry: Mapping[str, Any], *, one_hot: bool) -> TrainingCells:
     """Return which perturbations have cells in which contexts of the file of a `cells` entry."""
     labels = perturbed_labels(entry["path"], **context_source(entry))
     perturbed = labels[labels["perturbation"] != entry["control"]].drop_duplicates()
-    return TrainingCells(entry["path"], frozenset(perturbed[["context", "perturbation"]].itertuples(False, None)), one_hot)
+    return TrainingCells(
+        entry["path"], frozenset(perturbed[["context", "perturbation"]].itertuples(False, None)), one_hot
+    )
 
 
 def has_one_hot_names(model: "Model") -> bool:

@@ -31,9 +31,7 @@ def name_findings(
     yield _inputs(key, model)
 
 
-def _control(
-    key: str, model: "Model", context: str, cells: ContextCells, entry: Mapping[str, str]
-) -> Finding:
+def _control(key: str, model: "Model", context: str, cells: ContextCells, entry: Mapping[str, str]) -> Finding:
     """Return whether the control cells are what the model takes for unperturbed."""
     ours, theirs, words, level = entry["control"], model.control, "", "good"
     if ours != theirs and ours in model.perturbations:
@@ -53,9 +51,7 @@ def _control(
     return Finding(key, "control_label", level, int(level != "good"), 1, words)
 
 
-def _labels(
-    key: str, model: "Model", context: str, cells: ContextCells, entry: Mapping[str, str]
-) -> Iterator[Finding]:
+def _labels(key: str, model: "Model", context: str, cells: ContextCells, entry: Mapping[str, str]) -> Iterator[Finding]:
     """Yield which labels of the cells the model does not know, and which of its own have no cells."""
     known = {*model.perturbations} - {model.control}
     counts = dict(zip(cells.perturbations, cells.n_perturbed, strict=True))
@@ -64,18 +60,22 @@ def _labels(
     if counts and len(unknown) == len(counts):
         more = hint(unknown, known)
         words = (
-            f"none of the {len(counts)} labels in {where} is a perturbation of the model (labels: {listed(unknown, 3)}; "
-            f"model: {listed(sorted(known), 3)}){f': {more}' if more else ''}. Set cells.{context}.perturbation_column"
+            f"none of the {len(counts)} labels in {where} is a perturbation of the model (labels: {listed(unknown, 3)}"
+            f"; model: {listed(sorted(known), 3)}){f': {more}' if more else ''}. Set cells.{context}.perturbation_column"
         )
         yield Finding(key, "known_labels", "fault", len(unknown), len(counts), words)
     elif unknown:
         near = "".join(dict.fromkeys(filter(None, (meant(name, known - {*counts}) for name in unknown[:50]))))
-        words = f"{len(unknown)} of {len(counts)} labels in {where}, {n} cells, are unknown to the model and not asked: "
+        words = (
+            f"{len(unknown)} of {len(counts)} labels in {where}, {n} cells, are unknown to the model and not asked: "
+        )
         yield Finding(key, "known_labels", "note", len(unknown), len(counts), f"{words}{listed(unknown, 5)}.{near}")
     else:
         yield Finding(key, "known_labels", "good", 0, len(counts), "")
     without = sorted(known - {*counts})
-    words = f"{len(without)} of {len(known)} perturbations of the model have no cells in {context}: {listed(without, 5)}"
+    words = (
+        f"{len(without)} of {len(known)} perturbations of the model have no cells in {context}: {listed(without, 5)}"
+    )
     level = "note" if without and counts else "good"
     yield Finding(key, "measured_perturbations", level, len(without), len(known), words if without else "")
 
@@ -106,9 +106,7 @@ def without_twins(panel: Panel, shared: Sequence[Sequence[str]]) -> Panel:
     return replace(panel, controls=tuple(name for name in panel.controls if name not in twins))
 
 
-def one_member_each(
-    programs: Mapping[str, Sequence[str]], shared: Sequence[Sequence[str]]
-) -> Programs:
+def one_member_each(programs: Mapping[str, Sequence[str]], shared: Sequence[Sequence[str]]) -> Programs:
     """Return programs in which of names that share an input only the first member is left."""
     group = {name: i for i, names in enumerate(shared) for name in names}
     found = {}

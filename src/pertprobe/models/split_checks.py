@@ -45,12 +45,16 @@ def _context(key: str, context: str, directory: list[str]) -> Finding:
     """Return whether the model's directory knows the context of its cells."""
     if not directory or context in directory:
         level = "good" if directory else "uncheckable"
-        return Finding(key, "context_name", level, 0, len(directory), "" if directory else "the model names no contexts")
+        return Finding(
+            key, "context_name", level, 0, len(directory), "" if directory else "the model names no contexts"
+        )
     plain = {_plain(name): name for name in directory}
     if _plain(context) in plain:
         meant_by = plain[_plain(context)]
         words = f"its cells are of '{context}', its directory (cell_type_onehot_map) calls that '{meant_by}'. "
-        return Finding(key, "context_name", "fault", 1, 1, words + f"Spell it '{meant_by}' in the file of cells as well")
+        return Finding(
+            key, "context_name", "fault", 1, 1, words + f"Spell it '{meant_by}' in the file of cells as well"
+        )
     words = f"its directory (cell_type_onehot_map: {listed(directory)}) does not know '{context}': nothing counts as "
     return Finding(key, "context_name", "note", 1, 1, f"{words}trained here.{meant(context, directory)}")
 

@@ -277,7 +277,8 @@ def read_test_case(probe: str, model: str, reference: str, files: Any, question:
         reference=other,
         programs=programs,
         panels={
-            name: without_twins(panel, shared) for name, panel in read_panels(question["panels"], programs, names).items()
+            name: without_twins(panel, shared)
+            for name, panel in read_panels(question["panels"], programs, names).items()
         },
         cells=CellSets.load(files.cells).for_genes(card["genes"]),
         rivals=_given(files, "rivals"),

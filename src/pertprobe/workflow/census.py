@@ -160,7 +160,9 @@ def _under_control(
         words = f"{away} (a trained model on its own cells: below {CLOSE}): are these the cells it was trained on?"
         yield Finding(key, "under_control", "fault", 1, 1, words)
     elif found.distance > CLOSE:
-        words = f"{away} (a well trained model on its own cells: below {CLOSE}): little trained, or cells unlike its own"
+        words = (
+            f"{away} (a well trained model on its own cells: below {CLOSE}): little trained, or cells unlike its own"
+        )
         yield Finding(key, "under_control", "note", 1, 1, words)
     else:
         yield Finding(key, "under_control", "good", 0, 1, f"{away} (relative to its length)")
@@ -203,7 +205,9 @@ def regulon_findings(key: str, names: Iterable[str], models: Mapping[str, "Model
     n = len(names & known)
     if models and not n:
         words = f"none of its {len(names)} regulators and targets is a gene or perturbation of the models: "
-        words += f"{hint(sorted(names), known) or 'they are written in another way'}. Give names as the models have them"
+        words += (
+            f"{hint(sorted(names), known) or 'they are written in another way'}. Give names as the models have them"
+        )
         yield Finding(key, "members", "fault", len(names), len(names), words)
     elif models:
         yield Finding(key, "members", "good", len(names) - n, len(names), "")

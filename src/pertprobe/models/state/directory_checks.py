@@ -31,17 +31,25 @@ def directory_findings(key: str, directory: str | Path, model: StateModel) -> It
         **sizes,
         "control_pert": _where(config=kwargs.get("control_pert"), module=module.get("control_pert"), own=model.control),
         "embed_key": _where(config=kwargs.get("embed_key"), module=module.get("embed_key"), own=a.embed_key),
-        "output_space": _where(config=kwargs.get("output_space"), module=module.get("output_space"), own=a.output_space),
+        "output_space": _where(
+            config=kwargs.get("output_space"), module=module.get("output_space"), own=a.output_space
+        ),
     }
-    disagreeing = [f"{fact}: {_as_said(each)}" for fact, each in said.items() if len({*map(str, _stated(each).values())}) > 1]
-    disagreeing += [*_names("pert_names", dims.get("pert_names"), "pert_onehot_map", model.perturbations, ordered=False)]
+    disagreeing = [
+        f"{fact}: {_as_said(each)}" for fact, each in said.items() if len({*map(str, _stated(each).values())}) > 1
+    ]
+    disagreeing += [
+        *_names("pert_names", dims.get("pert_names"), "pert_onehot_map", model.perturbations, ordered=False)
+    ]
     if a.genes_in and not model.genes[0].startswith(f"{a.embed_key or 'X'}_"):  # positions, where State wrote no names
         disagreeing += [*_names("gene_names", dims.get("gene_names"), "checkpoint", model.genes, ordered=True)]
     if twice := sorted({name for name in model.genes if model.genes.count(name) > 1}):
         disagreeing.append(f"gene_names: {listed(twice, 5)} named twice, so that a column's gene is not told")
     words = f"files of its directory disagree: {'; '.join(disagreeing)}. Is it one model's directory?"
     facts = len(said) + 2
-    yield Finding(key, "directory", "fault" if disagreeing else "good", len(disagreeing), facts, words if disagreeing else "")
+    yield Finding(
+        key, "directory", "fault" if disagreeing else "good", len(disagreeing), facts, words if disagreeing else ""
+    )
 
 
 def _read(path: Path) -> Mapping[str, Any]:
