@@ -149,6 +149,11 @@ def training_source(wildcards):
     return {key: entry[key] for key in wanted}
 
 
+def training_source_with_path(wildcards):
+    """Return what of the cells says in which contexts a perturbation was measured."""
+    return training_source(wildcards) | {"path": cell_file_of(wildcards)}
+
+
 def network_of(wildcards):
     """Return the network that a model is trained on, where its kind has one."""
     return config["controls"].get("network", []) if MODELS[wildcards.model]["kind"] == NETWORK else []

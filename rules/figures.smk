@@ -98,7 +98,7 @@ rule spaces:
         models=WHERE,
         spaces=list(SPACES.values()),
         statistics=[dict(PROBES[probe].answers) for probe in ANSWERING],
-        programs={key: PROGRAM_SETTINGS[key] for key in ("patterns", "lists")},
+        programs={key: PROGRAM_SETTINGS[key] for key in ("patterns", "lists", "names", "spelling")},
         seed=SEED,
         code=code("stages.spaces:write_spaces"),
     script:

@@ -19,7 +19,8 @@ rule recheck_inputs:
         gate="<results>/inputs/checked.json",
         files=given_paths(config),
     output:
-        "<results>/checks.json",
+        checks="<results>/checks.json",
+        census="<results>/inputs/census.tsv",
     log:
         "<results>/logs/recheck_inputs/recheck_inputs.log",
     priority: 100

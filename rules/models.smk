@@ -28,6 +28,7 @@ rule seen:
         checks="<results>/inputs/checked.json",
         model=model_directory,
         split=split_of,
+        cells=cell_file_of,
     output:
         table="<results>/models/{model}/perturbations.tsv",
         names="<results>/models/{model}/names.json",
@@ -36,7 +37,7 @@ rule seen:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        label=lambda wildcards: source_of(wildcards)["context"],
+        entry=training_source_with_path,
         loading=lambda wildcards: loading(wildcards.model),
         code=code(
             "models:load_model",

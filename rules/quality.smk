@@ -20,6 +20,7 @@ rule draw_quality:
 
 rule quality_page:
     input:
+        census="<results>/inputs/census.tsv",
         quality=every("models/{model}/quality.tsv", model=MODELS),
         programs=every("models/{model}/program_quality.tsv", model=MODELS),
         distribution=every("models/{model}/distribution.tsv", model=MODELS),

@@ -6,7 +6,8 @@ from pathlib import Path
 from pertprobe.workflow.job import job
 
 with job(snakemake):
-    from pertprobe.files import write_json
+    from pertprobe.data.findings import census_table
+    from pertprobe.files import write_json, write_table
     from pertprobe.workflow.checks import check_inputs
 
     gate, asked = Path(snakemake.input.gate), snakemake.params.config
@@ -15,4 +16,5 @@ with job(snakemake):
     newer = [path for path in snakemake.input.files if Path(path).stat().st_mtime > gate.stat().st_mtime]
     if newer or {key: answered.get(key) for key in asked} != json.loads(json.dumps(asked)):
         found = check_inputs(snakemake.config)
-    write_json(found, snakemake.output[0])
+    write_json(found, snakemake.output.checks)
+    write_table(census_table(found["census"]), snakemake.output.census)

@@ -9,6 +9,6 @@ with job(snakemake):
 
     model = load_model(snakemake.input.model, **snakemake.params.loading)
     split = snakemake.input.get("split") or own_split(snakemake.input.model)
-    table = perturbation_table(model, split, snakemake.params.label)
+    table = perturbation_table(model, split, snakemake.params.entry["context"], snakemake.params.entry)
     write_table(table.reset_index(), snakemake.output.table)
     write_json(model_names(model), snakemake.output.names)

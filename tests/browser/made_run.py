@@ -21,6 +21,7 @@ from made_shape import Run, Size, made
 from made_tables import answers_of, evaluability_of, evidence_of, readings_of, scorecard_of, verdicts_of
 
 from pertprobe import evidence
+from pertprobe.data.findings import census_table
 from pertprobe.files import write_table
 from pertprobe.report import write_report
 from pertprobe.report.quality_page import write_quality_page
@@ -107,4 +108,6 @@ def quality_inputs(folder: Path, run: Run) -> SimpleNamespace:
     """Return what the rule `quality_page` reads of a run."""
     names = {"quality": "quality", "programs": "program_quality", "distribution": "distribution", "drift": "drift"}
     lists = {key: [folder / f"models/{model}/{name}.tsv" for model in run.models] for key, name in names.items()}
-    return SimpleNamespace(**lists, figures=[folder / f"figures/quality/{model}.svg" for model in run.models])
+    figures = [folder / f"figures/quality/{model}.svg" for model in run.models]
+    write_table(census_table([]), folder / "inputs/census.tsv")
+    return SimpleNamespace(**lists, figures=figures, census=folder / "inputs/census.tsv")

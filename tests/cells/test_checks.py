@@ -31,7 +31,7 @@ def config(shared_path):
         "cells": {"rep_1": source},
         "models": {"fewshot": {"path": str(shared_path("state/papalexi_fewshot_rep_1")), "context": "rep_1"}},
         "programs": {"lists": {"ifn": ["STAT1", "JAK2", "IFNGR1"]}, "patterns": {"irf": "^IRF"}},
-        "panels": {"ifn": {"program": "ifn", "regulators": ["STAT1"], "targets": ["IRF1"]}},
+        "panels": {"ifn": {"program": "ifn", "regulators": ["STAT1"], "targets": ["UBE2L6"]}},
         "sae": {"joint": {"models": ["fewshot"]}},
         "probes": {"sae_features": {"sae": "joint"}, "targeted_jacobian": {"panels": ["ifn"]}},
     }
@@ -129,6 +129,7 @@ def test_what_the_run_makes_itself_is_not_looked_for():
         "models": {},
         "programs": {"files": {}, "sizes": {}},
         "regulons": {},
+        "census": [],
         "splits": {},
     }
 

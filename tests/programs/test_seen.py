@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.training_split import Split, read_split, seen_status, training_contexts
+from pertprobe.models.training_split import Split, TrainingCells, read_split, seen_status, training_contexts
 
 SPLITS = Path(__file__).parents[2] / "config" / "splits"
 CONTEXTS = ["rep_1", "rep_2", "rep_3"]
@@ -104,3 +104,66 @@ def test_training_contexts_come_from_the_table_or_from_cell_types_without_the_ze
     assert training_contexts(card, Split(rows=rows)) == ["x"]
     assert training_contexts({}, Split()) == []
     assert training_contexts({"cell_types": None}, None) == []
+
+
+TWO_SETS = """
+[datasets]
+screen_one = "data/one.h5ad"
+screen_two = "data/two.h5ad"
+[training]
+screen_one = "train"
+screen_two = "train"
+"""
+ZERO_AND_FEW = TWO_SETS + '[zeroshot]\n"screen_two.a" = "test"\n[fewshot."screen_one.a"]\ntest = ["P"]\n'
+TWO_FEW = TWO_SETS + '[fewshot."screen_one.a"]\ntest = ["P", "Q"]\n[fewshot."screen_two.a"]\ntest = ["R", "Q"]\n'
+
+
+def cells_of(pairs, path="data/mine.h5ad", one_hot=True):
+    return TrainingCells(path, frozenset(pairs), one_hot)
+
+
+def test_where_several_data_sets_have_a_context_they_are_asked_apart(write):
+    split = read_split(write("s.toml", TWO_FEW))
+    assert split.heldout["a"] == {"Q"}
+    assert split.dataset_of("elsewhere/two.h5ad") == "screen_two"
+    assert [split.trained(name, "a") for name in "PQRS"] == [None, False, None, True]
+    assert [split.trained(name, "a", "screen_two") for name in "PQRS"] == [True, False, False, True]
+    everywhere = [("a", name) for name in "PQRS"]
+    for path, status in (("data/two.h5ad", "here"), ("data/one.h5ad", "elsewhere"), ("data/other.h5ad", "unknown")):
+        seen = seen_status(split, "PQRS", "a", ["a"], cells=cells_of(everywhere, path))
+        assert (seen["P"], seen["Q"], seen["S"]) == (status, "never", "here")
+
+
+def test_a_context_that_one_data_set_leaves_out_and_another_holds_labels_out_of(write):
+    split = read_split(write("s.toml", ZERO_AND_FEW))
+    assert (split.zeroshot, split.heldout) == (frozenset(), {"a": {"P"}})
+    assert [split.trained(name, "a", "screen_one") for name in "PQ"] == [False, True]
+    assert split.trained("Q", "a", "screen_two") is False
+    assert split.trained("Q", "a") is None
+
+
+def test_what_has_no_cells_in_the_context_was_not_trained_there():
+    split, contexts = Split(heldout={"a": frozenset(["H"])}), ["a", "b"]
+    cells = cells_of([("a", "A"), ("b", "A"), ("b", "B"), ("a", "H"), ("b", "H")])
+    seen = seen_status(split, ["A", "B", "H", "X"], "a", contexts, cells=cells)
+    assert dict(seen) == {"A": "here", "B": "elsewhere", "H": "elsewhere", "X": "unknown"}
+    assert dict(seen_status(split, ["A", "B", "X"], "a", contexts)) == dict.fromkeys("ABX", "here")
+
+
+def test_a_file_without_perturbed_cells_of_a_context_leaves_the_split_its_word():
+    split = Split(heldout={"a": frozenset(["H"])})
+    only_b = cells_of([("b", "A")])
+    assert dict(seen_status(split, ["A", "H"], "a", ["a", "b"], cells=only_b)) == {"A": "here", "H": "unknown"}
+    features = cells_of([("a", "A")], one_hot=False)
+    seen = seen_status(split, ["A", "X"], "a", ["a", "c"], cells=features)
+    assert dict(seen) == {"A": "here", "X": "unknown"}
+
+
+def test_a_context_that_the_model_does_not_know_is_not_here():
+    seen = seen_status(Split(), ["A"], "HepG2", ["hepg2", "jurkat"])
+    assert dict(seen) == {"A": "elsewhere"}
+
+
+def test_a_table_of_the_user_is_taken_at_its_word(write):
+    split = read_split(write("s.tsv", "perturbation\tcontext\ttrained\nA\tx\ttrue\n"))
+    assert dict(seen_status(split, ["A"], "x", ["y"], cells=cells_of([("x", "B")]))) == {"A": "here"}

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from test_report import Checked
 
+from pertprobe.data.findings import Finding, census_table
 from pertprobe.files import write_table
 from pertprobe.plots import write_figure
 from pertprobe.report.quality_figure import quality_figure
@@ -32,15 +33,24 @@ def knockouts(n=12):
     return pd.DataFrame(rows, columns=KNOCKOUT_COLUMNS)
 
 
-def files(folder, knocked=None, quality=None):
+GOOD = Finding("cells.a", "finite_values", "good", 0, 9, "")
+CENSUS = [
+    GOOD, Finding("cells.a", "empty_cells", "note", 2, 9, "space <X>: nothing but zeros in 2 of 9 cells"),
+    Finding("models.m", "regime", "waived", 1, 1, "waived (regime): ..."),
+]  # fmt: skip
+
+
+def files(folder, knocked=None, quality=None, census=CENSUS):
     quality = table() if quality is None else quality
     drift = pd.DataFrame([{"context": "x", "compared": "y", "n_cells": 30, "ks_median": 0.1234}], columns=DRIFT_COLUMNS)
     tables = {"quality": quality, "programs": program_quality(quality, PROGRAMS), "drift": drift}
     tables["distribution"] = knockouts() if knocked is None else knocked
     for name, each in tables.items():
         write_table(each, folder / f"{name}.tsv")
+    write_table(census_table([each._asdict() for each in census]), folder / "census.tsv")
     write_figure(quality_figure(quality), [folder / "m.svg"])
-    return SimpleNamespace(**{name: [folder / f"{name}.tsv"] for name in tables}, figures=[folder / "m.svg"])
+    by_model = {name: [folder / f"{name}.tsv"] for name in tables}
+    return SimpleNamespace(**by_model, figures=[folder / "m.svg"], census=folder / "census.tsv")
 
 
 PARAMS = SimpleNamespace(run="mine", models={"m": {"context": "line_a", "regime": "fewshot"}})
@@ -116,3 +126,16 @@ def test_the_figure_shows_every_group_and_has_the_same_bytes_every_time(tmp_path
 def test_a_figure_of_nothing_says_so(tmp_path):
     nothing = table().assign(r=np.nan)
     assert "No perturbation has both" in page(tmp_path, quality=nothing)
+
+
+def test_the_census_shows_what_is_not_simply_good_the_gravest_first(tmp_path):
+    shown = contents(files(tmp_path), PARAMS)["census"]
+    assert (shown["checks"], shown["good"]) == (3, 1)
+    assert [row["what"] for row in shown["rows"]] == ["regime", "empty_cells"]
+    text = page(tmp_path)
+    assert "1 of\n3 checks found all as it should be" in text
+    assert "space &lt;X&gt;: nothing but zeros in 2 of 9 cells" in text
+
+
+def test_a_run_that_makes_its_own_inputs_says_that_nothing_was_to_check(tmp_path):
+    assert "there was nothing to check" in page(tmp_path, census=[])

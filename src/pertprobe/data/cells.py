@@ -26,6 +26,10 @@ SAMPLE = 256
 """Rows (of a matrix stored by columns: columns) whose values the cheap check looks at."""
 
 
+MISSING = ("nan", "NaN", "<NA>", "NaT", "None")
+"""What becomes of a missing label that was written as text; where one is the control label, it is a label."""
+
+
 @dataclass(frozen=True)
 class CellSource:
     """Where cells are found in an h5ad: the keyword arguments all readers here share."""
@@ -308,8 +312,23 @@ def _labels(file: CellFile, source: CellSource) -> pd.DataFrame:
         for name, each in absent.items()
     ]
     raise_together(faults)
+    missing = {*MISSING} - {source.control, source.context}
     columns = {name: file.column("obs", column) for name, column in wanted.items()}
+    columns = {name: np.where(np.isin(each, [*missing]), "", each) for name, each in columns.items()}
     return pd.DataFrame({"cell": file.index("obs"), **columns}, dtype=object)
+
+
+def labelled_cells(file: CellFile, source: CellSource) -> tuple[pd.DataFrame, int]:
+    """Return the cells of the context that have a perturbation, and the number of those that have none.
+
+    Columns: cell, perturbation, batch (empty without a column of batches), perturbed; the index is the row in the file.
+    Raises `PertprobeError` where obs does not have the columns.
+    """
+    labels = _labels(file, source)
+    inside = labels[labels["context"] == source.context].drop(columns="context")
+    cells = inside[inside["perturbation"] != ""]
+    batch = cells["batch"] if source.batch_column else ""
+    return cells.assign(batch=batch, perturbed=cells["perturbation"] != source.control), len(inside) - len(cells)
 
 
 def _controls(labels: pd.DataFrame, source: CellSource, n_sets: int, set_size: int) -> tuple[pd.DataFrame, list[str]]:

@@ -243,9 +243,21 @@ def group_sums(node: Node, rows: np.ndarray, groups: np.ndarray, columns: np.nda
 
 def chunks(node: Node, rows: np.ndarray, columns: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the wanted part as float64 [some rows, columns], each of `BLOCK_BYTES` at most (or one row)."""
-    size = max(1, BLOCK_BYTES // (8 * max(1, len(columns))))
+    size = max(1, BLOCK_BYTES // (32 * max(1, len(columns))))
     for start in range(0, len(rows), size):
         yield take(node, rows[start : start + size], columns).astype(np.float64)
+
+
+def tiles(node: Node, rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield (positions in `rows`, positions in `columns`, float32 values) that tile the wanted part; `rows` ascend.
+
+    Each tile has `BLOCK_BYTES` at most, or one row; every wanted cell is in as many tiles as its columns were cut into.
+    """
+    for cells, genes, block in _blocks(node, rows, columns):
+        size = max(1, BLOCK_BYTES // (32 * max(1, len(genes))))
+        for start in range(0, len(cells), size):
+            part = slice(start, start + size)
+            yield cells[part], genes, np.asarray(_dense(block[part]), np.float32)
 
 
 def _layout(node: Node) -> str:

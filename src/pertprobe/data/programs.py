@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from pertprobe.data.spelling import AS_WRITTEN, respelled
 from pertprobe.errors import PertprobeError, gathering, listed, meant, number_of, raise_together, read_together
 from pertprobe.readers.texts import read_table
 from pertprobe.showing import as_html
@@ -60,6 +61,8 @@ def read_programs(
     patterns: Mapping[str, str] | None = None,
     lists: Mapping[str, Sequence[str]] | None = None,
     known_names: Iterable[str] = (),
+    names: Mapping[str, str] | None = None,
+    spelling: str = AS_WRITTEN,
 ) -> Programs:
     r"""Read programs from files, patterns and lists.
 
@@ -69,6 +72,8 @@ def read_programs(
         patterns: name -> regular expression searched for in every known name, such as `^RP[SL]\d`.
         lists: name -> genes.
         known_names: all names a pattern may match: perturbations and genes.
+        names: a name in files or lists -> what the models call it.
+        spelling: how all other names there are respelled, a key of `spelling.SPELLINGS`.
 
     Raises:
         Faults: unreadable files, malformed lines by number, invalid patterns, names defined twice, all together.
@@ -78,10 +83,13 @@ def read_programs(
     for path in map(Path, paths):
         with gathering(faults, f"{path}: "):
             programs |= _read_list(path) if path.suffix == ".txt" else _read_gmt(path)
-    names = sorted(set(known_names))
+    renamed, known = names or {}, sorted(set(known_names))
+    if renamed or spelling != AS_WRITTEN:
+        written = programs.items()
+        programs = Programs({name: [renamed.get(g, respelled(g, spelling)) for g in each] for name, each in written})
     for name, pattern in (patterns or {}).items():
         with gathering(faults, f"pattern '{name}': "):
-            programs |= Programs({name: _matching(pattern, names)})
+            programs |= Programs({name: _matching(pattern, known)})
     raise_together(faults)
     return programs
 
@@ -214,5 +222,10 @@ def measured_pairs(
 
 
 def run_programs(paths: Sequence[str], settings: Mapping[str, object], known_names: Iterable[str]) -> Programs:
-    """Read the programs of a run: its files, and the `patterns` and `lists` of its config section."""
-    return read_programs(*paths, patterns=settings["patterns"], lists=settings["lists"], known_names=known_names)
+    """Read the programs of a run: its files, and what its config section says of sets and names."""
+    return read_programs(*paths, known_names=known_names, **sets_of(settings))
+
+
+def sets_of(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return what a `programs` section says beside its files, as `read_programs` takes it; defaults may be absent."""
+    return {key: settings[key] for key in ("patterns", "lists", "names", "spelling") if key in settings}

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pertprobe.data.cell_sets import CellSets
-from pertprobe.models.training_split import read_split, seen_status, training_contexts
+from pertprobe.data.cells import context_source, perturbed_labels
+from pertprobe.models.names_in_cells import same_inputs
+from pertprobe.models.training_split import TrainingCells, read_split, seen_status, training_contexts
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
@@ -45,14 +47,26 @@ def model_card(
         "cells": fitting.hash,
         "shared_initialisation": related,
         "training_contexts": training_contexts(model.card, read_split(split) if split else None),
+        "warnings": [*model.card.get("warnings", ()), *_warnings(model, entry)],
     }
 
 
+def _warnings(model: "Model", entry: Mapping[str, Any]) -> list[str]:
+    """Return what the reader of a model's results must know of its inputs."""
+    shared, waived = sum(map(len, same_inputs(model))), entry.get("waive") or ()
+    said = [f"{shared} perturbations share their feature vector with another: they count as one"] if shared else []
+    return said + ([f"checks of its inputs that the config waives: {', '.join(waived)}"] if waived else [])
+
+
 def model_names(model: "Model") -> dict[str, Any]:
-    """Return what a model itself says: its names, set size and capabilities; nothing that other models change."""
+    """Return what a model itself says: its names, set size and capabilities; nothing that other models change.
+
+    `same_input` lists perturbations that share a feature vector, where there are any.
+    """
     names = {key: list(getattr(model, key)) for key in ("genes", "output_genes", "perturbations", "batches")}
     own = {"control": model.control, "set_size": model.set_size, "capabilities": sorted(model.capabilities)}
-    return {**names, **own}
+    shared = same_inputs(model)
+    return {**names, **own, **({"same_input": shared} if shared else {})}
 
 
 def own_split(directory: str | Path) -> Path | None:
@@ -61,14 +75,37 @@ def own_split(directory: str | Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def perturbation_table(model: "Model", split: str | Path | None, context: str) -> pd.DataFrame:
+def perturbation_table(
+    model: "Model", split: str | Path | None, context: str, entry: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """Return each perturbation's status (here, elsewhere, never, unknown) in a context, index `perturbation`.
 
-    `context` is the label that the split file uses; without a split file everything is unknown.
+    `context` is the label that the split file uses; without a split file everything is unknown. `entry` of the config
+    says where its cells are: what has none in the context was not trained there; None asks the split alone.
     """
-    known = read_split(split) if split else None
+    known, cells = read_split(split) if split else None, None
+    if known is not None and entry is not None:
+        cells = training_cells(entry, one_hot=has_one_hot_names(model))
     contexts = model.card.get("cell_types") or [context]
-    return seen_status(known, sorted(model.perturbations), context, contexts, control=model.control).to_frame()
+    found = seen_status(known, sorted(model.perturbations), context, contexts, control=model.control, cells=cells)
+    return found.to_frame()
+
+
+def training_cells(entry: Mapping[str, Any], *, one_hot: bool) -> TrainingCells:
+    """Return which perturbations have cells in which contexts of the file of a `cells` entry."""
+    labels = perturbed_labels(entry["path"], **context_source(entry))
+    perturbed = labels[labels["perturbation"] != entry["control"]].drop_duplicates()
+    return TrainingCells(
+        entry["path"], frozenset(perturbed[["context", "perturbation"]].itertuples(False, None)), one_hot
+    )
+
+
+def has_one_hot_names(model: "Model") -> bool:
+    """Return whether each perturbation has an input of its own, as far as the model shows what it reads them from."""
+    features = getattr(model, "perturbation_features", None)
+    if features is None:
+        return True
+    return bool(((features != 0).sum(dim=1) == 1).all() and (features.sum(dim=0) <= 1).all())
 
 
 def read_cards(

@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,12 +30,74 @@ class Split:
     """Context -> perturbations left out of training there (validation and test)."""
     rows: Mapping[tuple[str, str], bool] | None = None
     """(perturbation, context) -> trained; None for a TOML, whose rules cover everything."""
+    by_dataset: Mapping[str, Mapping[str, "Split"]] = field(default_factory=dict)
+    """Context -> data set -> its rules, for contexts that several data sets have: `zeroshot` and `heldout` then hold
+    what is left out of all of them."""
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    """Data set -> its path, as the file has it."""
 
-    def trained(self, perturbation: str, context: str) -> bool | None:
-        """Return whether the perturbation was trained in the context; None where the file does not say."""
+    def trained(self, perturbation: str, context: str, dataset: str = "") -> bool | None:
+        """Return whether the perturbation was trained in the context; None where the file does not say.
+
+        Where several data sets have the context, `dataset` is asked alone; without one, what they all agree in.
+        """
         if self.rows is not None:
             return self.rows.get((perturbation, context))
+        several = self.by_dataset.get(context, {})
+        if asked := [each for name, each in several.items() if dataset in ("", name)]:
+            said = {each.trained(perturbation, context) for each in asked}
+            return said.pop() if len(said) == 1 else None
         return context not in self.zeroshot and perturbation not in self.heldout.get(context, ())
+
+    def in_another_set(self, perturbation: str, context: str, dataset: str) -> bool:
+        """Return whether another data set that has the context was trained with the perturbation there."""
+        others = (each for name, each in self.by_dataset.get(context, {}).items() if name != dataset)
+        return bool(dataset) and any(each.trained(perturbation, context) for each in others)
+
+    def dataset_of(self, cells: str | Path) -> str:
+        """Return the data set that a file of cells is: the one of its name, or whose path names it; empty if none."""
+        names = {Path(cells).stem.casefold(), Path(cells).parent.name.casefold()}
+        named = [name for name, path in self.datasets.items() if {name.casefold(), Path(path).stem.casefold()} & names]
+        return named[0] if len(named) == 1 else ""
+
+    def contexts(self) -> set[str]:
+        """Return every context that the file names."""
+        rows = {context for _, context in self.rows or ()}
+        return {*self.zeroshot, *self.heldout, *self.by_dataset} | rows
+
+
+@dataclass(frozen=True)
+class TrainingCells:
+    """Which perturbations have cells in which contexts of a file, and how far that says what a model was trained on."""
+
+    path: str
+    pairs: frozenset[tuple[str, str]]
+    """(context, perturbation) of every perturbed cell."""
+    one_hot: bool = True
+    """Whether the model's names are those of its training cells, one input each; names with features of their own may
+    have been trained nowhere."""
+
+    def measured(self, perturbation: str, context: str) -> bool | None:
+        """Return whether the perturbation has cells in the context; None where the file does not tell.
+
+        A file without perturbed cells of the context says nothing. Nor does one that has no cell of the perturbation in
+        any context: it may hold a part of what was measured.
+        """
+        if context not in self.contexts:
+            return True if self.one_hot else None
+        if (context, perturbation) in self.pairs:
+            return True
+        return False if perturbation in self.perturbations else None
+
+    @cached_property
+    def contexts(self) -> frozenset[str]:
+        """Contexts with perturbed cells."""
+        return frozenset(context for context, _ in self.pairs)
+
+    @cached_property
+    def perturbations(self) -> frozenset[str]:
+        """Perturbations with cells in any context."""
+        return frozenset(perturbation for _, perturbation in self.pairs)
 
 
 def read_split(path: str | Path) -> Split:
@@ -67,8 +130,27 @@ def _from_toml(content: Mapping[str, Mapping], path: Path) -> Split:
             faults.append(f"[fewshot.\"{key}\"] may hold lists 'val' and 'test', found {listed(parts)}")
     faults += [f"'{key}' is both zero-shot and few-shot" for key in zeroshot if key in fewshot]
     raise_together(faults, f"{path}: ")
-    heldout = {key.partition(".")[2]: frozenset().union(*parts.values()) for key, parts in fewshot.items()}
-    return Split(frozenset(key.partition(".")[2] for key in zeroshot), heldout)
+    datasets = {name: str(place) for name, place in content.get("datasets", {}).items()}
+    return _merged(zeroshot, fewshot, datasets)
+
+
+def _merged(zeroshot: Iterable[str], fewshot: Mapping[str, Mapping], datasets: Mapping[str, str]) -> Split:
+    """Return the rules of all data sets, those of a context that several have apart."""
+    rules: dict[str, dict[str, Split]] = {}
+    for key in zeroshot:
+        dataset, _, context = key.partition(".")
+        rules.setdefault(context, {})[dataset] = Split(frozenset([context]))
+    for key, parts in fewshot.items():
+        dataset, _, context = key.partition(".")
+        rules.setdefault(context, {})[dataset] = Split(heldout={context: frozenset().union(*parts.values())})
+    nowhere = [context for context, sets in rules.items() if all(each.zeroshot for each in sets.values())]
+    held = {
+        context: frozenset.intersection(*(each.heldout[context] for each in sets.values() if each.heldout))
+        for context, sets in rules.items()
+        if context not in nowhere
+    }
+    several = {context: sets for context, sets in rules.items() if len(sets) > 1}
+    return Split(frozenset(nowhere), held, by_dataset=several, datasets=datasets)
 
 
 def _from_table(text: str, path: Path) -> Split:
@@ -97,27 +179,42 @@ def seen_status(
     all_contexts: Iterable[str],
     *,
     control: str | None = None,
+    cells: "TrainingCells | None" = None,
 ) -> pd.Series:
     """Return for each perturbation whether it was trained "here", only "elsewhere", "never", or "unknown".
+
+    What was not measured in a context was not trained there, whatever the rules of a split say; a table of the user's
+    is taken at its word.
 
     Args:
         split: what the split file says; None makes everything unknown.
         perturbations: names; the control is left out.
         context: the context of the model entry ("here").
-        all_contexts: every context of the training data.
+        all_contexts: every context of the training data; one that is not among them was not trained.
         control: the label of unperturbed cells.
+        cells: what the run's cells say; None leaves the split's word alone.
     """
-    names = [name for name in perturbations if name != control]
-    elsewhere = [other for other in all_contexts if other != context]
+    names, trained_in = [name for name in perturbations if name != control], [*all_contexts]
+    elsewhere = [other for other in trained_in if other != context]
+    dataset = split.dataset_of(cells.path) if split and cells else ""
+
+    def trained(name: str, where: str, of: str = "") -> bool | None:
+        """Say whether the model saw cells of a perturbation in a context."""
+        if split is None or split.rows is not None:
+            return split and split.trained(name, where)
+        said = where in trained_in and split.trained(name, where, of)
+        return cells.measured(name, where) if said and cells else said
 
     def status(name: str) -> Seen:
         """Say where a perturbation was seen."""
-        here, *others = [split and split.trained(name, where) for where in (context, *elsewhere)]
-        if here is None:
-            return "unknown"
+        here, *others = trained(name, context, dataset), *(trained(name, where) for where in elsewhere)
+        if split and split.in_another_set(name, context, dataset):
+            others.append(True)
         if here:
             return "here"
-        return "elsewhere" if True in others else "unknown" if None in others else "never"
+        if here is None or True not in others:
+            return "unknown" if None in (here, *others) else "never"
+        return "elsewhere"
 
     index = pd.Index(names, name="perturbation")
     return pd.Series([status(name) for name in names], index=index, name="seen", dtype=object)

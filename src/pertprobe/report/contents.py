@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pertprobe import evidence
-from pertprobe.data.programs import read_programs
+from pertprobe.data.programs import read_programs, sets_of
 from pertprobe.models.cards import read_card
 from pertprobe.report import cards, words
 from pertprobe.report.compared import pairs
@@ -181,7 +181,7 @@ def program_genes(files: Any, params: Any) -> dict[str, list[str]]:
         name for card in every for key in ("perturbations", "genes", "output_genes") for name in card.get(key) or ()
     }
     given = params.programs
-    programs = read_programs(*files.programs, patterns=given["patterns"], lists=given["lists"], known_names=known)
+    programs = read_programs(*files.programs, known_names=known, **sets_of(given))
     return {name: [gene for gene in programs[name] if gene in known] for name in programs}
 
 

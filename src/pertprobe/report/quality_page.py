@@ -12,6 +12,8 @@ from pertprobe.stages.quality import medians, read_program_quality, read_quality
 
 WORST = 10
 """Knock-outs shown per model."""
+LEVELS = ["fault", "waived", "note", "uncheckable"]
+"""Of findings, the gravest first."""
 TEXTS = {"gene", "value", "note", "context", "compared", "what"}
 
 
@@ -25,7 +27,14 @@ def contents(files: Any, params: Any) -> dict[str, Any]:
     lists = (files.quality, files.programs, files.distribution, files.drift, files.figures)
     sides = zip(params.models, *lists, strict=True)
     models = [{"name": name, **_model(*each), **params.models[name]} for name, *each in sides]
-    return {"run": params.run, "models": models}
+    return {"run": params.run, "models": models, "census": _census(files.census)}
+
+
+def _census(path: Path) -> dict[str, Any]:
+    """Return the findings that are not simply good, the gravest first, and how many checks there were."""
+    table = read_table(path, {"key", "what", "level", "words"})
+    told = table[table.level != "good"].sort_values("level", key=lambda levels: levels.map(LEVELS.index), kind="stable")
+    return {"checks": len(table), "good": len(table) - len(told), "rows": told.to_dict("records")}
 
 
 def _model(quality: Path, programs: Path, distribution: Path, drift: Path, figure: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from pertprobe.data.programs import Panel, Programs, measured_pairs
 from pertprobe.errors import number_of
+from pertprobe.models.names_in_cells import one_member_each
 from pertprobe.probes.declaration import Declaration
 
 COLUMNS = [
@@ -69,7 +70,8 @@ def _row(
     min_genes: int,
 ) -> dict[str, Any]:
     """Return the counts of one program (or panel) in one model, whether they are enough, and why not."""
-    status = {name: model["seen"].get(name, "unknown") for name in (panel.perturbations if panel else members)}
+    asked = one_member_each({"": panel.perturbations if panel else members}, model.get("same_input", ()))[""]
+    status = {name: model["seen"].get(name, "unknown") for name in asked}
     status = {name: seen for name, seen in status.items() if name in model["perturbations"]}
     untrained = sum(seen == "never" for seen in status.values()) if probe.level == "representation" else 0
     counts = {f"seen_{word}": list(status.values()).count(word) for word in ("here", "elsewhere", "never", "unknown")}

@@ -14,6 +14,7 @@ from pertprobe import evidence
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.programs import read_panels, run_programs
 from pertprobe.models.cards import known_gene_names, read_card, read_seen
+from pertprobe.models.names_in_cells import one_member_each, without_twins
 from pertprobe.probes.base import NOT_EVALUABLE, Subject, TestInputs
 from pertprobe.probes.declaration import Declaration, declared
 from pertprobe.probes.delta_y import strength
@@ -265,6 +266,9 @@ def read_test_case(probe: str, model: str, reference: str, files: Any, question:
     subject, card = _subject(files, "")
     other, other_card = _subject(files, "reference_") if reference else (None, {})
     programs = run_programs(files.programs, question["programs"], known_gene_names([card]))
+    shared = card.get("same_input", ())
+    if shared and not declared(probe).of_genes:
+        programs = one_member_each(programs, shared)
     names = sorted(set(card["perturbations"]) - {card["control"]})
     limits = {key: question["programs"][key] for key in ("min_perturbations", "min_genes")}
     inputs = TestInputs(
@@ -272,7 +276,10 @@ def read_test_case(probe: str, model: str, reference: str, files: Any, question:
         subject=subject,
         reference=other,
         programs=programs,
-        panels=read_panels(question["panels"], programs, names),
+        panels={
+            name: without_twins(panel, shared)
+            for name, panel in read_panels(question["panels"], programs, names).items()
+        },
         cells=CellSets.load(files.cells).for_genes(card["genes"]),
         rivals=_given(files, "rivals"),
         reference_rivals=_given(files, "reference_rivals"),

@@ -14,6 +14,7 @@ from pertprobe.roles import KNOWN, NETWORK
 
 if TYPE_CHECKING:
     from pertprobe.data.cells import ContextCells
+    from pertprobe.data.findings import Finding
     from pertprobe.data.programs import Programs
     from pertprobe.models.base import Model
     from pertprobe.models.training_split import Split
@@ -133,6 +134,8 @@ class Inputs(NamedTuple):
     """Name -> counts and hash, JSON-able."""
     notes: Mapping[str, list[str]]
     """Model -> what is only worth knowing of it beside its cells."""
+    census: "list[Finding]"
+    """What was checked over all cells and of all files that name the same thing."""
 
 
 def check_inputs(config: Config) -> dict[str, Any]:
@@ -153,6 +156,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
         "models": {name: _model_summary(model, found.notes[name]) for name, model in found.models.items()},
         "programs": {"files": files, "sizes": {name: len(genes) for name, genes in found.programs.items()}},
         "regulons": found.regulons,
+        "census": [each._asdict() for each in found.census],
         "splits": {name: _hash(config["models"][name]["split"]) for name in found.splits},
     }
 
@@ -165,12 +169,35 @@ def read_inputs(config: Config) -> Inputs:
     notes = {name: _fit(config, name, model, cells, faults) for name, model in models.items()}
     splits = _check_splits(config, faults)
     programs = _check_programs(config, cells, models, faults)
-    regulons = _check_regulons(config, faults)
+    regulons = _check_regulons(config, models, faults)
     faults += [*_layer_faults(config, models), *_unknown_genes(config, models), *_unknown_perturbations(config, models)]
     faults += _without_levels(config, models, cells)
     _check_saes(config, models, faults)
+    census = _census(config, models, cells, programs, faults)
     raise_together(faults)
-    return Inputs(models, cells, splits, programs, regulons, notes)
+    return Inputs(models, cells, splits, programs, regulons, _with_census(notes, census), census)
+
+
+def _census(
+    config: Config,
+    models: Mapping[str, "Model"],
+    cells: Mapping[str, "ContextCells"],
+    programs: "Programs",
+    faults: list[str],
+) -> "list[Finding]":
+    """Check all cells, and all files that name the same thing; nothing heavy is imported where there is neither."""
+    if not models and not cells:
+        return []
+    from pertprobe.workflow.census import census_of
+
+    return census_of(config, models, cells, programs, faults)
+
+
+def _with_census(notes: Mapping[str, list[str]], census: "list[Finding]") -> dict[str, list[str]]:
+    """Return the notes on each model, those of the census among them."""
+    from pertprobe.data.findings import notes_among
+
+    return {name: [*told, *notes_among(census, f"models.{name}")] for name, told in notes.items()}
 
 
 def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
@@ -395,16 +422,15 @@ def _check_programs(
     config: Config, cells: Mapping[str, "ContextCells"], models: Mapping[str, "Model"], faults: list[str]
 ) -> "Programs":
     """Read programs and panels; return the programs."""
-    from pertprobe.data.programs import Programs, read_panels, read_programs
+    from pertprobe.data.programs import Programs, read_panels, read_programs, sets_of
 
     section, paths = _section(config, "programs"), _program_files(config)
     held = {name for found in cells.values() for name in (*found.perturbations, *found.genes)}
     perturbations = {name for model in models.values() for name in model.perturbations if name != model.control}
     programs = Programs({})
-    sets = {"patterns": section.get("patterns"), "lists": section.get("lists")}
     before, complete = len(faults), len(paths) == len(section.get("gmt", []))
     with gathering(faults, "programs: "):
-        programs = read_programs(*paths, **sets, known_names=held | perturbations)
+        programs = read_programs(*paths, **sets_of(section), known_names=held | perturbations)
     if complete and perturbations and len(faults) == before:
         with gathering(faults, "panels."):
             read_panels(_section(config, "panels"), programs, perturbations)
@@ -420,15 +446,20 @@ def _regulon_files(config: Config) -> dict[str, str]:
     return {key: path for key, path in files if not _made_by_run(config, path)}
 
 
-def _check_regulons(config: Config, faults: list[str]) -> dict[str, Any]:
+def _check_regulons(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> dict[str, Any]:
     """Read the regulons; return name -> hash and counts."""
+    if not (files := _regulon_files(config)):
+        return {}
+    from pertprobe.data.findings import faults_among
     from pertprobe.data.regulons import read_regulons
+    from pertprobe.workflow.census import regulon_findings
 
     found = {}
-    for key, path in _regulon_files(config).items():
+    for key, path in files.items():
         name = key.rpartition(".")[2]
         with gathering(faults, f"{key}: "):
             edges = read_regulons(path, name)
+            faults += faults_among(regulon_findings(key, {*edges.signs.source, *edges.signs.target}, models))
             counts = {"n_edges": len(edges.signs), "n_regulators": int(edges.signs.source.nunique())}
             found[name] = {"sha256": _hash(path), **counts, "notes": list(edges.notes)}
     return found

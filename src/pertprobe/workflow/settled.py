@@ -94,7 +94,7 @@ def depended_on(config: Mapping[str, Any], probe: str) -> dict[str, Any]:
     if depends["panels"]:
         found["panels"] = parts_of_panels(panels_measured(config, probe), depends["panels"])
     if "programs" in declaration.reads:
-        found["programs"] = {key: config["programs"][key] for key in ("patterns", "lists")}
+        found["programs"] = {key: config["programs"][key] for key in ("patterns", "lists", "names", "spelling")}
     if depends["seed"]:
         found["seed"] = config["seed"]
     return found

@@ -41,8 +41,9 @@ def known(config: "Config", inputs: "Inputs") -> Known:
 
 def _model(config: "Config", inputs: "Inputs", name: str) -> dict[str, Any]:
     entry, model = config["models"][name], inputs.models[name]
-    context, cells = config["cells"][entry["context"]]["context"], inputs.cells.get(entry["context"])
-    seen = perturbation_table(model, entry.get("split") or own_split(entry["path"]), context)["seen"].to_dict()
+    source, cells = config["cells"][entry["context"]], inputs.cells.get(entry["context"])
+    split = entry.get("split") or own_split(entry["path"])
+    seen = perturbation_table(model, split, source["context"], source)["seen"].to_dict()
     found = model_names(model)
     found["perturbations"] = [each for each in found["perturbations"] if each != model.control]
     counts = zip(cells.perturbations, cells.n_perturbed, strict=True) if cells else ()
