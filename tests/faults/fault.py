@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-Expected = Literal["refused", "noted", "read", "either"]
+Expected = Literal["refused", "noted", "read", "either", "any"]
 """Refused in words before any long job; accepted with a word that names it; read as the healthy project is; refused, or
-read as the healthy project is (random damage may hit what nobody reads)."""
+read as the healthy project is (random damage may hit what nobody reads); whichever, but in words."""
 Make = Callable[[Path], None]
 """Spoils the healthy project that lies in a folder."""
 

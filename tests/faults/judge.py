@@ -25,19 +25,21 @@ OUTCOMES = {
     "unclear": "refused, but the message names neither file nor key nor value, or speaks Python",
     "refused": "valid, and refused",
     "traceback": "an error of Python",
+    "executed": "code that the file holds was run",
     "crash": "a signal ended the process",
     "hang": "not ended within the time limit",
     "memory": "took more than the memory limit",
     "harness": "the case could not be made: a mistake of the harness, which counts for nothing",
 }
 """Outcome -> what it means, best first."""
-SECONDS = 20.0
+SECONDS = 15.0
 """A healthy project takes half of one."""
 MEMORY = 2**30
 """Bytes that a fault may cost beyond what the process had before."""
 UNCLEAR = ("Traceback", "NoneType", " object at 0x", "weights_only", "argument of type", "unhashable", "HDF5-DIAG")
 """Words of Python, and torch's advice to unpickle: nothing that a user can act upon."""
-Reader = Callable[[Path], Any]
+EXECUTED = "executed"
+"""Folder that the code in hostile files makes, if it is run."""
 
 
 class Readers(NamedTuple):
@@ -157,15 +159,24 @@ def _meet(folder: Path, healthy: Path, fault: Fault, readers: Readers) -> None:
             tell(harness=traceback.format_exc())
             return
         _limit_memory()
-        for step, read in (("gate", readers.gate), ("use", readers.use)):
-            try:
-                tell(**{step: read(Path("."))})
-            except PertprobeError as error:
-                return tell(refused=step, message=str(error))
-            except BaseException as error:
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                words = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
-                return tell(raised=step, error=type(error).__name__, message=words[:2000])
+        try:
+            _read(readers, tell)
+        finally:
+            if (project / EXECUTED).exists():
+                tell(executed=True)
+
+
+def _read(readers: Readers, tell: Callable[..., None]) -> None:
+    """Let the readers meet the project in the working directory."""
+    for step, read in (("gate", readers.gate), ("use", readers.use)):
+        try:
+            tell(**{step: read(Path("."))})
+        except PertprobeError as error:
+            return tell(refused=step, message=str(error))
+        except BaseException as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            words = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+            return tell(raised=step, error=type(error).__name__, message=words[:2000])
 
 
 def _limit_memory() -> None:
@@ -189,6 +200,8 @@ def judged(fault: Fault, ended: Ended, normal: dict[str, Any]) -> Judged:
 
 def _violent(ended: Ended) -> str:
     """Return the outcome of what did not end in words, or nothing."""
+    if "executed" in ended.steps:
+        return "executed"
     if ended.hung:
         return "hang"
     if ended.memory > MEMORY or ended.steps.get("error") == "MemoryError" or ended.signal == signal.SIGKILL:
@@ -219,6 +232,8 @@ def _accepted(fault: Fault, steps: dict[str, Any], normal: dict[str, Any]) -> st
     news = " ".join(sorted(set(steps["gate"]) - set(normal["gate"])))
     told = bool(news) and is_clear(news, fault.mentions)
     same = steps["use"] == normal["use"]
+    if fault.expected == "any":
+        return GOOD
     if fault.expected == "noted":
         return GOOD if told else "silent"
     if fault.expected in ("read", "either") and same:
