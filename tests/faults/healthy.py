@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from fault import write_config
+
 from pertprobe.data.simulate import simulate, write_simulation
 from pertprobe.interpret.sae import write_saelens
 from pertprobe.interpret.sae.autoencoder import SparseAutoencoder

@@ -98,7 +98,10 @@ CHANGES: dict[str, Callable[[Path], None]] = {
         CKPT, lambda found: found.update(state_dict=dict([*found["state_dict"].items()][::-1]))
     ),
     "the unused embeddings left out": torch_file(
-        CKPT, lambda found: [found["state_dict"].pop(key) for key in [*found["state_dict"]] if "embed_tokens" in key] and None
+        CKPT,
+        lambda found: (
+            [found["state_dict"].pop(key) for key in [*found["state_dict"]] if "embed_tokens" in key] and None
+        ),
     ),
     "a tensor that is a view": torch_file(
         MAP, lambda found: {key: torch.stack([each, each])[0] for key, each in found.items()}

@@ -129,7 +129,9 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
     "a tensor alone": lambda: _saved(torch.zeros(2)),
     "a module": lambda: _saved(torch.nn.Linear(2, 2)),
     "tensors of meta": lambda: _saved({"state_dict": {"a": torch.zeros(2, device="meta")}}),
-    "a quantised tensor": lambda: _saved({"state_dict": {"a": torch.quantize_per_tensor(torch.zeros(2), 1.0, 0, torch.qint8)}}),
+    "a quantised tensor": lambda: _saved(
+        {"state_dict": {"a": torch.quantize_per_tensor(torch.zeros(2), 1.0, 0, torch.qint8)}}
+    ),
     "names of numbers": lambda: _saved({"state_dict": {1: torch.zeros(2)}}),
     "a dictionary of nothing": lambda: _saved({}),
     "nested state dicts": lambda: _saved({"state_dict": {"a": {"b": torch.zeros(2)}}}),

@@ -223,7 +223,8 @@ COLUMNS = {
     "no normalisation": {"normalisation": "counts"},
 }
 """Keys of the cells' entry that name another column or label."""
-ENOUGH = ("a fifth without", "with doses", "with guides", "as pairs", "with +ctrl", "as Tahoe", "controls of three spellings",
+ENOUGH = ("a fifth without", "with doses", "with guides", "as pairs", "with +ctrl", "as Tahoe",
+    "controls of three spellings",
           "a line without", "as knock-downs that nobody knows", "nan as text", "with spaces behind some",
           "half empty", "in capitals", "lines exchanged")  # fmt: skip
 """Labels of which a note is enough: cells without one are left out, and some labels may be no trained perturbation."""
@@ -322,7 +323,8 @@ def _half(found: Cells) -> None:
 
 
 WHOLE = {"doubled names": _doubled, "no cells": _none, "one cell": _one, "every cell twice": _copies,
-         "text for numbers": _text, "truth values": _bool, "complex numbers": _complex, "half floats that overflow": _half}  # fmt: skip
+         "text for numbers": _text, "truth values": _bool, "complex numbers": _complex,
+    "half floats that overflow": _half}  # fmt: skip
 
 
 def of_values() -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""Wrong configs: leaves of a wrong type or value, thresholds that cannot be, names that nothing has, YAML that misleads."""
+"""Wrong configs: leaves of a wrong type, thresholds that cannot be, names that nothing has, YAML that misleads."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -71,19 +71,23 @@ NAMES = [
     (("models", "a", "regime"), "zero"), (("models", "a", "attention"), "both"), (("models", "a", "dtype"), "bfloat16"),
     (("models", "a", "checkpoint"), "best.ckpt"), (("models", "a", "checkpoint"), "../b/checkpoints/none.ckpt"),
     (("models", "a", "path"), "models"), (("models", "a", "path"), "cells.h5ad"), (("models", "a", "path"), "nowhere"),
-    (("models", "a", "path"), "models/a/checkpoints"), (("models", "a", "path"), "~/nowhere"), (("models", "a", "path"), "/"),
+    (("models", "a", "path"), "models/a/checkpoints"), (("models", "a", "path"), "~/nowhere"),
+    (("models", "a", "path"), "/"),
     (("cells", "line_a", "path"), "models/a"), (("cells", "line_a", "path"), "programs.gmt"),
     (("cells", "line_a", "path"), "cells.h5"), (("cells", "line_a", "path"), "."),
     (("cells", "line_a", "space"), "X_hvgs"), (("cells", "line_a", "space"), "layers/none"),
     (("cells", "line_a", "space"), "layers/counts"), (("cells", "line_a", "genes"), "var:symbol"),
     (("cells", "line_a", "genes"), "uns:genes"), (("cells", "line_a", "genes"), "obs:gene"),
     (("cells", "line_a", "normalisation"), "log2"), (("cells", "line_a", "normalisation"), "counts"),
-    (("cells", "line_a", "set_size"), 16), (("cells", "line_a", "n_sets"), 500), (("cells", "line_a", "set_size"), 10**9),
+    (("cells", "line_a", "set_size"), 16), (("cells", "line_a", "n_sets"), 500),
+    (("cells", "line_a", "set_size"), 10**9),
     (("pairs", "contexts"), [["a", "a"]]), (("pairs", "contexts"), [["a", "c"]]), (("pairs", "contexts"), [["a"]]),
-    (("pairs", "contexts"), [["a", "b", "a"]]), (("pairs", "regimes"), [["a", "b"]]), (("pairs", "lines"), [["a", "b"]]),
+    (("pairs", "contexts"), [["a", "b", "a"]]), (("pairs", "regimes"), [["a", "b"]]),
+    (("pairs", "lines"), [["a", "b"]]),
     (("programs", "gmt"), ["programs.txt"]), (("programs", "gmt"), []), (("programs", "gmt"), ["programs.gmt"] * 2),
     (("programs", "gmt"), ["cells.h5ad"]), (("programs", "gmt"), ["models"]), (("programs", "patterns"), {"p": "("}),
-    (("programs", "patterns"), {"p": "^ENSG"}), (("programs", "lists"), {"p": []}), (("programs", "lists"), {"p": ["TP53"]}),
+    (("programs", "patterns"), {"p": "^ENSG"}), (("programs", "lists"), {"p": []}),
+    (("programs", "lists"), {"p": ["TP53"]}),
     (("programs", "lists"), {"program_1": ["g001", "g002", "g003"]}), (("programs", "min_perturbations"), 1),
     (("panels", "first", "program"), "program_9"), (("panels", "first", "regulators"), []),
     (("panels", "first", "regulators"), ["TP53"]), (("panels", "first", "targets"), ["TP53", "STAT1"]),
@@ -96,7 +100,8 @@ NAMES = [
     (("probes", "knockout", "genes"), ["g001", "TP53"]), (("probes", "knockout", "genes"), 0),
     (("probes", "knockout", "value"), "one"), (("probes", "pert_embedding", "neighbours"), 0),
     (("probes", "pert_embeddings"), {}), (("probes", "regulon_recovery", "regulons"), {}),
-    (("probes", "regulon_recovery", "regulons"), {"simulated": "none.tsv"}), (("probes", "targeted_jacobian", "panels"), ["second"]),
+    (("probes", "regulon_recovery", "regulons"), {"simulated": "none.tsv"}),
+    (("probes", "targeted_jacobian", "panels"), ["second"]),
     (("statistics", "permutations"), 98), (("statistics", "permutations"), 10**12), (("statistics", "hold"), ["dose"]),
     (("controls", "known"), ["delta_y"]), (("controls", "network"), "cells.h5ad"), (("controls", "redrawn"), 0),
     (("seed",), -1), (("seed",), 2**70), (("run",), "Run 1"), (("run",), "../up"), (("run",), "a/b"), (("shards",), 0),
@@ -129,8 +134,12 @@ def of_names() -> Iterator[Fault]:
         yield Fault(f"section/cells without {key}", without("cells", "line_a", key), mentions=(key,))
     for section, name in (("cells", "line_a"), ("models", "a"), ("panels", "first"), ("sae", "joint")):
         for wrong in (None, [], "all", 3, {}):
-            yield Fault(f"section/{section}.{name} = {wrong!r}", setting(section, name, value=wrong), mentions=(section,))
-        yield Fault(f"section/{section}.{name} unknown key", setting(section, name, "colour", value=1), mentions=("colour",))
+            yield Fault(
+                f"section/{section}.{name} = {wrong!r}", setting(section, name, value=wrong), mentions=(section,)
+            )
+        yield Fault(
+            f"section/{section}.{name} unknown key", setting(section, name, "colour", value=1), mentions=("colour",)
+        )
 
 
 TEXTS = {

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from fault import Fault, Make, both, content, edited, remove, setting
@@ -66,7 +65,8 @@ GMTS = {
     "a header": lambda text: "name\tdescription\tgenes\n" + text,
     "a header of comments": lambda text: "# made by hand\n" + text,
     "all genes in every set": lambda text: "".join(
-        f"{line.split(chr(9))[0]}\tall\t" + "\t".join(f"g{i:03d}" for i in range(66)) + "\n" for line in text.splitlines()
+        f"{line.split(chr(9))[0]}\tall\t" + "\t".join(f"g{i:03d}" for i in range(66)) + "\n"
+        for line in text.splitlines()
     ),
 }
 """What is done to the text of a GMT."""
@@ -120,7 +120,9 @@ def of_regulons() -> Iterator[Fault]:
     few = ("unknown genes", "UniProt", "in capitals", "one edge", "signs of zero", "signs that are empty", "no header")
     for name, change in TABLES.items():
         expected = "noted" if name in few else "refused"
-        yield Fault(f"regulons/{name}", edited(REGULONS, change), expected, (REGULONS, "regulon", "sign", "network", "genes"))
+        yield Fault(
+            f"regulons/{name}", edited(REGULONS, change), expected, (REGULONS, "regulon", "sign", "network", "genes")
+        )
 
 
 SPLITS = {
@@ -324,7 +326,13 @@ def of_models() -> Iterator[Fault]:
     for name, make in DIRECTORIES.items():
         expected = "noted" if name in NOTED else "either" if name in UNUSED else "refused"
         yield Fault(f"model/{name}", make, expected, words)
-    for name in ("config.yaml", "var_dims.pkl", "pert_onehot_map.pt", "checkpoints/final.ckpt", "batch_onehot_map.torch"):
+    for name in (
+        "config.yaml",
+        "var_dims.pkl",
+        "pert_onehot_map.pt",
+        "checkpoints/final.ckpt",
+        "batch_onehot_map.torch",
+    ):
         make = lambda folder, name=name: remove(folder / "models/a" / name)  # noqa: E731
         yield Fault(f"model/without {name}", make, mentions=(name, Path(name).stem))
 
@@ -362,7 +370,9 @@ AUTOENCODERS: dict[str, Make] = {
     "a decoder turned": sae(lambda t: t.update(W_dec=t["W_dec"].T)),
     "a decoder of zeros": sae(lambda t: t.update(W_dec=t["W_dec"] * 0)),
     "an encoder of zeros": sae(lambda t: t.update(W_enc=t["W_enc"] * 0)),
-    "another width": sae(lambda t: t.update(W_enc=t["W_enc"][:9], W_dec=t["W_dec"][:, :9], b_dec=t["b_dec"][:9]), d_in=9),
+    "another width": sae(
+        lambda t: t.update(W_enc=t["W_enc"][:9], W_dec=t["W_dec"][:, :9], b_dec=t["b_dec"][:9]), d_in=9
+    ),
     "k above its features": sae(_nothing, k=1000),
     "k of nothing": sae(_nothing, k=0),
     "k of a fraction": sae(_nothing, k=1.5),
