@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 RUN ?= results/demo
 CORES ?= $(shell nproc)
 
-.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults cluster cluster-test browser browser-test screenshots lint-figures install lint lock contracts docs gallery benchmarks benchmark-demo benchmark-report clean
+.PHONY: demo test test-workflow test-others test-laws calibration calibration-short faults reliability mutation cluster cluster-test browser browser-test screenshots lint-figures install lint lock contracts docs gallery benchmarks benchmark-demo benchmark-report clean
 
 demo: install  ## run the demo, whose truth is known, into results/demo
 	$(BIN)/snakemake --cores $(CORES)
@@ -20,16 +20,23 @@ test-workflow: install  ## those that run Snakemake
 	$(BIN)/python -m pytest tests/workflow
 
 test-others: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/workflow --ignore tests/laws --ignore tests/calibration
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/workflow --ignore tests/laws --ignore tests/calibration --ignore tests/faults
 
-test-laws: install  ## every probe held to the laws of all, and calibrated with the sizes of CI
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/laws tests/calibration
+test-laws: install  ## every probe held to the laws of all, calibrated with the sizes of CI, and a draw of all faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/laws tests/calibration tests/faults
 
 calibration: install  ## false positives, power, planted and untrained models: is the instrument right? results/calibration
 	$(BIN)/snakemake --cores $(CORES) -- calibration
 
 faults: install  ## three faults injected into every probe: does its calibration show them?
 	PERTPROBE_ALL_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/calibration/test_faults.py -rs
+
+reliability: install  ## every fault of tests/faults, about twenty minutes on two cores, into docs/reliability.md and known.tsv
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/long_form.py $(GROUPS)
+
+mutation: install  ## mutants of statistics and verdicts: which small changes do the tests not see? into docs/reliability.md
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/mutation.py $(MUTANTS)
+	$(BIN)/python docs/reliability_page.py
 
 calibration-short: install  ## the same with the sizes of CI
 	$(BIN)/snakemake --cores $(CORES) --configfile config/calibration_short.yaml -- calibration
