@@ -34,6 +34,9 @@ include: "rules/calibration.smk"
 include: "rules/atlas.smk"
 
 
+made_again(RESULTS, ANSWERS)
+
+
 # Jobs on this machine find libraries loaded (workflow/warm.py). PERTPROBE_WARM= in the environment: each loads its own.
 onstart:
     if workflow.local_exec:

@@ -17,7 +17,7 @@ rule check_inputs:
 rule recheck_inputs:
     input:
         gate="<results>/inputs/checked.json",
-        files=given_paths(config),
+        files=given(sorted(GIVEN)),
     output:
         "<results>/checks.json",
     log:
@@ -26,6 +26,7 @@ rule recheck_inputs:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=held_by_all(config, sha256),
         config={
             key: config[key] for key in ("run", "simulate", "cells", "models", "programs", "panels") if key in config
         },
@@ -60,7 +61,7 @@ if "simulate" in config:
 rule cells:
     input:
         checks="<results>/inputs/checked.json",
-        cells=lambda wildcards: config["cells"][wildcards.context]["path"],
+        cells=lambda wildcards: given(config["cells"][wildcards.context]["path"]),
     output:
         "<results>/inputs/cells/{context}.h5ad",
     log:
@@ -68,6 +69,7 @@ rule cells:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=lambda wildcards: content(config["cells"][wildcards.context]["path"]),
         entry=lambda wildcards: config["cells"][wildcards.context],
         seed=SEED,
         code=code("data.cells:read_cells", "data.cells:context_source"),
@@ -87,6 +89,7 @@ rule evaluability:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=content(PROGRAM_FILES),
         models=list(MODELS),
         entries=WHERE,
         probes=list(config["probes"]),
