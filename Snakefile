@@ -34,7 +34,8 @@ include: "rules/calibration.smk"
 include: "rules/atlas.smk"
 
 
-made_again(RESULTS, ANSWERS)
+if workflow.is_main_process:
+    made_again(RESULTS, ANSWERS)
 
 
 # Jobs on this machine find libraries loaded (workflow/warm.py). PERTPROBE_WARM= in the environment: each loads its own.

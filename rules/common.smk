@@ -1,5 +1,6 @@
 # The only .smk with Python: reads the config and answers what rules ask of it. Nothing heavy is imported here.
 import os
+from functools import cache
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -52,13 +53,22 @@ def given(paths):
 def content(*inputs):
     """Return a param: what those files and folders of these inputs hold that are given; Snakemake follows all others."""
     paths = {path for each in inputs for path in ([each] if isinstance(each, str) else each)}
-    return {path: digest(held(path, sha256)) for path in sorted(GIVEN & paths)}
+    return {path: digest_of(path) for path in sorted(GIVEN & paths)}
 
 
 def content_of_models(*models):
     """Return a param: what those of these models are read from that are given, the code of their kinds with it."""
-    entries = {name: MODELS[name] for name in models if MODELS[name].get("path") in GIVEN}
-    return {name: digest(held_by_model(entry, sha256)) for name, entry in entries.items()}
+    return {name: digest_of_model(name) for name in models if MODELS[name].get("path") in GIVEN}
+
+
+@cache
+def digest_of(path):
+    return digest(held(path, sha256))
+
+
+@cache
+def digest_of_model(name):
+    return digest(held_by_model(MODELS[name], sha256))
 
 
 RESULTS = f"results/{config['run']}"
@@ -410,10 +420,15 @@ ANSWERING = [probe for probe in PROBES if PROBES[probe].answers]
 
 
 def made_again(*folders):
-    """Name every file in these folders that is not as a job made it, and have Snakemake make it again, whatever is asked."""
-    if not workflow.is_main_process:
-        return
-    for path, fault in (found for folder in folders for found in damaged(folder, FILES).items()):
-        if any(rule.is_producer(path) for rule in workflow.rules):
-            logger.warning(f"{fault}. It is made again, with all that was made of it.")
-            workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, path}
+    """Name every file in these folders that is not as its job left it, and have its job planned, whatever its date."""
+    found = {path: fault for folder in folders for path, fault in damaged(folder, FILES).items()}
+    for fault in found.values():
+        logger.warning(f"{fault}. It is made again, with all that was made of it.")
+    build = workflow._build_dag
+
+    def planned():
+        """Plan as Snakemake does where --forcerun names files: parsing ends before there are such settings."""
+        workflow.dag.forcefiles.update(found)
+        build()
+
+    workflow._build_dag = planned
