@@ -34,6 +34,10 @@ include: "rules/calibration.smk"
 include: "rules/atlas.smk"
 
 
+if workflow.is_main_process:
+    made_again(RESULTS, ANSWERS)
+
+
 # Jobs on this machine find libraries loaded (workflow/warm.py). PERTPROBE_WARM= in the environment: each loads its own.
 onstart:
     if workflow.local_exec:

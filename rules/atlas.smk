@@ -28,6 +28,7 @@ rule measure_atlas:
         runtime=growing(120),
     params:
         atlas=ATLAS_PARAMS,
+        given=lambda wildcards: content_of_models(wildcards.model),
         loading=lambda wildcards: loading(wildcards.model),
         code=code(*WRITING_ATLAS),
     script:
@@ -46,6 +47,7 @@ rule join_atlas:
     params:
         # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
         atlas=ATLAS_PARAMS,
+        given=lambda wildcards: content_of_models(wildcards.model),
         loading=lambda wildcards: loading(wildcards.model),
         written=code(*WRITING_ATLAS),
         code=code("interpret.atlas.writing:join_atlases"),

@@ -59,6 +59,7 @@ rule calibration_page:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=content(STYLE),
         code=lambda wildcards: code("calibration.page", "calibration.figures", *DRAWING, *PAGES),
     script:
         "../scripts/calibration_page.py"

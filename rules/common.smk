@@ -1,16 +1,21 @@
 # The only .smk with Python: reads the config and answers what rules ask of it. Nothing heavy is imported here.
 import os
+from functools import cache
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from pertprobe.calibration import parts
 from pertprobe.errors import PertprobeError
 from pertprobe.files import TextOf
+from pertprobe.identity import KnownFiles
+from pertprobe.made import damaged
 from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.checks import check_inputs, given_paths
 from pertprobe.workflow.config import whole_schema
 from pertprobe.workflow.digest import code, files_below, functions
+from pertprobe.workflow.given import digest, held, held_by_all, held_by_model
 from pertprobe.workflow.left_out import models_left_out
 from pertprobe.workflow.settled import asked_panels, depended_on, layer_of, settled
 from pertprobe.workflow.warm import keep_warm
@@ -31,18 +36,56 @@ def checked_config():
 
 config.update(checked_config())
 
+
+# What a given file holds is a param of the rules that read it, and its date is nothing to them. It is looked up once, by
+# the process that plans: jobs take its word.
+GIVEN = frozenset(given_paths(config))
+FILES = KnownFiles(say=logger.warning)
+sha256 = FILES.sha256 if workflow.is_main_process else FILES.remembered
+
+
+def given(paths):
+    """Return a file or files as inputs whose dates do not count, where they are given; `content` is their param."""
+    if isinstance(paths, str):
+        return ancient(paths) if paths in GIVEN else paths
+    return [given(path) for path in paths]
+
+
+def content(*inputs):
+    """Return a param: what those files and folders of these inputs hold that are given; Snakemake follows all others."""
+    paths = {path for each in inputs for path in ([each] if isinstance(each, str) else each)}
+    return {path: digest_of(path) for path in sorted(GIVEN & paths)}
+
+
+def content_of_models(*models):
+    """Return a param: what those of these models are read from that are given, the code of their kinds with it."""
+    return {name: digest_of_model(name) for name in models if MODELS[name].get("path") in GIVEN}
+
+
+@cache
+def digest_of(path):
+    return digest(held(path, sha256))
+
+
+@cache
+def digest_of_model(name):
+    return digest(held_by_model(MODELS[name], sha256))
+
+
 RESULTS = f"results/{config['run']}"
 MODELS = config["models"]
 SHARDS = config["shards"]
 # What a figure is written as: the caption is made from what is drawn.
 FORMATS = (".svg", ".pdf", ".png", ".caption.txt")
 # The user's own style sheet: an input of all that draws, so that a change of it draws again and measures nothing.
-STYLE = config["style"] or []
+STYLE = given(config["style"] or [])
 PAIRS = [(kind, *pair) for kind, pairs in config["pairs"].items() for pair in pairs]
 SEED = config["seed"]
 PROBES = all_declared(config["probes"])
 COPIES = {"redrawn": config["controls"]["redrawn"], "cascade": config["controls"]["cascade"], "seed": SEED}
-PROGRAM_FILES = config["programs"]["gmt"]
+PROGRAM_FILES = given(config["programs"]["gmt"])
+NETWORK_FILE = given(config["controls"].get("network", []))
+CELL_FILES = given(sorted({entry["path"] for entry in config["cells"].values()}))
 # All that the config says of programs but their files, which are inputs.
 PROGRAM_SETTINGS = {key: value for key, value in config["programs"].items() if key != "gmt"}
 # Where each model is read, and how it was trained.
@@ -116,12 +159,12 @@ def model_directory(wildcards):
 
 
 def directory_of(model):
-    return MODELS[model].get("path", f"{RESULTS}/trained/{model}")
+    return given(MODELS[model].get("path", f"{RESULTS}/trained/{model}"))
 
 
 def split_of(wildcards):
     """Return the file that says what a given model was trained with; one trained here carries its own."""
-    return MODELS[wildcards.model].get("split", [])
+    return given(MODELS[wildcards.model].get("split", []))
 
 
 def loading(model):
@@ -139,7 +182,7 @@ def source_of(wildcards):
 
 def cell_file_of(wildcards):
     """Return the h5ad that the model's context lies in."""
-    return source_of(wildcards)["path"]
+    return given(source_of(wildcards)["path"])
 
 
 def training_source(wildcards):
@@ -151,12 +194,12 @@ def training_source(wildcards):
 
 def training_source_with_path(wildcards):
     """Return what of the cells says in which contexts a perturbation was measured."""
-    return training_source(wildcards) | {"path": cell_file_of(wildcards)}
+    return training_source(wildcards) | {"path": source_of(wildcards)["path"]}
 
 
 def network_of(wildcards):
     """Return the network that a model is trained on, where its kind has one."""
-    return config["controls"].get("network", []) if MODELS[wildcards.model]["kind"] == NETWORK else []
+    return NETWORK_FILE if MODELS[wildcards.model]["kind"] == NETWORK else []
 
 
 def training_code(model):
@@ -223,6 +266,16 @@ def read_by(wildcards):
     }
     settings = config["probes"].get(wildcards.probe, {})
     return {what: files[what] for what in declared(wildcards.probe).reads_under(settings)}
+
+
+def content_of_measuring(wildcards):
+    """Return a param: what the given files hold that a measurement is made from."""
+    return content_of_models(wildcards.model) | content(read_by(wildcards).get("programs", []))
+
+
+def content_of_pool(wildcards):
+    """Return a param: what the models hold that a sparse autoencoder is trained on, or read for."""
+    return content_of_models(*pooled(wildcards))
 
 
 def tested(which):
@@ -315,7 +368,7 @@ def evidence_of(wildcards):
 def files_tested(wildcards):
     """Return the further files of the config that a probe's test reads."""
     setting = PROBES[wildcards.probe].files
-    return list(config["probes"][wildcards.probe][setting].values()) if setting else []
+    return given(config["probes"][wildcards.probe][setting].values()) if setting else []
 
 
 def question(wildcards):
@@ -372,3 +425,18 @@ SPACES = {
 # Autoencoders whose features are a space.
 SAE_OF_SPACES = {config["probes"][probe]["sae"] for probe in SPACES if "sae" in config["probes"].get(probe, {})}
 ANSWERING = [probe for probe in PROBES if PROBES[probe].answers]
+
+
+def made_again(*folders):
+    """Name every file in these folders that is not as its job left it, and have its job planned, whatever its date."""
+    found = {path: fault for folder in folders for path, fault in damaged(folder, FILES).items()}
+    for fault in found.values():
+        logger.warning(f"{fault}. It is made again, with all that was made of it.")
+    build = workflow._build_dag
+
+    def planned():
+        """Plan as Snakemake does where --forcerun names files: parsing ends before there are such settings."""
+        workflow.dag.forcefiles.update(found)
+        build()
+
+    workflow._build_dag = planned

@@ -13,6 +13,7 @@ rule draw_verdicts:
         "../envs/pertprobe.yaml"
     params:
         captions=captions,
+        given=content(STYLE),
         models=[*MODELS, *LEFT_OUT],
         levels=config["levels"],
         code=code("report.verdict_matrix:verdict_matrix", "stages.verdict:read_verdicts", *DRAWING),
@@ -33,6 +34,7 @@ rule draw_scorecard:
         "../envs/pertprobe.yaml"
     params:
         captions=captions,
+        given=content(STYLE),
         delta=config["answer"]["delta"],
         code=code(
             "report.scorecard_figure:scorecard_figure",
@@ -57,6 +59,7 @@ rule draw_controls:
         "../envs/pertprobe.yaml"
     params:
         captions=captions,
+        given=content(STYLE),
         models=list(MODELS),
         declared={name: probe.judged_by for name, probe in PROBES.items()},
         code=code("report.controls_figure:controls_figure", "report.controls_figure:cascade_figure", *DRAWING),
@@ -95,6 +98,7 @@ rule spaces:
     resources:
         mem_mb=growing(4000),
     params:
+        given=content(PROGRAM_FILES),
         models=WHERE,
         spaces=list(SPACES.values()),
         statistics=[dict(PROBES[probe].answers) for probe in ANSWERING],
@@ -171,6 +175,7 @@ rule report:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=content(PROGRAM_FILES),
         run=config["run"],
         pilot=config["pilot"],
         models=WHERE,

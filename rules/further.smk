@@ -30,6 +30,7 @@ rule decompose:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=content(PROGRAM_FILES),
         programs=PROGRAM_SETTINGS,
         conditions=config["thresholds"].get("regime_agreement", []),
         interest=config["power"],

@@ -17,7 +17,7 @@ rule check_inputs:
 rule recheck_inputs:
     input:
         gate="<results>/inputs/checked.json",
-        files=given_paths(config),
+        files=given(sorted(GIVEN)),
     output:
         checks="<results>/checks.json",
         census="<results>/inputs/census.tsv",
@@ -27,6 +27,7 @@ rule recheck_inputs:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=held_by_all(config, sha256),
         config={
             key: config[key] for key in ("run", "simulate", "cells", "models", "programs", "panels") if key in config
         },
@@ -61,7 +62,7 @@ if "simulate" in config:
 rule cells:
     input:
         checks="<results>/inputs/checked.json",
-        cells=lambda wildcards: config["cells"][wildcards.context]["path"],
+        cells=lambda wildcards: given(config["cells"][wildcards.context]["path"]),
     output:
         "<results>/inputs/cells/{context}.h5ad",
     log:
@@ -69,6 +70,7 @@ rule cells:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=lambda wildcards: content(config["cells"][wildcards.context]["path"]),
         entry=lambda wildcards: config["cells"][wildcards.context],
         seed=SEED,
         code=code("data.cells:read_cells", "data.cells:context_source"),
@@ -88,6 +90,7 @@ rule evaluability:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=content(PROGRAM_FILES),
         models=list(MODELS),
         entries=WHERE,
         probes=list(config["probes"]),

@@ -13,6 +13,7 @@ rule train:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=lambda wildcards: content(cell_file_of(wildcards), network_of(wildcards)),
         entry=lambda wildcards: MODELS[wildcards.model],
         cells=training_source,
         seed=SEED,
@@ -37,6 +38,9 @@ rule seen:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=lambda wildcards: (
+            content_of_models(wildcards.model) | content(split_of(wildcards), cell_file_of(wildcards))
+        ),
         entry=training_source_with_path,
         loading=lambda wildcards: loading(wildcards.model),
         code=code(
@@ -62,6 +66,7 @@ rule card:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=lambda wildcards: content_of_models(*MODELS) | content(split_of(wildcards)),
         entry=lambda wildcards: MODELS[wildcards.model],
         loading={model: loading(model) for model in MODELS},
         code=code("models:load_model", "models.cards:model_card", "models.cards:own_split"),
@@ -80,6 +85,7 @@ rule observe:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=lambda wildcards: content(cell_file_of(wildcards)),
         entry=source_of,
         seed=SEED,
         code=code("data.observed:observe", "stages.measuring:write_measurement"),
@@ -93,9 +99,9 @@ rule rivals:
         names=every("models/{model}/names.json", model=MODELS),
         cells=list(map(cells_of_model, MODELS)),
         observed=every("models/{model}/observed.nc", model=MODELS),
-        files=sorted({entry["path"] for entry in config["cells"].values()}),
+        files=given(CELL_FILES),
         contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
-        network=config["controls"].get("network", []),
+        network=NETWORK_FILE,
     output:
         answers=every("rivals/{model}.nc", model=MODELS),
         known=every("rivals/{model}.safetensors", model=MODELS),
@@ -104,6 +110,7 @@ rule rivals:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=content(CELL_FILES, NETWORK_FILE),
         models={name: entry["context"] for name, entry in MODELS.items()},
         entries=config["cells"],
         kinds=list(KNOWN) if config["controls"]["known"] else [],
@@ -152,6 +159,7 @@ rule program_quality:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=content(PROGRAM_FILES),
         programs=PROGRAM_SETTINGS,
         code=code(
             "stages.quality:program_quality",
@@ -181,6 +189,9 @@ rule distribution:
     conda:
         "../envs/pertprobe.yaml"
     params:
+        given=lambda wildcards: (
+            content_of_models(wildcards.model) | content(cell_file_of(wildcards), split_of(wildcards))
+        ),
         entry=source_of,
         loading=lambda wildcards: loading(wildcards.model),
         knockout=({"genes": config["probes"]["knockout"]["genes"]} if "knockout" in config["probes"] else None),

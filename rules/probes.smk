@@ -19,6 +19,7 @@ rule measure:
         runtime=growing(120),
     params:
         given_up=given_up("measure/{probe}/{model}/{shard}-of-{shards}"),
+        given=content_of_measuring,
         measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         copies=lambda wildcards: copies_for(wildcards.probe),
@@ -39,6 +40,7 @@ rule gather:
         "../envs/pertprobe.yaml"
     params:
         # Shards are temporary, and what is gone cannot be outdated: all that they depend on stands here again.
+        given=content_of_measuring,
         measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         given_up=shards_given_up,
@@ -70,6 +72,7 @@ rule measure_derived:
         "../envs/pertprobe.yaml"
     params:
         given_up=given_up("measure_derived/{probe}"),
+        given=content(PROGRAM_FILES),
         measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         programs=PROGRAM_SETTINGS,
@@ -100,6 +103,7 @@ rule test:
         "../envs/pertprobe.yaml"
     params:
         given_up=given_up("test/{probe}/{model}", "compare/{probe}/{model}-vs-{reference}"),
+        given=lambda wildcards: content(PROGRAM_FILES, files_tested(wildcards)),
         question=question,
         declared=lambda wildcards: declared(wildcards.probe).judged_by,
         code=lambda wildcards: code(*functions_of(wildcards.probe, "ask"), "stages.testing"),
@@ -151,6 +155,7 @@ rule draw:
         "../envs/pertprobe.yaml"
     params:
         captions=captions,
+        given=content(PROGRAM_FILES, STYLE),
         given_up=given_up("draw/{probe}"),
         models=list(MODELS),
         tables=lambda wildcards: sorted(PROBES[wildcards.probe].tables["names"]),
@@ -183,6 +188,7 @@ for each in [probe for probe in PROBES if PROBES[probe].tables["names"]]:
             "../envs/pertprobe.yaml"
         params:
             given_up=given_up(f"tabulate_{each}/tabulate_{each}"),
+            given=content(PROGRAM_FILES),
             probe=each,
             models=list(MODELS),
             pairs=[pair[1:] for pair in comparing(each)] if PROBES[each].tables["pairs"] else [],

@@ -13,6 +13,7 @@ rule draw_quality:
         "../envs/pertprobe.yaml"
     params:
         captions=captions,
+        given=content(STYLE),
         code=code("report.quality_figure:quality_figure", "stages.quality:read_quality", *DRAWING),
     script:
         "../scripts/draw_quality.py"

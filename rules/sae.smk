@@ -21,6 +21,7 @@ rule train_sae:
     params:
         # How many further ones there are does not change this one.
         settings=lambda wildcards: {key: value for key, value in config["sae"][wildcards.sae].items() if key != "seeds"},
+        given=content_of_pool,
         loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
         seed=SEED,
         code=code(
@@ -52,7 +53,7 @@ rule read_sae:
     input:
         models=lambda wildcards: [directory_of(model) for model in pooled(wildcards)],
         seen=lambda wildcards: every("models/{model}/perturbations.tsv", model=pooled(wildcards)),
-        sae=lambda wildcards: config["sae"][wildcards.sae]["path"],
+        sae=lambda wildcards: given(config["sae"][wildcards.sae]["path"]),
     output:
         multiext("<results>/sae/{sae}/", "cfg.json", "sae_weights.safetensors"),
     log:
@@ -63,6 +64,7 @@ rule read_sae:
         "../envs/pertprobe.yaml"
     params:
         settings=lambda wildcards: config["sae"][wildcards.sae],
+        given=lambda wildcards: content_of_pool(wildcards) | content(config["sae"][wildcards.sae]["path"]),
         loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
         code=code(
             "interpret.sae:read_sae",
@@ -89,6 +91,7 @@ rule sae_quality:
         "../envs/pertprobe.yaml"
     params:
         settings=lambda wildcards: {key: config["sae"][wildcards.sae][key] for key in ("models", "layer", "cells")},
+        given=content_of_pool,
         loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
         seed=SEED,
         code=code(
@@ -123,6 +126,7 @@ rule sae_stability:
         "../envs/pertprobe.yaml"
     params:
         settings=lambda wildcards: config["sae"][wildcards.sae],
+        given=content_of_pool,
         loading=lambda wildcards: [loading(model) for model in pooled(wildcards)],
         seed=SEED,
         code=code(

@@ -4,7 +4,10 @@ from pertprobe.workflow.job import job
 
 with job(snakemake):
     from pertprobe.files import write_json
+    from pertprobe.identity import KnownFiles
     from pertprobe.workflow.checks import check_inputs
+    from pertprobe.workflow.given import held_by_all
 
-    found = check_inputs(snakemake.config) | {"config": snakemake.config}
-    write_json(found, snakemake.output[0])
+    config = snakemake.config
+    given = held_by_all(config, KnownFiles().sha256)
+    write_json(check_inputs(config) | {"given": given, "config": config}, snakemake.output[0])

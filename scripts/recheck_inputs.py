@@ -10,11 +10,10 @@ with job(snakemake):
     from pertprobe.files import write_json, write_table
     from pertprobe.workflow.checks import check_inputs
 
-    gate, asked = Path(snakemake.input.gate), snakemake.params.config
-    found = json.loads(gate.read_text())
+    asked, given = snakemake.params.config, snakemake.params.given
+    found = json.loads(Path(snakemake.input.gate).read_text())
     answered = found.pop("config")
-    newer = [path for path in snakemake.input.files if Path(path).stat().st_mtime > gate.stat().st_mtime]
-    if newer or {key: answered.get(key) for key in asked} != json.loads(json.dumps(asked)):
-        found = check_inputs(snakemake.config)
+    if found.get("given") != given or {key: answered.get(key) for key in asked} != json.loads(json.dumps(asked)):
+        found = check_inputs(snakemake.config) | {"given": given}
     write_json(found, snakemake.output.checks)
     write_table(census_table(found["census"]), snakemake.output.census)

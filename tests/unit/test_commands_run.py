@@ -1,7 +1,9 @@
 """`pertprobe run` and its kin, over a child that says what Snakemake 9.27 says, and fails or waits as asked."""
 
+import hashlib
 import io
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,10 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
+from pertprobe import made
 from pertprobe.errors import PertprobeError
+from pertprobe.files import write_json
+from pertprobe.identity import VERIFY, KnownFiles
 from pertprobe.probes.declaration import probe_names
 from pertprobe.workflow.commands import app, child, progress, stages
 from pertprobe.workflow.commands.failures import last_words
@@ -22,6 +27,10 @@ from pertprobe.workflow.commands.heard import Heard
 from pertprobe.workflow.commands.pace import Pace, in_words
 from pertprobe.workflow.commands.place import workflow_folder
 from pertprobe.workflow.commands.request import Request, split
+from pertprobe.workflow.commands.verifying import unlike
+from pertprobe.workflow.config import whole_schema
+from pertprobe.workflow.given import held_by_all
+from pertprobe.workflow.settled import settled
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = """\
@@ -109,6 +118,7 @@ FAKE = """\
 import os, pathlib, signal, sys, time
 here = pathlib.Path(__file__).parent
 (here / "called").write_text("\\n".join(sys.argv[1:]))
+(here / "verify").write_text(os.environ.get("PERTPROBE_VERIFY", ""))
 came = []
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda number, frame: came.append(number))
@@ -573,3 +583,60 @@ def test_help_loads_nothing_heavy():
     heavy = ("torch", "pandas", "numpy", "snakemake", "anndata", "jsonschema", "yaml")
     check = f"import sys, pertprobe.workflow.commands; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_with_verify_all_processes_of_a_run_read_files_whole(user, tmp_path, monkeypatch, asked):
+    monkeypatch.setenv(VERIFY, "")
+    user("run", "--config", "mine.yaml", "--dry-run", *(["--verify"] if asked else []), says=PLAN)
+    assert (tmp_path / "verify").read_text() == ("1" if asked else "")
+
+
+def test_a_damaged_result_is_told_of_when_the_run_is_over(user):
+    damaged = "results/mine/evidence/knockout.tsv is damaged: it has 10 bytes, and 20 were written."
+    again = f"{damaged} It is made again, with all that was made of it."
+    result = user("run", "--config", "mine.yaml", "--dry-run", says=f"{again}\n{PLAN}")
+    assert again in result.stderr
+    assert heard_of(f"{again}\n{PLAN}").total == heard_of(PLAN).total
+
+
+@pytest.fixture
+def once(tmp_path, monkeypatch):
+    """Return the folder of a run that was made of given files."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "cells.h5ad",
+        "sets.gmt",
+        *(f"model/{each}" for each in ("config.yaml", "final.ckpt", "var_dims.pkl")),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    cells = {"path": "cells.h5ad", "context_column": "c", "context": "a", "perturbation_column": "p", "control": "ntc"}
+    config = {"run": "mine", "cells": {"here": cells}, "models": {"m": {"path": "model", "context": "here"}}}
+    config |= {"programs": {"gmt": ["sets.gmt"]}, "probes": {"pert_embedding": {}}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    results = tmp_path / "results/mine"
+    whole = settled(config, whole_schema(workflow_folder() / "config" / "schema.yaml"))
+    write_json({"given": held_by_all(whole, KnownFiles().sha256)}, results / "checks.json")
+    (results / "verdicts.tsv").write_text("verdict\npass\n")
+    made.record([results / "verdicts.tsv"], results)
+    return tmp_path
+
+
+def test_nothing_differs_from_a_run_that_is_as_it_was(once):
+    assert unlike([once / "mine.yaml"]) == []
+
+
+def test_what_differs_from_a_run_is_named(once):
+    (once / "model/final.ckpt").write_text("other")
+    (once / "results/mine/verdicts.tsv").write_text("verdict\nfail\n")
+    assert unlike([once / "mine.yaml"]) == [
+        "models.m: final.ckpt is not what the run was made from. The next run measures anew what depends on it",
+        "results/mine/verdicts.tsv is damaged: its 13 bytes are not those that were written (SHA-256 "
+        f"{hashlib.sha256(b'verdict' + bytes([10]) + b'pass' + bytes([10])).hexdigest()}). The next run makes it again",
+    ]
+
+
+def test_before_there_is_a_run_nothing_differs_from_it(once):
+    shutil.rmtree(once / "results")
+    assert unlike([once / "mine.yaml"]) == []

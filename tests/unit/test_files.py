@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
@@ -100,12 +101,13 @@ def test_counted_is_quiet_when_quick(caplog):
     assert [text.split(" done")[0] for text in caplog.messages] == ["nothing: 0", "steps: 2"]
 
 
-def run_job(tmp_path, body):
+def run_job(tmp_path, body, given=(), output=()):
     """Run a script whose job has this body; return its exit status, its log, and what it printed elsewhere."""
+    files = {"log": [tmp_path / "logs" / "job.log"], "input": given, "output": output}
     script = f"""
         from types import SimpleNamespace
         from pertprobe.workflow.job import job
-        snakemake = SimpleNamespace(log=[{str(tmp_path / "logs" / "job.log")!r}])
+        snakemake = SimpleNamespace(**{ {name: list(map(str, paths)) for name, paths in files.items()}!r})
         with job(snakemake):
         {textwrap.indent(textwrap.dedent(body), " " * 12).lstrip()}
         """
@@ -134,6 +136,28 @@ def test_everything_a_job_prints_is_in_its_log(tmp_path):
     status, log, elsewhere = run_job(tmp_path, body)
     assert (status, elsewhere) == (0, "")
     assert all(word in log for word in ("counted", "said", "shouted"))
+
+
+def test_what_a_job_makes_is_recorded_and_the_next_refuses_it_damaged(tmp_path):
+    table, other = tmp_path / "tables/one.tsv", tmp_path / "two.tsv"
+    body = f"from pertprobe.files import write_json; write_json(list(range(99)), {str(table)!r})"
+    assert run_job(tmp_path, body, output=[table])[0] == 0
+    assert run_job(tmp_path, "print('read')", given=[table])[:2] == (0, mock.ANY)
+    table.write_text(table.read_text()[:100])
+    status, log, _ = run_job(tmp_path, "print('read')", given=[table], output=[other])
+    assert status == 1
+    assert f"Error: 1 fault:\n  - {table} is damaged: it has 100 bytes, and " in log
+    assert "Give the same command again: it is made anew, with all that was made of it" in log
+    assert "read" not in log
+    assert "Traceback" not in log
+
+
+def test_a_job_that_fails_leaves_no_record_of_what_it_was_to_make(tmp_path):
+    path = tmp_path / "one.json"
+    body = f"from pertprobe.files import write_json; write_json(1, {str(path)!r})"
+    run_job(tmp_path, body, output=[path])
+    run_job(tmp_path, f"open({str(path)!r}, 'w').write('half'); raise ValueError", output=[path])
+    assert run_job(tmp_path, "pass", given=[path])[0] == 0  # Snakemake knows of it: its job did not end
 
 
 def test_a_job_gives_every_library_one_thread(tmp_path):

@@ -12,6 +12,7 @@ import xarray as xr
 from tiny import BATCHES, GENES, PERTURBATIONS, MeanShift, cell_sets, random_state
 
 import pertprobe
+from pertprobe import made
 from pertprobe.data.programs import Programs
 from pertprobe.errors import PertprobeError
 from pertprobe.files import write_table
@@ -233,6 +234,14 @@ def test_a_run_says_what_it_has(run):
     assert said.startswith("Run mine\n")
     assert re.search(r"^  tables +scorecard$", said, re.MULTILINE)
     assert "pert_embedding" in text_of(run)
+
+
+def test_a_table_that_is_damaged_is_named_and_not_read(run):
+    path = run.folder / "evidence/pert_embedding.tsv"
+    made.record([path], run.folder)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(PertprobeError, match=r"pert_embedding.tsv is damaged: it has .* bytes, and .* were written"):
+        run.evidence("pert_embedding")
 
 
 def test_what_a_run_lacks_is_said(run):

@@ -7,6 +7,8 @@ import pytest
 import yaml
 from workflow_project import tiny
 
+from pertprobe import made
+
 JUDGING = Counter(["verdicts", "readings", "draw_verdicts", "report", "run_times"])
 RECHECKING = Counter(["recheck_inputs", "provenance"])
 TESTING = Counter(test=3, gather_evidence=1, draw=1)
@@ -147,6 +149,7 @@ def test_more_permutations_measure_nothing_again(demo):
 def test_a_changed_gene_set_file_trains_and_measures_no_model_again(finished):
     path = finished.results / "simulated/programs.gmt"
     path.write_text(path.read_text() + "another\tplanted\tg001\tg004\tg007\n")
+    made.record([path], finished.results)  # as if a job had made it: what is changed by hand is damaged
     plan = finished.plan(tiny())
     own = Counter(program_quality=3, evaluability=1, quality_page=1, spaces=1)
     assert (

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from pertprobe import made
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "rules", "scripts", "config", "envs", "profiles", "report", "src")
 RESULTS = Path("results/tiny")
@@ -63,6 +65,18 @@ class Plan(NamedTuple):
     """Number of jobs of each rule."""
     outputs: set[str]
     """Files they would write, relative to the results of the run."""
+
+
+def planned(said: str) -> Plan:
+    """Return what a dry run says that it would do."""
+    table = TABLE.search(said)
+    if table is None:
+        assert "Nothing to be done" in said, said
+        return Plan(Counter(), set())
+    lines = (line.split() for line in table.group(1).splitlines())
+    jobs = Counter({rule: int(count) for rule, count in lines if rule not in ("total", *TARGETS)})
+    written = (name for names in JOB.findall(said) for name in names.removesuffix(" (temp)").split(", "))
+    return Plan(jobs, {name.split(" ")[0].partition("/tiny/")[2] for name in written})
 
 
 @dataclass(frozen=True)
@@ -133,21 +147,17 @@ class Project:
 
     def plan(self, config: dict[str, Any], *targets: str, environment: dict[str, str] | None = None) -> Plan:
         """Return what a dry run would do."""
-        said = self.finish("--dry-run", "--", *(targets or TARGETS), config=config, environment=environment)
-        table = TABLE.search(said)
-        if table is None:
-            assert "Nothing to be done" in said, said
-            return Plan(Counter(), set())
-        lines = (line.split() for line in table.group(1).splitlines())
-        jobs = Counter({rule: int(count) for rule, count in lines if rule not in ("total", *TARGETS)})
-        written = (name for names in JOB.findall(said) for name in names.removesuffix(" (temp)").split(", "))
-        return Plan(jobs, {name.split(" ")[0].partition("/tiny/")[2] for name in written})
+        return planned(self.finish("--dry-run", "--", *(targets or TARGETS), config=config, environment=environment))
 
     def times(self) -> dict[str, int]:
-        """Return when each result was written; logs are not results."""
+        """Return when each result was written; logs and records are not results."""
         files = (path for path in self.results.rglob("*") if path.is_file())
         names = {path.relative_to(self.results): path for path in files}
-        return {str(name): path.stat().st_mtime_ns for name, path in names.items() if name.parts[0] != "logs"}
+        return {
+            str(name): path.stat().st_mtime_ns
+            for name, path in names.items()
+            if name.parts[0] not in ("logs", made.FOLDER)
+        }
 
 
 @contextmanager

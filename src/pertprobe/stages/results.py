@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import xarray as xr
 
-from pertprobe import evidence
+from pertprobe import evidence, made
 from pertprobe.errors import PertprobeError, listed, meant, unknown_name
+from pertprobe.identity import KnownFiles
 from pertprobe.roles import SUBJECT
 from pertprobe.showing import Shown, paragraph
 from pertprobe.stages.answer import read_answers
@@ -145,6 +146,7 @@ class Run(Shown):
     def _file(self, name: str) -> Path:
         if not (path := self.folder / name).is_file():
             raise PertprobeError(f"{path} is not there: the run has not made it. See what it has: {self.folder}")
+        made.check([path], KnownFiles(kept=None))
         return path
 
 

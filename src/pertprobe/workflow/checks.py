@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
-from pertprobe.files import sha256
+from pertprobe.identity import KnownFiles
 from pertprobe.probes.declaration import Declaration, all_declared, declared, probe_names
 from pertprobe.roles import KNOWN, NETWORK
 
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from pertprobe.models.training_split import Split
 
 Config = Mapping[str, Any]
-_hash = cache(sha256)
+
+
+@cache
+def _hash(path: str) -> str:
+    """Return the SHA-256 of a given file, which is read whole only where it is not known from earlier."""
+    return KnownFiles().sha256(path)
 
 
 def check_references(config: Config) -> list[str]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pertprobe import made
 from pertprobe.errors import PertprobeError
 from pertprobe.workflow.usage import used
 from pertprobe.workflow.warm import LOADING, run_warm
@@ -43,6 +44,8 @@ def job(snakemake: Any) -> Iterator[None]:
 
     One thread a job: the order of floating-point sums, and with it every table, must not depend on the cores given.
     Enter this before heavy imports, since libraries read the thread settings when they load.
+
+    What other jobs made must be as they left it, and what this one makes is recorded (made.py).
     """
     if (status := run_warm()) is not None:
         sys.exit(status)
@@ -51,8 +54,12 @@ def job(snakemake: Any) -> Iterator[None]:
     os.environ.update(LOADING)
     keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    outputs, results = list(getattr(snakemake, "output", [])), snakemake.log[0].partition("/logs/")[0]
     try:
+        made.forget(outputs, results)
+        made.check(getattr(snakemake, "input", []))
         yield
+        made.record(outputs, results)
     except PertprobeError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -10,6 +10,7 @@ from pertprobe.errors import gathering, raise_together
 from pertprobe.probes.declaration import declared
 from pertprobe.workflow.checks import check_references, control_faults
 from pertprobe.workflow.config import expanded, fill_in, read_keys, schema_faults
+from pertprobe.workflow.key_order import in_order
 from pertprobe.workflow.left_out import leave_out
 
 
@@ -22,10 +23,10 @@ def settled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 
 def filled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a config with defaults and paths filled in, whatever else is wrong with it."""
+    """Return a config with defaults and paths filled in and keys in order, whatever else is wrong with it."""
     found = deepcopy(dict(config))
     fill_in(found, schema)
-    found = expanded(found, f"results/{found['run']}")
+    found = in_order(expanded(found, f"results/{found['run']}"), schema)
     for entry in found["sae"].values():
         entry |= {"seeds": 1} if "path" in entry else {}  # trained elsewhere: from whatever seed
     return leave_out(found)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pertprobe.errors import PertprobeError, raise_together
 from pertprobe.files import sha256
+from pertprobe.models.state import places
 from pertprobe.models.state.architecture import USED, StateArchitecture
 from pertprobe.models.state.shapes import weight_shapes
 from pertprobe.readers.saved import read_saved
@@ -51,50 +52,24 @@ def read_state_directory(path: str | Path, checkpoint: str | None = None) -> Sta
         PertprobeError: files are absent (all are listed), damaged, contradictory or ask for foreign code.
     """
     root = Path(path)
-    found = {
-        "config.yaml": _first(root, "config.yaml"),
-        "var_dims.pkl": _first(root, "var_dims.pkl"),
-        "pert_onehot_map.pt": _first(root, "pert_onehot_map.pt", "pert_onehot_map.torch", "pert_onehot_map.pkl"),
-        "checkpoints/final.ckpt": _checkpoint(root, checkpoint),
-    }
+    found = places.needed(root, checkpoint)
     if absent := [name for name, file in found.items() if file is None]:
         raise PertprobeError(f"model: {root} is no State model directory: {', '.join(absent)} absent")
-    batch_file = _first(root, "batch_onehot_map.torch", "batch_onehot_map.pkl", "batch_onehot_map.pt")
-    type_file = _first(root, *(f"cell_type_onehot_map{suffix}" for suffix in (".torch", ".pkl", ".pt")))
-    config, dims, saved = (_mapping(found[name]) for name in ("config.yaml", "var_dims.pkl", "checkpoints/final.ckpt"))
+    batch_file, type_file = places.batch_map(root), places.cell_type_map(root)
+    config, dims, saved = (_mapping(found[name]) for name in ("config.yaml", "var_dims.pkl", places.CHECKPOINT))
     options, notes = _options(config, saved.get("hyper_parameters") or {})
     gene_names = options.get("gene_names") or dims.get("gene_names") or ()
     files = [file for file in (*found.values(), batch_file, type_file) if file is not None]
     return StateFiles(
         options,
-        _tensors(saved.get("state_dict"), found["checkpoints/final.ckpt"].name),
+        _tensors(saved.get("state_dict"), found[places.CHECKPOINT].name),
         _features(_mapping(found["pert_onehot_map.pt"]), found["pert_onehot_map.pt"].name),
         _labels(batch_file) if batch_file else (),
         tuple(sorted(map(str, _mapping(type_file)))) if type_file else (),
         tuple(str(name) for name in gene_names),
-        {_place(file, root): sha256(file) for file in files},
+        {places.place(file, root): sha256(file) for file in files},
         tuple(notes),
     )
-
-
-def _place(file: Path, root: Path) -> str:
-    """Return the name of a file in the directory; a checkpoint from elsewhere has its own."""
-    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
-
-
-def _first(root: Path, *names: str) -> Path | None:
-    return next((root / name for name in names if (root / name).is_file()), None)
-
-
-def _checkpoint(root: Path, chosen: str | None) -> Path | None:
-    if chosen is not None:
-        if file := _first(root, chosen, f"checkpoints/{chosen}", f"checkpoints/{chosen}.ckpt"):
-            return file
-        there = ", ".join(sorted(file.name for file in root.glob("**/*.ckpt"))) or "none"
-        raise PertprobeError(f"checkpoint: '{chosen}' is not in {root} (found: {there})")
-    named = [f"{folder}{name}.ckpt" for folder in ("checkpoints/", "") for name in ("final", "last", "best")]
-    steps = {int(re.findall(r"step=(\d+)", file.name)[-1]): file for file in root.glob("checkpoints/*step=*.ckpt")}
-    return _first(root, *named) or (steps[max(steps)] if steps else None)
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def _looking(heard: Heard, verbose: bool) -> Iterator[Callable[[str], None]]:
 
 
 def _close(request: Request, heard: Heard, time: str) -> None:
-    """Say what was done, or would be."""
+    """Say what was done, or would be, and which results were damaged."""
+    tell(*heard.damaged)
     if request.dry_run:
         counts = ", ".join(f"{stage} {pace.planned}" for stage, pace in heard.paces.items())
         say(f"{heard.total} jobs to do: {counts}." if heard.total else "Nothing to do: all is there.")

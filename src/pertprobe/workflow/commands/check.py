@@ -10,6 +10,8 @@ from pertprobe.errors import PertprobeError
 from pertprobe.workflow.commands.app import WRONG, command, errors
 from pertprobe.workflow.commands.reading import read
 from pertprobe.workflow.commands.run import Configs
+from pertprobe.workflow.commands.verifying import Verify, unlike
+from pertprobe.workflow.commands.words import say
 
 if TYPE_CHECKING:
     from pertprobe.workflow.prospects.cost import Cost
@@ -19,11 +21,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="For machines: one JSON obj
 
 
 @command
-def check(config: Configs, as_json: AsJson = False) -> None:
+def check(config: Configs, as_json: AsJson = False, verify: Verify = False) -> None:
     """Name every fault at once, then say what can be asked, at what power and cost. Runs nothing.
 
     What a run will cost is told from what the config asks and from a few seconds in which the models are timed; nearer,
     once there is a pilot (`run --pilot`).
+
+    With --verify, what is no longer as it was when the run was made is named: given files, and results.
 
     Ends with status 0 where something can be asked, and 1 where there is a fault or nothing can be.
     """
@@ -32,12 +36,17 @@ def check(config: Configs, as_json: AsJson = False) -> None:
     try:
         with errors.status("reading models and cells, and timing models"):
             found = checked(config)
+            differing = unlike(config) if verify else []
     except PertprobeError as error:
         if not as_json:
             raise
         print(json.dumps({"faults": list(getattr(error, "messages", (str(error),)))}, indent=2))
         raise typer.Exit(WRONG) from None
-    print(json.dumps(in_json(found), indent=2)) if as_json else page(found)
+    if as_json:
+        print(json.dumps(in_json(found) | ({"unlike": differing} if verify else {}), indent=2))
+    else:
+        page(found)
+        say(*(differing or ["Every byte read: given files and results are as the run left them."] * verify))
     raise typer.Exit(0 if found.anything else WRONG)
 
 

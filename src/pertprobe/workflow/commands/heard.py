@@ -24,6 +24,8 @@ AGAIN = re.compile(r"^Trying to restart job (\d+)\.$")
 HOW = re.compile(r"^Command .* (?:(returned non-zero exit status \d+)|died with <Signals\.(\w+): \d+>)\.$")
 FAULT = re.compile(r"^(\w*(?:Error|Exception))(?: in .*)?:$")
 USAGE = re.compile(r"^\S+: error: (.+)$")
+DAMAGED = re.compile(r"^(.+ damaged.+) It is made again, with all that was made of it\.$")
+"""What rules/common.smk says of a result that is not as a job left it."""
 IDLE = re.compile(r"^Nothing to be done")
 OVER = re.compile(r"^(?:\[|Shutting down|Exiting because|Complete log|Will exit|Error in rule)")
 """What follows the text of a fault and is no part of it."""
@@ -65,6 +67,8 @@ class Heard:
     """What Snakemake calls that error."""
     idle: bool = False
     """Nothing was to be done."""
+    damaged: list[str] = field(default_factory=list)
+    """Results that are not as a job left them, in words."""
     paces: dict[str, Pace] = field(default_factory=dict)
     """Stage -> its counts; only those with jobs."""
     _reading: str = ""
@@ -178,5 +182,7 @@ class Heard:
             self._how = found[1] or f"killed by {found[2]}"
         elif found := USAGE.match(line):
             self.kind, self.fault = WRONG_ARGUMENTS, [found[1]]
+        elif DAMAGED.match(line):
+            self.damaged.append(line)
         elif IDLE.match(line):
             self.idle = True

@@ -9,6 +9,7 @@ from pertprobe.workflow.commands.app import command
 from pertprobe.workflow.commands.performing import perform
 from pertprobe.workflow.commands.pilot import perform_pilot
 from pertprobe.workflow.commands.request import Request, split
+from pertprobe.workflow.commands.verifying import Verify, read_all_whole
 
 Configs = Annotated[
     list[Path],
@@ -48,6 +49,7 @@ def run(
     dry_run: DryRun = False,
     pilot: Pilot = False,
     strict: Strict = False,
+    verify: Verify = False,
 ) -> None:
     """Run the workflow: measure, test, judge, draw, and write the report.
 
@@ -60,8 +62,13 @@ def run(
     A job that fails costs its own cell of the tables, or its model: that is not evaluable, with the error, and all
     else goes on. The next run tries it again. With --strict the first failure ends the run.
 
+    A given file that changed is noticed whatever its date, and a damaged result too; what depends on them is made anew.
+    Large files are told by their times and a sample of blocks. With --verify all of each is read.
+
     Ends with 0; 1 where the config is wrong; 3 where jobs failed.
     """
+    if verify:
+        read_all_whole()
     targets, further = split(words)
     request = Request(config, targets, cores, profile, dry_run, further)
     perform_pilot(request, verbose) if pilot else perform(request, verbose, strict)
