@@ -11,6 +11,7 @@ from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_tog
 from pertprobe.files import sha256
 from pertprobe.probes.declaration import Declaration, all_declared, declared, probe_names
 from pertprobe.roles import KNOWN, NETWORK
+from pertprobe.workflow.autoencoders import check_autoencoders, untrainable
 
 if TYPE_CHECKING:
     from pertprobe.data.cells import ContextCells
@@ -44,7 +45,8 @@ def check_references(config: Config) -> list[str]:
         for name in names
         if name not in known
     ]
-    return [*unknown, *_training_faults(config), *_pair_faults(config), *_two_layers(config), *_uncompared(config)]
+    found = [*unknown, *_training_faults(config), *untrainable(_section(config, "sae")), *_pair_faults(config)]
+    return [*found, *_two_layers(config), *_uncompared(config)]
 
 
 def _training_faults(config: Config) -> Iterator[str]:
@@ -168,7 +170,9 @@ def read_inputs(config: Config) -> Inputs:
     regulons = _check_regulons(config, faults)
     faults += [*_layer_faults(config, models), *_unknown_genes(config, models), *_unknown_perturbations(config, models)]
     faults += _without_levels(config, models, cells)
-    _check_saes(config, models, faults)
+    saes = _section(config, "sae")
+    for name, more in check_autoencoders(saes, dict(_given(config, "sae")), models, faults).items():
+        notes[name] += more
     raise_together(faults)
     return Inputs(models, cells, splits, programs, regulons, notes)
 
@@ -181,23 +185,6 @@ def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str
         for layer, model in product(value if isinstance(value, list) else [value], names):
             if isinstance(layer, int) and model in models and layer > models[model].n_layers:
                 yield f"{key}: {layer}, but {model} has the layers 0 to {models[model].n_layers}"
-
-
-def _check_saes(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> None:
-    """Read the autoencoders that were trained elsewhere, and compare their widths with those of their models."""
-    if not (given := dict(_given(config, "sae"))):
-        return
-    from pertprobe.interpret.sae import read_sae, sae_arguments
-    from pertprobe.interpret.sae.pool import check_width
-
-    for name, entry in given.items():
-        sae = None
-        with gathering(faults, f"sae.{name}.path: "):
-            sae = read_sae(**sae_arguments(entry))
-        for model in entry["models"] if sae else ():
-            if model in models and "stages" in models[model].capabilities:
-                with gathering(faults):
-                    check_width(name, sae, model, models[model])
 
 
 def _unknown_genes(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:

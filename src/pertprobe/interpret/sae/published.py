@@ -177,8 +177,8 @@ def sparsify(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tens
 
 def dictionary_learning(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Settings:
     """Return what a config of dictionary_learning says; its plain class is read with decoder rows of length 1."""
-    file, trainer = folder / "config.json", config.get("trainer")
-    said = trainer.get("dict_class") if isinstance(trainer, Mapping) else None
+    file, trainer = folder / "config.json", _section(config, "trainer")
+    said = trainer.get("dict_class")
     if said not in DICTIONARIES:
         raise PertprobeError(
             f"sae: {file}: trainer.dict_class {said!r} is not supported, only {', '.join(DICTIONARIES)}."
@@ -214,3 +214,35 @@ LAYOUTS = (
     Published(CONFIG, "sae.safetensors", sparsify),
     Published("config.json", "ae.pt", dictionary_learning),
 )
+
+
+class TrainedOn(NamedTuple):
+    """What a folder says its autoencoder was trained on."""
+
+    layer: int | str | None = None
+    """As the config of a run counts them; None where only the library's own words say it."""
+    models: tuple[str, ...] = ()
+    """Names of models of the run that wrote it."""
+    words: str = ""
+    """Model and place, as another library says them."""
+
+
+def trained_on(path: str | Path) -> TrainedOn:
+    """Return what a folder says its autoencoder was trained on; nothing of a file of tensors."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return TrainedOn()
+    config = read_config(folder / layout_of(folder).config)
+    said = {**config, **_section(config, "metadata"), **_section(config, "trainer")}
+    if isinstance(said.get("models"), list):
+        layer = said.get("layer")
+        return TrainedOn(layer if layer == "middle" else _whole(layer), tuple(map(str, said["models"])))
+    models = [said[key] for key in ("model_name", "lm_name") if said.get(key)]
+    places = [said[key] for key in ("hook_name", "hook_point", "submodule_name", "layer") if said.get(key) is not None]
+    return TrainedOn(words=" of ".join(map(str, [*places[:1], *models[:1]])))
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a part of a config; empty where there is none."""
+    found = config.get(name)
+    return found if isinstance(found, Mapping) else {}
