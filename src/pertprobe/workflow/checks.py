@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.files import sha256
+from pertprobe.models.batch_labels import matched_labels
 from pertprobe.probes.declaration import Declaration, all_declared, declared, probe_names
 from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.autoencoders import check_autoencoders, untrainable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pertprobe.models.training_split import Split
 
 Config = Mapping[str, Any]
+TOLD = ("genes", "control", "waive")
+"""Keys of a model's entry that say what its directory does not."""
 _hash = cache(sha256)
 
 
@@ -252,7 +255,9 @@ def _pair_faults(config: Config) -> Iterator[str]:
 def given_paths(config: Config) -> list[str]:
     """Return the files and folders that the config names and the run does not make itself, each once."""
     named = [entry["path"] for entry in config["cells"].values()]
-    named += [entry[key] for entry in config["models"].values() for key in ("path", "split") if key in entry]
+    named += [
+        entry[key] for entry in config["models"].values() for key in ("path", "split", "genes") if key in entry
+    ]
     named += [entry["path"] for entry in _section(config, "sae").values() if "path" in entry]
     named += [*config["programs"].get("gmt", []), *_regulon_files(config).values()]
     named += [config["style"]] if config.get("style") else []
@@ -272,7 +277,7 @@ def _check_models(config: Config, faults: list[str]) -> dict[str, "Model"]:
     for name, entry in _given(config, "models"):
         attention = None if entry.get("attention", "flag") == "flag" else entry["attention"]
         with gathering(faults, f"models.{name}: "), _readable(entry["path"]):
-            settings = {"kind": entry.get("kind", "state"), "checkpoint": entry.get("checkpoint")}
+            settings = {key: entry[key] for key in ("kind", "checkpoint", *TOLD) if key in entry}
             found[name] = load_model(entry["path"], attention=attention, **settings)
     return found
 
@@ -325,7 +330,10 @@ def _fit(
             f"models.{name}: {len(missing)} of {len(model.genes)} genes of the model are missing from space "
             f"'{entry.get('space', 'X')}' of cells.{context}: {listed(missing)}. Set cells.{context}.space or .genes"
         )
-    if model.batches and (unknown := sorted(set(found.batches) - set(model.batches))):
+    # Another package's model may know its labels by their letters alone.
+    own = model.card.get("kind") == "state"
+    matched = matched_labels(found.batches, model.batches) if own else {label: label for label in model.batches}
+    if model.batches and (unknown := sorted(set(found.batches) - set(matched))):
         faults.append(
             f"models.{name}: batch labels of cells.{context} are unknown to the model: {listed(unknown)} (it knows "
             f"{listed(model.batches)}). Set cells.{context}.batch_column, or null for the model's first label"
@@ -335,6 +343,8 @@ def _fit(
             f"models.{name}: was trained on sets of {model.set_size} cells, cells.{context}.set_size is "
             f"{entry['set_size']}. Set it to {model.set_size}, or give the model a cells entry of its own"
         )
+    if renamed := [f"{label} as {known}" for label, known in matched.items() if label != known]:
+        notes.append(f"batch labels of cells.{context} are read as the model's: {listed(renamed)}")
     if len(model.batches) > 1 and not found.batches:
         notes.append(f"cells.{context} has no batch_column: all cells get the label '{model.batches[0]}'")
     if not set(model.perturbations) & set(found.perturbations):
