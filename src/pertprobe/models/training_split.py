@@ -2,12 +2,13 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import yaml
 
 from pertprobe.errors import PertprobeError, listed, raise_together
 from pertprobe.seeding import generator
@@ -15,6 +16,10 @@ from pertprobe.seeding import generator
 Seen = Literal["here", "elsewhere", "never", "unknown"]
 Regime = Literal["fewshot", "zeroshot"]
 
+SECTIONS = ("datasets", "training", "zeroshot", "fewshot")
+"""Of cell-load's rules."""
+PARTS = ("train", "val", "test")
+"""What cell-load's rules say that cells are for."""
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -28,16 +33,24 @@ class Split:
     """Context -> perturbations left out of training there (validation and test)."""
     rows: Mapping[tuple[str, str], bool] | None = None
     """(perturbation, context) -> trained; None for a TOML, whose rules cover everything."""
+    unnamed: bool = True
+    """Whether contexts that the rules do not name were trained: those of data sets under [training]."""
 
     def trained(self, perturbation: str, context: str) -> bool | None:
         """Return whether the perturbation was trained in the context; None where the file does not say."""
         if self.rows is not None:
             return self.rows.get((perturbation, context))
+        if not self.unnamed and context not in self.heldout:
+            return False
         return context not in self.zeroshot and perturbation not in self.heldout.get(context, ())
 
 
 def read_split(path: str | Path) -> Split:
-    """Read a cell-load TOML, or a TSV with the columns perturbation, context, trained (true or false).
+    """Read cell-load's rules (TOML, or the same as YAML), or a TSV: perturbation, context, trained (true or false).
+
+    As cell-load has it: data sets under [training] train with all lines that no rule names; of a few-shot line all
+    perturbations train but those under val and test, whatever stands under train, in whichever data set it is; a line
+    of another data set that is only named as zero-shot does not train.
 
     Raises:
         Faults: everything that is wrong with the file, together.
@@ -45,28 +58,56 @@ def read_split(path: str | Path) -> Split:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-        return _from_toml(tomllib.loads(text), path) if path.suffix == ".toml" else _from_table(text, path)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        if path.suffix in (".toml", ".yaml", ".yml"):
+            return _from_rules(tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text), path)
+        return _from_table(text, path)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         raise PertprobeError(f"{path} cannot be read as a split: {error}") from error
 
 
-def _from_toml(content: Mapping[str, Mapping], path: Path) -> Split:
-    training = content.get("training", {})
-    zeroshot, fewshot = content.get("zeroshot", {}), content.get("fewshot", {})
-    faults = [] if training else ["[training] names no dataset"]
-    faults += [f"[training] {key} = '{use}': only 'train' is known" for key, use in training.items() if use != "train"]
+def _from_rules(content: object, path: Path) -> Split:
+    if not isinstance(content, Mapping):
+        raise PertprobeError(f"{path}: holds no sections, those of cell-load are expected ({listed(SECTIONS)})")
+    sections = {name: content.get(name) or {} for name in SECTIONS}
+    wrong = [f"[{name}] holds no entries by name" for name, each in sections.items() if not isinstance(each, Mapping)]
+    raise_together(wrong, f"{path}: ")
+    datasets, training, zeroshot, fewshot = sections.values()
+    raise_together([*_faults_of_rules(datasets, training, zeroshot, fewshot)], f"{path}: ")
+    # cell-load can send all of a zero-shot line to training.
+    whole = {key for key, use in zeroshot.items() if use == "train"}
+    heldout = {key: {part: names for part, names in parts.items() if part != "train"} for key, parts in fewshot.items()}
+    heldout |= {key: {} for key in whole}
+    found = Split(
+        frozenset(key.partition(".")[2] for key in zeroshot if key not in whole),
+        {key.partition(".")[2]: frozenset().union(*parts.values()) for key, parts in heldout.items()},
+    )
+    return replace(found, unnamed=bool(training))
+
+
+def _faults_of_rules(datasets: Mapping, training: Mapping, zeroshot: Mapping, fewshot: Mapping) -> Iterator[str]:
+    """Yield what cell-load would not read, or read otherwise than it looks."""
+    if not (training or fewshot or "train" in zeroshot.values()):
+        yield "[training] names no dataset, and no line is few-shot: nothing would be trained"
+    for key, use in training.items():
+        if use != "train":
+            yield f"[training] {key} = '{use}': only 'train' is known"
+    known = dict.fromkeys((*training, *datasets))
     for key in (*zeroshot, *fewshot):
-        if key.partition(".")[0] not in training or not key.partition(".")[2]:
-            faults.append(f"'{key}' is not \"dataset.context\" with a dataset of [training] ({listed(training)})")
-    unheld = {key: use for key, use in zeroshot.items() if use not in ("val", "test")}
-    faults += [f"[zeroshot] '{key}' = '{use}': 'val' or 'test' is expected" for key, use in unheld.items()]
+        if str(key).partition(".")[0] not in known or not str(key).partition(".")[2]:
+            yield f"'{key}' is not \"dataset.context\" with a dataset of [datasets] or [training] ({listed(known)})"
+    for key, use in zeroshot.items():
+        if use not in PARTS:
+            yield f"[zeroshot] '{key}' = '{use}': 'val' or 'test' is expected"
     for key, parts in fewshot.items():
-        if not isinstance(parts, Mapping) or not set(parts) <= {"val", "test"}:
-            faults.append(f"[fewshot.\"{key}\"] may hold lists 'val' and 'test', found {listed(parts)}")
-    faults += [f"'{key}' is both zero-shot and few-shot" for key in zeroshot if key in fewshot]
-    raise_together(faults, f"{path}: ")
-    heldout = {key.partition(".")[2]: frozenset().union(*parts.values()) for key, parts in fewshot.items()}
-    return Split(frozenset(key.partition(".")[2] for key in zeroshot), heldout)
+        if not isinstance(parts, Mapping) or not all(part in PARTS and _are_names(each) for part, each in parts.items()):
+            found = listed(parts) if isinstance(parts, Mapping) else parts
+            yield f"[fewshot.\"{key}\"] may hold lists {listed(PARTS)} of names, found {found}"
+        if key in zeroshot:
+            yield f"'{key}' is both zero-shot and few-shot"
+
+
+def _are_names(given: object) -> bool:
+    return isinstance(given, list) and all(isinstance(name, str) for name in given)
 
 
 def _from_table(text: str, path: Path) -> Split:
@@ -128,7 +169,8 @@ def training_contexts(card: Mapping[str, Any], split: Split | None) -> list[str]
     """
     if split is not None and split.rows is not None:
         return sorted({context for (_, context), trained in split.rows.items() if trained})
-    return sorted(set(card.get("cell_types") or ()) - (split.zeroshot if split else frozenset()))
+    found = set(card.get("cell_types") or ()) - (split.zeroshot if split else frozenset())
+    return sorted(found if split is None or split.unnamed else found & set(split.heldout))
 
 
 def held_out(
