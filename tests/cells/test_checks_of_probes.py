@@ -159,8 +159,9 @@ def test_an_autoencoder_of_another_layer_is_refused_and_one_of_other_models_note
     model = load_model(config["models"]["fewshot"]["path"])
     width, middle = width_of(model), model.n_layers // 2
     config["sae"]["joint"]["path"] = path = saelens_folder(tmp_path / "a", width, models=["other"], layer=middle)
-    assert "sae.joint was trained on other, and reads this model all the same" in (
-        check_inputs(config)["models"]["fewshot"]["notes"]
+    assert (
+        "sae.joint was trained on other, and reads this model all the same"
+        in (check_inputs(config)["models"]["fewshot"]["notes"])
     )
     config["sae"]["joint"]["layer"] = middle + 1
     assert faults(config) == (
@@ -168,8 +169,9 @@ def test_an_autoencoder_of_another_layer_is_refused_and_one_of_other_models_note
     )
     del config["sae"]["joint"]["layer"]
     config["sae"]["joint"]["path"] = saelens_folder(tmp_path / "b", width, hook_name="blocks.4", model_name="gpt2")
-    assert "sae.joint was trained on blocks.4 of gpt2, and reads layer middle of this model" in (
-        check_inputs(config)["models"]["fewshot"]["notes"]
+    assert (
+        "sae.joint was trained on blocks.4 of gpt2, and reads layer middle of this model"
+        in (check_inputs(config)["models"]["fewshot"]["notes"])
     )
 
 

@@ -108,7 +108,9 @@ def test_prefixes_are_left_out_and_said(tmp_path, options, rename, said):
 def test_one_weight_under_two_names_is_refused(tmp_path, options):
     weights = slow.random_weights(options, 0)
     twice = {"module.pert_encoder.0.bias": weights["pert_encoder.0.bias"] + 1}
-    with pytest.raises(PertprobeError, match=r"several weights called pert_encoder\.0\.bias, with and without a prefix"):
+    with pytest.raises(
+        PertprobeError, match=r"several weights called pert_encoder\.0\.bias, with and without a prefix"
+    ):
         load_state(written(tmp_path / "m", options, weights | twice))
 
 
@@ -263,14 +265,24 @@ def test_a_control_that_only_the_map_has_is_found_at_dose_0(tmp_path, options, n
     assert f"the control 'DMSO_TF' was found as \"{name}\", at dose 0" in warnings(model)
 
 
+def test_a_folder_above_names_the_model_directories_in_it(tmp_path, options):
+    written(tmp_path / "fewshot" / "lineA", options)
+    with pytest.raises(PertprobeError, match=r"absent\. There are some in it: fewshot/lineA\. Give one of these"):
+        load_state(tmp_path)
+
+
 def test_a_control_that_nothing_says_is_asked_for(tmp_path, options):
     path = written(tmp_path / "m", options)
     rename_perturbations(path, {"ctrl": "PBS"})
     without_control(path)
-    with pytest.raises(PertprobeError, match=r"control 'non-targeting' is not among its 5 names \(near: PBS\)\. Set `con"):
+    with pytest.raises(
+        PertprobeError, match=r"control 'non-targeting' is not among its 5 names \(near: PBS\)\. Set `con"
+    ):
         load_state(path)
     assert load_model(path, control="PBS").control == "PBS"
-    with pytest.raises(PertprobeError, match=r"the control 'DMSO' is not among its 5 names .*Set `control` of the model"):
+    with pytest.raises(
+        PertprobeError, match=r"the control 'DMSO' is not among its 5 names .*Set `control` of the model"
+    ):
         load_state(path, control="DMSO")
 
 

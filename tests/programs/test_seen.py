@@ -83,7 +83,7 @@ def test_faults_of_a_toml_come_together(write):
     assert "[training] d = 'training': only 'train' is known" in text
     assert "[zeroshot] 'd.x' = 'hidden': 'val' or 'test' is expected" in text
     assert "'other.y' is not \"dataset.context\" with a dataset of [datasets] or [training] (d)" in text
-    assert "[fewshot.\"d.x\"] may hold lists train, val, test of names, found held" in text
+    assert '[fewshot."d.x"] may hold lists train, val, test of names, found held' in text
     assert "'d.x' is both zero-shot and few-shot" in text
 
 
@@ -116,7 +116,7 @@ def test_a_zero_shot_data_set_outside_training_is_read(write):
 
 
 def test_few_shot_lines_train_without_their_data_set_and_other_lines_do_not(write):
-    """cell-load trains on all perturbations of a few-shot line but those of val and test, and looks at no train list."""
+    """cell-load trains on all perturbations of a few-shot line but those of val and test; it ignores a train list."""
     rules = '[datasets]\none = "one.h5ad"\n[fewshot."one.lineA"]\ntrain = ["G087"]\nval = ["G001"]\ntest = ["G171"]\n'
     split = read_split(write("s.toml", rules))
     found = {name: split.trained(name, "lineA") for name in ("G087", "G500", "G001", "G171")}
@@ -148,7 +148,11 @@ def test_the_same_rules_as_yaml(write, suffix):
         ("s.toml", 'training = "x"\nfewshot = 3\n', "[training] holds no entries by name"),
         ("s.toml", '[training]\nd = "train"\n[fewshot]\n"d.x" = "test"\n', "of names, found test"),
         ("s.toml", '[training]\nd = "train"\n[fewshot."d.x"]\ntest = [1]\n', "of names, found test"),
-        ("s.toml", '[datasets]\nd = "d"\n[zeroshot]\n"d.x" = "test"\n', "no line is few-shot: nothing would be trained"),
+        (
+            "s.toml",
+            '[datasets]\nd = "d"\n[zeroshot]\n"d.x" = "test"\n',
+            "no line is few-shot: nothing would be trained",
+        ),
     ],
 )
 def test_rules_of_another_form_are_refused_in_words(write, name, text, message):

@@ -210,7 +210,9 @@ def test_weights_of_few_bits_are_computed_with_in_float32(tmp_path, dtype):
     wide = {name: each.double() for name, each in w.items()}
     found = read_sae(path)
     assert {each.dtype for each in found.tensors().values()} == {torch.float32}
-    torch.testing.assert_close(found.encode(ROWS.float()).double(), by_hand(wide, topk(wide, 3))[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        found.encode(ROWS.float()).double(), by_hand(wide, topk(wide, 3))[0], rtol=1e-5, atol=1e-5
+    )
     agrees(exactly(path), by_hand(wide, topk(wide, 3)))
 
 
@@ -347,7 +349,9 @@ def test_a_folder_of_folders_names_those_in_it(tmp_path):
     with pytest.raises(PertprobeError, match=r"holds no autoencoder .*Give one of the folders in it: layers\.2"):
         read_sae(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PertprobeError, match=r"cfg\.json and sae\.safetensors; config\.json and ae\.pt\); found: none\."):
+    with pytest.raises(
+        PertprobeError, match=r"cfg\.json and sae\.safetensors; config\.json and ae\.pt\); found: none\."
+    ):
         read_sae(tmp_path / "empty")
 
 

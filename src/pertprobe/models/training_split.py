@@ -99,9 +99,11 @@ def _faults_of_rules(datasets: Mapping, training: Mapping, zeroshot: Mapping, fe
         if use not in PARTS:
             yield f"[zeroshot] '{key}' = '{use}': 'val' or 'test' is expected"
     for key, parts in fewshot.items():
-        if not isinstance(parts, Mapping) or not all(part in PARTS and _are_names(each) for part, each in parts.items()):
+        if not isinstance(parts, Mapping) or not all(
+            part in PARTS and _are_names(each) for part, each in parts.items()
+        ):
             found = listed(parts) if isinstance(parts, Mapping) else parts
-            yield f"[fewshot.\"{key}\"] may hold lists {listed(PARTS)} of names, found {found}"
+            yield f'[fewshot."{key}"] may hold lists {listed(PARTS)} of names, found {found}'
         if key in zeroshot:
             yield f"'{key}' is both zero-shot and few-shot"
 

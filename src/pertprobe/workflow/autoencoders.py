@@ -23,7 +23,9 @@ def untrainable(saes: Entries) -> Iterator[str]:
             )
 
 
-def check_autoencoders(saes: Entries, given: Entries, models: Mapping[str, "Model"], faults: list[str]) -> dict[str, list[str]]:
+def check_autoencoders(
+    saes: Entries, given: Entries, models: Mapping[str, "Model"], faults: list[str]
+) -> dict[str, list[str]]:
     """Read those that were trained elsewhere, and compare all with their models.
 
     Args:

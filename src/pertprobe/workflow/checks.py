@@ -156,7 +156,11 @@ def check_inputs(config: Config) -> dict[str, Any]:
     return {
         "cells": {name: _cells_summary(config["cells"][name]["path"], each) for name, each in found.cells.items()},
         "models": {name: _model_summary(model, found.notes[name]) for name, model in found.models.items()},
-        "programs": {"files": files, "sizes": {name: len(genes) for name, genes in found.programs.items()}},
+        "programs": {
+            "files": files,
+            "sizes": {name: len(genes) for name, genes in found.programs.items()},
+            "notes": list(found.programs.notes),
+        },
         "regulons": found.regulons,
         "splits": {name: _hash(config["models"][name]["split"]) for name in found.splits},
     }
@@ -255,9 +259,7 @@ def _pair_faults(config: Config) -> Iterator[str]:
 def given_paths(config: Config) -> list[str]:
     """Return the files and folders that the config names and the run does not make itself, each once."""
     named = [entry["path"] for entry in config["cells"].values()]
-    named += [
-        entry[key] for entry in config["models"].values() for key in ("path", "split", "genes") if key in entry
-    ]
+    named += [entry[key] for entry in config["models"].values() for key in ("path", "split", "genes") if key in entry]
     named += [entry["path"] for entry in _section(config, "sae").values() if "path" in entry]
     named += [*config["programs"].get("gmt", []), *_regulon_files(config).values()]
     named += [config["style"]] if config.get("style") else []

@@ -134,7 +134,9 @@ def _refuse_left_out(tensors: Mapping[str, Tensor], used: set[str], kind: str, w
 def _numbers(tensor: Tensor, stored: Stored, where: str) -> Tensor:
     """Return a tensor in float64, as it is computed with."""
     if not tensor.is_floating_point():
-        raise PertprobeError(f"sae: {where}: '{stored.name}' holds {str(tensor.dtype).removeprefix('torch.')}, no weights.")
+        raise PertprobeError(
+            f"sae: {where}: '{stored.name}' holds {str(tensor.dtype).removeprefix('torch.')}, no weights."
+        )
     found = stored.meant((tensor.mT if stored.turned and tensor.ndim == 2 else tensor).double())
     if not torch.isfinite(found).all():
         raise PertprobeError(f"sae: {where}: '{stored.name}' has values that are not finite.")

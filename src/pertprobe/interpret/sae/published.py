@@ -91,7 +91,9 @@ def saelens(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tenso
     scaled = "scaling_factor" in tensors or "finetuning_scaling_factor" in tensors
     said = bool(config.get("finetuning_scaling_factor"))
     # For a time SAELens wrote a factor of 1 with every autoencoder.
-    idle = "scaling_factor" in tensors and not said and bool((tensors["scaling_factor"].double() - 1).abs().max() < 1e-5)
+    idle = (
+        "scaling_factor" in tensors and not said and bool((tensors["scaling_factor"].double() - 1).abs().max() < 1e-5)
+    )
     faults = {
         f"activation_fn {activation!r} is not supported, only 'relu' and 'topk'": activation not in ("relu", "topk"),
         f"normalize_activations {normalised!r} {EACH_ROW}": normalised in ("constant_norm_rescale", "layer_norm"),
@@ -145,9 +147,7 @@ def _input_scale(folder: Path) -> float:
     return float(factor)
 
 
-def _check_sizes(
-    file: Path, config: Mapping[str, Any], k: Any, needs_k: bool, tensors: Mapping[str, Tensor]
-) -> None:
+def _check_sizes(file: Path, config: Mapping[str, Any], k: Any, needs_k: bool, tensors: Mapping[str, Tensor]) -> None:
     """Raise PertprobeError where sizes are none, or not those of the tensors."""
     sizes = {name: config.get(name) for name in ("d_in", "d_sae")} | ({"k": k} if needs_k else {})
     whole = all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes.values())

@@ -124,7 +124,11 @@ def read_state_directory(path: str | Path, checkpoint: str | None = None) -> Sta
         "checkpoints/final.ckpt": _checkpoint(root, checkpoint),
     }
     if absent := [name for name, file in found.items() if file is None]:
-        raise PertprobeError(f"model: {root} is no State model directory: {', '.join(absent)} absent")
+        below = sorted(
+            str(each.parent.relative_to(root)) for each in root.glob("**/var_dims.pkl") if each.parent != root
+        )
+        inside = f". There are some in it: {listed(below)}. Give one of these" if below else ""
+        raise PertprobeError(f"model: {root} is no State model directory: {', '.join(absent)} absent{inside}")
     batch_file = _first(root, "batch_onehot_map.torch", "batch_onehot_map.pkl", "batch_onehot_map.pt")
     type_file = _first(root, *(f"cell_type_onehot_map{suffix}" for suffix in (".torch", ".pkl", ".pt")))
     config, dims, saved = (_mapping(found[name]) for name in ("config.yaml", "var_dims.pkl", "checkpoints/final.ckpt"))

@@ -39,7 +39,9 @@ def control_label(
 
 def _absent(label: str, perturbations: Collection[str], remedy: str) -> str:
     """Return the fault of a control that the map does not have."""
-    alike = [name for name in perturbations if re.search(r"non.?target|control|ctrl|dmso|pbs|untreated|ntc", name, re.I)]
+    alike = [
+        name for name in perturbations if re.search(r"non.?target|control|ctrl|dmso|pbs|untreated|ntc", name, re.I)
+    ]
     near = nearest(label, perturbations, n=3) or alike
     return (
         f"pert_onehot_map: the control '{label}' is not among its {len(perturbations)} names (near: "

@@ -70,9 +70,7 @@ def load_state(
     return model
 
 
-def _names(
-    files: StateFiles, a: StateArchitecture, control: str | None, genes: tuple[str, ...] | None
-) -> Names:
+def _names(files: StateFiles, a: StateArchitecture, control: str | None, genes: tuple[str, ...] | None) -> Names:
     """Return the names that go with the weights; raises Faults, all together, where maps and options disagree."""
     shapes = {tuple(row.shape) for row in files.perturbations.values()}
     faults = []
@@ -86,7 +84,9 @@ def _names(
     label, note, fault = control_label(control, files.options.get("control_pert"), files.perturbations)
     faults += fault
     inputs, notes = (genes, ()) if genes is not None else _input_names(files.gene_names, a)
-    outputs = inputs if genes is not None and a.genes_in and a.output_dim == a.input_dim else _output_names(files, a, inputs)
+    outputs = (
+        inputs if genes is not None and a.genes_in and a.output_dim == a.input_dim else _output_names(files, a, inputs)
+    )
     faults += [
         f"{what} are named twice: {twice}. Name each once, in a file that `genes` of the model's entry gives"
         for what, twice in (("inputs", repeated(inputs)), ("outputs", repeated(outputs)))

@@ -9,12 +9,13 @@ Attention = Literal["bidirectional", "causal", "causal_rope", "self"]
 """Which cells a cell sees: all; itself and earlier ones; the same with rotary positions; itself alone."""
 
 
-def _names(text: str) -> frozenset[str]:
+def names_in(text: str) -> frozenset[str]:
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
 # Read by State's training, logging or data code only, or by nothing at all: no value of these changes an output.
-HARMLESS = _names("""
+HARMLESS = names_in("""
     lr loss loss_fn dropout batch_size hvg_dim gene_dim blur softplus freeze_pert_backbone freeze_pert
     transformer_decoder use_effect_gating_token init_from mmd_num_chunks randomize_mmd_chunks llm_name
     wandb_track weight_decay max_steps train_seed val_freq test_freq ckpt_every_n_steps gradient_clip_val
@@ -23,7 +24,7 @@ HARMLESS = _names("""
     batch_predictor batch_predictor_weight batch_token_weight confidence_target_scale confidence_weight
     sinkhorn_weight energy_weight predict_mean gene_names control_pert decoder_dropout
     """)
-USED = _names("""
+USED = names_in("""
     input_dim hidden_dim output_dim pert_dim batch_dim cell_set_len embed_key output_space activation n_encoder_layers
     n_decoder_layers use_basal_projection predict_residual batch_encoder use_batch_token basal_mapping_strategy
     confidence_token mask_attn transformer_backbone_key transformer_backbone_kwargs lora decoder_cfg gene_decoder_bool
@@ -36,16 +37,16 @@ INERT = {
     "finetune_vci_decoder": (False, "its decoder needs a State Embedding checkpoint that is not in the directory"),
     "confidence_head": (False, "the confidence head of State 0.9 is unknown to this reader"),
 }
-BACKBONE_HARMLESS = _names("""
+BACKBONE_HARMLESS = names_in("""
     max_position_embeddings n_positions use_cache vocab_size pad_token_id bos_token_id eos_token_id attention_dropout
     hidden_dropout layer_norm_eps tie_word_embeddings rotary_dim use_rotary_embeddings initializer_range pretraining_tp
     resid_pdrop embd_pdrop attn_pdrop reorder_and_upcast_attn torch_dtype dtype d_inner attn_implementation
     _attn_implementation
     """)
-_EITHER = _names("hidden_size num_hidden_layers num_attention_heads bidirectional_attention")
+_EITHER = names_in("hidden_size num_hidden_layers num_attention_heads bidirectional_attention")
 BACKBONE_USED = {
-    "llama": _EITHER | _names("intermediate_size num_key_value_heads head_dim rms_norm_eps rope_theta"),
-    "GPT2": _EITHER | _names("n_embd n_layer n_head n_inner layer_norm_epsilon"),
+    "llama": _EITHER | names_in("intermediate_size num_key_value_heads head_dim rms_norm_eps rope_theta"),
+    "GPT2": _EITHER | names_in("n_embd n_layer n_head n_inner layer_norm_epsilon"),
 }
 _DEFAULTS = {"hidden_act": "silu", "activation_function": "gelu_new", "rope_scaling": None, "scale_attn_weights": True}
 _OFF = ("attention_bias", "mlp_bias", "scale_attn_by_inverse_layer_idx", "add_cross_attention")
@@ -53,8 +54,8 @@ BACKBONE_INERT = {
     name: (default, "this reader only has the default")
     for name, default in (_DEFAULTS | dict.fromkeys(_OFF, False)).items()
 }
-LORA_KEYS = _names("enable r alpha dropout bias target adapt_mlp task_type merge_on_eval")
-DECODER_KEYS = _names("latent_dim gene_dim hidden_dims dropout residual_decoder")
+LORA_KEYS = names_in("enable r alpha dropout bias target adapt_mlp task_type merge_on_eval")
+DECODER_KEYS = names_in("latent_dim gene_dim hidden_dims dropout residual_decoder")
 LEGACY_KEYS = ("confidence_head", "freeze_pert", "nb_decoder")
 """Options that only versions up to 0.9.27 write."""
 

@@ -62,7 +62,9 @@ def told_by_weights(options: Mapping[str, Any], names: Iterable[str], shapes: Ma
     tail = any(name.startswith(TAIL) for name in names)
     if everything and not tail and not _is_later(found):
         found["final_down_then_up"] = False
-        notes += ["residuals are added in hidden space, as in State up to 0.9.3: no final_down_then_up"] * bool(residual)
+        notes += ["residuals are added in hidden space, as in State up to 0.9.3: no final_down_then_up"] * bool(
+            residual
+        )
     elif tail and not everything:
         found["final_down_then_up"] = True
         notes += ["raw cells are added to the outputs, as in State 0.9.4: final_down_then_up"] * bool(residual)
