@@ -7,7 +7,7 @@ with job(snakemake):
     from pertprobe.files import write_table
     from pertprobe.models import load_model
     from pertprobe.models.cards import own_split
-    from pertprobe.models.training_split import read_split
+    from pertprobe.models.split_file import read_split
     from pertprobe.stages.distribution import drift_table, knockout_distances
 
     given, params, output = snakemake.input, snakemake.params, snakemake.output

@@ -5,6 +5,9 @@ import torch
 from safetensors.torch import save_file
 
 from pertprobe.errors import Faults
+from pertprobe.interpret.sae import SparseAutoencoder, write_saelens
+from pertprobe.interpret.sae.pool import width_of
+from pertprobe.models import load_model
 from pertprobe.workflow.checks import check_inputs, check_references, given_paths
 
 
@@ -98,7 +101,7 @@ def test_an_autoencoder_that_cannot_be_read_is_named(config, tmp_path):
     config["sae"]["joint"]["path"] = str(tmp_path)
     (said,) = faults(config)
     assert said.startswith("sae.joint.path: sae: ")
-    assert "cfg.json is missing" in said
+    assert "holds no autoencoder (cfg.json and sae_weights.safetensors; " in said
 
 
 def test_regulons_are_read_by_the_gate(config, tmp_path):
@@ -144,3 +147,45 @@ def test_names_that_the_atlas_lists_and_nothing_has_are_named(config):
     )
     config["atlas"] = {"models": "all", "perturbations": "all"}
     check_inputs(config)
+
+
+def saelens_folder(path, width, **told):
+    sae = SparseAutoencoder(torch.ones(width, 9), torch.zeros(9), torch.ones(9, width), torch.zeros(width), None)
+    write_saelens(sae, path, told)
+    return str(path)
+
+
+def test_an_autoencoder_of_another_layer_is_refused_and_one_of_other_models_noted(config, tmp_path):
+    model = load_model(config["models"]["fewshot"]["path"])
+    width, middle = width_of(model), model.n_layers // 2
+    config["sae"]["joint"]["path"] = path = saelens_folder(tmp_path / "a", width, models=["other"], layer=middle)
+    assert (
+        "sae.joint was trained on other, and reads this model all the same"
+        in (check_inputs(config)["models"]["fewshot"]["notes"])
+    )
+    config["sae"]["joint"]["layer"] = middle + 1
+    assert faults(config) == (
+        f"sae.joint.layer: {middle + 1}, but {path} says that it was trained on layer {middle}. Set it to that",
+    )
+    del config["sae"]["joint"]["layer"]
+    config["sae"]["joint"]["path"] = saelens_folder(tmp_path / "b", width, hook_name="blocks.4", model_name="gpt2")
+    assert (
+        "sae.joint was trained on blocks.4 of gpt2, and reads layer middle of this model"
+        in (check_inputs(config)["models"]["fewshot"]["notes"])
+    )
+
+
+def test_one_autoencoder_of_models_of_different_widths_is_refused(config, shared_path):
+    config["models"]["other"] = {"path": str(shared_path("state/st_fewshot_A")), "context": "rep_1"}
+    config["sae"]["joint"]["models"].append("other")
+    said = [each for each in faults(config) if each.startswith("sae.joint.models")]
+    assert len(said) == 1
+    assert "their hidden states are of different widths (fewshot " in said[0]
+
+
+def test_kinds_that_are_read_only_are_not_trained(config):
+    config["sae"]["joint"]["kind"] = "gated"
+    assert check_references(config) == [
+        "sae.joint.kind: 'gated' can be read, but is not trained here. Set it to topk or relu_l1, or give the path of "
+        "one trained elsewhere"
+    ]

@@ -9,9 +9,10 @@ import torch
 
 from pertprobe.data.cells import read_cells
 from pertprobe.errors import PertprobeError
+from pertprobe.models.split_file import read_split
 from pertprobe.models.state.load import load_state
 from pertprobe.models.state.train import Draws, energy_distance, read_training_cells, train
-from pertprobe.models.training_split import held_out, read_split, seen_status
+from pertprobe.models.training_split import held_out, seen_status
 from pertprobe.seeding import generator
 
 COLUMNS = {"context_column": "cell_line", "perturbation_column": "gene", "batch_column": "batch"}

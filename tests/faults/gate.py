@@ -15,7 +15,8 @@ from pertprobe.data.regulons import read_regulons
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret.sae import read_sae, sae_arguments
 from pertprobe.models import load_model
-from pertprobe.models.training_split import read_split, seen_status
+from pertprobe.models.split_file import read_split
+from pertprobe.models.training_split import seen_status
 from pertprobe.workflow.checks import check_inputs, given_paths
 from pertprobe.workflow.config import whole_schema
 from pertprobe.workflow.settled import read_configs, settled

@@ -9,7 +9,7 @@ import pytest
 from pertprobe.data.programs import read_programs
 from pertprobe.data.regulons import read_regulons
 from pertprobe.errors import PertprobeError
-from pertprobe.models.training_split import read_split
+from pertprobe.models.split_file import read_split
 from pertprobe.readers import texts
 from pertprobe.readers.texts import read_json, read_yaml
 

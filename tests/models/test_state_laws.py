@@ -252,7 +252,8 @@ def test_a_written_directory_reads_back_the_same(tmp_path, name):
     told = model.architecture.attention if model.architecture.backbone == "GPT2" else None
     again = load_state(tmp_path / "model", attention=told)
     assert replace(again.architecture, attention_source="given") == model.architecture
-    for field in ("genes", "output_genes", "perturbations", "batches", "control", "set_size"):
+    assert again.batches == (model.batches if model.architecture.batch_encoder else ())
+    for field in ("genes", "output_genes", "perturbations", "control", "set_size"):
         assert getattr(again, field) == getattr(model, field)
     X = cells().float()
     assert torch.equal(again.predict(X, "B", BATCH), model.predict(X, "B", BATCH))

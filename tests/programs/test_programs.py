@@ -37,15 +37,73 @@ def test_a_pattern_without_a_match_is_an_empty_program():
     assert read_programs(patterns={"ribosome": "^RP"}, known_names=["STAT1"])["ribosome"] == ()
 
 
-def test_malformed_lines_are_named_by_number(write):
-    with pytest.raises(Faults, match=r"a.gmt: line 2 has 2 tab-separated fields and 0 genes") as error:
+def test_a_file_of_other_lines_is_refused_with_their_numbers(write):
+    with pytest.raises(
+        Faults, match=r"a.gmt: line 2 has 2 tab-separated fields and 0 genes, line 3 has 1 .*: is this a"
+    ):
         read_programs(write("a.gmt", "IFN\td\tSTAT1\nMITO genes\tMRPS2\nX\n"))
-    assert len(error.value.messages) == 2
 
 
-def test_a_program_defined_twice_in_one_file_names_both_lines(write):
-    with pytest.raises(Faults, match=r"line 2: program 'IFN' is defined twice \(first in line 1\)"):
-        read_programs(write("a.gmt", "IFN\td\tA\nIFN\td\tB\n"))
+def noted(write, text, **how):
+    """Return the sets of a GMT and the words of its one note, without the file's name."""
+    programs = read_programs(write("a.gmt", text), **how)
+    (note,) = programs.notes
+    return dict(programs), note.partition("a.gmt: ")[2]
+
+
+def test_a_set_that_stands_twice_counts_once_as_it_stands_first(write):
+    found, note = noted(write, "IFN\td\tA\nX\td\tC\nIFN\td\tB\n")
+    assert found == {"IFN": ("A",), "X": ("C",)}
+    assert note == "1 set of a name that came before left out, with other genes: 'IFN' (line 3, first in line 1)"
+    found, note = noted(write, "IFN\td\tA\tB\nIFN\te\tB\tA\n")
+    assert found == {"IFN": ("A", "B")}
+    assert note == "1 set that came before left out, with the same genes: IFN"
+
+
+def test_an_empty_set_costs_itself_alone(write):
+    found, note = noted(write, "A\td\tG1\nB\td\n\td\tG3\nC\td\tG4\nD\td\tG5\n")
+    assert found == {"A": ("G1",), "C": ("G4",), "D": ("G5",)}
+    assert note == "2 sets without a name or a gene left out: 'B' (line 2), '' (line 3)"
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "note"),
+    [
+        ("#from x\nA\td\tG1\n# end\n", {"A": ("G1",)}, "2 lines of comments left out"),
+        ("\ufeffA\td\tG1\n#c\n", {"A": ("G1",)}, "1 line of comments left out"),
+        ('"A"\t"d"\t"G1"\t"G2"\n', {"A": ("G1", "G2")}, "quotes around fields of 1 line left out"),
+        ("A\td\tG1,1.0\tG2,0.5\tG3,1e-3\n", {"A": ("G1", "G2", "G3")},
+         "genes of 1 set have weights ('G1,1.0'), which are not used"),
+        ("A\td\tG1,1.0\nB\td\tG2,2\n", {"A": ("G1",), "B": ("G2",)},
+         "genes of 2 sets have weights ('G1,1.0'), which are not used"),
+        ("A\td\tG1;G2\nB\td\tG3;G-4;G5\n", {"A": ("G1", "G2"), "B": ("G-4", "G3", "G5")},
+         "genes apart by semicolons in one field were read as 5 genes"),
+        ("A\td\tG1 G2 G3\n", {"A": ("G1", "G2", "G3")}, "genes apart by spaces in one field were read as 3 genes"),
+        ("A\td\tG1,G2\n", {"A": ("G1", "G2")}, "genes apart by commas in one field were read as 2 genes"),
+    ],
+)  # fmt: skip
+def test_what_databases_and_spreadsheets_write_is_read_and_said(write, text, found, note):
+    assert noted(write, text) == (found, note)
+
+
+def test_labels_that_hold_commas_and_spaces_stay_as_they_are(write):
+    label = "[('Drug A', 5.0, 'uM')]"
+    programs = read_programs(write("a.gmt", f"A\td\t{label}\nB\td\tvitamin C\tG1,2.0\n"))
+    assert dict(programs) == {"A": (label,), "B": ("G1,2.0", "vitamin C")}
+    assert programs.notes == ()
+
+
+def test_a_missing_description_is_seen_by_known_names(write):
+    text = "A\tG1\tG2\tG3\nB\tG4\tG5\n"
+    found, note = noted(write, text, known_names=["G1", "G2", "G4", "G5"])
+    assert found == {"A": ("G2", "G3"), "B": ("G5",)}
+    assert note.startswith("the second field of every line is a description, and names a known gene (G1, G4): if these")
+    assert read_programs(write("a.gmt", text), known_names=["G1", "G2"]).notes == ()
+
+
+def test_notes_of_several_files_come_together(write):
+    programs = read_programs(write("a.gmt", "#\nA\td\tG1\n"), write("b.gmt", "#\nB\td\tG1\n"), lists={"l": ["G1"]})
+    assert [note.rpartition("/")[2].partition(":")[0] for note in programs.notes] == ["a.gmt", "b.gmt"]
 
 
 def test_a_program_defined_in_two_files_is_refused(write):

@@ -50,6 +50,37 @@ def test_columns_are_found_by_name_and_signs_in_words_or_numbers(tmp_path, text)
     assert edges(read(tmp_path, text)) == {("A", "B"): 1, ("A", "C"): -1, ("A", "D"): 0}
 
 
+@pytest.mark.parametrize(
+    ("text", "found", "notes"),
+    [
+        ("source;target;weight\nMYC;TERT;1\nMYC;JUN;-0.3\n", {("MYC", "TERT"): 1, ("MYC", "JUN"): -1}, ()),
+        ("Gene1,Gene2,Type\nMYC,TERT,+\nSPI1,JUN,-\n", {("MYC", "TERT"): 1, ("SPI1", "JUN"): -1}, ()),
+        ("Gene1,Gene2\nMYC,TERT\n", {("MYC", "TERT"): 0},
+         ("no column says which way a regulator acts: all edges count as unsigned",)),
+        ("TF,Target Gene\nMYC,TERT\n", {("MYC", "TERT"): 0},
+         ("no column says which way a regulator acts: all edges count as unsigned",)),
+        ("#from x\nsource\ttarget\tweight\nMYC\tTERT\t1\n# end\n", {("MYC", "TERT"): 1},
+         ("2 lines of comments left out",)),
+        ("# made today\n#source\ttarget\tweight\nMYC\tTERT\t-1\n", {("MYC", "TERT"): -1},
+         ("1 line of comments left out",)),
+        ("tf\ttarget\tis_stimulation\tis_inhibition\nA\tB\tTRUE\tFALSE\nA\tC\t0\t1\nA\tD\t1\t1\nA\tE\tFalse\tno\n",
+         {("A", "B"): 1, ("A", "C"): -1, ("A", "D"): 0, ("A", "E"): 0},
+         ("signs are those of columns is_stimulation and is_inhibition",)),
+        ("source\ttarget\tweight\tmor\nA\tB\t0.9\t-1\n", {("A", "B"): -1},
+         ("signs are those of column mor, not of weight",)),
+        ("source\ttarget\tsource_genesymbol\ttarget_genesymbol\tweight\nP01106\tO14746\tMYC\tTERT\t1\n",
+         {("MYC", "TERT"): 1},
+         ("sources are those of column source_genesymbol, not of source",
+          "targets are those of column target_genesymbol, not of target")),
+        ("source,target,sign\nA,,1\nA,B,1\n", {("A", "B"): 1}, ("1 line without a regulator or a target left out",)),
+    ],
+)  # fmt: skip
+def test_what_databases_and_benchmarks_write_is_read_and_said(tmp_path, text, found, notes):
+    regulons = read(tmp_path, text)
+    assert edges(regulons) == found
+    assert regulons.notes == notes
+
+
 def test_an_edge_stands_once_and_disputed_signs_are_not_known(tmp_path):
     text = "source\ttarget\tsign\nA\tB\t1\nA\tB\t1\nA\tC\t1\nA\tC\t-1\nA\tA\t1\nA\tD\t1\nA\tD\t0\n"
     found = read(tmp_path, text)
@@ -69,8 +100,12 @@ def test_the_matrix_holds_what_both_axes_have(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a\tb\tc\n1\t2\t3\n", r"no column for source, target, sign \(found: a, b, c\)"),
-        ("source\ttarget\nA\tB\n", r"no column for sign \(found: source, target\)"),
+        ("a\tb\tc\n1\t2\t3\n", r"no column for source, target \(found: a, b, c\)"),
+        (
+            "tf\tis_stimulation\tis_inhibition\tgene\nA\tmaybe\t0\tB\n",
+            "1 cells of a column of directions .*line 2: 'ma",
+        ),
+        ("#c\n\nsource\ttarget\tsign\nA\tB\t1\n#d\nA\tC\tmaybe\n", r"line 6: 'maybe'"),
         ("source\ttarget\tsign\nA\tB\t1\nA\tC\tmaybe\n", r"1 signs are neither numbers nor words .*line 3: 'maybe'"),
         ("", "no table"),
         ("source\ttarget\tsign\nA\tB\t1\textra\tfields\n", "no table|no column"),

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.training_split import Split, TrainingCells, read_split, seen_status, training_contexts
+from pertprobe.models.split_file import read_split
+from pertprobe.models.training_split import Split, TrainingCells, seen_status, training_contexts
 
 SPLITS = Path(__file__).parents[2] / "config" / "splits"
 CONTEXTS = ["rep_1", "rep_2", "rep_3"]
@@ -82,8 +83,8 @@ def test_faults_of_a_toml_come_together(write):
     )
     assert "[training] d = 'training': only 'train' is known" in text
     assert "[zeroshot] 'd.x' = 'hidden': 'val' or 'test' is expected" in text
-    assert "'other.y' is not \"dataset.context\" with a dataset of [training] (d)" in text
-    assert "[fewshot.\"d.x\"] may hold lists 'val' and 'test', found held" in text
+    assert "'other.y' is not \"dataset.context\" with a dataset of [datasets] or [training] (d)" in text
+    assert '[fewshot."d.x"] may hold lists train, val, test of names, found held' in text
     assert "'d.x' is both zero-shot and few-shot" in text
 
 
@@ -167,3 +168,56 @@ def test_a_context_that_the_model_does_not_know_is_not_here():
 def test_a_table_of_the_user_is_taken_at_its_word(write):
     split = read_split(write("s.tsv", "perturbation\tcontext\ttrained\nA\tx\ttrue\n"))
     assert dict(seen_status(split, ["A"], "x", ["y"], cells=cells_of([("x", "B")]))) == {"A": "here"}
+
+
+def test_a_zero_shot_data_set_outside_training_is_read(write):
+    """A data set that is only tested on need not be under [training]."""
+    rules = '[datasets]\none = "one.h5ad"\noutside = "two.h5ad"\n[training]\none = "train"\n'
+    split = read_split(write("s.toml", rules + '[zeroshot]\n"outside.lineC" = "test"\n[fewshot]\n'))
+    assert dict(seen_status(split, ["A"], "lineC", ["lineA", "lineC"])) == {"A": "elsewhere"}
+    assert split.trained("A", "lineA")
+    assert training_contexts({"cell_types": ["lineA", "lineC"]}, split) == ["lineA"]
+
+
+def test_few_shot_lines_train_without_their_data_set_and_other_lines_do_not(write):
+    """cell-load trains on all perturbations of a few-shot line but those of val and test; it ignores a train list."""
+    rules = '[datasets]\none = "one.h5ad"\n[fewshot."one.lineA"]\ntrain = ["G087"]\nval = ["G001"]\ntest = ["G171"]\n'
+    split = read_split(write("s.toml", rules))
+    found = {name: split.trained(name, "lineA") for name in ("G087", "G500", "G001", "G171")}
+    assert found == {"G087": True, "G500": True, "G001": False, "G171": False}
+    assert split.trained("G087", "lineB") is False
+    assert dict(seen_status(split, ["G171", "G500"], "lineB", ["lineA", "lineB"])) == {
+        "G171": "never", "G500": "elsewhere",
+    }  # fmt: skip
+    assert training_contexts({"cell_types": ["lineA", "lineB"]}, split) == ["lineA"]
+
+
+def test_a_zero_shot_line_may_be_sent_to_training(write):
+    split = read_split(write("s.toml", '[datasets]\nd = "d.h5ad"\n[zeroshot]\n"d.x" = "train"\n"d.y" = "val"\n'))
+    assert [split.trained("A", line) for line in "xyz"] == [True, False, False]
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".yml"])
+def test_the_same_rules_as_yaml(write, suffix):
+    rules = "training: {d: train}\nzeroshot: {d.x: test}\nfewshot: {d.y: {val: [], test: [A]}}\n"
+    split = read_split(write(f"s{suffix}", rules))
+    assert [split.trained("A", line) for line in "xyz"] == [False, False, True]
+    assert "cannot be read as a split" in refused(write(f"b{suffix}", "a: ["))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("s.yaml", "- a\n", "holds no sections, those of cell-load are expected (datasets, training, zeroshot, few"),
+        ("s.toml", 'training = "x"\nfewshot = 3\n', "[training] holds no entries by name"),
+        ("s.toml", '[training]\nd = "train"\n[fewshot]\n"d.x" = "test"\n', "of names, found test"),
+        ("s.toml", '[training]\nd = "train"\n[fewshot."d.x"]\ntest = [1]\n', "of names, found test"),
+        (
+            "s.toml",
+            '[datasets]\nd = "d"\n[zeroshot]\n"d.x" = "test"\n',
+            "no line is few-shot: nothing would be trained",
+        ),
+    ],
+)
+def test_rules_of_another_form_are_refused_in_words(write, name, text, message):
+    assert message in refused(write(name, text))

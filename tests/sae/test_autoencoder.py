@@ -32,7 +32,7 @@ def unit_directions(n_features, n_inputs, seed=0):
 
 
 def tensors_of(sae):
-    return {name: value for name, value in vars(sae).items() if name != "k"}
+    return sae.tensors()
 
 
 def test_exactly_k_features_are_active_where_k_are_positive():
@@ -90,14 +90,14 @@ def test_config_has_the_fields_of_saelens(tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"architecture": "jumprelu"}, "architecture 'jumprelu'"),
-        ({"architecture": None}, "architecture None"),
+        ({"architecture": "transcoder"}, "architecture 'transcoder'"),
+        ({"architecture": "jumprelu"}, r"no threshold \(one of threshold"),
         ({"normalize_activations": "layer_norm"}, "normalize_activations 'layer_norm'"),
         ({"normalize_activations": "expected_average_only_in"}, "fold_activation_norm_scaling_factor"),
         ({"reshape_activations": "hook_z"}, "reshape_activations 'hook_z'"),
         ({"architecture": "standard", "activation_fn": "tanh-relu"}, "activation_fn 'tanh-relu'"),
         ({"k": 21}, "'k': 21"),
-        ({"d_in": 7}, r"expected .*\(7, 20\)"),
+        ({"d_in": 7}, r"W_dec is \(20, 6\), \(20, 7\) expected"),
     ],
 )
 def test_foreign_configs_are_refused_by_name(tmp_path, change, named):
@@ -127,11 +127,13 @@ def test_missing_broken_and_foreign_files_are_refused(tmp_path):
     with pytest.raises(PertprobeError, match="cannot be read"):
         read_saelens(tmp_path)
     weights.unlink()
-    with pytest.raises(PertprobeError, match="cannot be read"):
+    with pytest.raises(PertprobeError, match=r"sae_weights\.safetensors is missing"):
         read_saelens(tmp_path)
-    (tmp_path / "cfg.json").write_text("{")
-    with pytest.raises(PertprobeError, match="not valid JSON"):
-        read_saelens(tmp_path)
+    write_saelens(random_sae(), tmp_path)
+    for text, message in (("{", "is not valid JSON"), ("[]", "holds a list, not settings by name")):
+        (tmp_path / "cfg.json").write_text(text)
+        with pytest.raises(PertprobeError, match=message):
+            read_saelens(tmp_path)
 
 
 def test_activations_of_another_width_are_refused():

@@ -87,12 +87,10 @@ def test_older_configs_name_the_activation_apart(tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"architecture": "jumprelu"}, "architecture 'jumprelu' is not supported, only topk and standard"),
-        ({"architecture": "gated"}, "architecture 'gated'"),
-        ({"architecture": "batchtopk"}, "architecture 'batchtopk'"),
+        ({"architecture": "transcoder"}, "architecture 'transcoder' is not supported, only standard, topk, jumprelu"),
         ({"normalize_activations": "expected_average_only_in"}, "fold_activation_norm_scaling_factor"),
         ({"normalize_activations": "constant_norm_rescale"}, "normalize_activations 'constant_norm_rescale'"),
-        ({"finetuning_scaling_factor": True}, "finetuning_scaling_factor True"),
+        ({"finetuning_scaling_factor": True}, "finetuning_scaling_factor is true, but there is no tensor"),
         ({"d_sae": 21}, "does not fit its cfg.json"),
     ],
 )
@@ -105,7 +103,7 @@ def test_what_has_no_plain_form_is_refused_by_name(tmp_path, change, named):
 def test_a_directory_that_says_otherwise_than_the_config_is_refused(tmp_path):
     folder = saelens(tmp_path / "a", tensors(), architecture="standard")
     assert read_sae(folder, kind="relu_l1").k is None
-    with pytest.raises(PertprobeError, match=r"cfg\.json says relu_l1, the config topk"):
+    with pytest.raises(PertprobeError, match=r"its config says relu_l1, yours topk"):
         read_sae(folder, kind="topk", k=4)
 
 
@@ -154,7 +152,7 @@ def test_a_checkpoint_may_hold_the_state_dict_one_level_down(tmp_path):
     [
         ({}, None, r"does not say which features are active\. Set kind \(topk: the k largest"),
         ({"W_dec": None}, "relu_l1", r"no W_dec \(one of W_dec, decoder.weight\) among W_enc, b_dec, b_enc"),
-        ({"W_enc": torch.zeros(F, H)}, "relu_l1", "are not of one autoencoder"),
+        ({"W_enc": torch.zeros(F, H)}, "relu_l1", r"'W_enc' \(20, 6\) is not of one autoencoder"),
     ],
 )
 def test_state_dicts_that_do_not_say_enough_are_refused(tmp_path, change, kind, message):
@@ -173,7 +171,7 @@ def test_topk_needs_a_k_within_the_features(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("1,2")
-    with pytest.raises(PertprobeError, match="neither a SAELens directory nor a file of tensors"):
+    with pytest.raises(PertprobeError, match="neither a folder nor a file of tensors"):
         read_sae(tmp_path / "a.csv", "relu_l1")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(PertprobeError, match="holds no tensors by name"):

@@ -9,7 +9,7 @@ import pytest
 from pertprobe.data.h5ad import CellFile
 from pertprobe.data.programs import run_programs
 from pertprobe.models import load_model
-from pertprobe.models.training_split import read_split
+from pertprobe.models.split_file import read_split
 from pertprobe.workflow.settled import read_configs
 
 

@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from pertprobe.data.gmt import read_gmt
 from pertprobe.data.spelling import AS_WRITTEN, respelled
 from pertprobe.errors import PertprobeError, gathering, listed, meant, number_of, raise_together, read_together
 from pertprobe.readers.texts import read_table
 from pertprobe.showing import as_html
 
-MANY_FAULTS = 5
-"""A file with more malformed lines than this is hardly a GMT; they are counted, not listed."""
 SHOWN = 20
 """Programs that a notebook shows."""
 
@@ -21,9 +20,10 @@ SHOWN = 20
 class Programs(dict[str, tuple[str, ...]]):
     """Gene sets under test: a program's name -> its genes, sorted and unique."""
 
-    def __init__(self, sets: Mapping[str, Iterable[str]]) -> None:
-        """Take the genes of each program in any order."""
+    def __init__(self, sets: Mapping[str, Iterable[str]], notes: Iterable[str] = ()) -> None:
+        """Take the genes of each program in any order, and what is worth knowing of how they were read."""
         super().__init__({name: tuple(sorted(set(genes))) for name, genes in sets.items()})
+        self.notes = tuple(notes)
 
     def __missing__(self, name: str) -> NoReturn:
         """Raise `PertprobeError` (also a KeyError) for an unknown name."""
@@ -45,7 +45,7 @@ class Programs(dict[str, tuple[str, ...]]):
         """Return both together; raises `PertprobeError` for a name defined in both."""
         if twice := sorted(set(self) & set(other)):
             raise PertprobeError(f"programs are defined twice: {listed(twice)}. Give each its own name")
-        return Programs({**self, **other})
+        return Programs({**self, **other}, (*self.notes, *other.notes))
 
     __ior__ = __or__  # |= of a dict would take the second without a word
 
@@ -76,20 +76,25 @@ def read_programs(
         spelling: how all other names there are respelled, a key of `spelling.SPELLINGS`.
 
     Raises:
-        Faults: unreadable files, malformed lines by number, invalid patterns, names defined twice, all together.
+        Faults: unreadable files, invalid patterns, names defined in two sources, all together. What `read_gmt` can read
+            without a set, or otherwise than it stands, is in the notes.
     """
     faults: list[str] = []
-    programs = Programs(lists or {})
+    programs, known = Programs(lists or {}), set(known_names)
     for path in map(Path, paths):
         with gathering(faults, f"{path}: "):
-            programs |= _read_list(path) if path.suffix == ".txt" else _read_gmt(path)
-    renamed, known = names or {}, sorted(set(known_names))
+            if path.suffix == ".txt":
+                programs |= _read_list(path)
+            else:
+                found = read_gmt(read_table(path).splitlines(), known)
+                programs |= Programs(found.genes, (f"{path}: {note}" for note in found.notes))
+    renamed = names or {}
     if renamed or spelling != AS_WRITTEN:
-        written = programs.items()
-        programs = Programs({name: [renamed.get(g, respelled(g, spelling)) for g in each] for name, each in written})
+        called = {name: [renamed.get(g, respelled(g, spelling)) for g in each] for name, each in programs.items()}
+        programs = Programs(called, programs.notes)
     for name, pattern in (patterns or {}).items():
         with gathering(faults, f"pattern '{name}': "):
-            programs |= Programs({name: _matching(pattern, known)})
+            programs |= Programs({name: _matching(pattern, sorted(known))})
     raise_together(faults)
     return programs
 
@@ -101,30 +106,6 @@ def _read_list(path: Path) -> Programs:
     if spaced := [gene for gene in genes if len(gene.split()) > 1]:
         raise PertprobeError(f"one gene a line is expected, found: {listed(spaced, 3)}")
     return Programs({path.stem: genes})
-
-
-def _read_gmt(path: Path) -> Programs:
-    faults, sets, seen = [], {}, {}
-    for number, line in enumerate(read_table(path).splitlines(), start=1):
-        fields = [field.strip() for field in line.split("\t")]
-        genes = [gene for gene in fields[2:] if gene]
-        if not line.strip():
-            continue
-        if not fields[0] or not genes:
-            faults.append(
-                f"line {number} has {len(fields)} tab-separated fields and {len(genes)} genes; "
-                "name, description and at least one gene are expected"
-            )
-        elif fields[0] in sets:
-            faults.append(f"line {number}: program '{fields[0]}' is defined twice (first in line {seen[fields[0]]})")
-        else:
-            sets[fields[0]], seen[fields[0]] = genes, number
-    if not sets and not faults:
-        faults.append("holds no program")
-    if len(faults) > MANY_FAULTS:
-        faults = [*faults[:MANY_FAULTS], f"{len(faults) - MANY_FAULTS} more lines like these: is this a GMT file?"]
-    raise_together(faults)
-    return Programs(sets)
 
 
 def _matching(pattern: str, names: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Models that can be probed: State's, those built here, and those of other packages' entry points."""
 
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ def load_model(
     dtype: "torch.dtype | str | None" = None,
     device: "torch.device | str" = "cpu",
     checkpoint: str | None = None,
+    genes: str | Path | None = None,
+    control: str | None = None,
+    waive: Sequence[str] = (),
     tf32: bool = False,
 ) -> "Model":
     """Load a trained model.
@@ -35,6 +39,9 @@ def load_model(
         dtype: float32 (the default) or float64, by name or as torch's.
         device: where the weights live.
         checkpoint: a checkpoint's file name, if not the default.
+        genes: of "state": a file of the names of its inputs, one a line, where the directory does not say them.
+        control: of "state": the label of unperturbed cells, where the directory does not say it.
+        waive: of "state": hyper-parameters that its reader does not know and that change no output.
         tf32: whether a GPU may round the factors of matrix products in float32 to 11 significant bits of 24. torch has
             one such setting for a whole process, and environments that turn it on: the model loaded last decides.
 
@@ -46,11 +53,14 @@ def load_model(
 
         torch.backends.cuda.matmul.allow_tf32 = tf32
     given = {"attention": attention, "dtype": _dtype(dtype), "device": device, "checkpoint": checkpoint}
+    given |= {"genes": genes, "control": control, "waive": waive or None}
     options = {name: value for name, value in given.items() if value is not None}
     if kind == "state":
         from pertprobe.models.state.load import load_state
 
         return load_state(path, **options)
+    if told := [name for name in ("genes", "control", "waive") if name in options]:
+        raise PertprobeError(f"model: {' and '.join(told)} belong to the kind state, not to '{kind}'. Leave them out")
     if kind in KNOWN:
         from pertprobe.models.known.training import load_known
 

@@ -10,7 +10,8 @@ import pandas as pd
 from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.cells import context_source, perturbed_labels
 from pertprobe.models.names_in_cells import same_inputs
-from pertprobe.models.training_split import TrainingCells, read_split, seen_status, training_contexts
+from pertprobe.models.split_file import read_split
+from pertprobe.models.training_split import TrainingCells, seen_status, training_contexts
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model

@@ -1,7 +1,6 @@
 """Which perturbations a model was trained with, and in which contexts."""
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,14 +9,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from pertprobe.errors import PertprobeError, listed, raise_together
-from pertprobe.readers.texts import read_table
+from pertprobe.errors import PertprobeError, listed
 from pertprobe.seeding import generator
 
 Seen = Literal["here", "elsewhere", "never", "unknown"]
 Regime = Literal["fewshot", "zeroshot"]
-
-TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,8 @@ class Split:
     what is left out of all of them."""
     datasets: Mapping[str, str] = field(default_factory=dict)
     """Data set -> its path, as the file has it."""
+    unnamed: bool = True
+    """Whether contexts that the rules do not name were trained: those of data sets under [training]."""
 
     def trained(self, perturbation: str, context: str, dataset: str = "") -> bool | None:
         """Return whether the perturbation was trained in the context; None where the file does not say.
@@ -47,6 +45,8 @@ class Split:
         if asked := [each for name, each in several.items() if dataset in ("", name)]:
             said = {each.trained(perturbation, context) for each in asked}
             return said.pop() if len(said) == 1 else None
+        if not self.unnamed and context not in self.heldout:
+            return False
         return context not in self.zeroshot and perturbation not in self.heldout.get(context, ())
 
     def in_another_set(self, perturbation: str, context: str, dataset: str) -> bool:
@@ -98,78 +98,6 @@ class TrainingCells:
     def perturbations(self) -> frozenset[str]:
         """Perturbations with cells in any context."""
         return frozenset(perturbation for _, perturbation in self.pairs)
-
-
-def read_split(path: str | Path) -> Split:
-    """Read a cell-load TOML, or a TSV with the columns perturbation, context, trained (true or false).
-
-    Raises:
-        Faults: everything that is wrong with the file, together.
-    """
-    path = Path(path)
-    try:
-        text = read_table(path)
-        content = tomllib.loads(text) if path.suffix == ".toml" else None
-    except (PertprobeError, ValueError, RecursionError) as error:  # tomllib descends into what is nested
-        raise PertprobeError(f"{path} cannot be read as a split: {error}") from error
-    return _from_table(text, path) if content is None else _from_toml(content, path)
-
-
-def _from_toml(content: Mapping[str, Mapping], path: Path) -> Split:
-    training = content.get("training", {})
-    zeroshot, fewshot = content.get("zeroshot", {}), content.get("fewshot", {})
-    faults = [] if training else ["[training] names no dataset"]
-    faults += [f"[training] {key} = '{use}': only 'train' is known" for key, use in training.items() if use != "train"]
-    for key in (*zeroshot, *fewshot):
-        if key.partition(".")[0] not in training or not key.partition(".")[2]:
-            faults.append(f"'{key}' is not \"dataset.context\" with a dataset of [training] ({listed(training)})")
-    unheld = {key: use for key, use in zeroshot.items() if use not in ("val", "test")}
-    faults += [f"[zeroshot] '{key}' = '{use}': 'val' or 'test' is expected" for key, use in unheld.items()]
-    for key, parts in fewshot.items():
-        if not isinstance(parts, Mapping) or not set(parts) <= {"val", "test"}:
-            faults.append(f"[fewshot.\"{key}\"] may hold lists 'val' and 'test', found {listed(parts)}")
-    faults += [f"'{key}' is both zero-shot and few-shot" for key in zeroshot if key in fewshot]
-    raise_together(faults, f"{path}: ")
-    datasets = {name: str(place) for name, place in content.get("datasets", {}).items()}
-    return _merged(zeroshot, fewshot, datasets)
-
-
-def _merged(zeroshot: Iterable[str], fewshot: Mapping[str, Mapping], datasets: Mapping[str, str]) -> Split:
-    """Return the rules of all data sets, those of a context that several have apart."""
-    rules: dict[str, dict[str, Split]] = {}
-    for key in zeroshot:
-        dataset, _, context = key.partition(".")
-        rules.setdefault(context, {})[dataset] = Split(frozenset([context]))
-    for key, parts in fewshot.items():
-        dataset, _, context = key.partition(".")
-        rules.setdefault(context, {})[dataset] = Split(heldout={context: frozenset().union(*parts.values())})
-    nowhere = [context for context, sets in rules.items() if all(each.zeroshot for each in sets.values())]
-    held = {
-        context: frozenset.intersection(*(each.heldout[context] for each in sets.values() if each.heldout))
-        for context, sets in rules.items()
-        if context not in nowhere
-    }
-    several = {context: sets for context, sets in rules.items() if len(sets) > 1}
-    return Split(frozenset(nowhere), held, by_dataset=several, datasets=datasets)
-
-
-def _from_table(text: str, path: Path) -> Split:
-    header, *lines = [line.split("\t") for line in text.splitlines() if line.strip()] or [[]]
-    wanted = ["perturbation", "context", "trained"]
-    if missing := [name for name in wanted if name not in header]:
-        raise PertprobeError(
-            f"{path} has no column {listed(missing)} (found: {listed(header)}); tab-separated is expected"
-        )
-    faults, rows = [], {}
-    for number, line in enumerate(lines, start=2):
-        row = dict(zip(header, line, strict=False))
-        trained = TRUTH.get(row.get("trained", "").strip().lower())
-        if trained is None:
-            faults.append(f"line {number}: trained is '{row.get('trained', '')}', true or false is expected")
-        elif rows.setdefault((row["perturbation"], row["context"]), trained) != trained:
-            faults.append(f"line {number}: {row['perturbation']} in {row['context']} is both trained and not trained")
-    raise_together(faults, f"{path}: ")
-    return Split(rows=rows)
 
 
 def seen_status(
@@ -227,7 +155,8 @@ def training_contexts(card: Mapping[str, Any], split: Split | None) -> list[str]
     """
     if split is not None and split.rows is not None:
         return sorted({context for (_, context), trained in split.rows.items() if trained})
-    return sorted(set(card.get("cell_types") or ()) - (split.zeroshot if split else frozenset()))
+    found = set(card.get("cell_types") or ()) - (split.zeroshot if split else frozenset())
+    return sorted(found if split is None or split.unnamed else found & set(split.heldout))
 
 
 def held_out(

@@ -122,7 +122,7 @@ def _of_split(key: str, entry: Mapping[str, Any], model: "Model", source: Mappin
     from pertprobe.errors import PertprobeError
     from pertprobe.models.cards import own_split
     from pertprobe.models.split_checks import split_findings
-    from pertprobe.models.training_split import read_split
+    from pertprobe.models.split_file import read_split
 
     path = entry.get("split") or own_split(entry["path"])
     try:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.identity import KnownFiles
+from pertprobe.models.batch_labels import matched_labels
 from pertprobe.probes.declaration import Declaration, all_declared, declared, probe_names
 from pertprobe.roles import KNOWN, NETWORK
+from pertprobe.workflow.autoencoders import check_autoencoders, untrainable
 
 if TYPE_CHECKING:
     from pertprobe.data.cells import ContextCells
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from pertprobe.models.training_split import Split
 
 Config = Mapping[str, Any]
+TOLD = ("genes", "control", "waive")
+"""Keys of a model's entry that say what its directory does not."""
 
 
 @cache
@@ -50,7 +54,8 @@ def check_references(config: Config) -> list[str]:
         for name in names
         if name not in known
     ]
-    return [*unknown, *_training_faults(config), *_pair_faults(config), *_two_layers(config), *_uncompared(config)]
+    found = [*unknown, *_training_faults(config), *untrainable(_section(config, "sae")), *_pair_faults(config)]
+    return [*found, *_two_layers(config), *_uncompared(config)]
 
 
 def _training_faults(config: Config) -> Iterator[str]:
@@ -159,7 +164,11 @@ def check_inputs(config: Config) -> dict[str, Any]:
     return {
         "cells": {name: _cells_summary(config["cells"][name]["path"], each) for name, each in found.cells.items()},
         "models": {name: _model_summary(model, found.notes[name]) for name, model in found.models.items()},
-        "programs": {"files": files, "sizes": {name: len(genes) for name, genes in found.programs.items()}},
+        "programs": {
+            "files": files,
+            "sizes": {name: len(genes) for name, genes in found.programs.items()},
+            "notes": list(found.programs.notes),
+        },
         "regulons": found.regulons,
         "census": [each._asdict() for each in found.census],
         "splits": {name: _hash(config["models"][name]["split"]) for name in found.splits},
@@ -177,7 +186,9 @@ def read_inputs(config: Config) -> Inputs:
     regulons = _check_regulons(config, models, faults)
     faults += [*_layer_faults(config, models), *_unknown_genes(config, models), *_unknown_perturbations(config, models)]
     faults += _without_levels(config, models, cells)
-    _check_saes(config, models, faults)
+    saes = _section(config, "sae")
+    for name, more in check_autoencoders(saes, dict(_given(config, "sae")), models, faults).items():
+        notes[name] += more
     census = _census(config, models, cells, programs, faults)
     raise_together(faults)
     return Inputs(models, cells, splits, programs, regulons, _with_census(notes, census), census)
@@ -213,23 +224,6 @@ def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str
         for layer, model in product(value if isinstance(value, list) else [value], names):
             if isinstance(layer, int) and model in models and layer > models[model].n_layers:
                 yield f"{key}: {layer}, but {model} has the layers 0 to {models[model].n_layers}"
-
-
-def _check_saes(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> None:
-    """Read the autoencoders that were trained elsewhere, and compare their widths with those of their models."""
-    if not (given := dict(_given(config, "sae"))):
-        return
-    from pertprobe.interpret.sae import read_sae, sae_arguments
-    from pertprobe.interpret.sae.pool import check_width
-
-    for name, entry in given.items():
-        sae = None
-        with gathering(faults, f"sae.{name}.path: "):
-            sae = read_sae(**sae_arguments(entry))
-        for model in entry["models"] if sae else ():
-            if model in models and "stages" in models[model].capabilities:
-                with gathering(faults):
-                    check_width(name, sae, model, models[model])
 
 
 def _unknown_genes(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
@@ -297,7 +291,7 @@ def _pair_faults(config: Config) -> Iterator[str]:
 def given_paths(config: Config) -> list[str]:
     """Return the files and folders that the config names and the run does not make itself, each once."""
     named = [entry["path"] for entry in config["cells"].values()]
-    named += [entry[key] for entry in config["models"].values() for key in ("path", "split") if key in entry]
+    named += [entry[key] for entry in config["models"].values() for key in ("path", "split", "genes") if key in entry]
     named += [entry["path"] for entry in _section(config, "sae").values() if "path" in entry]
     named += [*config["programs"].get("gmt", []), *_regulon_files(config).values()]
     named += [config["style"]] if config.get("style") else []
@@ -317,7 +311,7 @@ def _check_models(config: Config, faults: list[str]) -> dict[str, "Model"]:
     for name, entry in _given(config, "models"):
         attention = None if entry.get("attention", "flag") == "flag" else entry["attention"]
         with gathering(faults, f"models.{name}: "), _readable(entry["path"]):
-            settings = {"kind": entry.get("kind", "state"), "checkpoint": entry.get("checkpoint")}
+            settings = {key: entry[key] for key in ("kind", "checkpoint", *TOLD) if key in entry}
             found[name] = load_model(entry["path"], attention=attention, **settings)
     return found
 
@@ -390,7 +384,10 @@ def _fit(
             f"models.{name}: {len(missing)} of {len(model.genes)} genes of the model are missing from space "
             f"'{entry.get('space', 'X')}' of cells.{context}: {listed(missing)}. Set cells.{context}.space or .genes"
         )
-    if model.batches and (unknown := sorted(set(found.batches) - set(model.batches))):
+    # Another package's model may know its labels by their letters alone.
+    own = model.card.get("kind") == "state"
+    matched = matched_labels(found.batches, model.batches) if own else {label: label for label in model.batches}
+    if model.batches and (unknown := sorted(set(found.batches) - set(matched))):
         faults.append(
             f"models.{name}: batch labels of cells.{context} are unknown to the model: {listed(unknown)} (it knows "
             f"{listed(model.batches)}). Set cells.{context}.batch_column, or null for the model's first label"
@@ -400,6 +397,8 @@ def _fit(
             f"models.{name}: was trained on sets of {model.set_size} cells, cells.{context}.set_size is "
             f"{entry['set_size']}. Set it to {model.set_size}, or give the model a cells entry of its own"
         )
+    if renamed := [f"{label} as {known}" for label, known in matched.items() if label != known]:
+        notes.append(f"batch labels of cells.{context} are read as the model's: {listed(renamed)}")
     if len(model.batches) > 1 and not found.batches:
         notes.append(f"cells.{context} has no batch_column: all cells get the label '{model.batches[0]}'")
     if not set(model.perturbations) & set(found.perturbations):
@@ -409,7 +408,7 @@ def _fit(
 
 def _check_splits(config: Config, faults: list[str]) -> dict[str, "Split"]:
     """Read each model's split file."""
-    from pertprobe.models.training_split import read_split
+    from pertprobe.models.split_file import read_split
 
     found = {}
     for name, entry in _given(config, "models", "split"):

@@ -1,4 +1,7 @@
-"""Sparse autoencoders: TopK (Gao et al. 2024, "Scaling and evaluating sparse autoencoders"), and ReLU."""
+"""Sparse autoencoders: TopK (Gao et al. 2024, "Scaling and evaluating sparse autoencoders"), ReLU, and JumpReLU.
+
+The last (Rajamanoharan et al. 2024, "Jumping ahead") is what gated and batch-TopK ones are too once they are trained.
+"""
 
 from dataclasses import dataclass
 
@@ -22,10 +25,15 @@ class SparseAutoencoder:
     """Decoder bias [H], subtracted from the input too."""
     k: int | None
     """Features kept in each row, the k largest, of them those above 0; None = all above 0 (ReLU)."""
+    threshold: Tensor | None = None
+    """What features must exceed to be active [F], beside being above 0 (JumpReLU); None = 0."""
 
     def encode(self, activations: Tensor) -> Tensor:
         """Return features [..., F] of activations [..., H]."""
-        return activated(self.pre_activations(activations), self.k)
+        values = self.pre_activations(activations)
+        if self.threshold is not None:
+            return values.relu() * (values > self.threshold)
+        return activated(values, self.k)
 
     def pre_activations(self, activations: Tensor) -> Tensor:
         """Return the features [..., F] before any is set to zero."""
@@ -38,10 +46,13 @@ class SparseAutoencoder:
         """Return activations [..., H] of features [..., F]."""
         return features @ self.W_dec + self.b_dec
 
-    def to(self, device: str) -> "SparseAutoencoder":
-        """Return the same autoencoder on another device."""
-        tensors = {name: value.to(device) for name, value in vars(self).items() if name != "k"}
-        return SparseAutoencoder(**tensors, k=self.k)
+    def tensors(self) -> dict[str, Tensor]:
+        """Return its tensors by name, the threshold where it has one."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def to(self, device: str | torch.dtype) -> "SparseAutoencoder":
+        """Return the same autoencoder on another device, or in other numbers."""
+        return SparseAutoencoder(**{name: value.to(device) for name, value in self.tensors().items()}, k=self.k)
 
 
 def activated(values: Tensor, k: int | None) -> Tensor:

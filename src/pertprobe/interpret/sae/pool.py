@@ -52,9 +52,14 @@ def pooled_dictionaries(pool: Pool, layer: int | str, saes: Sequence[SparseAutoe
     ]
 
 
+def width_of(model: Model) -> int:
+    """Return how wide the hidden states of a model are: codes are added to them."""
+    return model.encode_perturbations([model.control]).shape[-1]
+
+
 def check_width(name: str, sae: SparseAutoencoder, model_name: str, model: Model) -> None:
     """Raise PertprobeError, naming both widths, where an autoencoder does not fit a model's hidden states."""
-    width, wanted = model.encode_perturbations([model.control]).shape[-1], len(sae.b_dec)
+    width, wanted = width_of(model), len(sae.b_dec)
     if width != wanted:
         raise PertprobeError(
             f"sae.{name}: its input is {wanted} wide, the hidden states of {model_name} {width}. Give one that was "

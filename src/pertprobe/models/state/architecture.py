@@ -1,64 +1,17 @@
 """What a State checkpoint's hyper-parameters say about its forward pass; anything unknown is refused by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from pertprobe.errors import PertprobeError, raise_together
+from pertprobe.models.state.options import Attention, names_in, refuse_unknown, resolve_attention
 
-Attention = Literal["bidirectional", "causal", "causal_rope", "self"]
-"""Which cells a cell sees: all; itself and earlier ones; the same with rotary positions; itself alone."""
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Read by State's training, logging or data code only, or by nothing at all: no value of these changes an output.
-HARMLESS = _names("""
-    lr loss loss_fn dropout batch_size hvg_dim gene_dim blur softplus freeze_pert_backbone freeze_pert
-    transformer_decoder use_effect_gating_token init_from mmd_num_chunks randomize_mmd_chunks llm_name
-    wandb_track weight_decay max_steps train_seed val_freq test_freq ckpt_every_n_steps gradient_clip_val
-    gradient_accumulation_steps devices strategy use_mfu mfu_kwargs cumulative_flops_use_backward distributional_loss
-    decoder_hidden_dims decoder_loss_weight decoder_weight detach_decoder regularization extra_tokens residual_decoder
-    batch_predictor batch_predictor_weight batch_token_weight confidence_target_scale confidence_weight
-    sinkhorn_weight energy_weight predict_mean gene_names control_pert
-    """)
-USED = _names("""
-    input_dim hidden_dim output_dim pert_dim batch_dim cell_set_len embed_key output_space activation n_encoder_layers
-    n_decoder_layers use_basal_projection predict_residual batch_encoder use_batch_token basal_mapping_strategy
-    confidence_token mask_attn transformer_backbone_key transformer_backbone_kwargs lora decoder_cfg gene_decoder_bool
-    """)
-# Options this reader does not implement, with the only values at which they change nothing.
-INERT = {
-    "nb_decoder": (False, "the negative-binomial decoder was removed from State and has no native reader"),
-    "finetune_vci_decoder": (False, "its decoder needs a State Embedding checkpoint that is not in the directory"),
-    "confidence_head": (False, "the confidence head of State 0.9 is unknown to this reader"),
-}
-BACKBONE_HARMLESS = _names("""
-    max_position_embeddings n_positions use_cache vocab_size pad_token_id bos_token_id eos_token_id attention_dropout
-    hidden_dropout layer_norm_eps tie_word_embeddings rotary_dim use_rotary_embeddings initializer_range pretraining_tp
-    resid_pdrop embd_pdrop attn_pdrop reorder_and_upcast_attn torch_dtype dtype
-    """)
-_EITHER = _names("hidden_size num_hidden_layers num_attention_heads bidirectional_attention")
-BACKBONE_USED = {
-    "llama": _EITHER | _names("intermediate_size num_key_value_heads head_dim rms_norm_eps rope_theta"),
-    "GPT2": _EITHER | _names("n_embd n_layer n_head n_inner layer_norm_epsilon"),
-}
-_DEFAULTS = {"hidden_act": "silu", "activation_function": "gelu_new", "rope_scaling": None, "scale_attn_weights": True}
-_OFF = ("attention_bias", "mlp_bias", "scale_attn_by_inverse_layer_idx", "add_cross_attention")
-BACKBONE_INERT = {
-    name: (default, "this reader only has the default")
-    for name, default in (_DEFAULTS | dict.fromkeys(_OFF, False)).items()
-}
-LORA_KEYS = _names("enable r alpha dropout bias target adapt_mlp task_type merge_on_eval")
-DECODER_KEYS = _names("latent_dim gene_dim hidden_dims dropout residual_decoder")
-PLAIN = _names("""
+PLAIN = names_in("""
     cell_set_len output_space n_encoder_layers n_decoder_layers use_basal_projection predict_residual confidence_token
     """)
 """Options that are fields of `StateArchitecture`, of the same name and with the same default in State's own code."""
 ACTIVATIONS = ("relu", "leakyrelu", "elu", "selu", "gelu")
-LEGACY_KEYS = ("confidence_head", "freeze_pert", "nb_decoder")
 
 
 class GeneDecoder(NamedTuple):
@@ -109,6 +62,18 @@ class StateArchitecture:
     lora_scale: float | None = None
     """alpha / r of the LoRA weights in the file, merged on loading; None without LoRA."""
     gene_decoder: GeneDecoder | None = None
+    final_down_then_up: bool | None = None
+    """Whether two Linears follow the outputs; None = as State since 0.9.8 has it, for the output space "all" alone."""
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether two Linears follow the outputs (`final_down_then_up`)."""
+        return self.output_space == "all" if self.final_down_then_up is None else self.final_down_then_up
+
+    @property
+    def adds_cells(self) -> bool:
+        """Whether the raw cells are added to the outputs, before the two Linears at the end."""
+        return self.predict_residual and self.has_tail
 
     @property
     def genes_in(self) -> bool:
@@ -126,13 +91,21 @@ class StateArchitecture:
         return self.attention in ("bidirectional", "self")
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], attention: str | None = None) -> "StateArchitecture":
-        """Read State's hyper-parameters; `attention` (None or "flag": by the checkpoint's flag) overrides the pattern.
+    def from_options(
+        cls, options: Mapping[str, Any], attention: str | None = None, waive: Sequence[str] = ()
+    ) -> "StateArchitecture":
+        """Read State's hyper-parameters.
+
+        Args:
+            options: by name.
+            attention: a pattern in place of the checkpoint's flag; None or "flag" = the flag's.
+            waive: names of unknown options that change no output, as the user knows.
 
         Raises:
-            PertprobeError: an option is unknown or not implemented, a size is missing, or the pattern is undecided.
+            PertprobeError: an option is unknown or not implemented, a size is missing, the pattern is undecided, or an
+                option is waived that is absent, or that this reader reads.
         """
-        _refuse_unknown(options)
+        refuse_unknown(options, waive)
         pattern, source = resolve_attention(options, attention)
         try:
             architecture = cls(attention=pattern, attention_source=source, **_fields(options))
@@ -147,7 +120,7 @@ class StateArchitecture:
         fewest = min(self.n_encoder_layers, self.n_decoder_layers)
         heads_are_shared = self.n_kv_heads > 0 and self.n_heads % self.n_kv_heads == 0
         rotary = self.attention == "causal_rope"
-        added_to_others = self.predict_residual and self.output_space == "all" and self.input_dim != self.output_dim
+        added_to_others = self.adds_cells and self.input_dim != self.output_dim
         faults = {
             f"output_space '{self.output_space}' is none of gene, all, embedding": unknown_space,
             f"activation '{self.activation}' is none of {', '.join(ACTIVATIONS)}": self.activation not in ACTIVATIONS,
@@ -155,9 +128,7 @@ class StateArchitecture:
             f"{self.n_heads} attention heads cannot share {self.n_kv_heads} key-value heads": not heads_are_shared,
             f"rotary attention needs an even head_dim, not {self.head_dim}": rotary and self.head_dim % 2 == 1,
             "GPT2 has no rotary positions: attention 'causal_rope' is for llama": rotary and self.backbone == "GPT2",
-            f"output_space 'all' adds raw inputs ({self.input_dim}) to outputs ({self.output_dim}): sizes differ": (
-                added_to_others
-            ),
+            f"raw inputs ({self.input_dim}) are added to outputs ({self.output_dim}): sizes differ": (added_to_others),
         }
         raise_together([message for message, found in faults.items() if found], "hyper-parameters: ")
 
@@ -172,72 +143,21 @@ class StateArchitecture:
             "hidden_dims": list(decoder.hidden_dims),
             "residual_decoder": decoder.residual,
         }
-        return {name: getattr(self, name) for name in same.split()} | {
-            "batch_dim": self.batch_dim or None,
-            "use_batch_token": self.batch_token,
-            "basal_mapping_strategy": "batch",
-            "mask_attn": self.attention == "self",
-            "gene_decoder_bool": decoder is not None,
-            "decoder_cfg": decoder_cfg,
-            "transformer_backbone_key": self.backbone,
-            "transformer_backbone_kwargs": _backbone_kwargs(self),
-        }
-
-
-def resolve_attention(options: Mapping[str, Any], override: str | None = None) -> tuple[Attention, str]:
-    """Return the attention pattern and where it came from: "override" or "flag".
-
-    The weights do not tell the pattern, and library versions changed it without changing the files; so a checkpoint
-    that does not say must be told.
-
-    Raises:
-        PertprobeError: `override` is no pattern, or neither it nor the checkpoint decides.
-    """
-    known = ", ".join(get_args(Attention))
-    if override not in (None, "flag"):
-        if override not in get_args(Attention):
-            raise PertprobeError(f"attention: '{override}' is none of {known}, flag")
-        return override, "override"
-    kwargs = options.get("transformer_backbone_kwargs") or {}
-    if options.get("transformer_backbone_key", "GPT2") == "GPT2":
-        raise PertprobeError(
-            "attention: no flag of a checkpoint tells the pattern its GPT2 backbone was trained with; set "
-            f"`attention:` ({known}). It was causal with transformers' default attention (sdpa), in spite of State's "
-            "class name, and bidirectional only with transformers up to 4.53 and attn_implementation 'eager'"
+        told = {} if self.final_down_then_up is None else {"final_down_then_up": self.final_down_then_up}
+        return (
+            {name: getattr(self, name) for name in same.split()}
+            | told
+            | {
+                "batch_dim": self.batch_dim or None,
+                "use_batch_token": self.batch_token,
+                "basal_mapping_strategy": "batch",
+                "mask_attn": self.attention == "self",
+                "gene_decoder_bool": decoder is not None,
+                "decoder_cfg": decoder_cfg,
+                "transformer_backbone_key": self.backbone,
+                "transformer_backbone_kwargs": _backbone_kwargs(self),
+            }
         )
-    if "bidirectional_attention" not in kwargs:
-        raise PertprobeError(
-            f"attention: the checkpoint has no flag `bidirectional_attention`; set `attention:` ({known}). It was "
-            "trained by a State before 0.9.32, whose llama was bidirectional with transformers up to 4.52, but causal "
-            "without rotary positions with 4.53 to 4.56; newer State versions read it as causal with rotary "
-            "positions, a third function. The weights do not tell which of them was trained"
-        )
-    if options.get("mask_attn", False):
-        return "self", "flag"
-    return ("bidirectional" if kwargs["bidirectional_attention"] else "causal_rope"), "flag"
-
-
-def _refuse_unknown(options: Mapping[str, Any]) -> None:
-    backbone = options.get("transformer_backbone_key", "GPT2")
-    if backbone not in BACKBONE_USED:
-        raise PertprobeError(f"transformer_backbone_key '{backbone}' is neither llama nor GPT2")
-    kwargs = options.get("transformer_backbone_kwargs") or {}
-    lora, decoder = options.get("lora") or {}, options.get("decoder_cfg") or {}
-    faults = _faults("", options, USED | HARMLESS, INERT)
-    known = BACKBONE_USED[backbone] | BACKBONE_HARMLESS
-    faults += _faults("transformer_backbone_kwargs.", kwargs, known, BACKBONE_INERT)
-    faults += _faults("lora.", lora, LORA_KEYS, {}) + _faults("decoder_cfg.", decoder, DECODER_KEYS, {})
-    raise_together(faults)
-
-
-def _faults(prefix: str, options: Mapping[str, Any], known: frozenset[str], inert: Mapping[str, tuple]) -> list[str]:
-    unknown = sorted(set(options) - known - set(inert))
-    faults = [f"hyper-parameter '{prefix}{key}' = {options[key]!r} is unknown, could change outputs" for key in unknown]
-    for key in sorted(set(options) & set(inert)):
-        default, reason = inert[key]
-        if options[key] != default:
-            faults.append(f"hyper-parameter '{prefix}{key}' = {options[key]!r} is not supported: {reason}")
-    return faults
 
 
 def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,6 +178,7 @@ def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
         "activation": str(options.get("activation", "gelu")).lower(),
         "batch_encoder": batch_encoder,
         "batch_token": batch_token,
+        "final_down_then_up": options.get("final_down_then_up"),
         "lora_scale": float(lora.get("alpha", 32)) / float(lora.get("r", 16)) if lora.get("enable") else None,
         "gene_decoder": _gene_decoder(options),
     }

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pertprobe.errors import PertprobeError
-from pertprobe.models.state.architecture import LEGACY_KEYS, Attention, StateArchitecture, resolve_attention
+from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.files import StateFiles
 from pertprobe.models.state.model import StateModel
+from pertprobe.models.state.options import LEGACY_KEYS, Attention, resolve_attention
 
 EQUIVARIANCE_TOLERANCE = 1e-4
 """Largest change, relative to the output's scale, that reordering cells may cause: float32 noise with a margin."""

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pertprobe.data.findings import Finding
 from pertprobe.errors import listed
-from pertprobe.models.state.files import load_pickle, load_torch
 from pertprobe.models.state.model import StateModel
+from pertprobe.readers.saved import read_saved
+from pertprobe.readers.texts import read_yaml
 
 Said = Mapping[str, Any]
 """File -> what it says of one fact; files that do not say it are left out."""
@@ -55,12 +54,12 @@ def directory_findings(key: str, directory: str | Path, model: StateModel) -> It
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
-    found = load_pickle(path) if path.suffix == ".pkl" else load_torch(path, path.name)
+    found = read_saved(path)
     return found if isinstance(found, Mapping) else {}
 
 
 def _config(root: Path) -> Mapping[str, Any]:
-    config = yaml.safe_load((root / "config.yaml").read_text()) if (root / "config.yaml").is_file() else {}
+    config = read_yaml(root / "config.yaml", "config.yaml") if (root / "config.yaml").is_file() else {}
     return ((config or {}).get("data") or {}).get("kwargs") or {}
 
 

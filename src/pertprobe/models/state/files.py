@@ -1,25 +1,29 @@
 """The files of a State model directory, read without executing pickled code."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError, raise_together
+from pertprobe.errors import PertprobeError, listed, raise_together
 from pertprobe.files import sha256
 from pertprobe.models.state import places
-from pertprobe.models.state.architecture import USED, StateArchitecture
+from pertprobe.models.state.architecture import StateArchitecture
+from pertprobe.models.state.options import USED
 from pertprobe.models.state.shapes import weight_shapes
+from pertprobe.models.state.told import plain_names, told_by_weights
 from pertprobe.readers.saved import read_saved
 from pertprobe.readers.texts import read_yaml
 from pertprobe.readers.weights import weight_faults
 
-MANY_FAULTS = 10
 DATA_OPTIONS = ("embed_key", "output_space", "control_pert", "basal_mapping_strategy")
+MODEL_NAMES = ("state", "pertsets", "neuralot")
+"""What State's history calls its transition model, in lower case; its own loader takes them for one class."""
 BACKBONE = "transformer_backbone."
+MANY = 8
+"""More weights than these that are missing, or unexpected, are counted and not listed."""
 # All-zero and unused, since State feeds `inputs_embeds`; or heads that only training reads.
 IGNORED = (BACKBONE + "embed_tokens.", BACKBONE + "wte.", "batch_classifier.")
 
@@ -28,8 +32,9 @@ class StateFiles(NamedTuple):
     """What a model directory holds, as read."""
 
     options: dict[str, Any]
-    """Hyper-parameters: the checkpoint's, completed by config.yaml."""
+    """Hyper-parameters: the checkpoint's, completed by config.yaml and by what the weights tell."""
     state_dict: dict[str, Tensor]
+    """Weights by State's own names."""
     perturbations: dict[str, Tensor]
     """Name -> feature vector [pert_dim], in State's order."""
     batches: tuple[str, ...]
@@ -54,21 +59,28 @@ def read_state_directory(path: str | Path, checkpoint: str | None = None) -> Sta
     root = Path(path)
     found = places.needed(root, checkpoint)
     if absent := [name for name, file in found.items() if file is None]:
-        raise PertprobeError(f"model: {root} is no State model directory: {', '.join(absent)} absent")
+        below = sorted(
+            str(each.parent.relative_to(root)) for each in root.glob("**/var_dims.pkl") if each.parent != root
+        )
+        inside = f". There are some in it: {listed(below)}. Give one of these" if below else ""
+        raise PertprobeError(f"model: {root} is no State model directory: {', '.join(absent)} absent{inside}")
     batch_file, type_file = places.batch_map(root), places.cell_type_map(root)
     config, dims, saved = (_mapping(found[name]) for name in ("config.yaml", "var_dims.pkl", places.CHECKPOINT))
     options, notes = _options(config, saved.get("hyper_parameters") or {})
+    weights, renamed = plain_names(_tensors(saved.get("state_dict"), found[places.CHECKPOINT].name))
+    told = told_by_weights(options, weights, {name: tuple(each.shape) for name, each in weights.items()})
+    options = told.options
     gene_names = options.get("gene_names") or dims.get("gene_names") or ()
     files = [file for file in (*found.values(), batch_file, type_file) if file is not None]
     return StateFiles(
         options,
-        _tensors(saved.get("state_dict"), found[places.CHECKPOINT].name),
+        weights,
         _features(_mapping(found["pert_onehot_map.pt"]), found["pert_onehot_map.pt"].name),
         _labels(batch_file) if batch_file else (),
         tuple(sorted(map(str, _mapping(type_file)))) if type_file else (),
         tuple(str(name) for name in gene_names),
         {places.place(file, root): sha256(file) for file in files},
-        tuple(notes),
+        (*notes, *renamed, *told.notes),
     )
 
 
@@ -94,15 +106,18 @@ def _features(loaded: object, name: str) -> dict[str, Tensor]:
             faults.append(f"'{key}' is {tuple(row.shape)} of the type {kind}, one row of real numbers is expected")
         elif not torch.isfinite(row).all():
             faults.append(f"'{key}' has values that are not finite")
-    raise_together(faults[:MANY_FAULTS], f"{name}: ")
+    raise_together(faults[:MANY], f"{name}: ")
     return rows
 
 
 def _options(config: Mapping[str, Any], hyper_parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Join both, the checkpoint first: late edits, such as decoder_cfg, are in it alone."""
     model, data = config.get("model") or {}, (config.get("data") or {}).get("kwargs") or {}
-    if model.get("name", "state") != "state":
-        raise PertprobeError(f"config.yaml: model '{model['name']}' is not State's transition model ('state')")
+    name = str(model.get("name") or "state")
+    if name.lower() not in MODEL_NAMES:
+        raise PertprobeError(
+            f"config.yaml: model '{name}' is not State's transition model, which is called {' or '.join(MODEL_NAMES)}"
+        )
     written = dict(model.get("kwargs") or {})
     written |= {key: data[key] for key in DATA_OPTIONS if key in data}
     notes = [
@@ -110,6 +125,7 @@ def _options(config: Mapping[str, Any], hyper_parameters: Mapping[str, Any]) -> 
         for key, value in hyper_parameters.items()
         if key in written and key in USED and isinstance(value, int | float | str) and written[key] != value
     ]
+    notes += [f"config.yaml calls the model '{name}', an earlier name of State's class"] * (name.lower() != "state")
     return written | dict(hyper_parameters), notes
 
 
@@ -134,8 +150,9 @@ def clean_state_dict(state_dict: Mapping[str, Tensor], architecture: StateArchit
     faults = weight_faults(tensors)
     _merge_lora(tensors, architecture)
     expected = weight_shapes(architecture)
-    faults += [f"'{key}' is missing" for key in expected if key not in tensors]
-    faults += [f"'{key}' {tuple(tensors[key].shape)} is unexpected" for key in tensors if key not in expected]
+    faults += _few([f"'{key}'" for key in expected if key not in tensors], "missing", len(expected))
+    surplus = [f"'{key}' {tuple(tensors[key].shape)}" for key in tensors if key not in expected]
+    faults += _few(surplus, "unexpected", len(tensors))
     for key in [key for key in expected if key in tensors]:
         if tuple(tensors[key].shape) != expected[key]:
             faults.append(f"'{key}' is {tuple(tensors[key].shape)}, the options say {expected[key]}")
@@ -154,6 +171,13 @@ def _layer_faults(a: StateArchitecture, n_tensors: int) -> list[str]:
         for name, number in asked.items()
         if number > n_tensors
     ]
+
+
+def _few(names: Sequence[str], what: str, total: int) -> list[str]:
+    """Return a fault for each weight; one for all where they are so many that another model's file is likelier."""
+    if len(names) <= MANY:
+        return [f"{name} is {what}" for name in names]
+    return [f"{len(names)} of {total} weights are {what} ({listed(names, 5)}): is this the file of another model?"]
 
 
 def _merge_lora(tensors: dict[str, Tensor], architecture: StateArchitecture) -> None:

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pertprobe.models.state.architecture import Attention, StateArchitecture
+from pertprobe.models.state.architecture import StateArchitecture
+from pertprobe.models.state.options import Attention
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 """Klambauer et al. 2017, as torch has them."""

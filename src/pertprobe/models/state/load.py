@@ -1,6 +1,8 @@
 """A State model directory becomes a model: its files read, its names made to agree, its weights checked."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -8,7 +10,18 @@ from pertprobe.errors import raise_together
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.card import describe
 from pertprobe.models.state.files import StateFiles, clean_state_dict, read_state_directory
+from pertprobe.models.state.labels import control_label, read_names, repeated
 from pertprobe.models.state.model import StateModel
+
+
+class Names(NamedTuple):
+    """What the model calls its genes and its control, and where that is from."""
+
+    genes: tuple[str, ...]
+    """Of the inputs; positions in `embed_key` where nothing names them."""
+    output_genes: tuple[str, ...]
+    control: str
+    notes: tuple[str, ...]
 
 
 def load_state(
@@ -18,6 +31,9 @@ def load_state(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     checkpoint: str | None = None,
+    genes: str | Path | None = None,
+    control: str | None = None,
+    waive: Sequence[str] = (),
 ) -> StateModel:
     """Load a State model directory and check it; the card says what was found.
 
@@ -27,46 +43,81 @@ def load_state(
         dtype: of weights and predictions.
         device: where they live.
         checkpoint: name of the checkpoint file, if not the default (final, last, best, last step).
+        genes: a file of the names of the inputs, one a line in their order; None = as the directory says.
+        control: the label of unperturbed cells, where the directory does not say it or its map has another.
+        waive: names of hyper-parameters that this reader does not know and that change no output.
 
     Raises:
         PertprobeError: files are absent, unsafe or damaged, an option is unknown, the attention pattern is undecided,
             or a set model turns out to depend on the order of cells.
     """
     files = read_state_directory(path, checkpoint)
-    architecture = StateArchitecture.from_options(files.options, attention)
+    architecture = StateArchitecture.from_options(files.options, attention, waive)
     weights = clean_state_dict(files.state_dict, architecture)
-    control = str(files.options.get("control_pert", "non-targeting"))
-    _check_names(files, architecture, control)
+    names = _names(files, architecture, control, read_names(genes) if genes is not None else None)
+    notes = [f"hyper-parameter '{name}' was waived: it is not read" for name in waive]
     model = StateModel(
         architecture,
         {name: weight.to(device, dtype) for name, weight in weights.items()},
-        **_gene_names(files, architecture),
+        genes=names.genes,
+        output_genes=names.output_genes,
         perturbations=files.perturbations,
         perturbation_features=torch.stack(list(files.perturbations.values())),
-        control=control,
-        batches=files.batches,
+        control=names.control,
+        batches=files.batches if architecture.batch_encoder else (),
     )
-    model.card = describe(files, model)
+    model.card = describe(files._replace(warnings=(*files.warnings, *notes, *names.notes)), model)
     return model
 
 
-def _check_names(files: StateFiles, a: StateArchitecture, control: str) -> None:
-    """Raise PertprobeError, all faults together, where maps and options disagree."""
-    faults, widths = [], {row.numel() for row in files.perturbations.values()}
-    if widths != {a.pert_dim}:
-        faults.append(f"pert_onehot_map: features of size {sorted(widths)}, the checkpoint takes {a.pert_dim}")
-    if control not in files.perturbations:
-        faults.append(f"pert_onehot_map: the control '{control}' is not among its {len(files.perturbations)} names")
+def _names(files: StateFiles, a: StateArchitecture, control: str | None, genes: tuple[str, ...] | None) -> Names:
+    """Return the names that go with the weights; raises Faults, all together, where maps and options disagree."""
+    shapes = {tuple(row.shape) for row in files.perturbations.values()}
+    faults = []
+    if shapes != {(a.pert_dim,)}:
+        faults.append(f"pert_onehot_map: features of size {_sizes(shapes)}, the checkpoint takes {a.pert_dim}")
     if a.batch_encoder and len(files.batches) != a.batch_dim:
         count = len(files.batches)
         faults.append(f"batch_onehot_map: {count} labels, the checkpoint's batch encoder has {a.batch_dim}")
+    if genes is not None and len(genes) != a.input_dim:
+        faults.append(f"genes: {len(genes)} names, the checkpoint reads {a.input_dim} inputs")
+    label, note, fault = control_label(control, files.options.get("control_pert"), files.perturbations)
+    faults += fault
+    inputs, notes = (genes, ()) if genes is not None else _input_names(files.gene_names, a)
+    outputs = (
+        inputs if genes is not None and a.genes_in and a.output_dim == a.input_dim else _output_names(files, a, inputs)
+    )
+    faults += [
+        f"{what} are named twice: {twice}. Name each once, in a file that `genes` of the model's entry gives"
+        for what, twice in (("inputs", repeated(inputs)), ("outputs", repeated(outputs)))
+        if twice and not (what == "outputs" and outputs == inputs)
+    ]
     raise_together(faults)
+    return Names(inputs, outputs, label, (*notes, *note))
 
 
-def _gene_names(files: StateFiles, a: StateArchitecture) -> dict[str, tuple[str, ...]]:
-    """Return the names of inputs and of genes; where State wrote none, positions in `embed_key`."""
-    names, decoder = files.gene_names, a.gene_decoder
+def _sizes(shapes: set[tuple[int, ...]]) -> list[int] | list[list[int]]:
+    """Return the sizes of feature vectors, as numbers where all are vectors."""
+    vectors = all(len(shape) == 1 for shape in shapes)
+    return sorted(shape[0] for shape in shapes) if vectors else sorted(map(list, shapes))
+
+
+def _input_names(names: tuple[str, ...], a: StateArchitecture) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of inputs, positions in `embed_key` where State wrote none that fit, and a note on them."""
+    if a.genes_in and len(names) == a.input_dim:
+        return names, ()
     positions = tuple(f"{a.embed_key or 'X'}_{i}" for i in range(a.input_dim))
-    genes = names if a.genes_in and len(names) == a.input_dim else positions
+    if not a.genes_in:
+        return positions, ()
+    said = f"{len(names)} gene names cannot name {a.input_dim} inputs" if names else "no genes are named"
+    return positions, (
+        f"{said}: they are called {positions[0]}, ... Set `genes` of the model's entry to a file of their names, one a "
+        "line in the order of the inputs",
+    )
+
+
+def _output_names(files: StateFiles, a: StateArchitecture, inputs: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of output genes, none where outputs are an embedding that nothing decodes."""
+    names, decoder = files.gene_names, a.gene_decoder
     known = len(names) in ({a.output_dim} if a.genes_in else set()) | ({decoder.gene_dim} if decoder else set())
-    return {"genes": genes, "output_genes": names if known else genes if a.genes_in else ()}
+    return names if known else inputs if a.genes_in else ()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pertprobe.errors import PertprobeError
 from pertprobe.models.base import Capability, Edit, Encoded, LinearEnds, Mixed, ShownModel, checked_cells, positions
+from pertprobe.models.batch_labels import matched_labels
 from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.backbone import final_norm, run_backbone
 from pertprobe.models.state.frozen import StateMap, freeze
@@ -223,7 +224,7 @@ class StateModel(ShownModel):
     def decode_hidden(self, mixed: Mixed, encoded: Encoded) -> Float[Tensor, "*sets cell hidden"]:
         """Return the input of the decoder's last Linear [..., S, H], the residual in hidden space included."""
         a, h = self.architecture, mixed.h
-        if a.predict_residual and a.output_space != "all":
+        if a.predict_residual and not a.adds_cells:
             h = h + encoded.residual
         for layer in range(a.n_decoder_layers - 1):
             h = linear(self.parameters, f"project_out.{3 * layer}", h)
@@ -249,7 +250,7 @@ class StateModel(ShownModel):
     @property
     def _adds_cells(self) -> bool:
         """Whether the raw cells are added before the decoder's two last Linears."""
-        return self.architecture.predict_residual and self.architecture.output_space == "all"
+        return self.architecture.adds_cells
 
     def linear_ends(self) -> LinearEnds:
         """Return what lies between the outermost Linears.
@@ -321,9 +322,10 @@ class StateModel(ShownModel):
         if not isinstance(given, Tensor) and given.dtype.kind not in "iu":
             known = {label: row for row, label in enumerate(self.batches)}
             labels = [str(label) for label in given.ravel()]
-            if unknown := sorted(set(labels) - set(known)):
+            matched = matched_labels(set(labels), known)
+            if unknown := sorted(set(labels) - set(matched)):
                 raise PertprobeError(f"model: unknown batch labels {', '.join(unknown)} (known: {', '.join(known)})")
-            given = np.array([known[label] for label in labels], dtype=np.int64).reshape(given.shape)
+            given = np.array([known[matched[label]] for label in labels], dtype=np.int64).reshape(given.shape)
         indices = torch.as_tensor(given, device=self.device).long()
         if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < self.architecture.batch_dim:
             raise PertprobeError(f"model: batch indices must lie in 0..{self.architecture.batch_dim - 1}")

@@ -15,7 +15,7 @@ def weight_shapes(a: StateArchitecture) -> Shapes:
         shapes |= _linear("basal_encoder", a.input_dim, H)
     shapes |= _llama(a) if a.backbone == "llama" else _gpt2(a)
     shapes |= _mlp("project_out", H, H, a.output_dim, a.n_decoder_layers)
-    if a.output_space == "all":
+    if a.has_tail:
         shapes |= _linear("final_down_then_up.0", a.output_dim, inner)
         shapes |= _linear("final_down_then_up.2", inner, a.output_dim)
     if a.batch_encoder:

@@ -10,8 +10,9 @@ from pertprobe.data.cells import context_source, describe_cells, inspect_cells, 
 from pertprobe.data.h5ad import CellFile
 from pertprobe.errors import PertprobeError, gathering, listed, raise_together, read_together
 from pertprobe.models import load_model
+from pertprobe.models.batch_labels import matched_labels
 from pertprobe.models.cards import own_split
-from pertprobe.models.training_split import read_split
+from pertprobe.models.split_file import read_split
 from pertprobe.readers.apart import check_apart
 from pertprobe.readers.texts import read_yaml
 from pertprobe.workflow.proposal.columns import Columns, Wanted, found_columns, labels_of
@@ -101,7 +102,7 @@ def _fitted(name: str, path: str, model: "Model", given: Given, files: Sequence[
     entry |= _space(entry, model, file.spaces)
     held = describe_cells(file.path, **context_source(entry))
     notes = []
-    if columns.batch and (unknown := sorted(set(held.batches) - set(model.batches))):
+    if columns.batch and (unknown := sorted(set(held.batches) - set(matched_labels(held.batches, model.batches)))):
         entry["batch_column"] = None
         notes.append(f"batches of obs['{columns.batch}'] that {name} does not know ({listed(unknown)}): left out")
     entry["n_sets"] = max(1, min(MOST_SETS, held.n_controls // entry["set_size"]))

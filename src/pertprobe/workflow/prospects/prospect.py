@@ -143,6 +143,8 @@ def _notes(config: "Config", inputs: "Inputs") -> list[str]:
         for name, model in inputs.models.items()
         for note in (*model.card.get("warnings", ()), *inputs.notes[name])
     ]
+    of_sets = [f"programs: {note}" for note in inputs.programs.notes]
+    of_sets += [f"regulons {name}: {note}" for name, each in inputs.regulons.items() for note in each["notes"]]
     chosen = [name for name, each in config["probes"].items() if isinstance((each or {}).get("genes"), int)]
     silenced = [f"{', '.join(chosen)}: which genes are silenced is known once cells are read; counts are at most"]
-    return of_cells + of_models + (silenced if chosen else [])
+    return of_cells + of_models + of_sets + (silenced if chosen else [])
