@@ -4,13 +4,15 @@ import os
 from snakemake.exceptions import WorkflowError
 
 from pertprobe.calibration import parts
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import Faults, PertprobeError, messages
 from pertprobe.files import TextOf
 from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 from pertprobe.roles import KNOWN, NETWORK
-from pertprobe.workflow.checks import check_inputs, given_paths
+from pertprobe.workflow.checks import check_inputs
 from pertprobe.workflow.config import whole_schema
+from pertprobe.workflow.config_files import lines_of, located
 from pertprobe.workflow.digest import code, files_below, functions
+from pertprobe.workflow.given_files import given_paths, path_faults
 from pertprobe.workflow.settled import asked_panels, depended_on, layer_of, settled
 from pertprobe.workflow.warm import keep_warm
 
@@ -18,13 +20,15 @@ SCHEMA = whole_schema(workflow.source_path("../config/schema.yaml"))
 
 
 def checked_config():
-    """Fill in defaults and paths; stop with every fault of the config at once."""
+    """Fill in defaults and paths; stop with every fault of the config at once, each with its file and line."""
+    lines = {}
     try:
+        lines = lines_of(path for path in workflow.configfiles if os.path.isfile(path))
         found = settled(config, SCHEMA)
-        if not all(map(os.path.exists, given_paths(found))):
+        if path_faults(found):
             check_inputs(found)  # the run cannot start: read what there is, and name every fault together
     except PertprobeError as error:
-        raise WorkflowError(str(error))
+        raise WorkflowError(str(Faults(located(messages(error), lines))))
     return found
 
 

@@ -58,13 +58,24 @@ def unknown_name(what: str, name: object, known: Collection[object]) -> Pertprob
     return PertprobeError(f"{what} '{name}' is unknown (of {len(known)}; near matches: {near})")
 
 
+def unseen_sign(text: str) -> str:
+    """Return, in words, the first sign of a text that no screen or figure shows; empty where there is none."""
+    sign = next((each for each in text if not each.isprintable()), "")
+    return f"the sign U+{ord(sign):04X}, which cannot be shown" if sign else ""
+
+
+def messages(error: PertprobeError) -> list[str]:
+    """Return the single messages of an error: one, or all that were found together."""
+    return list(getattr(error, "messages", (str(error),)))
+
+
 @contextmanager
 def gathering(faults: list[str], prefix: str = "") -> Iterator[None]:
     """Turn a `PertprobeError` raised inside into messages appended to `faults`, each behind `prefix`."""
     try:
         yield
     except PertprobeError as error:
-        faults.extend(prefix + message for message in getattr(error, "messages", (str(error),)))
+        faults.extend(prefix + message for message in messages(error))
 
 
 def read_together(given: Mapping[str, G], read: Callable[[str, G], R]) -> dict[str, R]:

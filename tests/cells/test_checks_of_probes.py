@@ -5,7 +5,9 @@ import torch
 from safetensors.torch import save_file
 
 from pertprobe.errors import Faults
-from pertprobe.workflow.checks import check_inputs, check_references, given_paths
+from pertprobe.workflow.checks import check_inputs
+from pertprobe.workflow.given_files import given_paths
+from pertprobe.workflow.references import check_references
 
 
 @pytest.fixture

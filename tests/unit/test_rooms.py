@@ -9,7 +9,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "pertprobe"
 FLOORS = """
-    roles errors files seeding batching shapes showing
+    roles errors files reading seeding batching shapes showing
     statistics
     evidence plots
     data

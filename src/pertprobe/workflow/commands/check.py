@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import PertprobeError, messages
 from pertprobe.workflow.commands.app import WRONG, command, errors
 from pertprobe.workflow.commands.reading import read
 from pertprobe.workflow.commands.run import Configs
@@ -35,7 +35,7 @@ def check(config: Configs, as_json: AsJson = False) -> None:
     except PertprobeError as error:
         if not as_json:
             raise
-        print(json.dumps({"faults": list(getattr(error, "messages", (str(error),)))}, indent=2))
+        print(json.dumps({"faults": messages(error)}, indent=2))
         raise typer.Exit(WRONG) from None
     print(json.dumps(in_json(found), indent=2)) if as_json else page(found)
     raise typer.Exit(0 if found.anything else WRONG)
