@@ -14,6 +14,7 @@ from pertprobe.workflow.config_files import lines_of, located
 from pertprobe.workflow.digest import code, files_below, functions
 from pertprobe.workflow.given_files import given_paths, path_faults
 from pertprobe.workflow.settled import asked_panels, depended_on, layer_of, settled
+from pertprobe.workflow.unaskable import unaskable, unmeasured
 from pertprobe.workflow.warm import keep_warm
 
 SCHEMA = whole_schema(workflow.source_path("../config/schema.yaml"))
@@ -60,6 +61,8 @@ REPORTED = {
     for probe, each in PROBES.items()
     if "reported" in each.tables
 }
+# Probes, and measurements, that this config leaves nothing to ask -> why.
+UNASKED, UNMEASURED = unaskable(config), unmeasured(config)
 # The library that writes figures, with the style that they have.
 DRAWING = ("plots", "plots/paper.mplstyle")
 # What all pages are made of beside Python: templates, words, styles, scripts.
@@ -94,16 +97,21 @@ def captions(wildcards, output):
     return [TextOf(path) for path in output if path.endswith(FORMATS[-1])]
 
 
-def given_up(job, of_a_pair=""):
-    """Return a param: why a job, named as its log is, is not tried again in this run; empty for all others."""
+def given_up(job, of_a_pair="", known=None):
+    """Return a param: why a job, named as its log is, is not tried again in this run; empty for all others.
+
+    `known`: probe or measurement -> why it is not tried at all.
+    """
     named = lambda wildcards: of_a_pair if wildcards.get("reference") else job
-    return lambda wildcards: config["given_up"].get(named(wildcards).format(**wildcards), "")
+    beforehand = lambda wildcards: (known or {}).get(wildcards.get("probe"))
+    return lambda wildcards: beforehand(wildcards) or config["given_up"].get(named(wildcards).format(**wildcards), "")
 
 
 def shards_given_up(wildcards):
-    """Return why shards of a measurement are not tried again in this run."""
+    """Return why shards of a measurement are not tried, or not tried again in this run."""
     of_these = f"measure/{wildcards.probe}/{wildcards.model}/"
-    return [why for job, why in config["given_up"].items() if job.startswith(of_these)]
+    beforehand = [UNMEASURED[wildcards.probe]] if wildcards.probe in UNMEASURED else []
+    return beforehand + [why for job, why in config["given_up"].items() if job.startswith(of_these)]
 
 
 def growing(amount):

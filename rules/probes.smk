@@ -18,7 +18,7 @@ rule measure:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        given_up=given_up("measure/{probe}/{model}/{shard}-of-{shards}"),
+        given_up=given_up("measure/{probe}/{model}/{shard}-of-{shards}", known=UNMEASURED),
         measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         copies=lambda wildcards: copies_for(wildcards.probe),
@@ -69,7 +69,7 @@ rule measure_derived:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        given_up=given_up("measure_derived/{probe}"),
+        given_up=given_up("measure_derived/{probe}", known=UNMEASURED),
         measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
         programs=PROGRAM_SETTINGS,
@@ -99,7 +99,7 @@ rule test:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        given_up=given_up("test/{probe}/{model}", "compare/{probe}/{model}-vs-{reference}"),
+        given_up=given_up("test/{probe}/{model}", "compare/{probe}/{model}-vs-{reference}", UNASKED),
         question=question,
         declared=lambda wildcards: declared(wildcards.probe).judged_by,
         code=lambda wildcards: code(*functions_of(wildcards.probe, "ask"), "stages.testing"),

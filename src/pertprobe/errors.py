@@ -9,6 +9,10 @@ G, R = TypeVar("G"), TypeVar("R")
 """What is given, and what is read of it."""
 
 
+LONGEST_NAME = 255
+"""Letters of a name that a user chose: longer ones are no names but something read wrongly."""
+
+
 class PertprobeError(Exception):
     """A mistake in the config, a file or a checkpoint; its message says what, which value, where and the remedy."""
 
@@ -62,6 +66,20 @@ def unseen_sign(text: str) -> str:
     """Return, in words, the first sign of a text that no screen or figure shows; empty where there is none."""
     sign = next((each for each in text if not each.isprintable()), "")
     return f"the sign U+{ord(sign):04X}, which cannot be shown" if sign else ""
+
+
+def name_fault(name: str) -> str:
+    """Return what keeps a name that a user chose from being shown in tables and figures; empty where nothing does."""
+    if not name.strip():
+        return "is empty"
+    if sign := unseen_sign(name):
+        return f"holds {sign}"
+    return f"has {len(name)} letters, {LONGEST_NAME} are the most" if len(name) > LONGEST_NAME else ""
+
+
+def escaped(text: str) -> str:
+    """Return a text with signs that cannot be shown as their numbers."""
+    return "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text)
 
 
 def messages(error: PertprobeError) -> list[str]:

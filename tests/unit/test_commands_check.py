@@ -154,7 +154,7 @@ def test_a_broken_panel_does_not_hide_the_faults_of_files(written):
     assert "panels.p: 'regulators', 'targets' missing (has 'program') [" in text
     assert "run: 5 is a number, text is expected. Put it in quotes, so that it is read as it is written" in text
     assert "cells.here: no.h5ad does not exist" in text
-    assert "programs: no.gmt: cannot be read" in text
+    assert "programs: no.gmt does not exist" in text
 
 
 def test_a_file_of_another_kind_is_a_fault_in_words(config, written):

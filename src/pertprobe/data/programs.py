@@ -7,9 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from pertprobe.errors import PertprobeError, gathering, listed, meant, number_of, raise_together, read_together
+from pertprobe.errors import (
+    PertprobeError,
+    escaped,
+    gathering,
+    listed,
+    meant,
+    name_fault,
+    number_of,
+    raise_together,
+    read_together,
+)
+from pertprobe.reading import read_text
 from pertprobe.showing import as_html
 
+LINE_ENDS = re.compile(r"\r\n|\n|\r")
 MANY_FAULTS = 5
 """A file with more malformed lines than this is hardly a GMT; they are counted, not listed."""
 SHOWN = 20
@@ -86,17 +98,20 @@ def read_programs(
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise PertprobeError(f"cannot be read ({reason})") from error
+    """Return the lines of a text; other signs that Python breaks lines at are part of a name, and named with it."""
+    return LINE_ENDS.split(read_text(path))
+
+
+def _name_faults(names: Iterable[str]) -> list[str]:
+    """Return the names that cannot be shown, each with why."""
+    return [f"the name '{escaped(name[:SHOWN])}' {fault}" for name in names if (fault := name_fault(name))]
 
 
 def _read_list(path: Path) -> Programs:
     genes = [line.strip() for line in _lines(path) if line.strip() and not line.startswith("#")]
     if not genes:
         raise PertprobeError("names no gene")
+    raise_together(_name_faults([path.stem, *genes]))
     if spaced := [gene for gene in genes if len(gene.split()) > 1]:
         raise PertprobeError(f"one gene a line is expected, found: {listed(spaced, 3)}")
     return Programs({path.stem: genes})
@@ -114,6 +129,8 @@ def _read_gmt(path: Path) -> Programs:
                 f"line {number} has {len(fields)} tab-separated fields and {len(genes)} genes; "
                 "name, description and at least one gene are expected"
             )
+        elif unseen := _name_faults([fields[0], *genes]):
+            faults.append(f"line {number}: {listed(unseen, 3)}. Write it otherwise")
         elif fields[0] in sets:
             faults.append(f"line {number}: program '{fields[0]}' is defined twice (first in line {seen[fields[0]]})")
         else:

@@ -1,6 +1,7 @@
 """Signed regulons: which genes a regulator acts on, and in which direction, as TRRUST and CollecTRI write them."""
 
 from collections.abc import Iterable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pertprobe.errors import PertprobeError, listed, read_together
+from pertprobe.reading import read_text
 
 NAMES = {
     "source": ("source", "regulator", "tf", "tf_name", "from"),
@@ -78,13 +80,14 @@ def read_regulons(path: str | Path, name: str = "") -> Regulons:
 def _read(path: Path) -> pd.DataFrame:
     """Return the cells of the file as text, with the header as its first row; the separator is the first line's."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = file.readline()
-        separator = "\t" if "\t" in first else ","
-        return pd.read_csv(path, sep=separator, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, ValueError) as error:  # pandas' errors of parsing are ValueErrors
-        reason = error.strerror if isinstance(error, OSError) else f"no table: {error}"
-        raise PertprobeError(f"{path}: cannot be read ({reason})") from error
+        text = read_text(path)
+    except PertprobeError as error:
+        raise PertprobeError(f"{path}: {error}") from error
+    separator = "\t" if "\t" in text.partition("\n")[0] else ","
+    try:
+        return pd.read_csv(StringIO(text), sep=separator, header=None, dtype=str, keep_default_na=False)
+    except ValueError as error:  # pandas' errors of parsing are ValueErrors
+        raise PertprobeError(f"{path}: cannot be read (no table: {error})") from error
 
 
 def _columns(cells: pd.DataFrame, path: Path) -> pd.DataFrame:

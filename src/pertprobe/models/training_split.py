@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from pertprobe.errors import PertprobeError, listed, raise_together
+from pertprobe.reading import read_text
 from pertprobe.seeding import generator
 
 Seen = Literal["here", "elsewhere", "never", "unknown"]
@@ -44,9 +45,12 @@ def read_split(path: str | Path) -> Split:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
+    except PertprobeError as error:
+        raise PertprobeError(f"{path} cannot be read as a split: it {error}") from error
+    try:
         return _from_toml(tomllib.loads(text), path) if path.suffix == ".toml" else _from_table(text, path)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise PertprobeError(f"{path} cannot be read as a split: {error}") from error
 
 

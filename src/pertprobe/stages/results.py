@@ -10,6 +10,7 @@ import xarray as xr
 
 from pertprobe import evidence
 from pertprobe.errors import PertprobeError, listed, meant, unknown_name
+from pertprobe.files import AS_TEXT
 from pertprobe.roles import SUBJECT
 from pertprobe.showing import Shown, paragraph
 from pertprobe.stages.answer import read_answers
@@ -106,7 +107,7 @@ class Run(Shown):
     @property
     def readings(self) -> pd.DataFrame:
         """Verdicts joined into levels, and levels into readings."""
-        return pd.read_csv(self._file("readings.tsv"), sep="\t", keep_default_na=False)
+        return pd.read_csv(self._file("readings.tsv"), sep="\t", keep_default_na=False, dtype=AS_TEXT)
 
     def evidence(self, probe: str) -> pd.DataFrame:
         """Return all evidence rows of a probe; raises PertprobeError for one that is not there."""

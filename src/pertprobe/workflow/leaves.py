@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pertprobe.errors import unseen_sign
+from pertprobe.errors import name_fault, unseen_sign
 from pertprobe.workflow.sentences import LONGEST_NAME, NAME
 from pertprobe.workflow.showing_values import kind_of, shown
 
@@ -98,6 +98,8 @@ def _no_text(leaf: Leaf) -> str:
         return f"{shown(value)} begins or ends with a space. Write it without"
     if not value and section != "reading_words":
         return "is empty text. Give it a value, or leave the key out"
+    if len(value) > MOST_SIGNS:
+        return f"{shown(value)} has {len(value)} letters, {MOST_SIGNS} are the most"
     if form == "path":
         return _no_path(value)
     return _no_pattern(value) if form == "regular expression" else ""
@@ -141,20 +143,9 @@ def _program_names(programs: Any) -> Iterator[str]:
     for source in ("patterns", "lists"):
         section = programs.get(source) if isinstance(programs, Mapping) else None
         for name in section if isinstance(section, Mapping) else ():
-            if fault := no_name(name):
+            if fault := name_fault(name) or ("begins or ends with a space" if name != name.strip() else ""):
                 yield f"programs.{source}: the name {shown(name)} {fault}"
 
 
-def no_name(name: str) -> str:
-    """Return what keeps a name that the user chose from being shown in tables and figures; empty where nothing does."""
-    if not name.strip():
-        return "is empty"
-    if sign := unseen_sign(name):
-        return f"holds {sign}"
-    if name != name.strip():
-        return "begins or ends with a space"
-    return f"has {len(name)} letters, {MOST_LETTERS} are the most" if len(name) > MOST_LETTERS else ""
-
-
-MOST_LETTERS = 255
-"""Of a name that the user chose."""
+MOST_SIGNS = 4096
+"""Of any text, as of a path."""

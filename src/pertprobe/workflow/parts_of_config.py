@@ -9,8 +9,14 @@ Config = Mapping[str, Any]
 
 
 def section_of(config: Config, name: str) -> Mapping[str, Any]:
-    """Return a part of a config in which defaults may not be filled in; empty where it is not there."""
-    return config.get(name) or {}
+    """Return a part of a config in which defaults may not be filled in; empty where it is not there.
+
+    Raises TypeError where something else stands in its place.
+    """
+    found = config.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise TypeError(f"{name} is no section")
+    return found
 
 
 def asked_probes(config: Config) -> Iterator[tuple[Declaration, Mapping[str, Any]]]:

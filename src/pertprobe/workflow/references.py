@@ -7,6 +7,7 @@ from pertprobe.errors import listed, meant
 from pertprobe.probes.declaration import all_declared
 from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.parts_of_config import Config, asked_probes, of_atlas, referred, section_of
+from pertprobe.workflow.showing_values import shown
 
 
 def check_references(config: Config, shapeless: bool = False) -> list[str]:
@@ -41,7 +42,7 @@ def _unknown_names(config: Config) -> Iterator[str]:
     for key, names, known, where in named:
         for name in names:
             if name not in known:
-                yield f"{key}: '{name}' is not under {where} (found: {listed(known)}).{meant(name, known)}"
+                yield f"{key}: {shown(name)} is not under {where} (found: {listed(known)}).{meant(name, known)}"
 
 
 def _training_faults(config: Config) -> Iterator[str]:
@@ -51,8 +52,8 @@ def _training_faults(config: Config) -> Iterator[str]:
         if "train" not in entry:
             continue
         if kind not in ("state", *KNOWN):
-            here = f"state, {listed(KNOWN)}"
-            yield f"models.{name}.kind: '{kind}' cannot be trained here, as {here} can. Give its path in place of train"
+            only = f"only state, {listed(KNOWN)} are trained here"
+            yield f"models.{name}.kind: {shown(kind)} cannot be trained: {only}. Give its path in place of train"
         if kind in KNOWN and "steps" in entry["train"]:
             yield f"models.{name}.train.steps: a model of the kind {kind} is not trained in steps. Leave it out"
         if kind == NETWORK and not section_of(config, "controls").get("network"):
@@ -140,6 +141,15 @@ def control_faults(config: Config) -> Iterator[str]:
                 yield f"thresholds.{probe}: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
 
 
+def path_variable_faults(config: Config) -> Iterator[str]:
+    """Yield what Snakemake, which reads its path variables before anything of ours, would fail on or misplace."""
+    given = config.get("pathvars", {})
+    if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
+        yield f"pathvars: {shown(given)} is no section of Snakemake's path variables, each with text. Leave it out"
+    elif "results" in given:
+        yield "pathvars.results: results go to results/<run>, which run alone decides. Leave pathvars.results out"
+
+
 CHECKS: tuple[Callable[[Config], Iterable[str]], ...] = (
     _unknown_names,
     _training_faults,
@@ -147,5 +157,6 @@ CHECKS: tuple[Callable[[Config], Iterable[str]], ...] = (
     _two_layers,
     _uncompared,
     _programs_missing,
+    path_variable_faults,
 )
 """What is looked for in a config without opening a file."""

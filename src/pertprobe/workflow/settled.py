@@ -11,7 +11,7 @@ from pertprobe.probes.declaration import declared
 from pertprobe.workflow.config import expanded, fill_in, normalised, schema_faults, variable_faults
 from pertprobe.workflow.config_files import read_keys
 from pertprobe.workflow.leaves import leaf_faults
-from pertprobe.workflow.references import check_references, control_faults
+from pertprobe.workflow.references import check_references, control_faults, path_variable_faults
 
 
 def settled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -44,14 +44,14 @@ def config_faults(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str
 def read_configs(paths: Sequence[str | Path]) -> dict[str, Any]:
     """Return files merged as Snakemake does: later into earlier, key by key, a list in place of a list.
 
-    Raises `Faults` of all files that cannot be read.
+    Raises `Faults` of all files that cannot be read, and of what Snakemake would fail on before it says a word.
     """
     merged: dict[str, Any] = {}
     faults: list[str] = []
     for path in map(Path, paths):
         with gathering(faults):
             _merge(merged, read_keys(path))
-    raise_together(faults)
+    raise_together([*faults, *path_variable_faults(merged)])
     return merged
 
 

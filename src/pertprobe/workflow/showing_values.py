@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pertprobe.errors import escaped
+
 LONGEST = 60
 """Letters of a value that are shown."""
 KINDS: dict[type, str] = {
@@ -48,5 +50,5 @@ def _number(value: float) -> str:
 
 def _cut(text: str) -> str:
     """Return a text without line breaks and signs that no screen shows, at most so long."""
-    plain = "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text[: LONGEST + 1])
+    plain = escaped(text[: LONGEST + 1])
     return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}..."
