@@ -53,7 +53,7 @@ def path_fault(path: str | Path, wanted: Wanted = "file") -> str:
 
 def _unseen(path: Path, error: OSError) -> str:
     """Say why nothing is found at a path."""
-    if path.is_symlink():
+    if os.path.islink(path):
         return f"{path} is a link to {os.readlink(path)}, which does not exist"
     if not isinstance(error, FileNotFoundError):
         return f"{path} cannot be read ({error.strerror})"

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from pertprobe.errors import PertprobeError
 from pertprobe.probes.declaration import LOADER, SPACE_OF_RESPONSES, Declaration, all_declared
 from pertprobe.workflow.conditions import condition_faults
-from pertprobe.workflow.leaves import below, followed, leaf_faults, leaves, name_faults, of_items, unread_keys
+from pertprobe.workflow.leaves import below, followed, leaf_faults, leaves, name_faults, of_items, repeated, unread_keys
 from pertprobe.workflow.sentences import dotted, sentences
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -120,10 +120,12 @@ def schema_faults(config: dict[str, Any], schema: dict[str, Any]) -> list[str]:
     of_leaves = list(leaf_faults(config, schema))
     told = {fault.partition(":")[0] for fault in of_leaves}
     errors = [error for error in Draft202012Validator(schema).iter_errors(config) if not _told(error, told)]
+    told |= {dotted(error) for error in errors}
     errors.sort(key=lambda error: [str(part) for part in error.absolute_path])
     by_schema = [text for error in errors for text in sentences(error)]
     conditions = condition_faults(config, schema["$defs"]["column"]["kinds"])
-    others = [each if each[-1] in ".?" else f"{each}." for each in (*conditions, *of_leaves, *name_faults(config))]
+    further = [*name_faults(config), *(each for each in repeated(config) if each.partition(":")[0] not in told)]
+    others = [each if each[-1] in ".?" else f"{each}." for each in (*conditions, *of_leaves, *further)]
     return list(dict.fromkeys([*by_schema, *others]))
 
 

@@ -123,17 +123,18 @@ def _from_yaml(text: str, path: Path) -> ConfigFile:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise PertprobeError(_no_yaml(error, path)) from error
+        raise PertprobeError(_no_yaml(error, path, text)) from error
     except (ValueError, OverflowError, RecursionError) as error:  # dates that are none, numbers without end, depth
         raise PertprobeError(f"{path}: is no YAML: {error}") from error
 
 
-def _no_yaml(error: yaml.YAMLError, path: Path) -> str:
+def _no_yaml(error: yaml.YAMLError, path: Path, text: str) -> str:
     """Say where and why a text is no YAML."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or " ".join(str(error).split())
     where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else f"{path}"
-    advice = ". YAML indents with spaces, never with tabs" if "'\\t'" in problem or "tab" in problem else ""
+    line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
+    advice = ". YAML indents with spaces, never with tabs" if "\t" in line else ""
     return f"{where}: is no YAML: {problem}{advice}"
 
 

@@ -19,6 +19,10 @@ AS_WRITTEN = ("cells", "reading_words", "given_up")
 """Sections in which spaces at an end may be meant: labels of a file, and words."""
 
 
+SETS = ("panels", "programs", "pairs", "thresholds")
+"""Sections whose lists are read as sets, or looked through by checks of their own."""
+
+
 class Leaf(NamedTuple):
     """A value that holds no others."""
 
@@ -79,6 +83,8 @@ def leaves(
 def leaf_faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
     """Yield the values that fit the type of their key and can still not be used."""
     for leaf in leaves(config, schema):
+        if leaf.key.startswith("thresholds."):
+            continue  # told by what columns hold
         if isinstance(leaf.value, float) and not math.isfinite(leaf.value):
             yield f"{leaf.key}: {shown(leaf.value)} is no finite number"
         elif isinstance(leaf.value, int) and abs(leaf.value) > LARGEST:
@@ -92,12 +98,12 @@ def leaf_faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterato
 def _no_text(leaf: Leaf) -> str:
     """Return why a text cannot be used; empty where it can."""
     value, form, section = leaf.value, leaf.piece.get("format"), leaf.key.partition(".")[0]
+    if not value.strip():
+        return "is empty text. Give it a value, or leave the key out"
     if sign := unseen_sign(value):
         return f"{shown(value)} holds {sign}. Write it without"
     if (section not in AS_WRITTEN or form == "path") and value != value.strip():
         return f"{shown(value)} begins or ends with a space. Write it without"
-    if not value and section != "reading_words":
-        return "is empty text. Give it a value, or leave the key out"
     if len(value) > MOST_SIGNS:
         return f"{shown(value)} has {len(value)} letters, {MOST_SIGNS} are the most"
     if form == "path":
@@ -123,6 +129,17 @@ def _no_pattern(value: str) -> str:
     except RecursionError:
         return f"{shown(value)} is no regular expression that can be read: it nests too deep"
     return ""
+
+
+def repeated(config: Any, key: str = "") -> Iterator[str]:
+    """Yield the lists in which a text stands twice: what they name would be measured, or counted, twice."""
+    if key.partition(".")[0] in SETS:
+        return
+    for name, value in config.items() if isinstance(config, Mapping) else ():
+        yield from repeated(value, f"{key}.{name}" if key else name)
+    texts = [each for each in config if isinstance(each, str)] if isinstance(config, list) else []
+    if twice := sorted({each for each in texts if texts.count(each) > 1}):
+        yield f"{key}: {', '.join(map(shown, twice))} stands twice. Name each once"
 
 
 def name_faults(config: Mapping[str, Any]) -> Iterator[str]:
