@@ -117,10 +117,10 @@ def _enum(error: ValidationError) -> Iterator[str]:
     yield f"{which}{shown(error.instance)} is not one of {_listed(error.validator_value)}.{hint}"
 
 
-def _bound(words: str) -> Callable[[ValidationError], Iterator[str]]:
+def _bound(beyond: str, which: str = "") -> Callable[[ValidationError], Iterator[str]]:
     def tell(error: ValidationError) -> Iterator[str]:
         """Say that a number lies beyond its bound."""
-        yield f"{shown(error.instance)} {words.format(error.validator_value)}."
+        yield f"{shown(error.instance)} {beyond} {error.validator_value}{which}."
 
     return tell
 
@@ -152,10 +152,10 @@ SAID: dict[str, Callable[[ValidationError], Iterator[str]]] = {
     "dependentRequired": _dependent,
     "enum": _enum,
     "const": _enum,
-    "minimum": _bound("is below {}, the least that it may be"),
-    "exclusiveMinimum": _bound("is not above {}"),
-    "maximum": _bound("is above {}, the most that it may be"),
-    "exclusiveMaximum": _bound("is not below {}"),
+    "minimum": _bound("is below", ", the least that it may be"),
+    "exclusiveMinimum": _bound("is not above"),
+    "maximum": _bound("is above", ", the most that it may be"),
+    "exclusiveMaximum": _bound("is not below"),
     "minItems": _too_few,
     "minProperties": _too_few,
     "minLength": _too_few,
