@@ -6,31 +6,36 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from pertprobe.calibration import parts
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import Faults, PertprobeError, messages
 from pertprobe.files import TextOf
 from pertprobe.identity import KnownFiles
 from pertprobe.made import damaged
 from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 from pertprobe.roles import KNOWN, NETWORK
-from pertprobe.workflow.checks import check_inputs, given_paths
+from pertprobe.workflow.checks import check_inputs
 from pertprobe.workflow.config import whole_schema
+from pertprobe.workflow.config_files import lines_of, located
 from pertprobe.workflow.digest import code, files_below, functions
 from pertprobe.workflow.given import digest, held, held_by_all, held_by_model
+from pertprobe.workflow.given_files import given_paths, path_faults
 from pertprobe.workflow.left_out import models_left_out
 from pertprobe.workflow.settled import asked_panels, depended_on, layer_of, settled
+from pertprobe.workflow.unaskable import unaskable, unmeasured
 from pertprobe.workflow.warm import keep_warm
 
 SCHEMA = whole_schema(workflow.source_path("../config/schema.yaml"))
 
 
 def checked_config():
-    """Fill in defaults and paths; stop with every fault of the config at once."""
+    """Fill in defaults and paths; stop with every fault of the config at once, each with its file and line."""
+    lines = {}
     try:
+        lines = lines_of(path for path in workflow.configfiles if os.path.isfile(path))
         found = settled(config, SCHEMA)
-        if not all(map(os.path.exists, given_paths(found))):
+        if path_faults(found):
             check_inputs(found)  # the run cannot start: read what there is, and name every fault together
     except PertprobeError as error:
-        raise WorkflowError(str(error))
+        raise WorkflowError(str(Faults(located(messages(error), lines))))
     return found
 
 
@@ -102,6 +107,8 @@ REPORTED = {
     for probe, each in PROBES.items()
     if "reported" in each.tables
 }
+# Probes, and measurements, that this config leaves nothing to ask -> why.
+UNASKED, UNMEASURED = unaskable(config), unmeasured(config)
 # The library that writes figures, with the style that they have.
 DRAWING = ("plots", "plots/paper.mplstyle")
 # What all pages are made of beside Python: templates, words, styles, scripts.
@@ -136,16 +143,21 @@ def captions(wildcards, output):
     return [TextOf(path) for path in output if path.endswith(FORMATS[-1])]
 
 
-def given_up(job, of_a_pair=""):
-    """Return a param: why a job, named as its log is, is not tried again in this run; empty for all others."""
+def given_up(job, of_a_pair="", known=None):
+    """Return a param: why a job, named as its log is, is not tried again in this run; empty for all others.
+
+    `known`: probe or measurement -> why it is not tried at all.
+    """
     named = lambda wildcards: of_a_pair if wildcards.get("reference") else job
-    return lambda wildcards: config["given_up"].get(named(wildcards).format(**wildcards), "")
+    beforehand = lambda wildcards: (known or {}).get(wildcards.get("probe"))
+    return lambda wildcards: beforehand(wildcards) or config["given_up"].get(named(wildcards).format(**wildcards), "")
 
 
 def shards_given_up(wildcards):
-    """Return why shards of a measurement are not tried again in this run."""
+    """Return why shards of a measurement are not tried, or not tried again in this run."""
     of_these = f"measure/{wildcards.probe}/{wildcards.model}/"
-    return [why for job, why in config["given_up"].items() if job.startswith(of_these)]
+    beforehand = [UNMEASURED[wildcards.probe]] if wildcards.probe in UNMEASURED else []
+    return beforehand + [why for job, why in config["given_up"].items() if job.startswith(of_these)]
 
 
 def growing(amount):

@@ -18,7 +18,7 @@ rule measure:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        given_up=given_up("measure/{probe}/{model}/{shard}-of-{shards}"),
+        given_up=given_up("measure/{probe}/{model}/{shard}-of-{shards}", known=UNMEASURED),
         given=content_of_measuring,
         measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
@@ -71,7 +71,7 @@ rule measure_derived:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        given_up=given_up("measure_derived/{probe}"),
+        given_up=given_up("measure_derived/{probe}", known=UNMEASURED),
         given=content(PROGRAM_FILES),
         measurement=lambda wildcards: depended_on(config, wildcards.probe),
         declared=lambda wildcards: declared_of_measuring(wildcards.probe),
@@ -102,7 +102,7 @@ rule test:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        given_up=given_up("test/{probe}/{model}", "compare/{probe}/{model}-vs-{reference}"),
+        given_up=given_up("test/{probe}/{model}", "compare/{probe}/{model}-vs-{reference}", UNASKED),
         given=lambda wildcards: content(PROGRAM_FILES, files_tested(wildcards)),
         question=question,
         declared=lambda wildcards: declared(wildcards.probe).judged_by,

@@ -7,11 +7,11 @@ with job(snakemake):
 
     from pertprobe import evidence
     from pertprobe.data.programs import run_programs
-    from pertprobe.files import write_table
+    from pertprobe.files import AS_TEXT, write_table
     from pertprobe.stages.decomposition import decomposition, mean_r
 
     given, params = snakemake.input, snakemake.params
-    perturbations = pd.read_csv(given.perturbations, sep="\t")
+    perturbations = pd.read_csv(given.perturbations, sep="\t", dtype=AS_TEXT)
     programs = run_programs(given.programs, params.programs, set(perturbations.perturbation))
     rows = evidence.read(given.evidence)
     table = decomposition(rows, mean_r(perturbations, programs), params.conditions, params.interest)

@@ -9,6 +9,11 @@ G, R = TypeVar("G"), TypeVar("R")
 """What is given, and what is read of it."""
 
 
+LONGEST_NAME = 255
+SHOWN_LETTERS = 20
+"""Letters of a name that a user chose: longer ones are no names but something read wrongly."""
+
+
 class PertprobeError(Exception):
     """A mistake in the config, a file or a checkpoint; its message says what, which value, where and the remedy."""
 
@@ -58,13 +63,43 @@ def unknown_name(what: str, name: object, known: Collection[object]) -> Pertprob
     return PertprobeError(f"{what} '{name}' is unknown (of {len(known)}; near matches: {near})")
 
 
+def unseen_sign(text: str) -> str:
+    """Return, in words, the first sign of a text that no screen or figure shows; empty where there is none."""
+    sign = next((each for each in text if not each.isprintable()), "")
+    return f"the sign U+{ord(sign):04X}, which cannot be shown" if sign else ""
+
+
+def name_fault(name: str) -> str:
+    """Return what keeps a name that a user chose from being shown in tables and figures; empty where nothing does."""
+    if not name.strip():
+        return "is empty"
+    if sign := unseen_sign(name):
+        return f"holds {sign}"
+    return f"has {len(name)} letters, {LONGEST_NAME} are the most" if len(name) > LONGEST_NAME else ""
+
+
+def escaped(text: str) -> str:
+    """Return a text with signs that cannot be shown as their numbers."""
+    return "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text)
+
+
+def name_faults(names: Iterable[str]) -> list[str]:
+    """Return the names that cannot be shown, each with why."""
+    return [f"the name '{escaped(name[:SHOWN_LETTERS])}' {fault}" for name in names if (fault := name_fault(name))]
+
+
+def messages(error: PertprobeError) -> list[str]:
+    """Return the single messages of an error: one, or all that were found together."""
+    return list(getattr(error, "messages", (str(error),)))
+
+
 @contextmanager
 def gathering(faults: list[str], prefix: str = "") -> Iterator[None]:
     """Turn a `PertprobeError` raised inside into messages appended to `faults`, each behind `prefix`."""
     try:
         yield
     except PertprobeError as error:
-        faults.extend(prefix + message for message in getattr(error, "messages", (str(error),)))
+        faults.extend(prefix + message for message in messages(error))
 
 
 def read_together(given: Mapping[str, G], read: Callable[[str, G], R]) -> dict[str, R]:

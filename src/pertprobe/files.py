@@ -17,6 +17,12 @@ CAPTION = ".caption.txt"
 """How the name of a figure's caption ends."""
 
 
+AS_TEXT = dict.fromkeys(
+    ("probe", "statistic", "model", "reference", "context", "program", "panel", "perturbation", "gene", "named_by"), str
+)
+"""Types of the columns of any table that hold names: 006955 is a name, and stays as it is written."""
+
+
 class TextOf(str):
     """The path of a text that is read when it is asked for: whoever keeps or compares it has the path alone."""
 

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from pertprobe.errors import Faults
-from pertprobe.workflow.checks import check_inputs, check_references
+from pertprobe.workflow.checks import check_inputs
+from pertprobe.workflow.references import check_references
 
 
 @pytest.fixture

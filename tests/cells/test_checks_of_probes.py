@@ -8,7 +8,9 @@ from pertprobe.errors import Faults
 from pertprobe.interpret.sae import SparseAutoencoder, write_saelens
 from pertprobe.interpret.sae.pool import width_of
 from pertprobe.models import load_model
-from pertprobe.workflow.checks import check_inputs, check_references, given_paths
+from pertprobe.workflow.checks import check_inputs
+from pertprobe.workflow.given_files import given_paths
+from pertprobe.workflow.references import check_references
 
 
 @pytest.fixture

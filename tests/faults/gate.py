@@ -17,8 +17,9 @@ from pertprobe.interpret.sae import read_sae, sae_arguments
 from pertprobe.models import load_model
 from pertprobe.models.split_file import read_split
 from pertprobe.models.training_split import seen_status
-from pertprobe.workflow.checks import check_inputs, given_paths
+from pertprobe.workflow.checks import check_inputs
 from pertprobe.workflow.config import whole_schema
+from pertprobe.workflow.given_files import given_paths
 from pertprobe.workflow.settled import read_configs, settled
 
 ROOT = Path(__file__).resolve().parents[2]

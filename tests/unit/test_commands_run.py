@@ -324,7 +324,13 @@ def test_an_unknown_profile_is_refused_with_those_there_are():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "mine.yaml: cannot be read"), ("a: [", "mine.yaml: is no YAML"), ("- a", "mine.yaml: holds no keys")],
+    [
+        (None, "mine.yaml: cannot be read"),
+        ("a: [", "mine.yaml, line 2, column 1: is no YAML"),
+        ("- a", "mine.yaml: holds no keys"),
+        ("a: 1\nb: 2\na: 3", "mine.yaml, line 3: the key 'a' stands twice in one section (first in line 1). Leave one"),
+        ("run: x\npathvars: 5", "pathvars: 5 is no section of Snakemake's path variables"),
+    ],
 )
 def test_a_config_that_cannot_be_read_is_refused(user, tmp_path, text, words):
     (tmp_path / "mine.yaml").unlink()

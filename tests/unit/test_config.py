@@ -8,8 +8,9 @@ import yaml
 
 from pertprobe.errors import PertprobeError
 from pertprobe.evidence import COLUMNS, KEYS
-from pertprobe.workflow.checks import check_inputs, check_references, control_faults
+from pertprobe.workflow.checks import check_inputs
 from pertprobe.workflow.config import expanded, fill_in, schema_faults, whole_schema
+from pertprobe.workflow.references import check_references, control_faults
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMA = whole_schema(CONFIG / "schema.yaml")
@@ -86,33 +87,33 @@ def test_defaults_keep_a_users_config_at_15_lines():
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("run", "Mine", "run: 'Mine' does not match"),
-        ("run", "my run", "run: 'my run' does not match"),
-        ("run", "../mine", "run: '../mine' does not match"),
-        ("run", "", "run: '' does not match"),
-        ("shards", 0, "shards: 0 is less than the minimum of 1"),
-        ("seed", "zero", "seed: 'zero' is not of type 'integer'"),
-        ("cells/liver/n_sets", 0, "cells.liver.n_sets: 0 is less than"),
-        ("cells/liver/normalisation", "log2", "cells.liver.normalisation: 'log2' is not one of ['log1p'"),
+        ("run", "Mine", "run: the name 'Mine' may hold only a-z, 0-9 and _."),
+        ("run", "my run", "run: the name 'my run' may hold only"),
+        ("run", "../mine", "run: the name '../mine' may hold only"),
+        ("run", "", "run: is empty text."),
+        ("shards", 0, "shards: 0 is below 1, the least that it may be."),
+        ("seed", "zero", "seed: 'zero' is text, a whole number of 0 or more is expected."),
+        ("cells/liver/n_sets", 0, "cells.liver.n_sets: 0 is below 1"),
+        ("cells/liver/normalisation", "log2", "cells.liver.normalisation: 'log2' is not one of 'log1p', 'counts'"),
         ("cells/liver/control", None, "cells.liver: 'control' missing (has 'path', 'context_column'"),
-        ("cells", {}, "cells: {} "),
+        ("cells", {}, "cells: is empty. Give it at least one entry."),
         ("models/few/path", None, "models.few: give either path or train, never both (found neither)."),
         ("models/few/train", {}, "models.few: give either path or train, never both (found 'path', 'train')."),
-        ("models/few/attention", "full", "models.few.attention: 'full' is not one of ['flag'"),
+        ("models/few/attention", "full", "models.few.attention: 'full' is not one of 'flag'"),
         ("models/Few-1", {"path": "x", "context": "liver"}, "models: the name 'Few-1' may hold only a-z, 0-9 and _."),
         ("probes/knockout/genes", "most", "probes.knockout.genes: 'most' is not one of the forms allowed ('all', "),
-        ("pairs/contexts", [["few"]], "pairs.contexts.0: ['few'] is too short"),
-        ("thresholds/knockout", [["q", "=<", 1]], "thresholds.knockout.0.1: '=<' is not one of ['<'"),
+        ("pairs/contexts", [["few"]], "pairs.contexts.0: ['few'] has 1 entries, 2 are the least."),
+        ("thresholds/knockout", [["q", "=<", 1]], "thresholds.knockout.0.1: '=<' is no sign (known: <, <="),
         ("probes", None, "config: 'probes' missing"),
-        ("controls/redrawn", -1, "controls.redrawn: -1 is less than the minimum of 0"),
-        ("controls/planted", {"d": 2}, "controls.planted: {'d': 2} is not of type 'boolean'"),
-        ("power/power", 1, "power.power: 1 is greater than or equal to the maximum of 1"),
+        ("controls/redrawn", -1, "controls.redrawn: -1 is below 0"),
+        ("controls/planted", {"d": 2}, "controls.planted: {d: ...} is a section with keys, true or false is expected."),
+        ("power/power", 1, "power.power: 1 is not below 1."),
     ],
 )
 def test_a_fault_is_one_sentence_that_starts_with_its_key(path, value, words):
     text = fault(path, value)
     assert text.startswith(words)
-    assert text.endswith(".")
+    assert text.endswith((".", "?"))
     assert "\n" not in text
 
 
@@ -200,13 +201,16 @@ def test_every_config_has_defaults_of_its_own():
 
 def test_a_condition_on_an_unknown_column_is_a_fault():
     faults = schema_faults(changed("thresholds/pert_embedding", [["estimat", ">", 0.4]]), SCHEMA)
-    assert [fault.partition(" is not")[0] for fault in faults] == ["thresholds.pert_embedding.0.0: 'estimat'"]
+    assert faults == [
+        "thresholds.pert_embedding.0.0: 'estimat' is no measured column of the evidence. Did you mean 'estimate'?"
+    ]
 
 
 def made_by_itself(thresholds, **controls):
     """Return a config that opens no file: the run simulates its cells and trains its model."""
     config = changed("simulate", {})
-    config |= {"models": {"few": {"train": {}, "context": "liver"}}, "programs": {}, "controls": controls}
+    config |= {"models": {"few": {"train": {}, "context": "liver"}}, "controls": controls}
+    config["programs"] = {"lists": {"p": ["G1"]}}
     config["cells"]["liver"]["path"] = "<results>/simulated/cells.h5ad"
     return config | {"thresholds": {"knockout": thresholds, "not_a_probe_of_the_run": thresholds}}
 

@@ -13,7 +13,6 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | 
 TOLD_BY_OTHERS = (
     "WorkflowError in file",
     "Config file is not valid JSON or YAML",
-    "is not of type",
     "LockException",
     "MissingInputException",
     "faults:",

@@ -159,7 +159,8 @@ def test_a_config_is_written_that_fits_the_schema_and_can_reach_an_answer(folder
     assert (entry["perturbation_column"], entry["context_column"], entry["batch_column"]) == ("target", "line", "plate")
     assert (entry["space"], entry["set_size"], entry["n_sets"]) == ("X", 4, 8)
     assert config["pairs"] == {"regimes": [["fewshot_k562", "zeroshot_k562"]]}
-    assert {"knockout", "intervention_fidelity", "targeted_jacobian", "regime_agreement"} <= set(config["probes"])
+    assert {"intervention_fidelity", "targeted_jacobian", "regime_agreement"} <= set(config["probes"])
+    assert "knockout" not in config["probes"]  # it compares two contexts
     assert config["panels"]["one"]["regulators"] == KNOCKED[2:]
     assert "# 1 of 2 programs have 3 or more knocked-down genes." in text
     assert "8 of 8 perturbations have cells here" in text

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pertprobe.errors import PertprobeError, listed, number_of
+from pertprobe.errors import PertprobeError, listed, name_faults, number_of, raise_together
 
 WEIGHTED = re.compile(r"(?P<gene>[^,\s]+),\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 """A gene with a weight behind it, as Enrichr writes fuzzy sets: "STAT1,1.0"."""
@@ -41,7 +41,7 @@ def read_gmt(lines: Sequence[str], known_names: Collection[str] = ()) -> Sets:
         known_names: names of genes and perturbations, by which a missing description is seen.
 
     Raises:
-        PertprobeError: most lines are no sets.
+        PertprobeError: most lines are no sets, or names cannot be shown.
     """
     texts = [(number, line.lstrip("\ufeff")) for number, line in enumerate(lines, start=1)]
     comments = [number for number, line in texts if line.startswith("#")]
@@ -51,6 +51,7 @@ def read_gmt(lines: Sequence[str], known_names: Collection[str] = ()) -> Sets:
         found = change(found, notes.append)
     good, bad = [line for line in found if line.name and line.genes], [f for f in found if not (f.name and f.genes)]
     _refuse_other_formats(good, bad)
+    _refuse_unseen(good)
     sets = {}
     for line in good:
         sets.setdefault(line.name, line)
@@ -119,6 +120,14 @@ def _refuse_other_formats(good: Sequence[_Line], bad: Sequence[_Line]) -> None:
         )
 
 
+def _refuse_unseen(good: Sequence[_Line]) -> None:
+    """Raise Faults for the lines with names that cannot be shown."""
+    found = {line.number: name_faults([line.name, *line.genes]) for line in good}
+    said = [f"line {number}: {listed(faults, 3)}. Write it otherwise" for number, faults in found.items() if faults]
+    more = [f"{number_of(len(said) - SHOWN, 'more line')} like these"] if len(said) > SHOWN else []
+    raise_together([*said[:SHOWN], *more])
+
+
 def _empty(bad: Sequence[_Line]) -> Iterator[str]:
     """Yield the sets that have no name or no gene."""
     if bad:
@@ -144,6 +153,6 @@ def _undescribed(good: Sequence[_Line], known: set[str]) -> Iterator[str]:
     named = [line.description for line in good if line.description in known]
     if named and len(named) == len(good):
         yield (
-            f"the second field of every line is a description, and names a known gene ({listed(dict.fromkeys(named), 3)})"
-            ": if these belong to their sets, put a description before them"
+            "the second field of every line is a description, and names a known gene "
+            f"({listed(dict.fromkeys(named), 3)}): if these belong to their sets, put a description before them"
         )

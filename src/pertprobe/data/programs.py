@@ -9,10 +9,20 @@ from typing import NoReturn
 
 from pertprobe.data.gmt import read_gmt
 from pertprobe.data.spelling import AS_WRITTEN, respelled
-from pertprobe.errors import PertprobeError, gathering, listed, meant, number_of, raise_together, read_together
+from pertprobe.errors import (
+    PertprobeError,
+    gathering,
+    listed,
+    meant,
+    name_faults,
+    number_of,
+    raise_together,
+    read_together,
+)
 from pertprobe.readers.texts import read_table
 from pertprobe.showing import as_html
 
+LINE_ENDS = re.compile(r"\r\n|\n|\r")
 SHOWN = 20
 """Programs that a notebook shows."""
 
@@ -86,7 +96,7 @@ def read_programs(
             if path.suffix == ".txt":
                 programs |= _read_list(path)
             else:
-                found = read_gmt(read_table(path).splitlines(), known)
+                found = read_gmt(_lines(path), known)
                 programs |= Programs(found.genes, (f"{path}: {note}" for note in found.notes))
     renamed = names or {}
     if renamed or spelling != AS_WRITTEN:
@@ -99,10 +109,16 @@ def read_programs(
     return programs
 
 
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a text; other signs that Python breaks lines at are part of a name, and named with it."""
+    return LINE_ENDS.split(read_table(path))
+
+
 def _read_list(path: Path) -> Programs:
-    genes = [line.strip() for line in read_table(path).splitlines() if line.strip() and not line.startswith("#")]
+    genes = [line.strip() for line in _lines(path) if line.strip() and not line.startswith("#")]
     if not genes:
         raise PertprobeError("names no gene")
+    raise_together(name_faults([path.stem, *genes]))
     if spaced := [gene for gene in genes if len(gene.split()) > 1]:
         raise PertprobeError(f"one gene a line is expected, found: {listed(spaced, 3)}")
     return Programs({path.stem: genes})

@@ -1,5 +1,7 @@
 """What a file that nobody here has seen may cost: bytes, items, depth and seconds; and in which words it is refused."""
 
+import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +25,11 @@ GROWTH = 20
 """How many times its size a file may unpack to; State's own files are not packed at all."""
 FREE_BYTES = 16 * 2**20
 """What any file may unpack to, however small it is."""
-POINTER = b"version https://git-lfs"
+POINTER = re.compile(rb"\Aversion https://git-lfs\.github\.com/spec/.*\noid .*\nsize (\d+)\n?", re.DOTALL)
+"""What Git leaves of a large file that was not fetched."""
+LONGEST_POINTER = 1024
+"""Bytes that a pointer has at most, by its specification."""
+POINTED = "is a Git LFS pointer of {} bytes: fetch the file (git lfs pull)"
 CONTAINERS = (dict, list, tuple, set, frozenset, np.ndarray)
 
 
@@ -66,11 +72,22 @@ def in_words(name: str, error: Exception) -> PertprobeError:
     return PertprobeError(f"{name}: cannot be read, it is damaged ({reason}). Copy or download it again")
 
 
+def lfs_size(path: str | Path) -> int | None:
+    """Return how many bytes the file has that a Git LFS pointer stands for; None where it is no pointer."""
+    try:
+        if not os.path.isfile(path) or os.path.getsize(path) > LONGEST_POINTER:
+            return None
+        with open(path, "rb") as file:
+            found = POINTER.match(file.read(LONGEST_POINTER))
+    except OSError:
+        return None
+    return int(found[1]) if found else None
+
+
 def refuse_pointer(path: str | Path, name: str) -> None:
     """Raise `PertprobeError` where a file is no more than Git's note that the true one lies elsewhere."""
-    with open(path, "rb") as file:
-        if file.read(len(POINTER)) == POINTER:
-            raise PertprobeError(f"{name}: is a pointer of Git LFS, not the file. Run git lfs pull where it is from")
+    if (size := lfs_size(path)) is not None:
+        raise PertprobeError(f"{name} {POINTED.format(size)}")
 
 
 def check_growth(unpacked: int, packed: int) -> None:

@@ -1,5 +1,6 @@
 """Files of text: read up to a size, in UTF-8, and parsed without growing or falling into their own depth."""
 
+import codecs
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,16 @@ from typing import Any
 import yaml
 
 from pertprobe.errors import PertprobeError
-from pertprobe.readers.budget import DEPTH, refuse_pointer
+from pertprobe.readers.budget import DEPTH, POINTED, lfs_size
 
+OTHER_ENCODINGS = {
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+    b"\x1f\x8b": "compressed by gzip",
+    b"PK\x03\x04": "a zip archive (an xlsx is one)",
+    b"\x89HDF": "an HDF5 file",
+}
+"""First bytes of what is no text in UTF-8 -> what it is."""
 TEXT_BYTES = 256 * 2**20
 LINE_LETTERS = 2**20
 """Of one line of a table: twenty thousand genes take a third of it."""
@@ -27,18 +36,29 @@ def read_text(path: str | Path, most: int = TEXT_BYTES) -> str:
             raise PertprobeError("cannot be read (it is no file). Give the path of a file")
         with path.open("rb") as file:
             data = file.read(most + 1)
-        text = data.decode("utf-8-sig")
     except OSError as error:
         raise PertprobeError(f"cannot be read ({error.strerror or error})") from error
-    except UnicodeDecodeError as error:
-        raise PertprobeError("cannot be read (not a text file). Save it as text in UTF-8") from error
+    if (size := lfs_size(path)) is not None:
+        raise PertprobeError(POINTED.format(size))
+    for first, what in OTHER_ENCODINGS.items():
+        if data.startswith(first):
+            raise PertprobeError(f"cannot be read (not a text file in UTF-8: {what}). Save it as text in UTF-8")
     if len(data) > most:
         raise PertprobeError(f"cannot be read (larger than {most / 2**20:.0f} MB). Is it the right file?")
+    text = _decoded(data)
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise PertprobeError(f"cannot be read (line {line} holds a NUL byte, so it is no text). Copy it again")
-    refuse_pointer(path, path.name)
     return text
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        where = f"line {line} holds the byte 0x{data[error.start]:02x}, as files in Latin-1 do"
+        raise PertprobeError(f"cannot be read (not a text file in UTF-8: {where}). Save it as UTF-8") from error
 
 
 def read_table(path: str | Path) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pertprobe import evidence
 from pertprobe.data.programs import read_programs, sets_of
+from pertprobe.files import AS_TEXT
 from pertprobe.models.cards import read_card
 from pertprobe.report import cards, words
 from pertprobe.report.compared import pairs
@@ -100,7 +101,7 @@ CASCADE = "Copies of each model, re-drawn from the output down."
 
 
 def _table(path: str | Path) -> pd.DataFrame:
-    return pd.read_csv(path, sep="\t", keep_default_na=False)
+    return pd.read_csv(path, sep="\t", keep_default_na=False, dtype=AS_TEXT)
 
 
 def _scores(card: pd.DataFrame) -> pd.DataFrame:
@@ -142,7 +143,7 @@ def _probes(found: pd.DataFrame, files: Any, params: Any) -> list[dict[str, Any]
 
 def _further(probe: str, path: str | Path) -> Table | None:
     """Return the table that a probe makes beside its evidence; None where it has no rows."""
-    rows = pd.read_csv(path, sep="\t")
+    rows = pd.read_csv(path, sep="\t", dtype=AS_TEXT)
     file = f"tables/{probe}/{Path(path).name}"
     return table(f"{probe}-table", f"{probe}: {Path(path).stem}", rows, file=file) if len(rows) else None
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from pertprobe import evidence
 from pertprobe.data.programs import run_programs
+from pertprobe.files import AS_TEXT
 from pertprobe.plots import DrawInputs, within
 from pertprobe.roles import SUBJECT
 from pertprobe.stages.measuring import read_measurement
@@ -22,5 +23,7 @@ def read_draw_inputs(files: Any, params: Any) -> DrawInputs:
     programs = run_programs(files.programs, params.question["programs"], {name for each in named for name in each})
     table = evidence.read(files.evidence)
     mine = within(table[table.role == SUBJECT], params.ranges)
-    further = {name: pd.read_csv(path, sep="\t") for name, path in zip(params.tables, files.tables, strict=True)}
+    further = {
+        name: pd.read_csv(path, sep="\t", dtype=AS_TEXT) for name, path in zip(params.tables, files.tables, strict=True)
+    }
     return DrawInputs(mine, measurements, programs, params.question, further, params.thresholds)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from pertprobe import evidence, made
 from pertprobe.errors import PertprobeError, listed, meant, unknown_name
+from pertprobe.files import AS_TEXT
 from pertprobe.identity import KnownFiles
 from pertprobe.roles import SUBJECT
 from pertprobe.showing import Shown, paragraph
@@ -107,7 +108,7 @@ class Run(Shown):
     @property
     def readings(self) -> pd.DataFrame:
         """Verdicts joined into levels, and levels into readings."""
-        return pd.read_csv(self._file("readings.tsv"), sep="\t", keep_default_na=False)
+        return pd.read_csv(self._file("readings.tsv"), sep="\t", keep_default_na=False, dtype=AS_TEXT)
 
     def evidence(self, probe: str) -> pd.DataFrame:
         """Return all evidence rows of a probe; raises PertprobeError for one that is not there."""

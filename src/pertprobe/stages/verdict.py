@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pertprobe.evidence import joined
-from pertprobe.files import read_table
+from pertprobe.files import AS_TEXT, read_table
 from pertprobe.roles import SUBJECT
 from pertprobe.statistics.power import Null, bayes_absence, interval, power, smallest_effect
 
@@ -318,7 +318,7 @@ def planted_truth(path: str | Path | None) -> dict[tuple[str, str], str]:
     """
     if not path:
         return {}
-    table = pd.read_csv(path, sep="\t", keep_default_na=False)
+    table = pd.read_csv(path, sep="\t", keep_default_na=False, dtype=AS_TEXT)
     return {(row.program, row.context): row.planted for row in table.itertuples()}
 
 

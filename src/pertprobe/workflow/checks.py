@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.identity import KnownFiles
 from pertprobe.models.batch_labels import matched_labels
-from pertprobe.probes.declaration import Declaration, all_declared, declared, probe_names
-from pertprobe.roles import KNOWN, NETWORK
-from pertprobe.workflow.autoencoders import check_autoencoders, untrainable
+from pertprobe.workflow.autoencoders import check_autoencoders
+from pertprobe.workflow.given_files import path_faults, program_files, readable, readable_entries, regulon_files
+from pertprobe.workflow.parts_of_config import Config, asked_probes, of_atlas, referred, section_of
+from pertprobe.workflow.references import check_references
 
 if TYPE_CHECKING:
     from pertprobe.data.cells import ContextCells
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pertprobe.models.base import Model
     from pertprobe.models.training_split import Split
 
-Config = Mapping[str, Any]
 TOLD = ("genes", "control", "waive")
 """Keys of a model's entry that say what its directory does not."""
 
@@ -30,107 +30,6 @@ TOLD = ("genes", "control", "waive")
 def _hash(path: str) -> str:
     """Return the SHA-256 of a given file, which is read whole only where it is not known from earlier."""
     return KnownFiles().sha256(path)
-
-
-def check_references(config: Config) -> list[str]:
-    """Return the faults that can be seen without opening a file: names that nothing in the config has.
-
-    Imports nothing heavy, so that a Snakefile may call it while it is parsed.
-    """
-    models, contexts = _section(config, "models"), _section(config, "cells")
-    able = [name for name, probe in all_declared().items() if probe.known_kinds]
-    pairs = [(kind, pair) for kind, both in _section(config, "pairs").items() for pair in both]
-    named = [
-        *((f"models.{name}.context", [entry.get("context")], contexts, "cells") for name, entry in models.items()),
-        *((f"pairs.{kind}", pair, models, "models") for kind, pair in pairs),
-        *((f"sae.{name}.models", sae["models"], models, "models") for name, sae in _section(config, "sae").items()),
-        ("atlas.models", _of_atlas(config, "models"), models, "models"),
-        *_probe_references(config),
-        ("controls.known", _chosen_for_known(config), able, "the probes that can ask models of known kind"),
-    ]
-    unknown = [
-        f"{key}: '{name}' is not under {section} (found: {listed(known)}).{meant(name, known)}"
-        for key, names, known, section in named
-        for name in names
-        if name not in known
-    ]
-    found = [*unknown, *_training_faults(config), *untrainable(_section(config, "sae")), *_pair_faults(config)]
-    return [*found, *_two_layers(config), *_uncompared(config)]
-
-
-def _training_faults(config: Config) -> Iterator[str]:
-    """Yield the models that the run is to train and cannot."""
-    for name, entry in _section(config, "models").items():
-        kind = entry.get("kind", "state")
-        if "train" not in entry:
-            continue
-        if kind not in ("state", *KNOWN):
-            here = f"state, {listed(KNOWN)}"
-            yield f"models.{name}.kind: '{kind}' cannot be trained here, as {here} can. Give its path in place of train"
-        if kind in KNOWN and "steps" in entry["train"]:
-            yield f"models.{name}.train.steps: a model of the kind {kind} is not trained in steps. Leave it out"
-        if kind == NETWORK and not _section(config, "controls").get("network"):
-            yield f"models.{name}: the kind network needs controls.network, a table of regulators and targets"
-
-
-def _section(config: Config, name: str) -> Mapping[str, Any]:
-    """Return a part of a config in which defaults may not be filled in; empty where it is not there."""
-    return config.get(name) or {}
-
-
-def _given(config: Config, section: str, key: str = "path") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the entries of a section that name a file or folder which the run does not make itself."""
-    for name, entry in _section(config, section).items():
-        if entry.get(key) and not _made_by_run(config, entry[key]):
-            yield name, entry
-
-
-def _asked(config: Config) -> Iterator[tuple[Declaration, Mapping[str, Any]]]:
-    """Yield the probes of the config that there are, each with its settings."""
-    for probe, settings in _section(config, "probes").items():
-        if probe in probe_names():
-            yield declared(probe), settings or {}
-
-
-def _referred(config: Config, to: str) -> Iterator[tuple[str, Any]]:
-    """Yield (key of the config, value) of every setting of a probe that names something; defaults are not filled in."""
-    for probe, settings in _asked(config):
-        for setting in probe.referring(to):
-            value = settings.get(setting, probe.settings[setting].get("default"))
-            if value is not None:
-                yield f"probes.{probe.name}.{setting}", value
-
-
-def _probe_references(config: Config) -> Iterator[tuple[str, list[str], Mapping, str]]:
-    """Yield (key, names, where they must be, its name) for what probes refer to."""
-    for section in ("sae", "panels"):
-        for key, value in _referred(config, section):
-            if value != "all":
-                yield key, value if isinstance(value, list) else [value], _section(config, section), section
-
-
-def _chosen_for_known(config: Config) -> list[str]:
-    """Return the probes beside whose subject the config wants models of known kind, where it names them."""
-    wanted = _section(config, "controls").get("known")
-    return wanted if isinstance(wanted, list) else []
-
-
-def _uncompared(config: Config) -> Iterator[str]:
-    """Yield the probes that compare the models of pairs where there is no such pair."""
-    for probe, _ in _asked(config):
-        if probe.partners and not any(_section(config, "pairs").get(kind) for kind in probe.pairs):
-            kinds = " and ".join(f"pairs.{kind}" for kind in probe.pairs)
-            yield f"probes.{probe.name}: {kinds} lists no two models to compare. Name two, or leave the probe out"
-
-
-def _two_layers(config: Config) -> Iterator[str]:
-    """Yield the probes that ask for another layer than the sparse autoencoder they are given reads."""
-    for probe, settings in _section(config, "probes").items():
-        sae = _section(config, "sae").get((settings or {}).get("sae"))
-        read = (sae or {}).get("layer", "middle")
-        if sae and "layer" in settings and settings["layer"] != read:
-            reads = f"sae.{settings['sae']} reads layer {read}"
-            yield f"probes.{probe}.layer: {settings['layer']}, but {reads}. Leave the layer out, or the autoencoder"
 
 
 class Inputs(NamedTuple):
@@ -160,7 +59,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
         Faults: everything that is wrong, together, each message behind its key (`cells.line_a: ...`).
     """
     found = read_inputs(config)
-    files = {path: _hash(path) for path in _program_files(config) if Path(path).is_file()}
+    files = {path: _hash(path) for path in program_files(config) if Path(path).is_file()}
     return {
         "cells": {name: _cells_summary(config["cells"][name]["path"], each) for name, each in found.cells.items()},
         "models": {name: _model_summary(model, found.notes[name]) for name, model in found.models.items()},
@@ -177,7 +76,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
 
 def read_inputs(config: Config) -> Inputs:
     """Return every file the config names, read and checked as `check_inputs` says; raises `Faults` of all together."""
-    faults = check_references(config)
+    faults = [*check_references(config), *path_faults(config)]
     models = _check_models(config, faults)
     cells = _check_cells(config, models, faults)
     notes = {name: _fit(config, name, model, cells, faults) for name, model in models.items()}
@@ -186,8 +85,9 @@ def read_inputs(config: Config) -> Inputs:
     regulons = _check_regulons(config, models, faults)
     faults += [*_layer_faults(config, models), *_unknown_genes(config, models), *_unknown_perturbations(config, models)]
     faults += _without_levels(config, models, cells)
-    saes = _section(config, "sae")
-    for name, more in check_autoencoders(saes, dict(_given(config, "sae")), models, faults).items():
+    saes, read = section_of(config, "sae"), dict(readable_entries(config, "sae"))
+    trained = {name: entry for name, entry in saes.items() if "path" not in entry}
+    for name, more in check_autoencoders(trained | read, read, models, faults).items():
         notes[name] += more
     census = _census(config, models, cells, programs, faults)
     raise_together(faults)
@@ -218,8 +118,8 @@ def _with_census(notes: Mapping[str, list[str]], census: "list[Finding]") -> dic
 
 def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
     """Yield the sparse autoencoders and the probes whose layer a model does not have."""
-    asked = [(f"sae.{name}.layer", sae.get("layer"), sae["models"]) for name, sae in _section(config, "sae").items()]
-    asked += [(key, value, models) for key, value in _referred(config, "layers")]
+    asked = [(f"sae.{name}.layer", sae.get("layer"), sae["models"]) for name, sae in section_of(config, "sae").items()]
+    asked += [(key, value, models) for key, value in referred(config, "layers")]
     for key, value, names in asked:
         for layer, model in product(value if isinstance(value, list) else [value], names):
             if isinstance(layer, int) and model in models and layer > models[model].n_layers:
@@ -228,7 +128,7 @@ def _layer_faults(config: Config, models: Mapping[str, "Model"]) -> Iterator[str
 
 def _unknown_genes(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
     """Yield the genes that probes are to silence and that a model does not know."""
-    for key, genes in _referred(config, "genes"):
+    for key, genes in referred(config, "genes"):
         for name, model in models.items():
             if isinstance(genes, list) and (missing := [gene for gene in genes if gene not in set(model.genes)]):
                 yield f"{key}: not among the genes of {name}: {listed(missing)}"
@@ -238,7 +138,7 @@ def _without_levels(
     config: Config, models: Mapping[str, "Model"], cells: Mapping[str, "ContextCells"]
 ) -> Iterator[str]:
     """Yield the probes that silence genes to an observed level where a context has no cells of any knock-down."""
-    asked = [probe.name for probe, settings in _asked(config) if "observed" in probe.reads_under(settings)]
+    asked = [probe.name for probe, settings in asked_probes(config) if "observed" in probe.reads_under(settings)]
     for probe, (name, model) in product(asked, models.items()):
         context = config["models"][name].get("context")
         comparable = "gene_space" in model.capabilities and context in cells
@@ -249,9 +149,9 @@ def _without_levels(
 
 def _unknown_perturbations(config: Config, models: Mapping[str, "Model"]) -> Iterator[str]:
     """Yield the perturbations under which probes silence genes or take derivatives and that a model does not know."""
-    of_atlas = [name for name in _of_atlas(config, "models") or models if name in models]
-    wanted = [(key, value, list(models)) for key, value in _referred(config, "perturbations")]
-    wanted.append(("atlas.perturbations", _of_atlas(config, "perturbations"), of_atlas))
+    in_atlas = [name for name in of_atlas(config, "models") or models if name in models]
+    wanted = [(key, value, list(models)) for key, value in referred(config, "perturbations")]
+    wanted.append(("atlas.perturbations", of_atlas(config, "perturbations"), in_atlas))
     for key, value, names in wanted:
         for perturbation, name in product(value if isinstance(value, list) else [value], names):
             if perturbation not in ("control", *models[name].perturbations):
@@ -259,56 +159,12 @@ def _unknown_perturbations(config: Config, models: Mapping[str, "Model"]) -> Ite
                 yield f"{key}: '{perturbation}' is no perturbation of {name}.{near}"
 
 
-def _of_atlas(config: Config, key: str) -> list[str]:
-    """Return the names that the atlas lists; none where it asks for all."""
-    found = _section(config, "atlas").get(key, "all")
-    return [] if found == "all" else found
-
-
-def control_faults(config: Config) -> Iterator[str]:
-    """Yield the thresholds, defaults filled in, that ask for a control which the run does not have."""
-    if _section(config, "controls").get("redrawn", 1):
-        return
-    for probe in _section(config, "probes"):
-        for column, *_ in _section(config, "thresholds").get(probe, []):
-            if column.startswith("excess_redrawn"):
-                yield f"thresholds.{probe}: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
-
-
-def _pair_faults(config: Config) -> Iterator[str]:
-    """Yield the pairs that do not compare what their list compares."""
-    models = _section(config, "models")
-    for kind, pairs in _section(config, "pairs").items():
-        for model, reference in (pair for pair in pairs if len(pair) == 2):
-            if model not in models or reference not in models:
-                continue
-            same = models[model].get("context") == models[reference].get("context")
-            if model == reference or same != (kind == "regimes"):
-                wanted = "two models of one context" if kind == "regimes" else "models of two contexts"
-                yield f"pairs.{kind}: [{model}, {reference}] are not {wanted}"
-
-
-def given_paths(config: Config) -> list[str]:
-    """Return the files and folders that the config names and the run does not make itself, each once."""
-    named = [entry["path"] for entry in config["cells"].values()]
-    named += [entry[key] for entry in config["models"].values() for key in ("path", "split", "genes") if key in entry]
-    named += [entry["path"] for entry in _section(config, "sae").values() if "path" in entry]
-    named += [*config["programs"].get("gmt", []), *_regulon_files(config).values()]
-    named += [config["style"]] if config.get("style") else []
-    return list(dict.fromkeys(path for path in named if not _made_by_run(config, path)))
-
-
-def _made_by_run(config: Config, path: str) -> bool:
-    """Return whether a file lies in the results of a run that simulates its own input."""
-    return "simulate" in config and (path.startswith("<results>") or f"results/{config.get('run')}/" in path)
-
-
 def _check_models(config: Config, faults: list[str]) -> dict[str, "Model"]:
     """Load each given model once; return those that can be read."""
     from pertprobe.models import load_model
 
     found = {}
-    for name, entry in _given(config, "models"):
+    for name, entry in readable_entries(config, "models"):
         attention = None if entry.get("attention", "flag") == "flag" else entry["attention"]
         with gathering(faults, f"models.{name}: "), _readable(entry["path"]):
             settings = {key: entry[key] for key in ("kind", "checkpoint", *TOLD) if key in entry}
@@ -328,9 +184,8 @@ def _readable(path: str) -> Iterator[None]:
 
 def _check_cells(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> dict[str, "ContextCells"]:
     """Inspect each given context; return what was found in those that can be read."""
-    found = {}
-    damaged = _unreadable_cells(config)
-    for name, entry in _given(config, "cells"):
+    found, damaged = {}, _unreadable_cells(config)
+    for name, entry in readable_entries(config, "cells"):
         if fault := damaged.get(entry["path"]):
             faults.append(f"cells.{name}: {fault}")
             continue
@@ -346,7 +201,7 @@ def _unreadable_cells(config: Config) -> dict[str, str]:
     from pertprobe.readers.apart import check_apart
 
     spaces, found = {}, {}
-    for _, entry in _given(config, "cells"):
+    for _, entry in readable_entries(config, "cells"):
         space = entry.get("space", "X")
         spaces.setdefault(entry["path"], {"X"} if "/" not in space else set()).add(space)
     for path, wanted in spaces.items():
@@ -411,15 +266,10 @@ def _check_splits(config: Config, faults: list[str]) -> dict[str, "Split"]:
     from pertprobe.models.split_file import read_split
 
     found = {}
-    for name, entry in _given(config, "models", "split"):
+    for name, entry in readable_entries(config, "models", "split"):
         with gathering(faults, f"models.{name}.split: "):
             found[name] = read_split(entry["split"])
     return found
-
-
-def _program_files(config: Config) -> list[str]:
-    """Return the files of programs that the run does not make itself."""
-    return [path for path in _section(config, "programs").get("gmt", []) if not _made_by_run(config, path)]
 
 
 def _check_programs(
@@ -428,7 +278,7 @@ def _check_programs(
     """Read programs and panels; return the programs."""
     from pertprobe.data.programs import Programs, read_panels, read_programs, sets_of
 
-    section, paths = _section(config, "programs"), _program_files(config)
+    section, paths = section_of(config, "programs"), list(filter(readable, program_files(config)))
     held = {name for found in cells.values() for name in (*found.perturbations, *found.genes)}
     perturbations = {name for model in models.values() for name in model.perturbations if name != model.control}
     programs = Programs({})
@@ -437,22 +287,15 @@ def _check_programs(
         programs = read_programs(*paths, **sets_of(section), known_names=held | perturbations)
     if complete and perturbations and len(faults) == before:
         with gathering(faults, "panels."):
-            read_panels(_section(config, "panels"), programs, perturbations)
+            read_panels(section_of(config, "panels"), programs, perturbations)
     if complete and len(faults) == before:
         faults += _unknown_programs(config, programs)
     return programs
 
 
-def _regulon_files(config: Config) -> dict[str, str]:
-    """Return key of the config -> table of signed edges that it names and the run does not make itself."""
-    files = [(f"{key}.{name}", path) for key, named in _referred(config, "regulons") for name, path in named.items()]
-    files += [("controls.network", path) for path in [_section(config, "controls").get("network")] if path]
-    return {key: path for key, path in files if not _made_by_run(config, path)}
-
-
 def _check_regulons(config: Config, models: Mapping[str, "Model"], faults: list[str]) -> dict[str, Any]:
     """Read the regulons; return name -> hash and counts."""
-    if not (files := _regulon_files(config)):
+    if not (files := regulon_files(config)):
         return {}
     from pertprobe.data.findings import faults_among
     from pertprobe.data.regulons import read_regulons
@@ -460,18 +303,20 @@ def _check_regulons(config: Config, models: Mapping[str, "Model"], faults: list[
 
     found = {}
     for key, path in files.items():
+        if not readable(path):
+            continue
         name = key.rpartition(".")[2]
         with gathering(faults, f"{key}: "):
             edges = read_regulons(path, name)
-            faults += faults_among(regulon_findings(key, {*edges.signs.source, *edges.signs.target}, models))
             counts = {"n_edges": len(edges.signs), "n_regulators": int(edges.signs.source.nunique())}
             found[name] = {"sha256": _hash(path), **counts, "notes": list(edges.notes)}
+            faults += faults_among(regulon_findings(key, {*edges.signs.source, *edges.signs.target}, models))
     return found
 
 
 def _unknown_programs(config: Config, programs: Mapping[str, Any]) -> Iterator[str]:
     """Yield the programs that probes name features for and nobody defined."""
-    for key, features in _referred(config, "programs"):
+    for key, features in referred(config, "programs"):
         for name in features:
             if name not in programs:
                 yield f"{key}: program '{name}' is not defined (found: {listed(programs)}).{meant(name, programs)}"

@@ -1,8 +1,8 @@
-"""The run's config: every fault named at once, paths expanded. Reads no data, imports nothing heavy."""
+"""The run's config: every fault named at once, defaults and paths filled in. Reads no data, imports nothing heavy."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,24 +10,15 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
-from pertprobe.errors import PertprobeError, nearest
+from pertprobe.errors import PertprobeError
 from pertprobe.probes.declaration import LOADER, SPACE_OF_RESPONSES, Declaration, all_declared
+from pertprobe.workflow.conditions import condition_faults
+from pertprobe.workflow.leaves import below, followed, leaf_faults, leaves, name_faults, of_items, repeated, unread_keys
+from pertprobe.workflow.sentences import dotted, sentences
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-
-
-def read_keys(path: Path) -> dict[str, Any]:
-    """Return what a file in YAML holds; raises PertprobeError where it cannot be read or holds no keys."""
-    try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise PertprobeError(f"{path}: cannot be read ({reason}). Give the path of a YAML file") from error
-    except yaml.YAMLError as error:
-        raise PertprobeError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
-        raise PertprobeError(f"{path}: holds no keys. A config begins with run, cells, models (config/README.md)")
-    return found
+BARE = re.compile(r"\$(\w+)")
+"""A variable without braces, which paths may have; elsewhere $ is a sign of regular expressions."""
 
 
 def expanded(config: Any, results: str) -> Any:
@@ -35,21 +26,56 @@ def expanded(config: Any, results: str) -> Any:
 
     Raises PertprobeError for a variable that is not set and has no default.
     """
+    return _each_text(config, lambda text: VARIABLE.sub(_variable, text.replace("<results>", results)))
+
+
+def _each_text(config: Any, change: Callable[[str], str]) -> Any:
+    """Return a config with every value that is text changed."""
     if isinstance(config, dict):
-        return {key: expanded(value, results) for key, value in config.items()}
+        return {key: _each_text(value, change) for key, value in config.items()}
     if isinstance(config, list):
-        return [expanded(value, results) for value in config]
-    if isinstance(config, str):
-        return VARIABLE.sub(_variable, config.replace("<results>", results))
-    return config
+        return [_each_text(value, change) for value in config]
+    return change(config) if isinstance(config, str) else config
 
 
 def _variable(match: re.Match) -> str:
-    name, default = match.groups()
+    name, default = match.group(1), match.groups()[1] if match.re.groups > 1 else None
     value = os.environ.get(name, default)
     if value is None:
         raise PertprobeError(f"config: {match.group(0)} needs the environment variable {name}, which is not set.")
     return value
+
+
+def variable_faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the variables of the environment that a config names, without a default, and that are not set."""
+    for leaf in leaves(config, schema):
+        forms = (VARIABLE, BARE) if leaf.piece.get("format") == "path" else (VARIABLE,)
+        for match in (found for form in forms for found in form.finditer(str(leaf.value))):
+            default = match[2] if match.re is VARIABLE else None
+            if os.environ.get(match[1], default) is None:
+                yield f"{leaf.key}: {match[0]} needs the environment variable {match[1]}, which is not set."
+
+
+def normalised(config: Any, schema: dict[str, Any], piece: Mapping[str, Any] | None = None) -> Any:
+    """Return a config that fits the schema with whole numbers as such (2.0 as 2), and paths without ~ and $NAME.
+
+    Raises PertprobeError for a variable of a path that is not set.
+    """
+    piece = schema if piece is None else followed(piece, schema)
+    if isinstance(config, dict):
+        return {key: normalised(value, schema, below(piece, key)) for key, value in config.items()}
+    if isinstance(config, list):
+        return [normalised(each, schema, of_items(piece)) for each in config]
+    if isinstance(config, float) and config.is_integer() and _may_be_whole(piece):
+        return int(config)
+    if isinstance(config, str) and piece.get("format") == "path":
+        return os.path.expanduser(BARE.sub(_variable, config))
+    return config
+
+
+def _may_be_whole(piece: Mapping[str, Any]) -> bool:
+    """Return whether a value may be a whole number; another kind of number keeps its form."""
+    return any(each.get("type") == "integer" for each in (piece, *piece.get("oneOf", ())))
 
 
 def whole_schema(path: str | Path) -> dict[str, Any]:
@@ -64,13 +90,21 @@ def whole_schema(path: str | Path) -> dict[str, Any]:
     for level, piece in sections["levels"]["properties"].items():
         piece["default"] = [name for name, probe in probes.items() if probe.level == level and probe.counted]
     schema["$defs"]["probe"] = {"enum": list(probes)}
+    column = schema["$defs"]["column"]
+    column["enum"] = [name for names in column["kinds"].values() for name in names]
     return schema
 
 
 def _settings(probe: Declaration) -> dict[str, Any]:
     """Return the schema of a probe's section of the config."""
-    piece = {"type": "object", "additionalProperties": False, "properties": dict(probe.settings)}
+    files = {probe.files: _of_files(probe.settings[probe.files])} if probe.files else {}
+    piece = {"type": "object", "additionalProperties": False, "properties": {**probe.settings, **files}}
     return piece | {"required": list(probe.required), "dependentRequired": dict(probe.together)}
+
+
+def _of_files(setting: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a setting that names files: its values are paths."""
+    return {**setting, "additionalProperties": {**setting["additionalProperties"], "format": "path"}}
 
 
 def _conditions(probe: Declaration) -> dict[str, Any]:
@@ -81,9 +115,24 @@ def _conditions(probe: Declaration) -> dict[str, Any]:
 
 def schema_faults(config: dict[str, Any], schema: dict[str, Any]) -> list[str]:
     """Return every way in which the config breaks the schema, each in one sentence that starts with the key."""
-    validator = Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
-    return list(dict.fromkeys(text for error in errors for text in _sentences(error)))
+    if unread := [f"{each}." for each in unread_keys(config)]:
+        return unread
+    of_leaves = list(leaf_faults(config, schema))
+    told = {fault.partition(":")[0] for fault in of_leaves}
+    errors = [error for error in Draft202012Validator(schema).iter_errors(config) if not _told(error, told)]
+    told |= {dotted(error) for error in errors}
+    errors.sort(key=lambda error: [str(part) for part in error.absolute_path])
+    by_schema = [text for error in errors for text in sentences(error)]
+    conditions = condition_faults(config, schema["$defs"]["column"]["kinds"])
+    further = [*name_faults(config), *(each for each in repeated(config) if each.partition(":")[0] not in told)]
+    others = [each if each[-1] in ".?" else f"{each}." for each in (*conditions, *of_leaves, *further)]
+    return list(dict.fromkeys([*by_schema, *others]))
+
+
+def _told(error: ValidationError, told: Collection[str]) -> bool:
+    """Return whether an error is told otherwise: of values by their keys, of conditions by what columns hold."""
+    path = list(error.absolute_path)
+    return dotted(error) in told or (len(path) > 2 and path[0] == "thresholds")
 
 
 def fill_in(config: dict[str, Any], schema: dict[str, Any]) -> None:
@@ -100,42 +149,3 @@ def fill_in(config: dict[str, Any], schema: dict[str, Any]) -> None:
     filling = validators.extend(Draft202012Validator, {"properties": with_defaults})
     for _ in filling(schema).iter_errors(config):
         pass  # faults were named before: this walks the config alone
-
-
-def _sentences(error: ValidationError) -> Iterator[str]:
-    key = ".".join(str(part) for part in error.absolute_path) or "config"
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = list(error.schema.get("properties", {}))
-        for unknown in sorted(error.instance.keys() - set(known), key=str):
-            yield f"{key}: unknown key {unknown!r}{_hint(str(unknown), known)}"
-    elif error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]
-        yield f"{key}: {_listed(missing)} missing (has {_listed(list(error.instance)) or 'nothing'})."
-    elif error.validator == "oneOf" and all("required" in each for each in error.validator_value):
-        given = [name for each in error.validator_value for name in each["required"] if name in error.instance]
-        choices = " or ".join(each["required"][0] for each in error.validator_value)
-        yield f"{key}: give either {choices}, never both (found {_listed(given) or 'neither'})."
-    elif error.validator == "oneOf":
-        yield f"{key}: {error.instance!r} is not one of the forms allowed ({_forms(error.validator_value)})."
-    elif error.validator == "dependentRequired":
-        for name, needed in error.validator_value.items():
-            missing = [each for each in needed if each not in error.instance] if name in error.instance else []
-            if missing:
-                yield f"{key}: {name} reads what {_listed(missing)} makes, which is missing. Add it or leave it out."
-    elif error.parent is None and "propertyNames" in error.absolute_schema_path:
-        yield f"{key}: the name {error.instance!r} may hold only a-z, 0-9 and _."
-    else:
-        yield f"{key}: {error.message}."
-
-
-def _forms(schemas: list[dict[str, Any]]) -> str:
-    return ", ".join(repr(each["const"]) if "const" in each else str(each.get("type")) for each in schemas)
-
-
-def _hint(unknown: str, known: list[str]) -> str:
-    near = nearest(unknown, known)
-    return f"; did you mean {near[0]!r}?" if near else f" (known: {_listed(known)})."
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names)

@@ -19,7 +19,7 @@ from pertprobe.identity import files_below
 from pertprobe.models import GROUP
 from pertprobe.models.state import places
 from pertprobe.roles import KNOWN
-from pertprobe.workflow.checks import given_paths
+from pertprobe.workflow.given_files import given_paths
 
 Hash = Callable[[Path], str]
 """Returns the SHA-256 of a file: one that a `KnownFiles` knows, or remembers."""

@@ -8,17 +8,19 @@ from typing import Any
 from pertprobe.data.programs import parts_of_panels
 from pertprobe.errors import gathering, raise_together
 from pertprobe.probes.declaration import declared
-from pertprobe.workflow.checks import check_references, control_faults
-from pertprobe.workflow.config import expanded, fill_in, read_keys, schema_faults
+from pertprobe.workflow.config import expanded, fill_in, normalised, schema_faults, variable_faults
+from pertprobe.workflow.config_files import read_keys
 from pertprobe.workflow.key_order import in_order
+from pertprobe.workflow.leaves import leaf_faults
 from pertprobe.workflow.left_out import leave_out
+from pertprobe.workflow.references import check_references, control_faults, path_variable_faults
 
 
 def settled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Return a config with defaults and paths filled in; raises `Faults`: all that can be seen without its files."""
     raise_together(config_faults(config, schema))
     found = filled(config, schema)
-    raise_together(list(control_faults(found)))
+    raise_together([*leaf_faults(found, schema), *control_faults(found)])  # variables may hold anything
     return found
 
 
@@ -26,7 +28,7 @@ def filled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Return a config with defaults and paths filled in and keys in order, whatever else is wrong with it."""
     found = deepcopy(dict(config))
     fill_in(found, schema)
-    found = in_order(expanded(found, f"results/{found['run']}"), schema)
+    found = in_order(normalised(expanded(found, f"results/{found['run']}"), schema), schema)
     for entry in found["sae"].values():
         entry |= {"seeds": 1} if "path" in entry else {}  # trained elsewhere: from whatever seed
     return leave_out(found)
@@ -34,26 +36,24 @@ def filled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 def config_faults(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
     """Return what breaks the schema, and the names that nothing in the config has."""
-    faults = schema_faults(config, schema)
+    faults = schema_faults(dict(config), schema)
     keys = {fault.partition(":")[0] for fault in faults}
-    try:
-        unknown = check_references(config)
-    except (AttributeError, KeyError, TypeError):
-        return faults  # of a shape that names cannot be looked up in: the schema's faults say where
-    return faults + [each for each in unknown if each.partition(":")[0] not in keys]
+    further = [] if any("a key is" in fault for fault in faults) else list(variable_faults(config, schema))
+    further += check_references(config, shapeless=bool(faults))
+    return faults + [each for each in further if each.partition(":")[0] not in keys]
 
 
 def read_configs(paths: Sequence[str | Path]) -> dict[str, Any]:
     """Return files merged as Snakemake does: later into earlier, key by key, a list in place of a list.
 
-    Raises `Faults` of all files that cannot be read.
+    Raises `Faults` of all files that cannot be read, and of what Snakemake would fail on before it says a word.
     """
     merged: dict[str, Any] = {}
     faults: list[str] = []
     for path in map(Path, paths):
         with gathering(faults):
             _merge(merged, read_keys(path))
-    raise_together(faults)
+    raise_together([*faults, *path_variable_faults(merged)])
     return merged
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pertprobe.errors import PertprobeError
+from pertprobe.errors import PertprobeError, messages
 from pertprobe.workflow.commands.app import WRONG, command, errors
 from pertprobe.workflow.commands.reading import read
 from pertprobe.workflow.commands.run import Configs
@@ -40,7 +40,7 @@ def check(config: Configs, as_json: AsJson = False, verify: Verify = False) -> N
     except PertprobeError as error:
         if not as_json:
             raise
-        print(json.dumps({"faults": list(getattr(error, "messages", (str(error),)))}, indent=2))
+        print(json.dumps({"faults": messages(error)}, indent=2))
         raise typer.Exit(WRONG) from None
     if as_json:
         print(json.dumps(in_json(found) | ({"unlike": differing} if verify else {}), indent=2))

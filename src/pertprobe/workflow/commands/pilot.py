@@ -16,7 +16,8 @@ from pertprobe.workflow.commands.words import say
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pertprobe.workflow.checks import Config, Inputs
+    from pertprobe.workflow.checks import Inputs
+    from pertprobe.workflow.parts_of_config import Config
     from pertprobe.workflow.prospects.askable import Known
     from pertprobe.workflow.prospects.cost import Expected
 

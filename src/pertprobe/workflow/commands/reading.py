@@ -3,25 +3,30 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pertprobe.errors import Faults, PertprobeError, gathering
+from pertprobe.errors import Faults, PertprobeError, gathering, messages
 from pertprobe.workflow.commands.place import workflow_folder
 
 if TYPE_CHECKING:
-    from pertprobe.workflow.checks import Config, Inputs
+    from pertprobe.workflow.checks import Inputs
+    from pertprobe.workflow.parts_of_config import Config
 
 
 def read(paths: list[Path]) -> tuple["Config", "Inputs"]:
     """Return the configs at these paths, merged and settled, and their files; raises `Faults` of all that is wrong."""
     from pertprobe.workflow.checks import read_inputs
     from pertprobe.workflow.config import whole_schema
+    from pertprobe.workflow.config_files import lines_of, located
     from pertprobe.workflow.settled import read_configs, settled
 
     config, schema = read_configs(paths), whole_schema(workflow_folder() / "config" / "schema.yaml")
     try:
-        whole = settled(config, schema)
+        try:
+            whole = settled(config, schema)
+        except PertprobeError as error:
+            raise Faults([*messages(error), *_of_files(config, schema, error)]) from None
+        return whole, read_inputs(whole)
     except PertprobeError as error:
-        raise Faults([*getattr(error, "messages", (str(error),)), *_of_files(config, schema, error)]) from None
-    return whole, read_inputs(whole)
+        raise Faults(located(messages(error), lines_of(paths))) from None
 
 
 NEEDED = "run", "cells", "models", "programs", "probes"
@@ -33,7 +38,7 @@ def _of_files(config: dict[str, Any], schema: dict[str, Any], known: PertprobeEr
     from pertprobe.workflow.checks import read_inputs
     from pertprobe.workflow.settled import filled
 
-    told, faults = getattr(known, "messages", ()), []
+    told, faults = messages(known), []
     broken = {_section(fault) for fault in told} & {*config}
     whole = {key: section for key, section in config.items() if key not in broken or key in NEEDED}
     whole |= {"run": "unnamed"} | ({"probes": {}} if "probes" in broken else {})

@@ -59,7 +59,7 @@ class Request:
     def _amount(self) -> list[str]:
         """Return the argument of how much runs at a time: nothing where a profile says it."""
         if self.cores is None and self.profile:
-            from pertprobe.workflow.config import read_keys
+            from pertprobe.workflow.config_files import read_keys
 
             said = read_keys(profile_folder(self.profile) / PROFILE)
             if any(key in said for key in COUNTED):

@@ -118,7 +118,8 @@ def _probes(found: Mapping[str, Found], asked: Asked) -> list[str]:
         "output_clustering": {},
         "routing_coherence": {},
         **({"targeted_jacobian": {}} if asked.panels else {}),
-        **({"knockout": genes, "intervention_fidelity": {}} if in_genes else {}),
+        **({"knockout": genes} if in_genes and "contexts" in pairs else {}),
+        **({"intervention_fidelity": {}} if in_genes else {}),
         **({"regulon_recovery": {"regulons": {"given": asked.regulons}, **genes}} if asked.regulons else {}),
         **({"regime_agreement": {}} if "regimes" in pairs else {}),
     }

@@ -8,7 +8,7 @@ from pertprobe.probes.declaration import all_declared
 from pertprobe.workflow.prospects.askable import Known, knocked_down
 
 if TYPE_CHECKING:
-    from pertprobe.workflow.checks import Config
+    from pertprobe.workflow.parts_of_config import Config
 
 FEW = 20
 """Genes below which most answers were unresolved in simulated screens, of mechanisms too (answer.md)."""

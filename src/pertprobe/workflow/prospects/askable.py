@@ -12,7 +12,8 @@ from pertprobe.stages.evaluability import evaluability_table
 from pertprobe.workflow.settled import asked_panels
 
 if TYPE_CHECKING:
-    from pertprobe.workflow.checks import Config, Inputs
+    from pertprobe.workflow.checks import Inputs
+    from pertprobe.workflow.parts_of_config import Config
 
 HALVES = 2
 """Cells of a perturbation without which two halves of them cannot be compared."""

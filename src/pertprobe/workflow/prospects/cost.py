@@ -19,7 +19,8 @@ from pertprobe.workflow.prospects.sizes import measured, programs_of, sized_mode
 from pertprobe.workflow.prospects.speed import Pace, machine, pace
 
 if TYPE_CHECKING:
-    from pertprobe.workflow.checks import Config, Inputs
+    from pertprobe.workflow.checks import Inputs
+    from pertprobe.workflow.parts_of_config import Config
     from pertprobe.workflow.prospects.askable import Known
 
 FACTOR, FACTOR_OF_PILOT = 2.0, 1.5

@@ -16,7 +16,7 @@ from pertprobe.workflow.prospects.sizes import Sized, measured, sizes_of
 from pertprobe.workflow.prospects.speed import Machine, Pace
 
 if TYPE_CHECKING:
-    from pertprobe.workflow.checks import Config
+    from pertprobe.workflow.parts_of_config import Config
 
 ONCE = {
     **{"check_inputs": 0.05, "evaluability": 0.05, "provenance": 0.05, "answers": 0.15, "readings": 0.1},

@@ -19,7 +19,8 @@ from pertprobe.roles import KNOWN
 from pertprobe.workflow.prospects.askable import askable
 
 if TYPE_CHECKING:
-    from pertprobe.workflow.checks import Config, Inputs
+    from pertprobe.workflow.checks import Inputs
+    from pertprobe.workflow.parts_of_config import Config
     from pertprobe.workflow.prospects.askable import Known
 
 ENDING = "_pilot"

@@ -13,7 +13,8 @@ from pertprobe.workflow.prospects.reachable import summary, with_power
 from pertprobe.workflow.prospects.remedies import remedies
 
 if TYPE_CHECKING:
-    from pertprobe.workflow.checks import Config, Inputs
+    from pertprobe.workflow.checks import Inputs
+    from pertprobe.workflow.parts_of_config import Config
 
 
 class Asked(NamedTuple):

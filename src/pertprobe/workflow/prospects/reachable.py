@@ -17,7 +17,7 @@ from pertprobe.statistics.permutation import REFINED
 from pertprobe.statistics.power import Null, benjamini_hochberg, smallest_effect
 
 if TYPE_CHECKING:
-    from pertprobe.workflow.checks import Config
+    from pertprobe.workflow.parts_of_config import Config
 
 
 def with_power(table: pd.DataFrame, config: "Config") -> pd.DataFrame:

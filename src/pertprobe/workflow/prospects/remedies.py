@@ -11,7 +11,7 @@ from pertprobe.workflow.prospects.answers import Reach
 from pertprobe.workflow.prospects.askable import Known
 
 if TYPE_CHECKING:
-    from pertprobe.workflow.checks import Config
+    from pertprobe.workflow.parts_of_config import Config
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "upper case": str.upper,

@@ -13,7 +13,8 @@ from pertprobe.workflow.settled import asked_panels, panels_measured
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
-    from pertprobe.workflow.checks import Config, Inputs
+    from pertprobe.workflow.checks import Inputs
+    from pertprobe.workflow.parts_of_config import Config
     from pertprobe.workflow.prospects.askable import Known
 
 TRAINED = {"hidden_dim": 64, "n_layers": 2}
