@@ -10,8 +10,9 @@ G, R = TypeVar("G"), TypeVar("R")
 
 
 LONGEST_NAME = 255
-SHOWN_LETTERS = 20
 """Letters of a name that a user chose: longer ones are no names but something read wrongly."""
+SHOWN_LETTERS = 20
+"""Letters of such a name that a message shows."""
 
 
 class PertprobeError(Exception):
