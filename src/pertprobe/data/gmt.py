@@ -144,6 +144,6 @@ def _undescribed(good: Sequence[_Line], known: set[str]) -> Iterator[str]:
     named = [line.description for line in good if line.description in known]
     if named and len(named) == len(good):
         yield (
-            f"the second field of every line is a description, and names a known gene ({listed(dict.fromkeys(named), 3)})"
-            ": if these belong to their sets, put a description before them"
+            "the second field of every line is a description, and names a known gene "
+            f"({listed(dict.fromkeys(named), 3)}): if these belong to their sets, put a description before them"
         )
