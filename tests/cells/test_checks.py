@@ -128,7 +128,7 @@ def test_what_the_run_makes_itself_is_not_looked_for():
     assert check_inputs(config) == {
         "cells": {},
         "models": {},
-        "programs": {"files": {}, "sizes": {}},
+        "programs": {"files": {}, "sizes": {}, "notes": []},
         "regulons": {},
         "census": [],
         "splits": {},

@@ -113,7 +113,7 @@ def test_regulons_are_read_by_the_gate(config, tmp_path):
     config["probes"] = {"regulon_recovery": {"regulons": {"one": str(good), "two": str(bad)}}}
     (said,) = faults(config)
     assert said.startswith("probes.regulon_recovery.regulons.two: ")
-    assert "no column for source, target, sign" in said
+    assert "no column for source, target (found: x, y)" in said
     del config["probes"]["regulon_recovery"]["regulons"]["two"]
     found = check_inputs(config)["regulons"]["one"]
     assert (found["n_edges"], found["n_regulators"], len(found["sha256"])) == (1, 1, 64)

@@ -242,6 +242,20 @@ def test_backbones_of_experiments_are_refused_by_name(tmp_path, options, backbon
         load_state(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"transformer_backbone_kwargs": 3}, "'transformer_backbone_kwargs' = 3 holds no options by name"),
+        ({"lora": "yes"}, "'lora' = 'yes' holds no options by name"),
+        ({"transformer_backbone_key": ["llama"]}, r"transformer_backbone_key '\['llama'\]' is neither llama nor GPT2"),
+    ],
+)
+def test_sections_that_are_none_are_refused_in_words(tmp_path, options, change, message):
+    path = written(tmp_path / "m", options | change, slow.random_weights(options, 0))
+    with pytest.raises(PertprobeError, match=message):
+        load_state(path)
+
+
 def test_options_that_transformers_ignores_are_read_over(tmp_path, options):
     path = written(tmp_path / "m", options)
     more = {"d_inner": 1024, "attn_implementation": "sdpa"}

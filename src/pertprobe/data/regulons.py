@@ -41,8 +41,8 @@ def read_regulons(path: str | Path, name: str = "") -> Regulons:
     """Read signed edges from a table, as `signed_table` finds them.
 
     TRRUST tables with `mor`, CollecTRI with `weight`, OmniPath with is_stimulation and is_inhibition, BEELINE with
-    Gene1 and Gene2. TRRUST's own file has no header: regulator, target, Activation / Repression / Unknown, references. Where
-    one edge stands several times with signs that differ, its sign is not known.
+    Gene1 and Gene2. TRRUST's own file has no header: regulator, target, Activation / Repression / Unknown, references.
+    Where one edge stands several times with signs that differ, its sign is not known.
 
     Raises:
         PertprobeError: the file cannot be read, a column is missing, or signs are no signs.

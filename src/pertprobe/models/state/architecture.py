@@ -128,7 +128,7 @@ class StateArchitecture:
             f"{self.n_heads} attention heads cannot share {self.n_kv_heads} key-value heads": not heads_are_shared,
             f"rotary attention needs an even head_dim, not {self.head_dim}": rotary and self.head_dim % 2 == 1,
             "GPT2 has no rotary positions: attention 'causal_rope' is for llama": rotary and self.backbone == "GPT2",
-            f"raw inputs ({self.input_dim}) are added to outputs ({self.output_dim}): sizes differ": (added_to_others),
+            f"raw inputs ({self.input_dim}) are added to outputs ({self.output_dim}): sizes differ": added_to_others,
         }
         raise_together([message for message, found in faults.items() if found], "hyper-parameters: ")
 
@@ -144,20 +144,17 @@ class StateArchitecture:
             "residual_decoder": decoder.residual,
         }
         told = {} if self.final_down_then_up is None else {"final_down_then_up": self.final_down_then_up}
-        return (
-            {name: getattr(self, name) for name in same.split()}
-            | told
-            | {
-                "batch_dim": self.batch_dim or None,
-                "use_batch_token": self.batch_token,
-                "basal_mapping_strategy": "batch",
-                "mask_attn": self.attention == "self",
-                "gene_decoder_bool": decoder is not None,
-                "decoder_cfg": decoder_cfg,
-                "transformer_backbone_key": self.backbone,
-                "transformer_backbone_kwargs": _backbone_kwargs(self),
-            }
-        )
+        told |= {name: getattr(self, name) for name in same.split()}
+        return told | {
+            "batch_dim": self.batch_dim or None,
+            "use_batch_token": self.batch_token,
+            "basal_mapping_strategy": "batch",
+            "mask_attn": self.attention == "self",
+            "gene_decoder_bool": decoder is not None,
+            "decoder_cfg": decoder_cfg,
+            "transformer_backbone_key": self.backbone,
+            "transformer_backbone_kwargs": _backbone_kwargs(self),
+        }
 
 
 def _fields(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,15 +114,17 @@ def unknown_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     """Return unknown options with their values, and those not implemented with the reason; sections by dotted names.
 
     Raises:
-        PertprobeError: the backbone is none that is known.
+        PertprobeError: the backbone is none that is known, or a section holds no options.
     """
     backbone = options.get("transformer_backbone_key", "GPT2")
-    if backbone not in BACKBONE_USED:
+    if not isinstance(backbone, str) or backbone not in BACKBONE_USED:
         raise PertprobeError(f"transformer_backbone_key '{backbone}' is neither llama nor GPT2")
     known = BACKBONE_USED[backbone] | BACKBONE_HARMLESS
     sections = [("", options, USED | HARMLESS, INERT)]
     parts = {"transformer_backbone_kwargs": (known, BACKBONE_INERT), "lora": (LORA_KEYS, {})}
     parts |= {"decoder_cfg": (DECODER_KEYS, {})}
+    if wrong := [part for part in parts if not isinstance(options.get(part) or {}, Mapping)]:
+        raise PertprobeError(f"hyper-parameter '{wrong[0]}' = {options[wrong[0]]!r} holds no options by name")
     sections += [(f"{part}.", options.get(part) or {}, *rules) for part, rules in parts.items()]
     unknown, unsupported = {}, {}
     for prefix, section, names, inert in sections:

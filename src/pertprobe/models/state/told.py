@@ -73,8 +73,9 @@ def told_by_weights(options: Mapping[str, Any], names: Iterable[str], shapes: Ma
 
 def _is_later(options: Mapping[str, Any]) -> bool:
     """Return whether a checkpoint is of a version whose output space "all" always has two Linears at its end."""
-    kwargs = options.get("transformer_backbone_kwargs") or {}
-    return "bidirectional_attention" in kwargs or any(name in options for name in LATER)
+    kwargs = options.get("transformer_backbone_kwargs")
+    flagged = isinstance(kwargs, Mapping) and "bidirectional_attention" in kwargs
+    return flagged or any(name in options for name in LATER)
 
 
 def _decoder_sizes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
