@@ -1,4 +1,4 @@
-"""Models that torch itself trips over: those that ignore the cell or the perturbation, and those with fused attention."""
+"""Models that torch trips over: those that ignore the cell or the perturbation, and those with fused attention."""
 
 import pytest
 import torch
