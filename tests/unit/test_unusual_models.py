@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import GENES, MeanShift, cell_sets
+from tiny import GENES, MeanShift, cell_sets, random_state
 from torch import nn
 from torch.func import vjp
 
@@ -13,6 +13,8 @@ from pertprobe.interpret.jacobian.passes import jvp_code
 from pertprobe.interpret.spectrum import layer_jacobian
 from pertprobe.models.base import Encoded, Mixed
 from pertprobe.models.forward_mode import jvp
+from pertprobe.models.state.load import load_state
+from pertprobe.models.state.write import write_state_directory
 
 
 class IgnoresCells(MeanShift):
@@ -84,3 +86,16 @@ def test_fused_attention_is_differentiated_in_forward_mode(kind):
     seed = torch.rand_like(value)
     torch.testing.assert_close((seed * moved).sum(), (vjp(function, x)[1](seed)[0] * along).sum())
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.parametrize(("width", "genes_out"), [(len(GENES), GENES), (7, ())])
+def test_genes_in_and_an_embedding_out(tmp_path, width, genes_out):
+    """Outputs of another width than the genes are called by their place, and are no genes."""
+    made = random_state(output_space="embedding", output_dim=width, dtype=torch.float32)
+    made.output_genes = genes_out
+    write_state_directory(made, tmp_path / "model")
+    model = load_state(tmp_path / "model")
+    assert len(model.output_genes) == len(genes_out)
+    assert len(model.output_features) == width
+    assert ("gene_space" in model.capabilities) == bool(genes_out)
+    assert model.predict(cell_sets().values, "ctrl").shape == (2, 5, width)

@@ -69,4 +69,5 @@ def _gene_names(files: StateFiles, a: StateArchitecture) -> dict[str, tuple[str,
     positions = tuple(f"{a.embed_key or 'X'}_{i}" for i in range(a.input_dim))
     genes = names if a.genes_in and len(names) == a.input_dim else positions
     known = len(names) in ({a.output_dim} if a.genes_in else set()) | ({decoder.gene_dim} if decoder else set())
-    return {"genes": genes, "output_genes": names if known else genes if a.genes_in else ()}
+    own = genes if a.genes_in and a.output_dim == a.input_dim else ()  # outputs may be an embedding of another width
+    return {"genes": genes, "output_genes": names if known else own}
