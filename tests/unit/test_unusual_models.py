@@ -10,6 +10,7 @@ from pertprobe.interpret import jacobian
 from pertprobe.interpret.jacobian import cells_point
 from pertprobe.interpret.jacobian.linear_ends import factorised
 from pertprobe.interpret.jacobian.passes import jvp_code
+from pertprobe.interpret.sensitivity import layer_sizes
 from pertprobe.interpret.spectrum import layer_jacobian
 from pertprobe.models.base import Encoded, Mixed
 from pertprobe.models.forward_mode import jvp
@@ -99,3 +100,37 @@ def test_genes_in_and_an_embedding_out(tmp_path, width, genes_out):
     assert len(model.output_features) == width
     assert ("gene_space" in model.capabilities) == bool(genes_out)
     assert model.predict(cell_sets().values, "ctrl").shape == (2, 5, width)
+
+
+class Narrowing(MeanShift):
+    """Its second layer is narrower than its first."""
+
+    n_layers = 1
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.down, self.up = (
+            torch.rand(shape, generator=generator, dtype=torch.float64) for shape in ((12, 7), (7, 12))
+        )
+
+    def mix(self, pert, encoded, edit=None):
+        edit = edit or (lambda layer, states: states)
+        first = edit(0, encoded.tokens + pert[..., None, :])
+        second = edit(1, (first @ self.down).tanh())
+        return Mixed(second, (first, second))
+
+    def decode(self, mixed, encoded, X):
+        return mixed.h @ self.up
+
+
+def test_layers_of_unequal_width_have_sizes():
+    model = Narrowing()
+    cells = cell_sets()
+    point = cells_point(cells.values, None, model.codes)
+    activation, gradient = layer_sizes(model, model.codes[0], point, torch.ones(3, 2, len(GENES)).double())
+    states = model.mix(model.codes[0], model.encode_cells(point.X)).layers
+    wanted = torch.stack([each.square().mean((-2, -1)).sqrt() for each in states], dim=1)
+    torch.testing.assert_close(activation, wanted)
+    assert gradient.shape == (2, 2)
+    assert (gradient > 0).all()
