@@ -4,7 +4,9 @@ import copy
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import h5py
 import pytest
 
 from pertprobe.errors import Faults
@@ -73,6 +75,16 @@ def test_faults_of_all_files_come_together_behind_their_keys(config, tmp_path):
         "programs: ",
     ):
         assert any(text.startswith(start) for text in found), start
+
+
+def test_a_file_of_cells_that_lies_in_parts_elsewhere_is_told_behind_its_key(config, tmp_path):
+    whole, copied = config["cells"]["rep_1"]["path"], tmp_path / "cells.h5ad"
+    copied.write_bytes(Path(whole).read_bytes())
+    with h5py.File(copied, "r+") as file:
+        file["uns/more"] = h5py.ExternalLink("elsewhere.h5", "x")
+    config["cells"]["rep_1"]["path"] = str(copied)
+    (fault,) = faults(config)
+    assert fault.startswith(f"cells.rep_1: {copied} is refused, since it keeps /uns/more in another file")
 
 
 def test_genes_the_cells_do_not_have_name_the_model(config, shared_path):

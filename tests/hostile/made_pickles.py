@@ -139,6 +139,18 @@ PICKLES = {
     "lists that multiply": (multiplied("list"), "values that multiply"),
     "tuples that multiply": (multiplied("tuple"), "values that multiply"),
     "dictionaries that multiply": (multiplied("dict"), "values that multiply"),
+    "a text encoded again and again": (
+        opcodes(text("a" * 2**20), b"q\x00", *[called("_codecs.encode", b"h\x00")] * 60),
+        "unpacks to .* more than 20 times",
+    ),
+    "an array made again and again": (
+        opcodes(raw(bytes(2**20)), b"q\x00", *[array((2**17,), "f8", b"h\x00")] * 60),
+        "unpacks to .* more than 20 times",
+    ),
+    "a set made again and again": (
+        opcodes(b"](", *[small(i) for i in range(5000)], b"eq\x00", *[called("builtins.set", b"h\x00")] * 120),
+        "unpacks to .* more than 20 times",
+    ),
     "a list in itself": (opcodes(b"]q\x00h\x00a"), "holds itself"),
     "lists in lists": (opcodes(b"]" * 50_000 + b"a" * 49_999), "more than 64 deep"),
     "tuples in tuples as key": (opcodes(b"}", b")" + b"\x85" * 50_000, b"Ns"), "a key that is a tuple"),

@@ -258,6 +258,11 @@ class ForgetsTheSeed(Whole):
         return super().redraw(7, keep)
 
 
+class SeedsOfNumpysYouth(Whole):
+    def redraw(self, seed, keep=()):
+        return super().redraw(int(np.random.RandomState(seed).randint(2**31)), keep)
+
+
 class DrawsOnTheSly(Whole):
     def redraw(self, seed, keep=()):
         return super().redraw(int(torch.randint(10**6, ())), keep)
@@ -306,6 +311,7 @@ BROKEN = [
     (HidesItsCodes, "redraw", "tell perturbations apart as the trained model"),
     (ForgetsTheSeed, "redraw", "Use the seed"),
     (DrawsOnTheSly, "redraw", "gives two models"),
+    (SeedsOfNumpysYouth, "redraw", "raised ValueError: Seed must be between 0 and .* Runs give seeds of 63 bits"),
     (RedrawsItself, "redraw", "changes the model itself"),
     (KeepsNothing, "keep", r"keep=\['mix'\]"),
     (HoldsOnToItsWeights, "parameters", "does not use them"),

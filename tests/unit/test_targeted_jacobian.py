@@ -11,6 +11,7 @@ import xarray as xr
 from tiny import GENES, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
+from pertprobe.data.observed import of_known
 from pertprobe.data.programs import Panel
 from pertprobe.models.known.model import KnownModel
 from pertprobe.models.known.readings import components
@@ -377,6 +378,19 @@ def test_co_expression_is_the_same_under_every_perturbation_and_ranks_none():
     assert rows.p["coexpression"] == 1.0
     assert rows.evaluable["coexpression"]
     assert evidence.comparable(rows, declared("targeted_jacobian").common_scale)["coexpression"] == 0.0
+
+
+def test_observed_perturbations_that_the_model_does_not_know_are_left_out():
+    data = observed(1.0)
+    more = data.assign_coords(perturbation=["unknown", *NAMES[1:]])
+    with pytest.raises(ValueError, match="strength must be finite"):
+        references(more)  # what ended a run
+    kept = of_known(more, NAMES)
+    assert list(kept.perturbation.values) == list(NAMES[1:])
+    assert references(kept).evaluable["observed"]
+    assert of_known(data, NAMES) is data
+    assert of_known(more.isel(perturbation=[0]), NAMES) is None
+    assert of_known(more.isel(perturbation=slice(0, 0)), NAMES) is None
 
 
 def test_references_without_co_expression_or_without_the_panels_genes_are_fewer():

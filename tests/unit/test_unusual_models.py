@@ -1,8 +1,8 @@
-"""Models that torch itself trips over: those that ignore the cell or the perturbation, and those with fused attention."""
+"""Models that torch trips over: those that ignore the cell or the perturbation, and those with fused attention."""
 
 import pytest
 import torch
-from tiny import GENES, MeanShift, cell_sets
+from tiny import GENES, MeanShift, cell_sets, random_state
 from torch import nn
 from torch.func import vjp
 
@@ -10,9 +10,12 @@ from pertprobe.interpret import jacobian
 from pertprobe.interpret.jacobian import cells_point
 from pertprobe.interpret.jacobian.linear_ends import factorised
 from pertprobe.interpret.jacobian.passes import jvp_code
+from pertprobe.interpret.sensitivity import layer_sizes
 from pertprobe.interpret.spectrum import layer_jacobian
 from pertprobe.models.base import Encoded, Mixed
 from pertprobe.models.forward_mode import jvp
+from pertprobe.models.state.load import load_state
+from pertprobe.models.state.write import write_state_directory
 
 
 class IgnoresCells(MeanShift):
@@ -84,3 +87,50 @@ def test_fused_attention_is_differentiated_in_forward_mode(kind):
     seed = torch.rand_like(value)
     torch.testing.assert_close((seed * moved).sum(), (vjp(function, x)[1](seed)[0] * along).sum())
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.parametrize(("width", "genes_out"), [(len(GENES), GENES), (7, ())])
+def test_genes_in_and_an_embedding_out(tmp_path, width, genes_out):
+    """Outputs of another width than the genes are called by their place, and are no genes."""
+    made = random_state(output_space="embedding", output_dim=width, dtype=torch.float32)
+    made.output_genes = genes_out
+    write_state_directory(made, tmp_path / "model")
+    model = load_state(tmp_path / "model")
+    assert len(model.output_genes) == len(genes_out)
+    assert len(model.output_features) == width
+    assert ("gene_space" in model.capabilities) == bool(genes_out)
+    assert model.predict(cell_sets().values, "ctrl").shape == (2, 5, width)
+
+
+class Narrowing(MeanShift):
+    """Its second layer is narrower than its first."""
+
+    n_layers = 1
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.down, self.up = (
+            torch.rand(shape, generator=generator, dtype=torch.float64) for shape in ((12, 7), (7, 12))
+        )
+
+    def mix(self, pert, encoded, edit=None):
+        edit = edit or (lambda layer, states: states)
+        first = edit(0, encoded.tokens + pert[..., None, :])
+        second = edit(1, (first @ self.down).tanh())
+        return Mixed(second, (first, second))
+
+    def decode(self, mixed, encoded, X):
+        return mixed.h @ self.up
+
+
+def test_layers_of_unequal_width_have_sizes():
+    model = Narrowing()
+    cells = cell_sets()
+    point = cells_point(cells.values, None, model.codes)
+    activation, gradient = layer_sizes(model, model.codes[0], point, torch.ones(3, 2, len(GENES)).double())
+    states = model.mix(model.codes[0], model.encode_cells(point.X)).layers
+    wanted = torch.stack([each.square().mean((-2, -1)).sqrt() for each in states], dim=1)
+    torch.testing.assert_close(activation, wanted)
+    assert gradient.shape == (2, 2)
+    assert (gradient > 0).all()

@@ -1,6 +1,6 @@
 """What the cells themselves say: observed delta_y, whole and in halves, and which genes vary together in controls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,18 @@ def _check_finite(values: xr.DataArray, path: str | Path) -> None:
     wrong = values[values.dims[-1]].values[~np.isfinite(values.values).all(axis=0)]
     if wrong.size:
         raise PertprobeError(f"{path}: NaN or infinite values in {listed(wrong)}. Remove or impute them")
+
+
+def of_known(observed: xr.Dataset, known: Collection[str]) -> xr.Dataset | None:
+    """Return what was observed of the perturbations that a model knows; None where it knows none of them.
+
+    Cells may have perturbations that the model never met: nothing of it can be compared with theirs.
+    """
+    names = observed.indexes["perturbation"]
+    kept = names.isin(list(known))
+    if kept.all() and len(names):
+        return observed
+    return observed.isel(perturbation=kept) if kept.any() else None
 
 
 def similarity_reference(observed: xr.Dataset, perturbations: Sequence[str]) -> tuple[np.ndarray, list[str]]:

@@ -124,12 +124,22 @@ def layer_sizes(model: Model, code: Tensor, point: Point, signs: Tensor) -> tupl
     """
     encoded = model.encode_cells(point.X, point.batch, point.multiplicity)
     states = model.mix(code, encoded).layers
-    cells = torch.stack([each[..., model.cell_positions, :] for each in states], dim=1)
+    cells = [each[..., model.cell_positions, :] for each in states]
     nothing = [torch.zeros_like(each[:, 0]) for each in states]
     _, pull_back = vjp(lambda *shifts: shifted_mean(model, code, point, shifts), *nothing)
     gradients = vmap(pull_back)(signs)
     norms = torch.stack([each.square().sum(-1).mean(0) for each in gradients], dim=-1)
-    return cells.square().mean((-2, -1)).sqrt(), norms.sqrt()
+    return _mean_square(cells).sqrt(), norms.sqrt()
+
+
+def _mean_square(layers: Sequence[Tensor]) -> Tensor:
+    """Return the mean square of each layer's states [n_sets, layers].
+
+    Layers of one width are averaged together, those of several each by itself: sums of floating numbers depend on it.
+    """
+    if len({each.shape for each in layers}) == 1:
+        return torch.stack(list(layers), dim=1).square().mean((-2, -1))
+    return torch.stack([each.square().mean((-2, -1)) for each in layers], dim=1)
 
 
 def shifted_mean(model: Model, code: Tensor, point: Point, shifts: Sequence[Tensor | None]) -> Tensor:

@@ -123,6 +123,7 @@ class Model(Protocol):
     def redraw(self, seed: int, keep: Sequence[str] = ()) -> "Model":
         """Return the same architecture with freshly initialised weights, the stages named in `keep` untouched.
 
+        Seeds have up to 63 bits: numpy.random.default_rng takes them, RandomState (32 bits) does not.
         Of models with the capability `redraw`; the others may say in their card why they have none (`no_redraw`).
         """
 

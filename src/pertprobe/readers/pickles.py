@@ -1,7 +1,7 @@
 """A pickle read by an interpreter of its own, which builds plain values and calls nothing that the pickle names.
 
 pickle.Unpickler with a list of allowed names is not safe: numpy.dtype alone, given a crafted state, ends the process.
-Here a name stands for an entry of a closed table (`pertprobe.readers.allowed`), and every argument is checked.
+Here a name stands for an entry of a closed table (`pertprobe.readers.saved.TABLE`), and every argument is checked.
 """
 
 import io
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pertprobe.readers.budget import ITEMS, Clock, Damaged, Refused, StandIn, check_whole
+from pertprobe.readers.budget import ITEMS, Clock, Damaged, Refused, StandIn, check_growth, check_whole
 from pertprobe.readers.numbers import Array, TypeOfNumbers
 
 Called = Callable[..., Any]
@@ -21,6 +21,8 @@ MOST_BITS = 256
 """Of a whole number: states of random generators have 128."""
 KEY_BITS = 60
 """Of a whole number that is a key: larger ones can be chosen so that all fall into one place of a dictionary."""
+PLACE_BYTES = 64
+"""What a set takes for each of its members."""
 CHECKED_EACH = 256
 """Steps between two looks at the clock."""
 WRITTEN = {
@@ -60,7 +62,7 @@ def read_pickle(
         Refused: it names what is not in the table, or breaks a budget.
         Damaged: it is no whole pickle.
     """
-    machine = _Machine(table, stored)
+    machine = _Machine(table, stored, len(data))
     value, end = machine.run(data, start)
     check_whole(value, len(data))
     return value, end
@@ -69,13 +71,13 @@ def read_pickle(
 class _Machine:
     """The stack of values, the marks on it, and what is kept to be used again."""
 
-    def __init__(self, table: dict[str, Any], stored: Callable[[Any], Any] | None) -> None:
-        self.table, self.stored = table, stored
+    def __init__(self, table: dict[str, Any], stored: Callable[[Any], Any] | None, size: int) -> None:
+        self.table, self.stored, self.size = table, stored, size
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.kept: dict[int, Any] = {}
         self.clock = Clock()
-        self.steps = 0
+        self.steps = self.made = 0
 
     def run(self, data: bytes, start: int) -> tuple[Any, int]:
         """Carry out every step up to the end of the pickle."""
@@ -184,13 +186,23 @@ class _Machine:
         if not isinstance(called, Named) or not isinstance(arguments, tuple):
             raise Refused("calls what is no function")
         self.count(len(arguments))
-        self.stack.append(called.call(*arguments))
+        self.stack.append(self.weighed(called.call(*arguments)))
+
+    def weighed(self, value: Any) -> Any:
+        """Return what a call made; raises `Refused` where calls, of the same content again and again, make too much."""
+        if isinstance(value, np.ndarray | np.generic):
+            self.made += value.nbytes
+        elif isinstance(value, bytes | set | frozenset):
+            self.made += len(value) * (1 if isinstance(value, bytes) else PLACE_BYTES)
+        check_growth(self.made, self.size)
+        return value
 
     def build(self) -> None:
         """Give the value on top its state: types and arrays of numpy; attributes of a dictionary are left out."""
         state, target = self.popped(), self.stack[-1]
         if isinstance(target, TypeOfNumbers | Array):
             target.build(state)
+            self.weighed(target.value if isinstance(target, Array) else None)
         elif not isinstance(target, OrderedDict):
             raise Refused(f"gives a state to a {type(target).__name__}")
 

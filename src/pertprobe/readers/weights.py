@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pertprobe.errors import PertprobeError, raise_together
+from pertprobe.errors import PertprobeError
 from pertprobe.readers.budget import refuse_pointer
 
 FLOATING = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -24,16 +24,6 @@ def weight_faults(tensors: Mapping[str, Tensor]) -> list[str]:
         elif not torch.isfinite(tensor).all():
             faults.append(f"'{name}' has values that are not finite")
     return faults
-
-
-def whole_weights(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Return weights in float32, or in float64 where they are written so.
-
-    Raises:
-        Faults: tensors that are no weights, together, each behind `where`.
-    """
-    raise_together(weight_faults(tensors), where)
-    return {name: each if each.dtype == torch.float64 else each.float() for name, each in tensors.items()}
 
 
 def read_safetensors(path: Path, name: str) -> dict[str, Tensor]:

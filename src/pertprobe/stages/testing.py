@@ -12,6 +12,7 @@ from scipy.special import stdtrit
 
 from pertprobe import evidence
 from pertprobe.data.cell_sets import CellSets
+from pertprobe.data.observed import of_known
 from pertprobe.data.programs import read_panels, run_programs
 from pertprobe.models.cards import known_gene_names, read_card, read_seen
 from pertprobe.models.names_in_cells import one_member_each, without_twins
@@ -304,7 +305,7 @@ def _subject(files: Any, prefix: str) -> tuple[Subject, dict[str, Any]]:
     measurement, observed = (read_measurement(getattr(files, prefix + name)) for name in ("measurement", "observed"))
     delta_y, seen, card = (getattr(files, prefix + name) for name in ("delta_y", "seen", "card"))
     known = strength(read_subject(delta_y, "delta_y"))
-    return Subject(measurement, known, read_seen(seen), observed), read_card(card)
+    return Subject(measurement, known, read_seen(seen), of_known(observed, known.index)), read_card(card)
 
 
 def _gates(paths: Mapping[str, Any], programs: Iterable[str]) -> dict[str, str]:

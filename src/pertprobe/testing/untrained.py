@@ -15,6 +15,8 @@ from pertprobe.testing.given import Given, error
 COPIES, LEARNED = 8, 0.5
 """Copies that are drawn, and the mean cosine with the model's own differences between perturbations above which they
 are taken to have kept some of them: of what is drawn anew it is near 0."""
+LARGE_SEED = 2**62
+"""As large as seeds of runs are."""
 DEPTH = 4
 """How deep in a model its tensors are looked for."""
 
@@ -22,6 +24,9 @@ DEPTH = 4
 def redraw(given: Given) -> Iterator[str]:
     """Yield where copies are not fresh, not the same for a seed, not fit to be asked, or the model itself changed."""
     model, before = given.model, given.responses()
+    if refused := _refused_seed(model):
+        yield refused
+        return
     copy = model.redraw(0)
     responses = [given.responses(copy), *(given.responses(model.redraw(seed)) for seed in range(1, COPIES))]
     if not torch.equal(before, given.responses()):
@@ -41,6 +46,16 @@ def redraw(given: Given) -> Iterator[str]:
         )
     else:
         yield from _remembered(given, before, responses)
+
+
+def _refused_seed(model: Model) -> str:
+    """Return why a copy cannot be drawn with a seed as runs give it."""
+    try:
+        model.redraw(LARGE_SEED)
+    except (ValueError, OverflowError, RuntimeError) as error:
+        said = f"redraw({LARGE_SEED}) raised {type(error).__name__}: {error}. Runs give seeds of 63 bits"
+        return f"{said}: use numpy.random.default_rng(seed) or torch.Generator, or seed % 2**32"
+    return ""
 
 
 def _unlike(model: Model, copy: Model) -> Iterator[str]:

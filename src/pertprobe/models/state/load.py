@@ -120,4 +120,5 @@ def _output_names(files: StateFiles, a: StateArchitecture, inputs: tuple[str, ..
     """Return the names of output genes, none where outputs are an embedding that nothing decodes."""
     names, decoder = files.gene_names, a.gene_decoder
     known = len(names) in ({a.output_dim} if a.genes_in else set()) | ({decoder.gene_dim} if decoder else set())
-    return names if known else inputs if a.genes_in else ()
+    own = inputs if a.genes_in and a.output_dim == a.input_dim else ()  # outputs may be an embedding of another width
+    return names if known else own

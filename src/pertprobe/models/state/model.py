@@ -76,7 +76,9 @@ class StateModel(ShownModel):
     @property
     def output_features(self) -> tuple[str, ...]:
         """Names of the columns of `predict`: genes, or dimensions of the embedding."""
-        return self.genes if self.decodes_genes or not self.output_genes else self.output_genes
+        names = self.genes if self.decodes_genes or not self.output_genes else self.output_genes
+        width = self.architecture.output_dim
+        return names if len(names) == width else tuple(f"output_{i}" for i in range(width))
 
     @property
     def decodes_genes(self) -> bool:
