@@ -1,8 +1,8 @@
 """Time and memory of the census at the size of a genome-wide screen: `python benchmarks/census.py`.
 
 Writes 134,000 cells x 2,000 genes (sparse, and dense with --form dense) into a temporary folder, which is removed, and
-takes the census of all of them in a process of its own, the scale of their groups with it. Ends with status 1 above 60 s
-or 1 GB.
+takes the census of all of them in a process of its own, the scale of their groups with it. Ends with status 1 above
+60 s or 1 GB.
 """
 
 import argparse

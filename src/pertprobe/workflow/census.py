@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pertprobe.data.findings import Finding, faults_among
-from pertprobe.errors import listed
+from pertprobe.errors import gathering, listed
 from pertprobe.probes.declaration import declared, probe_names
 
 if TYPE_CHECKING:
@@ -41,6 +41,13 @@ def census_of(
         found[key] = model_findings(config, name, model, readable, scale)
     if not _faulty("programs", faults):
         found["programs"] = [*program_findings(config, programs, models), *panel_findings(config, models)]
+    for name, entry in (config.get("sae") or {}).items():
+        key = f"sae.{name}"
+        if entry.get("path") and not _faulty(key, faults):
+            from pertprobe.interpret.sae.origin import origin_findings
+
+            with gathering(faults, f"{key}: cfg.json: "):
+                found[key] = list(origin_findings(key, entry, models))
     every = [each for part in found.values() for each in part]
     faults += faults_among(every)
     return every
