@@ -297,7 +297,7 @@ def test_files_of_a_state_directory_that_disagree_are_named(tmp_path, shared_pat
         ({"metadata": {"layer": 2}}, "good", ""),
         ({"hook_name": "blocks.1.hook_resid_post"}, "good", ""),
         ({"hook_layer": 3}, "note", "cfg.json names block 3, the config reads layer 2 of m"),
-        ({}, "uncheckable", "nothing beside its weights names the layer"),
+        ({}, "uncheckable", "nothing beside its weights names its layer"),
     ],
 )
 def test_the_layer_of_an_autoencoder_is_held_against_its_own_config(tmp_path, told, level, words):
