@@ -26,7 +26,7 @@ FILES = {"rep_1": "data/papalexi_thp1_mini_mit.h5ad", "lineA": "state/lineA.h5ad
 def config(shared_path, model, entry, **changes):
     given = {**entry, "path": str(shared_path(FILES[entry["context"]])), **changes}
     models = {"m": {"path": str(shared_path(f"state/{model}")), "context": "x"}}
-    return {"run": "r", "cells": {"x": given}, "models": models, "programs": {}, "probes": {}}
+    return {"run": "r", "cells": {"x": given}, "models": models, "programs": {"patterns": {"all": "."}}, "probes": {}}
 
 
 @pytest.mark.parametrize("model", TRAINED)

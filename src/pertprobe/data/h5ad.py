@@ -142,7 +142,9 @@ class CellFile:
 
     def _guessed_names(self, space: str, n: int) -> tuple[np.ndarray, tuple[str, ...]]:
         bare = space.removeprefix("X_")
-        keys = dict.fromkeys(("hvg_names", *(f"{name}_{end}" for name in (space, bare) for end in ("names", "genes"))))
+        keys = dict.fromkeys(
+            ("hvg_names", *(f"{name}_{end}" for name in (space, bare) for end in ("names", "genes", "var_names")))
+        )
         found = []
         for source in ("var", *(f"uns:{key}" for key in keys)):
             with suppress(PertprobeError):
