@@ -210,6 +210,18 @@ def test_a_model_far_from_cells_is_refused_unless_the_counts_say_that_the_scale_
     assert levels == ["fault", "note"]
 
 
+class Failing(Profile):
+    def predict_genes(self, values, perturbation, batches=None):
+        raise RuntimeError("no memory")
+
+
+def test_a_model_that_fails_under_its_control_leaves_the_check_undecided(tmp_path):
+    given, subject = config(screen(tmp_path / "cells.h5ad")), Failing(**vars(model()))
+    said = named(census.model_findings(given, "m", subject, cells(), []))["under_control"]
+    assert said.level == "uncheckable"
+    assert said.words == "its prediction under the control failed: RuntimeError: no memory"
+
+
 def test_a_waiver_is_only_of_checks_that_can_be_waived():
     broken = Finding("cells.x", "finite_values", "fault", 1, 9, "NaN")
     assert waived(broken, {"waive": ["finite_values"]}) == broken

@@ -32,7 +32,8 @@ def census_of(
     found: dict[str, list[Finding]] = {}
     for name in sound:
         genes = {gene for key, model in models.items() if _context(config, key) == name for gene in model.genes}
-        found[f"cells.{name}"] = context_findings(config, name, genes)
+        with gathering(faults, f"cells.{name}: "):
+            found[f"cells.{name}"] = context_findings(config, name, genes)
     for name, model in models.items():
         key, context = f"models.{name}", _context(config, name)
         scale = found.get(f"cells.{context}", [])
@@ -169,7 +170,12 @@ def _under_control(
     n_sets = min(SETS, source["n_sets"])
     given = {**context_source(source), "genes": model.genes, "set_size": size, "n_sets": n_sets, "seed": 0}
     cells = read_cells(source["path"], **given)
-    found = under_control(model, cells)
+    try:
+        found = under_control(model, cells)
+    except Exception as error:  # a user's model can raise anything; its own jobs will say so
+        words = f"its prediction under the control failed: {type(error).__name__}: {error}"
+        yield Finding(key, "under_control", "uncheckable", 1, 1, words)
+        return
     away = f"under its control the model is {found.distance:.2f} away from the mean control cell of cells.{context}"
     told = any(each.what == "log1p" and each.level == "good" for each in scale)
     if found.scale:
