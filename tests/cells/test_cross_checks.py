@@ -1,5 +1,6 @@
 """Files that name the same thing: what directory, split, cells, gene sets and config say is compared, and said."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.cells import ContextCells
 from pertprobe.data.findings import Finding
 from pertprobe.data.programs import Panel, Programs
+from pertprobe.interpret.sae.origin import origin_findings
 from pertprobe.models.names_in_cells import name_findings, one_member_each, same_inputs, without_twins
 from pertprobe.models.split_checks import split_findings
 from pertprobe.models.training_split import Split
@@ -208,6 +210,18 @@ def test_a_model_far_from_cells_is_refused_unless_the_counts_say_that_the_scale_
     assert levels == ["fault", "note"]
 
 
+class Failing(Profile):
+    def predict_genes(self, values, perturbation, batches=None):
+        raise RuntimeError("no memory")
+
+
+def test_a_model_that_fails_under_its_control_leaves_the_check_undecided(tmp_path):
+    given, subject = config(screen(tmp_path / "cells.h5ad")), Failing(**vars(model()))
+    said = named(census.model_findings(given, "m", subject, cells(), []))["under_control"]
+    assert said.level == "uncheckable"
+    assert said.words == "its prediction under the control failed: RuntimeError: no memory"
+
+
 def test_a_waiver_is_only_of_checks_that_can_be_waived():
     broken = Finding("cells.x", "finite_values", "fault", 1, 9, "NaN")
     assert waived(broken, {"waive": ["finite_values"]}) == broken
@@ -235,9 +249,22 @@ def test_programs_without_any_member_are_refused_with_the_spelling_that_has_most
     (said,) = program_findings({}, Programs({"e": ["ENSG00000115415"]}), {"m": model()})
     assert "these are Ensembl identifiers (ENSG00000115415) and the models have symbols (G00, G01)" in said.words
     assert said.words.endswith("Give a map of names: programs.names")
-    (said,) = program_findings({}, Programs(sets | {"r": ["G01"]}), {"m": model()})
+    said, perturbed = program_findings({}, Programs(sets | {"r": ["G01"]}), {"m": model()})
+    assert (perturbed.level, perturbed.n, perturbed.of) == ("note", 4, 5)
     assert (said.level, said.n, said.of) == ("note", 4, 5)
     assert program_findings({}, Programs(sets), {}) == []
+    (none,) = program_findings({}, Programs({}), {"m": model()})
+    assert none.words == "names no gene set: nothing is asked about programs"
+
+
+def test_labels_that_hold_a_control_beside_the_gene_are_told_from_genes():
+    labelled = model(perturbations=("ctrl", *(f"{gene}+ctrl" for gene in GENES[:4])))
+    members, perturbed = program_findings({}, Programs({"p": ["G00", "G01"]}), {"m": labelled})
+    assert members.level == "good"
+    assert perturbed.words.startswith(
+        "1 of 1 programs have no member among the perturbations of the models: these are symbols (G00, G01) and "
+        "the models have labels with a control beside the gene (G00+ctrl, G01+ctrl)"
+    )
 
 
 def test_regulons_and_panels_that_name_no_gene_of_the_models_are_refused():
@@ -270,15 +297,53 @@ def test_files_of_a_state_directory_that_disagree_are_named(tmp_path, shared_pat
     (good,) = directory_findings("models.m", folder, load_state(folder))
     assert good.level == "good"
     dims = pickle.loads((folder / "var_dims.pkl").read_bytes())
-    dims["gene_names"][:2] = dims["gene_names"][1::-1]
+    dims["pert_names"] = dims["pert_names"][::-1]
     (folder / "var_dims.pkl").write_bytes(pickle.dumps(dims | {"output_dim": 7}))
     written = yaml.safe_load((folder / "config.yaml").read_text())
     written["data"]["kwargs"]["control_pert"] = "DMSO"
     (folder / "config.yaml").write_text(yaml.safe_dump(written))
     (said,) = directory_findings("models.m", folder, load_state(folder))
     assert said.level == "fault"
-    assert "files of its directory disagree: output_dim: 7 in var_dims.pkl, 299 in checkpoint" in said.words
+    assert "pert_names: 26 names stand elsewhere (var_dims.pkl has 'non-targeting' where the model reads" in said.words
+    assert "output_dim: 7 in var_dims.pkl, 299 in checkpoint" in said.words
     assert (
         "control_pert: DMSO in config.yaml, non-targeting in data_module.torch, non-targeting in checkpoint"
         in said.words
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "level", "words"),
+    [
+        (
+            {"metadata": {"layer": 3, "models": ["m"]}},
+            "fault",
+            "trained on layer 3 (3 of m), the config asks for middle (2)",
+        ),
+        ({"metadata": {"layer": 2}}, "good", ""),
+        ({"hook_name": "blocks.1.hook_resid_post"}, "good", ""),
+        ({"hook_layer": 3}, "note", "cfg.json names block 3, the config reads layer 2 of m"),
+        ({}, "uncheckable", "nothing beside its weights names its layer"),
+    ],
+)
+def test_the_layer_of_an_autoencoder_is_held_against_its_own_config(tmp_path, told, level, words):
+    (tmp_path / "cfg.json").write_text(json.dumps(told))
+    entry = {"path": str(tmp_path / "sae_weights.safetensors"), "models": ["m"]}
+    said = named(origin_findings("sae.s", entry, {"m": model(n_layers=4)}))["layer"]
+    assert said.level == level
+    assert words in said.words
+
+
+def test_an_autoencoder_of_other_models_is_noted(tmp_path):
+    (tmp_path / "cfg.json").write_text(json.dumps({"metadata": {"models": ["theirs"]}}))
+    said = named(origin_findings("sae.s", {"path": str(tmp_path), "models": ["m"]}, {}))["models"]
+    assert said.words == "cfg.json says that it was trained on theirs, the config reads m"
+
+
+def test_what_cannot_be_read_on_the_way_is_one_more_fault(tmp_path):
+    given = config(screen(tmp_path / "cells.h5ad"), n_sets=1, set_size=20)
+    subject = Profile(**vars(model(genes=(*GENES[:3], GENES[0]))))
+    said = named(census.model_findings(given, "m", subject, cells(), []))
+    assert said["readable"].level == "fault"
+    assert "asked for twice: G00" in said["readable"].words
+    assert said["control_label"].level == "good"

@@ -229,14 +229,29 @@ def test_what_machines_read_says_the_same(config, written):
     assert (expected["untimed"], expected["pilot"], found["cost"]["earlier"]) == ([], "", None)
 
 
-def test_genes_in_the_wrong_case_are_not_asked_and_the_right_case_is_named(config, written):
+def test_genes_in_the_wrong_case_are_refused_and_the_right_case_is_named(config, written):
     lists = config["programs"]["lists"]
     config["programs"]["lists"] = {name: [gene.lower() for gene in genes] for name, genes in lists.items()}
     config["panels"] = {}
     result = run("--config", written(config))
     assert result.exit_code == 1
-    assert "0 of 2 programs have a member among the perturbations of fewshot; 2 do in upper case" in result.stdout
-    assert result.stdout.strip().endswith("0 of 3 probes can be asked; an answer can be reached for 1 of 1 model.")
+    said = " ".join(told(result).split())
+    assert "programs: 0 of 2 programs have a member among perturbations and genes of the models; 2 do in upper" in said
+    config["programs"]["spelling"] = "upper"
+    assert run("--config", written(config)).exit_code == 0
+
+
+def test_programs_of_genes_that_were_not_perturbed_are_not_asked_and_another_spelling_is_named(config, written):
+    measured = ["ifitm3", "cd74"]
+    lists = config["programs"]["lists"]
+    config["programs"]["lists"] = {name: [gene.lower() for gene in genes] for name, genes in lists.items()}
+    config["programs"]["lists"]["measured"] = ["STAT1X", *measured, "CD86"]
+    config["panels"] = {}
+    result = run("--config", written(config))
+    assert result.exit_code == 1
+    said = " ".join(result.stdout.split())
+    assert "1 of 3 programs have a member among the perturbations of fewshot; 3 do in upper case" in said
+    assert "set programs.spelling to 'upper'" in said
 
 
 def test_without_programs_nothing_can_be_asked_and_the_remedy_is_said(config, written):

@@ -10,7 +10,8 @@ from workflow_project import tiny
 from pertprobe import made
 
 JUDGING = Counter(["verdicts", "readings", "draw_verdicts", "report", "run_times"])
-RECHECKING = Counter(["recheck_inputs", "provenance"])
+RECHECKING = Counter(["recheck_inputs", "provenance", "quality_page"])
+"""The page shows the census of the inputs."""
 TESTING = Counter(test=3, gather_evidence=1, draw=1)
 """Of one probe, its pairs apart."""
 COMPARING = Counter(compare=5)
@@ -96,7 +97,7 @@ def test_other_limits_of_programs_measure_no_model_again(demo):
     config = tiny()
     config["programs"]["min_perturbations"] = 2
     plan = demo.plan(config)
-    own = Counter(program_quality=3, evaluability=1, quality_page=1)
+    own = Counter(program_quality=3, evaluability=1)
     assert plan.jobs == TESTED + times(4, TESTING + DERIVING) + COMPARING + RECHECKING + own
 
 

@@ -24,8 +24,6 @@ SAME_GENES = 0.5
 """Mean rank correlation within cells above which two matrices may be of the same genes; shuffled names give about 0."""
 SAMPLE = 256
 """Rows (of a matrix stored by columns: columns) whose values the cheap check looks at."""
-
-
 MISSING = ("nan", "NaN", "<NA>", "NaT", "None")
 """What becomes of a missing label that was written as text; where one is the control label, it is a label."""
 

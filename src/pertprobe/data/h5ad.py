@@ -151,7 +151,9 @@ class CellFile:
 
     def _guessed_names(self, space: str, n: int) -> tuple[np.ndarray, tuple[str, ...]]:
         bare = space.removeprefix("X_")
-        keys = dict.fromkeys(("hvg_names", *(f"{name}_{end}" for name in (space, bare) for end in ("names", "genes"))))
+        keys = dict.fromkeys(
+            ("hvg_names", *(f"{name}_{end}" for name in (space, bare) for end in ("names", "genes", "var_names")))
+        )
         found = []
         for source in ("var", *(f"uns:{key}" for key in keys)):
             with suppress(PertprobeError):
@@ -243,7 +245,7 @@ def group_sums(node: Node, rows: np.ndarray, groups: np.ndarray, columns: np.nda
 
 def chunks(node: Node, rows: np.ndarray, columns: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the wanted part as float64 [some rows, columns], each of `BLOCK_BYTES` at most (or one row)."""
-    size = max(1, BLOCK_BYTES // (32 * max(1, len(columns))))
+    size = max(1, BLOCK_BYTES // (8 * max(1, len(columns))))
     for start in range(0, len(rows), size):
         yield take(node, rows[start : start + size], columns).astype(np.float64)
 

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 from pertprobe.errors import listed, nearest
 
 AS_WRITTEN = "as_written"
 SPELLINGS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "upper": ("in upper case", str.upper),
+    "lower": ("in lower case", str.lower),
+    "capital": ("in lower case with a first capital", str.capitalize),
     "before_comma": ("up to a comma", lambda name: name.partition(",")[0].strip()),
     "before_dot": ("without a version", lambda name: re.sub(r"\.\d+$", "", name)),
     "unquoted": ("without quotes", lambda name: name.strip("\"' ")),
@@ -39,7 +42,7 @@ def looks_like(names: Collection[str]) -> str:
     return ""
 
 
-def matching_by_spelling(sets: Mapping[str, Iterable[str]], known: Collection[str]) -> dict[str, int]:
+def matching_by_spelling(sets: Mapping[Any, Iterable[str]], known: Collection[str]) -> dict[str, int]:
     """Return how many of the sets have a known name, by spelling; the one they are written in is `AS_WRITTEN`."""
     known, spellings = {*known}, [AS_WRITTEN, *SPELLINGS]
     return {

@@ -61,7 +61,7 @@ def _labels(key: str, model: "Model", context: str, cells: ContextCells, entry: 
         more = hint(unknown, known)
         words = (
             f"none of the {len(counts)} labels in {where} is a perturbation of the model (labels: {listed(unknown, 3)}"
-            f"; model: {listed(sorted(known), 3)}){f': {more}' if more else ''}. Set cells.{context}.perturbation_column"
+            f"; model: {listed(sorted(known), 3)}){more and f': {more}'}. Set cells.{context}.perturbation_column"
         )
         yield Finding(key, "known_labels", "fault", len(unknown), len(counts), words)
     elif unknown:

@@ -1,10 +1,10 @@
 """The census of a run's inputs: what is checked over all cells, and of all files that name the same thing."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pertprobe.data.findings import Finding, faults_among
-from pertprobe.errors import listed
+from pertprobe.errors import PertprobeError, gathering, listed
 from pertprobe.probes.declaration import declared, probe_names
 
 if TYPE_CHECKING:
@@ -32,15 +32,23 @@ def census_of(
     found: dict[str, list[Finding]] = {}
     for name in sound:
         genes = {gene for key, model in models.items() if _context(config, key) == name for gene in model.genes}
-        found[f"cells.{name}"] = context_findings(config, name, genes)
+        with gathering(faults, f"cells.{name}: "):
+            found[f"cells.{name}"] = context_findings(config, name, genes)
     for name, model in models.items():
         key, context = f"models.{name}", _context(config, name)
-        readable = sound.get(context) if not _faulty(key, faults) else None
         scale = found.get(f"cells.{context}", [])
-        readable = None if any(each.level == "fault" and each.what in BROKEN for each in scale) else readable
-        found[key] = model_findings(config, name, model, readable, scale)
+        broken = any(each.level == "fault" and each.what in BROKEN for each in scale)
+        shown = context in sound and not broken and not _faulty(key, faults)
+        found[key] = model_findings(config, name, model, cells.get(context), scale if shown else None)
     if not _faulty("programs", faults):
         found["programs"] = [*program_findings(config, programs, models), *panel_findings(config, models)]
+    for name, entry in (config.get("sae") or {}).items():
+        key = f"sae.{name}"
+        if entry.get("path") and not _faulty(key, faults):
+            from pertprobe.interpret.sae.origin import origin_findings
+
+            with gathering(faults, f"{key}: cfg.json: "):
+                found[key] = list(origin_findings(key, entry, models))
     every = [each for part in found.values() for each in part]
     faults += faults_among(every)
     return every
@@ -77,20 +85,33 @@ def context_findings(config: Config, context: str, genes: Collection[str]) -> li
 
 
 def model_findings(
-    config: Config, name: str, model: "Model", cells: "ContextCells | None", scale: Collection[Finding]
+    config: Config, name: str, model: "Model", cells: "ContextCells | None", scale: Collection[Finding] | None
 ) -> list[Finding]:
-    """Return where a model's files, its split and its cells disagree; `scale` is what was found of its cells."""
+    """Return where a model's files, its split and its cells disagree.
+
+    `scale` is what was found of its cells; None where they are not to be shown to the model, for faults of either.
+    """
     entry, key = config["models"][name], f"models.{name}"
-    found = [*_of_directory(key, entry, model)]
+    found = [*_readable(key, _of_directory(key, entry, model))]
     context = entry.get("context")
     if cells is not None:
         from pertprobe.models.names_in_cells import name_findings
 
         source = config["cells"][context]
         found += name_findings(key, model, context, cells, source)
-        found += _of_split(key, entry, model, source)
-        found += _under_control(key, model, context, source, scale)
+        found += _readable(key, _of_split(key, entry, model, source))
+        if scale is not None:
+            found += _readable(key, _under_control(key, model, context, source, scale))
     return [waived(each, entry) for each in found]
+
+
+def _readable(key: str, found: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield findings; what cannot be read on the way to them is one more."""
+    try:
+        yield from found
+    except PertprobeError as error:
+        for message in getattr(error, "messages", (str(error),)):
+            yield Finding(key, "readable", "fault", 1, 1, message)
 
 
 def waived(finding: Finding, entry: Mapping[str, Any]) -> Finding:
@@ -99,7 +120,8 @@ def waived(finding: Finding, entry: Mapping[str, Any]) -> Finding:
         return finding
     if finding.what in (entry.get("waive") or ()):
         return finding._replace(level="waived", words=f"waived ({finding.what}): {finding.words}")
-    return finding._replace(words=f"{finding.words}. If it is meant: {finding.key}.waive: [{finding.what}]")
+    stop = "" if finding.words.endswith(("?", ".")) else "."
+    return finding._replace(words=f"{finding.words}{stop} If it is meant: {finding.key}.waive: [{finding.what}]")
 
 
 WAIVABLE = {
@@ -119,7 +141,6 @@ def _of_directory(key: str, entry: Mapping[str, Any], model: "Model") -> Iterato
 
 def _of_split(key: str, entry: Mapping[str, Any], model: "Model", source: Mapping[str, Any]) -> Iterator[Finding]:
     from pertprobe.data.cells import context_source, perturbed_labels
-    from pertprobe.errors import PertprobeError
     from pertprobe.models.cards import own_split
     from pertprobe.models.split_checks import split_findings
     from pertprobe.models.split_file import read_split
@@ -149,7 +170,12 @@ def _under_control(
     n_sets = min(SETS, source["n_sets"])
     given = {**context_source(source), "genes": model.genes, "set_size": size, "n_sets": n_sets, "seed": 0}
     cells = read_cells(source["path"], **given)
-    found = under_control(model, cells)
+    try:
+        found = under_control(model, cells)
+    except Exception as error:  # a user's model can raise anything; its own jobs will say so
+        words = f"its prediction under the control failed: {type(error).__name__}: {error}"
+        yield Finding(key, "under_control", "uncheckable", 1, 1, words)
+        return
     away = f"under its control the model is {found.distance:.2f} away from the mean control cell of cells.{context}"
     told = any(each.what == "log1p" and each.level == "good" for each in scale)
     if found.scale:
@@ -173,8 +199,10 @@ def program_findings(config: Config, programs: "Programs", models: Mapping[str, 
     from pertprobe.data.spelling import AS_WRITTEN, SPELLINGS, hint, matching_by_spelling
 
     known = _known_names(models.values())
-    if not models or not programs:
+    if not models:
         return []
+    if not programs:
+        return [Finding("programs", "members", "note", 0, 0, "names no gene set: nothing is asked about programs")]
     members = {name: set(genes) for name, genes in programs.items() if genes}
     by_spelling = matching_by_spelling(members, known)
     n, of = by_spelling.pop(AS_WRITTEN), len(programs)
@@ -188,7 +216,20 @@ def program_findings(config: Config, programs: "Programs", models: Mapping[str, 
     level = "good" if n == of else "note"
     without = f": {listed([name for name, genes in programs.items() if not known & {*genes}], 5)}"
     words = f"{of - n} of {of} programs have no member among the models' names{without}" + (f"; {more}" if more else "")
-    return [Finding("programs", "members", level, of - n, of, words if n < of else "")]
+    found = Finding("programs", "members", level, of - n, of, words if n < of else "")
+    return [found, _perturbed(members, written, models.values())]
+
+
+def _perturbed(members: Mapping[str, set[str]], written: Sequence[str], models: Iterable["Model"]) -> Finding:
+    """Return how many programs have a member that was perturbed; of the others only their genes can be asked about."""
+    from pertprobe.data.spelling import hint
+
+    labels = {name for model in models for name in model.perturbations if name != model.control}
+    n, of = sum(bool(genes & labels) for genes in members.values()), len(members)
+    words = f"{of - n} of {of} programs have no member among the perturbations of the models"
+    near = "" if n else hint(written, labels)
+    words += f": {near}. programs.names maps names of gene sets to labels" if near else ""
+    return Finding("programs", "perturbed_members", "good" if n == of else "note", of - n, of, words if n < of else "")
 
 
 def _known_names(models: Iterable["Model"]) -> set[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pertprobe.data.findings import Finding
 from pertprobe.errors import listed
+from pertprobe.models.state.architecture import StateArchitecture
 from pertprobe.models.state.model import StateModel
 from pertprobe.readers.saved import read_saved
 from pertprobe.readers.texts import read_yaml
@@ -18,7 +19,9 @@ SIZES = ("input_dim", "output_dim", "pert_dim", "batch_dim")
 def directory_findings(key: str, directory: str | Path, model: StateModel) -> Iterator[Finding]:
     """Yield the facts in which files of the directory disagree, with what each says; `key` is the model's.
 
-    `model` is what was read: the checkpoint and the maps. Raises PertprobeError where a file cannot be read.
+    Sizes, and names in another order, are faults: a number then stands for another gene or perturbation. Options that
+    two files state in different ways, and names that only one has, are notes. `model` is what was read: the checkpoint
+    and the maps. Raises PertprobeError where a file cannot be read.
     """
     root = Path(directory)
     dims, kwargs, module = _read(root / "var_dims.pkl"), _config(root), _read(root / "data_module.torch")
@@ -26,29 +29,44 @@ def directory_findings(key: str, directory: str | Path, model: StateModel) -> It
     sizes = {name: {"var_dims.pkl": dims.get(name), "checkpoint": getattr(a, name)} for name in SIZES}
     if not a.batch_encoder:
         del sizes["batch_dim"]
-    said = {
-        **sizes,
+    options = {
         "control_pert": _where(config=kwargs.get("control_pert"), module=module.get("control_pert"), own=model.control),
         "embed_key": _where(config=kwargs.get("embed_key"), module=module.get("embed_key"), own=a.embed_key),
         "output_space": _where(
             config=kwargs.get("output_space"), module=module.get("output_space"), own=a.output_space
         ),
     }
-    disagreeing = [
-        f"{fact}: {_as_said(each)}" for fact, each in said.items() if len({*map(str, _stated(each).values())}) > 1
-    ]
-    disagreeing += [
-        *_names("pert_names", dims.get("pert_names"), "pert_onehot_map", model.perturbations, ordered=False)
-    ]
-    if a.genes_in and not model.genes[0].startswith(f"{a.embed_key or 'X'}_"):  # positions, where State wrote no names
-        disagreeing += [*_names("gene_names", dims.get("gene_names"), "checkpoint", model.genes, ordered=True)]
+    wrong = [*_names("gene_names", dims.get("gene_names"), model.genes)] if _named(a, model) else []
+    wrong += [*_names("pert_names", dims.get("pert_names"), _by_input(model))]
+    wrong += [f"{fact}: {_as_said(each)}" for fact, each in sizes.items() if _differ(each)]
     if twice := sorted({name for name in model.genes if model.genes.count(name) > 1}):
-        disagreeing.append(f"gene_names: {listed(twice, 5)} named twice, so that a column's gene is not told")
-    words = f"files of its directory disagree: {'; '.join(disagreeing)}. Is it one model's directory?"
-    facts = len(said) + 2
-    yield Finding(
-        key, "directory", "fault" if disagreeing else "good", len(disagreeing), facts, words if disagreeing else ""
-    )
+        wrong.append(f"gene_names: {listed(twice, 5)} named twice, so that a column's gene is not told")
+    odd = [f"{fact}: {_as_said(each)}" for fact, each in options.items() if _differ(each)]
+    theirs = {str(name) for name in dims.get("pert_names") or ()}
+    if others := sorted({*model.perturbations} ^ theirs if theirs else ()):
+        odd.append(
+            f"pert_names: {len(others)} names are in var_dims.pkl or in pert_onehot_map alone ({listed(others, 4)})"
+        )
+    words = f"files of its directory disagree: {'; '.join([*wrong, *odd])}. Is it one model's directory?"
+    level, n = "fault" if wrong else "note" if odd else "good", len(wrong) + len(odd)
+    yield Finding(key, "directory", level, n, len(sizes) + len(options) + 2, words if n else "")
+
+
+def _named(a: StateArchitecture, model: StateModel) -> bool:
+    """Return whether inputs have names: where State wrote none they are called by their position."""
+    return a.genes_in and not model.genes[0].startswith(f"{a.embed_key or 'X'}_")
+
+
+def _by_input(model: StateModel) -> list[str]:
+    """Return the perturbations in the order of their inputs; none where these are features and no positions."""
+    features = model.perturbation_features
+    if features.shape[0] != features.shape[1] or not ((features != 0).sum(dim=1) == 1).all():
+        return []
+    return [model.perturbations[row] for row in features.argmax(dim=0).tolist()]
+
+
+def _differ(said: Said) -> bool:
+    return len({*map(str, _stated(said).values())}) > 1
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -75,13 +93,12 @@ def _as_said(said: Said) -> str:
     return ", ".join(f"{value} in {file}" for file, value in _stated(said).items())
 
 
-def _names(fact: str, ours: Sequence[Any] | None, file: str, theirs: Sequence[str], *, ordered: bool) -> Iterator[str]:
-    """Yield the disagreement of two lists of one length, in what they name or in its order; others are other lists."""
-    names = [str(name) for name in ours or ()]
-    if len(names) != len(theirs) or (names == [*theirs] if ordered else {*names} == {*theirs}):
+def _names(fact: str, written: Sequence[Any] | None, read: Sequence[str]) -> Iterator[str]:
+    """Yield where two lists name the same things in another order; lists of other things are not compared."""
+    names = [str(name) for name in written or ()]
+    if names == [*read] or {*names} != {*read}:
         return
-    odd = [(one, other) for one, other in zip(names, theirs, strict=True) if one != other] if ordered else [
-        (one, other) for one, other in zip(sorted({*names} - {*theirs}), sorted({*theirs} - {*names}), strict=False)
-    ]  # fmt: skip
-    one, other = odd[0] if odd else (names[0], theirs[0])
-    yield f"{fact}: {len(odd)} names differ (var_dims.pkl has '{one}' where {file} has '{other}')"
+    odd = [(one, other) for one, other in zip(names, read, strict=False) if one != other]
+    if odd:
+        one, other = odd[0]
+        yield f"{fact}: {len(odd)} names stand elsewhere (var_dims.pkl has '{one}' where the model reads '{other}')"

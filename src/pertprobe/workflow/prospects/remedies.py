@@ -1,10 +1,11 @@
 """What to change so that more can be asked: one sentence for each thing that stands in the way."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pertprobe.data.spelling import AS_WRITTEN, SPELLINGS, matching_by_spelling
 from pertprobe.errors import listed
 from pertprobe.probes.declaration import declared
 from pertprobe.workflow.prospects.answers import Reach
@@ -12,14 +13,6 @@ from pertprobe.workflow.prospects.askable import Known
 
 if TYPE_CHECKING:
     from pertprobe.workflow.parts_of_config import Config
-
-SPELLINGS: dict[str, Callable[[str], str]] = {
-    "upper case": str.upper,
-    "lower case": str.lower,
-    "lower case with a first capital": str.capitalize,
-}
-"""How names of genes are written in one species or another -> the function that writes them so."""
-
 
 THESE = "<models>"
 """Stands in a sentence for the names of all models that it is said of."""
@@ -61,18 +54,14 @@ def _spellings(found: Known) -> Iterator[tuple[str, str]]:
 
 
 def _respelled(programs: Collection[Sequence[str]], names: set[str], whose: str) -> Iterator[str]:
-    as_is = _touching(programs, names, str)
-    other = {words: _touching(programs, names, spell) for words, spell in SPELLINGS.items()}
-    best = max(other, key=lambda words: other[words])
+    other = matching_by_spelling(dict(enumerate(programs)), names)
+    as_is = other.pop(AS_WRITTEN)
+    best = max(other, key=lambda spelling: other[spelling])
     if names and 2 * as_is < other[best]:
         yield (
-            f"{as_is} of {len(programs)} programs have a member among {whose}; {other[best]} do in {best}: spell the "
-            f"genes of programs in {best}"
+            f"{as_is} of {len(programs)} programs have a member among {whose}; {other[best]} do "
+            f"{SPELLINGS[best][0]}: set programs.spelling to '{best}'"
         )
-
-
-def _touching(programs: Collection[Sequence[str]], names: set[str], spell: Callable[[str], str]) -> int:
-    return sum(any(spell(gene) in names for gene in genes) for genes in programs)
 
 
 def _too_few(config: "Config", found: Known) -> Iterator[tuple[str, str]]:
