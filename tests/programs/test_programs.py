@@ -191,3 +191,34 @@ def test_pairs_are_the_measured_ones_without_a_gene_and_itself():
     assert pairs == (("STAT1", "IRF1"),)
     assert notes == ("regulators not measured: XBP1", "targets not measured: CALR")
     assert measured_pairs(found, ["XBP1"], ["CALR"])[0] == (("XBP1", "CALR"),)
+
+
+def test_a_mark_of_the_encoding_is_no_part_of_a_name(tmp_path):
+    for name, text in (("a.gmt", "one\tx\tG1\tG2\n"), ("list.txt", "G1\nG2\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    found = read_programs(tmp_path / "a.gmt", tmp_path / "list.txt")
+    assert found == {"one": ("G1", "G2"), "list": ("G1", "G2")}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "on\x07e\tx\tG1",
+            r"line 2: the name 'on\x07e' holds the sign U+0007, which cannot be shown. Write it otherwise",
+        ),
+        ("one\tx\tG\u200b1", r"line 2: the name 'G\x200b1' holds the sign U+200B"),
+        ("a\x0bb\tx\tG1", r"line 2: the name 'a\x0bb' holds the sign U+000B"),
+        ("x" * 300 + "\tx\tG1", "has 300 letters, 255 are the most"),
+    ],
+)
+def test_names_that_cannot_be_shown_are_refused_with_their_line(tmp_path, line, words):
+    (tmp_path / "a.gmt").write_text(f"good\tx\tG1\n{line}\n")
+    with pytest.raises(PertprobeError) as raised:
+        read_programs(tmp_path / "a.gmt")
+    assert words in str(raised.value)
+
+
+def test_names_of_digits_stay_as_they_are_written(tmp_path):
+    (tmp_path / "a.gmt").write_text("006955\tx\t001\t1e5\tNA\n")
+    assert read_programs(tmp_path / "a.gmt") == {"006955": ("001", "1e5", "NA")}

@@ -33,7 +33,7 @@ KINDS = {
 }
 """Kinds of columns in config/schema.yaml. A chance above a threshold is no finding: absence is judged by `power.d`."""
 NO_NUMBERS = {
-    **dict.fromkeys(("evaluable",), "true or false"),
+    "evaluable": "true or false",
     **dict.fromkeys(("probe", "statistic", "adjustment", "model", "reference", "context", "regime"), "text"),
     **dict.fromkeys(("role", "program", "panel", "unit", "explained_by", "p_used", "reason"), "text"),
     "copy": "the number of a copy",

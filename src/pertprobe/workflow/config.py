@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -26,23 +26,19 @@ def expanded(config: Any, results: str) -> Any:
 
     Raises PertprobeError for a variable that is not set and has no default.
     """
-    return _each_text(config, lambda text: VARIABLE.sub(_variable, text.replace("<results>", results)))
-
-
-def _each_text(config: Any, change: Callable[[str], str]) -> Any:
-    """Return a config with every value that is text changed."""
     if isinstance(config, dict):
-        return {key: _each_text(value, change) for key, value in config.items()}
+        return {key: expanded(value, results) for key, value in config.items()}
     if isinstance(config, list):
-        return [_each_text(value, change) for value in config]
-    return change(config) if isinstance(config, str) else config
+        return [expanded(value, results) for value in config]
+    if isinstance(config, str):
+        return VARIABLE.sub(_variable, config.replace("<results>", results))
+    return config
 
 
 def _variable(match: re.Match) -> str:
-    name, default = match.group(1), match.groups()[1] if match.re.groups > 1 else None
-    value = os.environ.get(name, default)
+    value = os.environ.get(match[1], match[2] if match.re is VARIABLE else None)
     if value is None:
-        raise PertprobeError(f"config: {match.group(0)} needs the environment variable {name}, which is not set.")
+        raise PertprobeError(f"config: {match[0]} needs the environment variable {match[1]}, which is not set.")
     return value
 
 

@@ -57,7 +57,8 @@ def wanted(piece: Mapping[str, Any]) -> str:
 
 def _type(error: ValidationError) -> Iterator[str]:
     """Say that a value is of another kind than its key, and how to write it."""
-    value, piece = error.instance, error.schema
+    value = error.instance
+    piece = {key: error.schema[key] for key in ("type", "items", "minimum", "required") if key in error.schema}
     kinds = [piece["type"]] if isinstance(piece["type"], str) else piece["type"]
     if value is None:
         remedy = " ({} for one with defaults alone)" if kinds == ["object"] and not piece.get("required") else ""
