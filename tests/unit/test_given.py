@@ -131,10 +131,12 @@ def test_all_that_is_given_is_listed_models_by_their_key(state, tmp_path):
         "style": f"{tmp_path}/style.mplstyle",
     }
     held = held_by_all(config, sha256)
-    files = ("cells.h5ad", "genes.gmt", "network.tsv", "regulons.tsv", "split.toml", "style.mplstyle", "sae")
-    assert set(held) == {f"{tmp_path}/{name}" for name in files} | {"models.final", "models.step"}
-    assert held[f"{tmp_path}/sae"] == {"cfg.json": sha256(tmp_path / "sae/cfg.json")}
-    assert held["models.final"] != held["models.step"]
+    files = ("cells.h5ad", "genes.gmt", "network.tsv", "regulons.tsv", "split.toml", "style.mplstyle", "sae/cfg.json")
+    assert {name: each for name, each in held.items() if not name.startswith("models.")} == {
+        f"{tmp_path}/{name}": sha256(tmp_path / name) for name in files
+    }
+    assert {name for name in held if name.startswith("models.final/")} == {f"models.final/{name}" for name in STATE}
+    assert "models.step/checkpoints/step=100.ckpt" in held
 
 
 def test_what_files_are_called_counts_as_what_they_hold():

@@ -46,7 +46,7 @@ def check(config: Configs, as_json: AsJson = False, verify: Verify = False) -> N
         print(json.dumps(in_json(found) | ({"unlike": differing} if verify else {}), indent=2))
     else:
         page(found)
-        say(*(differing or ["Every byte read: given files and results are as the run left them."] * verify))
+        say(*(differing or ["Every byte was read: no given file and no result differs from what was noted of it."] * verify))
     raise typer.Exit(0 if found.anything else WRONG)
 
 
