@@ -58,6 +58,15 @@ def test_a_checkpoint_that_is_not_there_is_left_to_job_one(state):
     assert "config.yaml" in held_by_model({"path": str(state), "checkpoint": "none.ckpt"}, sha256)
 
 
+def test_a_file_that_cannot_be_read_is_left_to_job_one(state):
+    def refusing(file):
+        if file.name == "final.ckpt":
+            raise PermissionError
+        return sha256(file)
+
+    assert held_by_model({"path": str(state)}, refusing)["checkpoints/final.ckpt"] == ""
+
+
 @pytest.fixture
 def own_kind(tmp_path, monkeypatch):
     """Return a function that installs code, name -> text, whose `my_model` reads models of the kind "mine"."""

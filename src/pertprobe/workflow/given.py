@@ -27,12 +27,19 @@ Hash = Callable[[Path], str]
 
 def held(path: str, sha256: Hash) -> dict[str, str]:
     """Return name -> SHA-256 of a given file, or of every file of a folder."""
-    return {name: sha256(file) for name, file in files_below(path).items()}
+    return {name: _hashed(file, sha256) for name, file in files_below(path).items()}
 
 
 def held_by_model(entry: Mapping[str, Any], sha256: Hash) -> dict[str, str]:
     """Return name -> SHA-256 of every file that a given model is read from, and of the code of its kind."""
-    return {name: sha256(file) for name, file in model_files(entry).items() if file.is_file()}
+    return {name: _hashed(file, sha256) for name, file in model_files(entry).items() if file.is_file()}
+
+
+def _hashed(file: Path, sha256: Hash) -> str:
+    try:
+        return sha256(file)
+    except OSError:  # it cannot be read, as job one will say with all else that is wrong
+        return ""
 
 
 def held_by_all(config: Mapping[str, Any], sha256: Hash) -> dict[str, str]:
