@@ -159,7 +159,7 @@ def files_below(path: str | Path) -> dict[str, Path]:
     """Return name -> file of all files in a folder, links followed, by name; a file is alone, under its own name."""
     root = Path(path)
     if not root.is_dir():
-        return {root.name: root} if root.exists() else {}
+        return {root.name: root} if root.is_file() else {}
     found: dict[str, Path] = {}
     visited = {root.resolve()}
     for folder, inner, names in os.walk(root, followlinks=True):

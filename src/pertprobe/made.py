@@ -7,6 +7,7 @@ held when the job ended. What has no such file is not looked at: it was made by 
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from pertprobe.errors import raise_together
@@ -31,20 +32,25 @@ def forget(paths: Iterable[str | Path], results: str | Path) -> None:
         _record(path, Path(results)).unlink(missing_ok=True)
 
 
-def check(paths: Iterable[str | Path], files: KnownFiles | None = None) -> None:
-    """Raise `Faults` naming all of these files that are not what a job made; others are not looked at."""
-    known = files or KnownFiles()
-    given = [(path, _results_of(path)) for path in map(Path, paths)]
-    found = [_fault(path, _record(path, results), known) for path, results in given if results]
+def check(paths: Iterable[str | Path], results: str | Path, files: KnownFiles) -> None:
+    """Raise `Faults` naming all of these files that are not what a job of this run made; others are not looked at."""
+    own = [path for path in map(Path, paths) if path.is_relative_to(results)]
+    found = [_fault(path, _record(path, Path(results)), files) for path in own]
     raise_together([f"{fault}. {AGAIN}" for fault in found if fault])
 
 
 def damaged(results: str | Path, files: KnownFiles) -> dict[str, str]:
-    """Return path -> what is wrong with it, of all that jobs made in `results` and that is there but not as it was."""
+    """Return path -> what is wrong with it, of all that jobs made in `results` and that is there but not as it was.
+
+    Records of what is gone, as shards are once they are joined, are removed.
+    """
     root, found = Path(results) / FOLDER, {}
     for kept in sorted(root.rglob("*.json")):
         path = Path(results) / kept.relative_to(root).with_suffix("")
-        if fault := path.exists() and _fault(path, kept, files):
+        if not path.exists():
+            with suppress(OSError):
+                kept.unlink()
+        elif fault := _fault(path, kept, files):
             found[path.as_posix()] = fault
     return found
 
@@ -53,11 +59,6 @@ def _record(path: Path, results: Path) -> Path:
     """Return where it is kept what a file of `results` held."""
     name = Path(os.path.relpath(path, results))
     return results / FOLDER / name.with_name(f"{name.name}.json")
-
-
-def _results_of(path: Path) -> Path | None:
-    """Return the folder above a file in which it is kept what jobs made; None of a file that no job made."""
-    return next((folder for folder in path.parents if (folder / FOLDER).is_dir()), None)
 
 
 def _fault(path: Path, kept: Path, files: KnownFiles) -> str:

@@ -637,7 +637,7 @@ def test_what_differs_from_a_run_is_named(once):
     (once / "model/final.ckpt").write_text("other")
     (once / "results/mine/verdicts.tsv").write_text("verdict\nfail\n")
     assert unlike([once / "mine.yaml"]) == [
-        "models.m: final.ckpt is not what the run was made from. The next run measures anew what depends on it",
+        "models.m/final.ckpt is not what the run was made from. The next run makes anew what depends on it",
         "results/mine/verdicts.tsv is damaged: its 13 bytes are not those that were written (SHA-256 "
         f"{hashlib.sha256(b'verdict' + bytes([10]) + b'pass' + bytes([10])).hexdigest()}). The next run makes it again",
     ]

@@ -58,6 +58,15 @@ def test_a_checkpoint_that_is_not_there_is_left_to_job_one(state):
     assert "config.yaml" in held_by_model({"path": str(state), "checkpoint": "none.ckpt"}, sha256)
 
 
+def test_a_file_that_cannot_be_read_is_left_to_job_one(state):
+    def refusing(file):
+        if file.name == "final.ckpt":
+            raise PermissionError
+        return sha256(file)
+
+    assert held_by_model({"path": str(state)}, refusing)["checkpoints/final.ckpt"] == ""
+
+
 @pytest.fixture
 def own_kind(tmp_path, monkeypatch):
     """Return a function that installs code, name -> text, whose `my_model` reads models of the kind "mine"."""
@@ -131,10 +140,12 @@ def test_all_that_is_given_is_listed_models_by_their_key(state, tmp_path):
         "style": f"{tmp_path}/style.mplstyle",
     }
     held = held_by_all(config, sha256)
-    files = ("cells.h5ad", "genes.gmt", "network.tsv", "regulons.tsv", "split.toml", "style.mplstyle", "sae")
-    assert set(held) == {f"{tmp_path}/{name}" for name in files} | {"models.final", "models.step"}
-    assert held[f"{tmp_path}/sae"] == {"cfg.json": sha256(tmp_path / "sae/cfg.json")}
-    assert held["models.final"] != held["models.step"]
+    files = ("cells.h5ad", "genes.gmt", "network.tsv", "regulons.tsv", "split.toml", "style.mplstyle", "sae/cfg.json")
+    assert {name: each for name, each in held.items() if not name.startswith("models.")} == {
+        f"{tmp_path}/{name}": sha256(tmp_path / name) for name in files
+    }
+    assert {name for name in held if name.startswith("models.final/")} == {f"models.final/{name}" for name in STATE}
+    assert "models.step/checkpoints/step=100.ckpt" in held
 
 
 def test_what_files_are_called_counts_as_what_they_hold():

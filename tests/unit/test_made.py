@@ -106,7 +106,7 @@ def files(tmp_path):
 
 
 def test_what_is_as_it_was_made_is_whole(results, files):
-    made.check([results / name for name in KINDS], files())
+    made.check([results / name for name in KINDS], results, files())
     assert made.damaged(results, files()) == made.damaged(results, files(verify=True)) == {}
 
 
@@ -117,7 +117,7 @@ def test_a_damaged_file_is_named_with_what_to_do(results, files, name, damage):
     inner = path / "checkpoints/final.ckpt" if path.is_dir() else path
     damage(inner)
     with pytest.raises(Faults) as told:
-        made.check([results / each for each in KINDS], files())
+        made.check([results / each for each in KINDS], results, files())
     assert str(told.value).startswith(f"1 fault:\n  - {inner} is damaged: ")
     assert "bytes" in str(told.value)
     assert "Give the same command again: it is made anew" in str(told.value)
@@ -129,7 +129,7 @@ def test_a_file_that_is_gone_from_a_folder_is_damage_and_one_that_is_gone_itself
     (results / "report.html").unlink()
     assert list(made.damaged(results, files())) == [(results / "trained/a").as_posix()]
     with pytest.raises(Faults, match=r"split\.toml is damaged: it is gone"):
-        made.check([results / "trained/a"], files())
+        made.check([results / "trained/a"], results, files())
 
 
 def test_another_date_or_a_copy_of_all_results_is_no_damage(results, files, tmp_path):
@@ -140,17 +140,27 @@ def test_another_date_or_a_copy_of_all_results_is_no_damage(results, files, tmp_
     assert made.damaged(results, files()) == made.damaged(tmp_path / "elsewhere", files()) == {}
 
 
-def test_what_no_job_made_is_not_looked_at(results, files, tmp_path):
+def test_what_no_job_of_the_run_made_is_not_looked_at(results, files, tmp_path):
     (results / "notes.txt").write_text("by hand")
     (tmp_path / "given.h5ad").write_text("given")
-    made.check([results / "notes.txt", tmp_path / "given.h5ad"], files())
+    truncated(results / "trained/a/checkpoints/final.ckpt")
+    made.check([results / "notes.txt", tmp_path / "given.h5ad"], results, files())
+    made.check([results / "trained/a"], tmp_path / "results/other", files())  # given to another run as it is now
+
+
+def test_records_of_shards_that_are_joined_are_removed(results, files):
+    (results / "report.html").unlink()
+    made.damaged(results, files())
+    records = {path.name for path in (results / made.FOLDER).rglob("*.json")}
+    assert "report.html.json" not in records
+    assert len(records) == len(KINDS) - 1
 
 
 def test_what_is_about_to_be_made_anew_is_forgotten(results, files):
     path = results / "evidence/knockout.tsv"
     made.forget([path], results)
     emptied(path)
-    made.check([path], files())
+    made.check([path], results, files())
     made.forget([path], results)
 
 

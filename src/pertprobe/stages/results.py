@@ -147,7 +147,7 @@ class Run(Shown):
     def _file(self, name: str) -> Path:
         if not (path := self.folder / name).is_file():
             raise PertprobeError(f"{path} is not there: the run has not made it. See what it has: {self.folder}")
-        made.check([path], KnownFiles(kept=None))
+        made.check([path], self.folder, KnownFiles(kept=None))
         return path
 
 

@@ -27,23 +27,32 @@ Hash = Callable[[Path], str]
 
 def held(path: str, sha256: Hash) -> dict[str, str]:
     """Return name -> SHA-256 of a given file, or of every file of a folder."""
-    return {name: sha256(file) for name, file in files_below(path).items()}
+    return {name: _hashed(file, sha256) for name, file in files_below(path).items()}
 
 
 def held_by_model(entry: Mapping[str, Any], sha256: Hash) -> dict[str, str]:
     """Return name -> SHA-256 of every file that a given model is read from, and of the code of its kind."""
-    return {name: sha256(file) for name, file in model_files(entry).items() if file.is_file()}
+    return {name: _hashed(file, sha256) for name, file in model_files(entry).items() if file.is_file()}
 
 
-def held_by_all(config: Mapping[str, Any], sha256: Hash) -> dict[str, dict[str, str]]:
-    """Return what is given -> name -> SHA-256 of its files: models by their key in the config, all else by its path."""
+def _hashed(file: Path, sha256: Hash) -> str:
+    try:
+        return sha256(file)
+    except OSError:  # it cannot be read, as job one will say with all else that is wrong
+        return ""
+
+
+def held_by_all(config: Mapping[str, Any], sha256: Hash) -> dict[str, str]:
+    """Return name -> SHA-256 of all that is given: files by their paths, those of a model behind its key."""
     given = given_paths(config)
-    models = {f"models.{name}": entry for name, entry in config["models"].items() if entry.get("path") in given}
-    paths = [path for path in given if path not in {entry["path"] for entry in models.values()}]
-    return {
-        **{path: held(path, sha256) for path in paths},
-        **{key: held_by_model(entry, sha256) for key, entry in models.items()},
-    }
+    models = {name: entry for name, entry in config["models"].items() if entry.get("path") in given}
+    found: dict[str, str] = {}
+    for path in (each for each in given if each not in {entry["path"] for entry in models.values()}):
+        folder = Path(path).is_dir()
+        found |= {f"{path}/{name}" if folder else path: each for name, each in held(path, sha256).items()}
+    for name, entry in models.items():
+        found |= {f"models.{name}/{file}": each for file, each in held_by_model(entry, sha256).items()}
+    return found
 
 
 def digest(held: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pertprobe import made
 from pertprobe.errors import PertprobeError
+from pertprobe.identity import KnownFiles
 from pertprobe.workflow.usage import used
 from pertprobe.workflow.warm import LOADING, run_warm
 
@@ -57,7 +58,7 @@ def job(snakemake: Any) -> Iterator[None]:
     outputs, results = list(getattr(snakemake, "output", [])), snakemake.log[0].partition("/logs/")[0]
     try:
         made.forget(outputs, results)
-        made.check(getattr(snakemake, "input", []))
+        made.check(getattr(snakemake, "input", []), results, KnownFiles())
         yield
         made.record(outputs, results)
     except PertprobeError as error:

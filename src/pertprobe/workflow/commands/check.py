@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pertprobe.workflow.prospects.cost import Cost
     from pertprobe.workflow.prospects.prospect import Prospect
 
+ALL_AS_NOTED = "Every byte was read: no given file and no result differs from what was noted of it."
 AsJson = Annotated[bool, typer.Option("--json", help="For machines: one JSON object, faults among it.")]
 
 
@@ -46,7 +47,7 @@ def check(config: Configs, as_json: AsJson = False, verify: Verify = False) -> N
         print(json.dumps(in_json(found) | ({"unlike": differing} if verify else {}), indent=2))
     else:
         page(found)
-        say(*(differing or ["Every byte read: given files and results are as the run left them."] * verify))
+        say(*(differing or [ALL_AS_NOTED] * verify))
     raise typer.Exit(0 if found.anything else WRONG)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -31,18 +31,15 @@ def unlike(configs: list[Path]) -> list[str]:
 
     config = settled(read_configs(configs), whole_schema(workflow_folder() / "config" / "schema.yaml"))
     files, results = KnownFiles(verify=True), Path("results") / config["run"]
-    changed = _changed(_given_to(results), held_by_all(config, files.sha256))
-    return [*changed, *(f"{fault}. The next run makes it again" for fault in damaged(results, files).values())]
+    then, now = _given_to(results), held_by_all(config, files.sha256)
+    changed = [name for name in sorted(then.keys() | now.keys()) if then.get(name) != now.get(name)] if then else []
+    anew = "is not what the run was made from. The next run makes anew what depends on it"
+    return [f"{name} {anew}" for name in changed] + [
+        f"{fault}. The next run makes it again" for fault in damaged(results, files).values()
+    ]
 
 
-def _given_to(results: Path) -> Mapping[str, Mapping[str, str]]:
+def _given_to(results: Path) -> Mapping[str, str]:
     """Return what a run was given, as it noted it; nothing where there is no run, or an earlier version made it."""
     checks = results / "checks.json"
     return json.loads(checks.read_text()).get("given", {}) if checks.is_file() else {}
-
-
-def _changed(then: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    for what in then.keys() & now.keys():
-        for name in sorted(then[what].keys() | now[what].keys()):
-            if then[what].get(name) != now[what].get(name):
-                yield f"{what}: {name} is not what the run was made from. The next run measures anew what depends on it"
