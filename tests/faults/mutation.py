@@ -26,8 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "results/faults/mutation.json"
 SOURCES = ("statistics/*.py", "stages/verdict.py", "stages/answer.py")
 """Below the package: what is mutated."""
-TESTS = ("statistics", "unit", "demo", "programs", "cells")
-"""Folders of tests that are asked; those of the laws, of calibration and of the workflow take minutes each."""
+TESTS = {"statistics": "tests/statistics/test_*.py", "stages": "tests/unit/test_{name}.py"}
+"""Room -> the tests that are asked of a module in it, if they import it. That others might see a mutant too does not count:
+those of the probes, of the laws and of calibration take minutes each, and what they see they see by chance."""
 SEED, MUTANTS = 0, 160
 LIBRARIES = ("numpy", "scipy.stats", "pandas", "xarray", "torch", "anndata", "statsmodels.api", "sklearn", "pytest",
              "hypothesis", "jaxtyping", "beartype", "yaml", "matplotlib.pyplot")  # fmt: skip
@@ -142,10 +143,10 @@ def sources() -> dict[str, Path]:
 
 def tests_of(module: str) -> list[str]:
     """Return the test files that import a module, the smallest first."""
-    room, _, name = module.rpartition(".")
-    wanted = re.compile(rf"{re.escape(module)}\b|from {re.escape(room)} import [^\n]*\b{name}\b")
-    paths = [path for folder in TESTS for path in (ROOT / "tests" / folder).glob("test_*.py")]
-    found = [path for path in paths if wanted.search(path.read_text())]
+    package, _, name = module.rpartition(".")
+    pattern = TESTS[package.rpartition(".")[2]].format(name=name)
+    wanted = re.compile(rf"{re.escape(module)}\b|from {re.escape(package)} import [^\n]*\b{name}\b")
+    found = [path for path in ROOT.glob(pattern) if wanted.search(path.read_text())]
     return [str(path) for path in sorted(found, key=lambda path: path.stat().st_size)]
 
 
@@ -221,6 +222,7 @@ def main(number: int = MUTANTS, seed: int = SEED) -> None:
     ):
         assert how == "passed", f"the tests of {healthy.module} do not pass as it is"
         limits[healthy.module] = 20 + 5 * took
+        print(f"{took:.0f} s\t{healthy.module}", flush=True)
     record = []
     for mutant, how, _ in all_outcomes(mutants, limits, workers):
         change = changed(sources()[mutant.module], mutant.place)[1]
