@@ -93,8 +93,9 @@ def in_the_place_of_files() -> Iterator[Fault]:
 def zip_bomb(size: int = 2**32) -> bytes:
     """Return a zip whose one part, torch's data.pkl, is so long when unpacked."""
     packer, held = zlib.compressobj(9, zlib.DEFLATED, -15), io.BytesIO()
-    zeros = bytes(2**24)
-    packed = b"".join(packer.compress(zeros) for _ in range(size // len(zeros))) + packer.flush()
+    # What is packed up to a full flush stands for itself: it can be repeated instead of packed again.
+    block = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
+    packed = block * (size // 2**24) + packer.flush()
     name = b"archive/data.pkl"
     sizes = struct.pack("<III", 0, len(packed), size - 1)
     head = struct.pack("<4sHHHHH", b"PK\x03\x04", 20, 0, 8, 0, 0) + sizes + struct.pack("<HH", len(name), 0) + name

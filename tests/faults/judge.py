@@ -116,6 +116,7 @@ class Child:
     def __init__(self, folder: Path, healthy: Path, fault: Fault, readers: Readers) -> None:
         """Start it."""
         self.folder, self.began, self.hung, self.ended = folder, time.monotonic(), False, None
+        self.made = False
         folder.mkdir(parents=True)
         self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.pid = os.fork()
@@ -130,6 +131,8 @@ class Child:
     def over(self, seconds: float) -> bool:
         """Return whether it has ended; kills it and its own children after so many seconds."""
         pid, status, used = os.wait4(self.pid, os.WNOHANG)
+        if not self.made and _lines(self.folder / "steps"):  # to make a fault may take longer than to meet it
+            self.made, self.began = True, time.monotonic()
         if pid == 0 and time.monotonic() - self.began > seconds:
             self.hung = True
             os.killpg(self.pid, signal.SIGKILL)
@@ -162,6 +165,7 @@ def _meet(folder: Path, healthy: Path, fault: Fault, readers: Readers) -> None:
             shutil.copytree(healthy, project, symlinks=True)
             os.chdir(project)
             fault.make(project)
+            tell(made=True)
         except BaseException:
             tell(harness=traceback.format_exc())
             return
