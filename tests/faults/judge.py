@@ -42,6 +42,7 @@ MEMORY = 2**30
 """Bytes that a fault may cost beyond what the process had before."""
 UNCLEAR = ("Traceback", "NoneType", " object at 0x", "weights_only", "argument of type", "unhashable", "HDF5-DIAG")
 """Words of Python, and torch's advice to unpickle: nothing that a user can act upon."""
+NO_MEMORY = ("allocate memory", "Unable to allocate", "MemoryError")
 EXECUTED = "executed"
 """Folder that the code in hostile files makes, if it is run."""
 
@@ -215,6 +216,9 @@ def _violent(ended: Ended) -> str:
         return "executed"
     if ended.hung:
         return "hang"
+    # A refusal that owes its words to the limit here is none where there is no limit.
+    if any(words in ended.steps.get("message", "") for words in NO_MEMORY):
+        return "memory"
     if ended.memory > MEMORY or ended.steps.get("error") == "MemoryError" or ended.signal == signal.SIGKILL:
         return "memory"
     if ended.signal:
