@@ -41,7 +41,7 @@ and has become good.
 def write() -> None:
     """Write the page from what is recorded."""
     found = {group: records.read(group) for group in TITLES}
-    parts = [HEAD, _versions(), _table(found), _meanings(), *_lists(found), _mutation()]
+    parts = [HEAD, _versions(), _table(found), _absent(found), _meanings(), *_lists(found), _mutation()]
     PAGE.write_text("\n".join(part for part in parts if part), encoding="utf-8")
 
 
@@ -60,6 +60,12 @@ def _table(found: dict[str, list[Judged]]) -> str:
         if count
     ]
     return "## Figures\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _absent(found: dict[str, list[Judged]]) -> str:
+    """Return which groups this code has not been judged by: an absent row is no good row."""
+    absent = [TITLES[group] for group, judged in found.items() if not judged]
+    return f"**Not yet judged with this code**: {'; '.join(absent)}.\n" if absent else ""
 
 
 SHOWN = (GOOD, "late", "noted", "silent", "traceback", "crash", "hang", "memory")

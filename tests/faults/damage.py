@@ -69,4 +69,6 @@ def faults() -> Iterator[Fault]:
         for i in range(times):
             kind = list(KINDS)[i % len(KINDS)]
             words = (Path(path).name, "models.a", "cells", "programs", "sae", "regulons")
-            yield Fault(f"{what}/{kind} {i // len(KINDS)}", _damaged(path, KINDS[kind], (number, i)), "either", words)
+            yield Fault(
+                f"damaged {what}/{kind} {i // len(KINDS)}", _damaged(path, KINDS[kind], (number, i)), "either", words
+            )

@@ -91,18 +91,24 @@ def in_the_place_of_files() -> Iterator[Fault]:
 
 
 def zip_bomb(size: int = 2**32) -> bytes:
-    """Return a zip whose one part, torch's data.pkl, is so long when unpacked."""
-    packer, held = zlib.compressobj(9, zlib.DEFLATED, -15), io.BytesIO()
-    zeros = bytes(2**24)
-    packed = b"".join(packer.compress(zeros) for _ in range(size // len(zeros))) + packer.flush()
-    name = b"archive/data.pkl"
-    sizes = struct.pack("<III", 0, len(packed), size - 1)
-    head = struct.pack("<4sHHHHH", b"PK\x03\x04", 20, 0, 8, 0, 0) + sizes + struct.pack("<HH", len(name), 0) + name
-    entry = struct.pack("<4sHHHHHH", b"PK\x01\x02", 20, 20, 0, 8, 0, 0) + sizes
-    entry += struct.pack("<HHHHHII", len(name), 0, 0, 0, 0, 0, 0) + name
-    held.write(head + packed + entry)
-    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 1, 1, len(entry), len(head) + len(packed), 0)
-    return held.getvalue() + end
+    """Return a file of torch whose data.pkl is so long when unpacked."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    # What is packed up to a full flush stands for itself: it can be repeated instead of packed again.
+    block = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
+    bomb = block * (size // 2**24) + packer.flush()
+    parts = [(b"archive/data.pkl", 8, 0, bomb, size - 1)]
+    parts += [(f"archive/{name}".encode(), 0, zlib.crc32(data), data, len(data)) for name, data in SMALL.items()]
+    body, listed = b"", b""
+    for name, method, check, data, long in parts:
+        told = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 0, check, len(data), long, len(name), 0)
+        listed += b"PK\x01\x02" + struct.pack("<H", 20) + told + struct.pack("<HHHII", 0, 0, 0, 0, len(body)) + name
+        body += b"PK\x03\x04" + told + name + data
+    end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, len(parts), len(parts), len(listed), len(body), 0)
+    return body + listed + end
+
+
+SMALL = {"version": b"3\n", "byteorder": b"little"}
+"""What torch looks for beside the pickle."""
 
 
 def _archive(**parts: bytes) -> bytes:

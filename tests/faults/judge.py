@@ -42,6 +42,7 @@ MEMORY = 2**30
 """Bytes that a fault may cost beyond what the process had before."""
 UNCLEAR = ("Traceback", "NoneType", " object at 0x", "weights_only", "argument of type", "unhashable", "HDF5-DIAG")
 """Words of Python, and torch's advice to unpickle: nothing that a user can act upon."""
+NO_MEMORY = ("allocate memory", "Unable to allocate", "MemoryError")
 EXECUTED = "executed"
 """Folder that the code in hostile files makes, if it is run."""
 
@@ -116,6 +117,7 @@ class Child:
     def __init__(self, folder: Path, healthy: Path, fault: Fault, readers: Readers) -> None:
         """Start it."""
         self.folder, self.began, self.hung, self.ended = folder, time.monotonic(), False, None
+        self.made = False
         folder.mkdir(parents=True)
         self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.pid = os.fork()
@@ -130,6 +132,8 @@ class Child:
     def over(self, seconds: float) -> bool:
         """Return whether it has ended; kills it and its own children after so many seconds."""
         pid, status, used = os.wait4(self.pid, os.WNOHANG)
+        if not self.made and _lines(self.folder / "steps"):  # to make a fault may take longer than to meet it
+            self.made, self.began = True, time.monotonic()
         if pid == 0 and time.monotonic() - self.began > seconds:
             self.hung = True
             os.killpg(self.pid, signal.SIGKILL)
@@ -162,6 +166,7 @@ def _meet(folder: Path, healthy: Path, fault: Fault, readers: Readers) -> None:
             shutil.copytree(healthy, project, symlinks=True)
             os.chdir(project)
             fault.make(project)
+            tell(made=True)
         except BaseException:
             tell(harness=traceback.format_exc())
             return
@@ -211,6 +216,9 @@ def _violent(ended: Ended) -> str:
         return "executed"
     if ended.hung:
         return "hang"
+    # A refusal that owes its words to the limit here is none where there is no limit.
+    if any(words in ended.steps.get("message", "") for words in NO_MEMORY):
+        return "memory"
     if ended.memory > MEMORY or ended.steps.get("error") == "MemoryError" or ended.signal == signal.SIGKILL:
         return "memory"
     if ended.signal:

@@ -30,13 +30,13 @@ def surprises(judged: Collection[Judged]) -> list[str]:
 def _unguarded(judged: Judged) -> bool:
     """Return whether other content was read from a damaged file whose format has no checksum."""
     return judged.outcome in ("silent", "noted", GOOD) and judged.name.startswith(
-        tuple(f"{each}/" for each in damage.UNGUARDED)
+        tuple(f"damaged {each}/" for each in damage.UNGUARDED)
     )
 
 
 def rewrite(judged: Collection[Judged]) -> None:
     """Write the table anew for the cases that were judged, and leave the others."""
-    table = known() | {each.name: each.outcome for each in judged}
+    table = known() | {each.name: each.outcome for each in judged if not _unguarded(each)}
     rows = (f"{outcome}\t{name}\n" for name, outcome in sorted(table.items(), key=lambda row: row[::-1]))
     kept = (row for row in rows if not row.startswith(f"{GOOD}\t"))
     TABLE.write_text("".join(kept), encoding="utf-8")

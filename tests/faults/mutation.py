@@ -26,8 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "results/faults/mutation.json"
 SOURCES = ("statistics/*.py", "stages/verdict.py", "stages/answer.py")
 """Below the package: what is mutated."""
-TESTS = ("statistics", "unit", "demo", "programs", "cells")
-"""Folders of tests that are asked; those of the laws, of calibration and of the workflow take minutes each."""
+TESTS = {"statistics": "tests/statistics/test_*.py", "stages": "tests/unit/test_{name}.py"}
+"""Room -> the tests that are asked of a module in it, if they import it. That others might see a mutant too does not
+count: those of probes, of laws and of calibration take minutes each, and what they see they see by chance."""
 SEED, MUTANTS = 0, 160
 LIBRARIES = ("numpy", "scipy.stats", "pandas", "xarray", "torch", "anndata", "statsmodels.api", "sklearn", "pytest",
              "hypothesis", "jaxtyping", "beartype", "yaml", "matplotlib.pyplot")  # fmt: skip
@@ -142,10 +143,10 @@ def sources() -> dict[str, Path]:
 
 def tests_of(module: str) -> list[str]:
     """Return the test files that import a module, the smallest first."""
-    room, _, name = module.rpartition(".")
-    wanted = re.compile(rf"{re.escape(module)}\b|from {re.escape(room)} import [^\n]*\b{name}\b")
-    paths = [path for folder in TESTS for path in (ROOT / "tests" / folder).glob("test_*.py")]
-    found = [path for path in paths if wanted.search(path.read_text())]
+    package, _, name = module.rpartition(".")
+    pattern = TESTS[package.rpartition(".")[2]].format(name=name)
+    wanted = re.compile(rf"{re.escape(module)}\b|from {re.escape(package)} import [^\n]*\b{name}\b")
+    found = [path for path in ROOT.glob(pattern) if wanted.search(path.read_text())]
     return [str(path) for path in sorted(found, key=lambda path: path.stat().st_size)]
 
 
@@ -160,13 +161,14 @@ def drawn(number: int, seed: int) -> list[Mutant]:
     """Return so many mutants, drawn evenly from all sites of modules that any test imports."""
     sites = [Mutant(m, i) for m, path in sources().items() if tests_of(m) for i in range(changed(path, -1)[1].sites)]
     chosen = np.random.default_rng(seed).permutation(len(sites))[:number]
-    return [sites[i] for i in sorted(chosen)]
+    return [sites[i] for i in chosen]
 
 
-def outcome(mutant: Mutant, seconds: float) -> Callable[[], tuple[str, float] | None]:
-    """Start the tests against a mutant; return what says how they ended ("passed", "failed", "hang") once they have."""
-    path = sources()[mutant.module]
-    tree, _ = changed(path, mutant.place)
+def outcome(mutant: Mutant | None, tests: list[str], seconds: float) -> Callable[[], tuple[str, float] | None]:
+    """Start tests against a mutant, or the code as it is; return what says how they ended ("passed", "failed", "hang").
+
+    It says None as long as they have not.
+    """
     began, pid = time.monotonic(), os.fork()
     if pid == 0:
         os.setsid()
@@ -175,10 +177,12 @@ def outcome(mutant: Mutant, seconds: float) -> Callable[[], tuple[str, float] | 
             os.dup2(null, stream)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.environ["OMP_NUM_THREADS"] = "1"
-        sys.meta_path.insert(0, Finder(mutant.module, path, tree))
+        if mutant:
+            path = sources()[mutant.module]
+            sys.meta_path.insert(0, Finder(mutant.module, path, changed(path, mutant.place)[0]))
         import pytest
 
-        status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests_of(mutant.module)])
+        status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])
         os._exit(0 if status == 0 else 1)
 
     def ended() -> tuple[str, float] | None:
@@ -195,34 +199,37 @@ def outcome(mutant: Mutant, seconds: float) -> Callable[[], tuple[str, float] | 
     return ended
 
 
-def all_outcomes(mutants: list[Mutant], seconds: dict[str, float], workers: int) -> Iterator[tuple[Mutant, str, float]]:
+def all_outcomes(mutants: list[Mutant], seconds: float, workers: int) -> Iterator[tuple[Mutant, str]]:
     """Yield how the tests of every mutant end, some at once."""
     waiting, running = mutants[::-1], {}
     while waiting or running:
         while waiting and len(running) < workers:
             mutant = waiting.pop()
-            running[mutant] = outcome(mutant, seconds[mutant.module])
+            running[mutant] = outcome(mutant, tests_of(mutant.module), seconds)
         for mutant, ended in list(running.items()):
             if found := ended():
                 del running[mutant]
-                yield mutant, *found
+                yield mutant, found[0]
         time.sleep(0.02)
 
 
+def seconds_of(tests: list[str]) -> float:
+    """Return how long tests take with the code as it is, which they must pass."""
+    ended = outcome(None, tests, 3600.0)
+    while not (found := ended()):
+        time.sleep(0.1)
+    assert found[0] == "passed", f"the tests do not pass as the code is: {found}"
+    return found[1]
+
+
 def main(number: int = MUTANTS, seed: int = SEED) -> None:
-    """Try mutants, print survivors, and write the record."""
+    """Try mutants, print survivors, and write the record after each."""
     for library in LIBRARIES:
         importlib.import_module(library)
-    workers, mutants = os.cpu_count() or 1, drawn(number, seed)
-    modules = sorted({mutant.module for mutant in mutants})
-    limits: dict[str, float] = {}
-    for healthy, how, took in all_outcomes(
-        [Mutant(each, -1) for each in modules], dict.fromkeys(modules, 900.0), workers
-    ):
-        assert how == "passed", f"the tests of {healthy.module} do not pass as it is"
-        limits[healthy.module] = 20 + 5 * took
-    record = []
-    for mutant, how, _ in all_outcomes(mutants, limits, workers):
+    mutants, record = drawn(number, seed), []
+    took = seconds_of(sorted({test for mutant in mutants for test in tests_of(mutant.module)}))
+    print(f"{took:.0f} s\tall tests, with the code as it is", flush=True)
+    for mutant, how in all_outcomes(mutants, 60 + 2 * took, os.cpu_count() or 1):
         change = changed(sources()[mutant.module], mutant.place)[1]
         told = {"module": mutant.module, "line": change.line, "what": change.what, "killed": how != "passed"}
         record.append(told)

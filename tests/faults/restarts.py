@@ -17,7 +17,7 @@ from workflow_project import Project, kill
 
 Meet = Callable[[Project, float], object]
 """Starts a run that does not end well, given the seconds that a whole one takes."""
-ARGUMENTS = ("--cores", "2", "--", TARGET)
+ARGUMENTS = ("--cores", "2", "--rerun-incomplete", "--", TARGET)
 
 
 def _signalled(number: int, share: float, group: bool) -> Meet:
@@ -110,7 +110,7 @@ def judge_restarts(done: Collection[str] = ()) -> Iterator[Judged]:
                 meet(project, seconds)
                 left = said_in_logs(project)
                 project.run("--unlock", config=config())
-                status, said = project.run(*ARGUMENTS, "--rerun-incomplete", config=config())
+                status, said = project.run(*ARGUMENTS, config=config())
                 yield _judged(f"restart/{name}", status, said, content(project) == right, left)
 
 

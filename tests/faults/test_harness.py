@@ -80,6 +80,12 @@ def greedy(folder):
     return strict(folder)
 
 
+def out_of_memory(folder):
+    if spoilt(folder):
+        raise PertprobeError("number: cannot be read, it is damaged (can't allocate memory: 4294967296 bytes)")
+    return []
+
+
 def running(folder):
     if spoilt(folder):
         Path("executed").mkdir()
@@ -110,7 +116,8 @@ def noting(folder):
     ("gate", "found"),
     [
         (strict, GOOD), (lambda folder: [], "silent"), (raising, "traceback"), (crashing, "crash"), (leaving, "crash"),
-        (hungry, "memory"), (greedy, "memory"), (running, "executed"), (python_words, "unclear"), (nameless, "unclear"),
+        (hungry, "memory"), (greedy, "memory"),
+        (out_of_memory, "memory"), (running, "executed"), (python_words, "unclear"), (nameless, "unclear"),
         (noting, "noted"),
     ],
 )  # fmt: skip

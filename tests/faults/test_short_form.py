@@ -31,6 +31,11 @@ def test_the_draw_takes_cases_of_every_kind():
         assert {fault.kind for fault in groups.sample(group)} == {fault.kind for fault in groups.faults_of(group)}
 
 
+def test_no_two_cases_of_any_group_have_one_name():
+    names = [fault.name for group in groups.GROUPS for fault in groups.faults_of(group)]
+    assert len(set(names)) == len(names)
+
+
 def test_what_is_known_is_a_case():
     names = {fault.name for group in groups.GROUPS for fault in groups.faults_of(group)}
     assert sorted(set(known.known()) - names) == []
