@@ -1,6 +1,5 @@
 """Files that name the same thing: what directory, split, cells, gene sets and config say is compared, and said."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +12,6 @@ from pertprobe.data.cell_sets import CellSets
 from pertprobe.data.cells import ContextCells
 from pertprobe.data.findings import Finding
 from pertprobe.data.programs import Panel, Programs
-from pertprobe.interpret.sae.origin import origin_findings
 from pertprobe.models.names_in_cells import name_findings, one_member_each, same_inputs, without_twins
 from pertprobe.models.split_checks import split_findings
 from pertprobe.models.training_split import Split
@@ -310,34 +308,6 @@ def test_files_of_a_state_directory_that_disagree_are_named(tmp_path, shared_pat
         "control_pert: DMSO in config.yaml, non-targeting in data_module.torch, non-targeting in checkpoint"
         in said.words
     )
-
-
-@pytest.mark.parametrize(
-    ("told", "level", "words"),
-    [
-        (
-            {"metadata": {"layer": 3, "models": ["m"]}},
-            "fault",
-            "trained on layer 3 (3 of m), the config asks for middle (2)",
-        ),
-        ({"metadata": {"layer": 2}}, "good", ""),
-        ({"hook_name": "blocks.1.hook_resid_post"}, "good", ""),
-        ({"hook_layer": 3}, "note", "cfg.json names block 3, the config reads layer 2 of m"),
-        ({}, "uncheckable", "nothing beside its weights names its layer"),
-    ],
-)
-def test_the_layer_of_an_autoencoder_is_held_against_its_own_config(tmp_path, told, level, words):
-    (tmp_path / "cfg.json").write_text(json.dumps(told))
-    entry = {"path": str(tmp_path / "sae_weights.safetensors"), "models": ["m"]}
-    said = named(origin_findings("sae.s", entry, {"m": model(n_layers=4)}))["layer"]
-    assert said.level == level
-    assert words in said.words
-
-
-def test_an_autoencoder_of_other_models_is_noted(tmp_path):
-    (tmp_path / "cfg.json").write_text(json.dumps({"metadata": {"models": ["theirs"]}}))
-    said = named(origin_findings("sae.s", {"path": str(tmp_path), "models": ["m"]}, {}))["models"]
-    assert said.words == "cfg.json says that it was trained on theirs, the config reads m"
 
 
 def test_what_cannot_be_read_on_the_way_is_one_more_fault(tmp_path):

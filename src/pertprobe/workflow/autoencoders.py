@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pertprobe.errors import gathering, listed
+from pertprobe.errors import PertprobeError, gathering, listed
 
 if TYPE_CHECKING:
     from pertprobe.models.base import Model
@@ -79,18 +79,17 @@ def _check_given(
         with gathering(faults):
             check_width(name, sae, model, models[model])
         layer = entry.get("layer", "middle")
-        if told.layer is not None and not _same_layer(told.layer, layer, models[model]):
-            faults.append(
-                f"sae.{name}.layer: {layer}, but {entry['path']} says that it was trained on layer {told.layer}. Set "
-                "it to that"
-            )
+        with gathering(faults, f"sae.{name}.layer: "):
+            _check_layer(told.layer, layer, models[model], entry["path"])
         if told.models and model not in told.models:
             yield model, f"sae.{name} was trained on {listed(told.models)}, and reads this model all the same"
         if told.words:
             yield model, f"sae.{name} was trained on {told.words}, and reads layer {layer} of this model"
 
 
-def _same_layer(one: int | str, other: int | str, model: "Model") -> bool:
-    """Return whether two layers, numbered or "middle", are one of a model."""
-    middle = model.n_layers // 2
-    return (middle if one == "middle" else one) == (middle if other == "middle" else other)
+def _check_layer(told: int | str | None, layer: int | str, model: "Model", path: str) -> None:
+    """Raise PertprobeError where an autoencoder says that it was trained on another layer than is read of a model."""
+    from pertprobe.interpret.sae.activations import layer_number
+
+    if told is not None and layer_number(model, told) != layer_number(model, layer):
+        raise PertprobeError(f"{layer}, but {path} says that it was trained on layer {told}. Set it to that")

@@ -42,13 +42,6 @@ def census_of(
         found[key] = model_findings(config, name, model, cells.get(context), scale if shown else None)
     if not _faulty("programs", faults):
         found["programs"] = [*program_findings(config, programs, models), *panel_findings(config, models)]
-    for name, entry in (config.get("sae") or {}).items():
-        key = f"sae.{name}"
-        if entry.get("path") and not _faulty(key, faults):
-            from pertprobe.interpret.sae.origin import origin_findings
-
-            with gathering(faults, f"{key}: cfg.json: "):
-                found[key] = list(origin_findings(key, entry, models))
     every = [each for part in found.values() for each in part]
     faults += faults_among(every)
     return every

@@ -31,8 +31,9 @@ def held(path: str, sha256: Hash) -> dict[str, str]:
 
 
 def held_by_model(entry: Mapping[str, Any], sha256: Hash) -> dict[str, str]:
-    """Return name -> SHA-256 of every file that a given model is read from, and of the code of its kind."""
-    return {name: _hashed(file, sha256) for name, file in model_files(entry).items() if file.is_file()}
+    """Return name -> SHA-256 of every file that a given model is read from, its names and the code of its kind."""
+    found = model_files(entry) | ({"genes": Path(entry["genes"])} if entry.get("genes") else {})
+    return {name: _hashed(file, sha256) for name, file in found.items() if file.is_file()}
 
 
 def _hashed(file: Path, sha256: Hash) -> str:
