@@ -82,7 +82,7 @@ def model_findings(
 ) -> list[Finding]:
     """Return where a model's files, its split and its cells disagree.
 
-    `scale` is what was found of its cells; None where they are not to be shown to the model, for faults of either.
+    `scale` is what was found of its cells; None where these or the model have faults, of which more would follow.
     """
     entry, key = config["models"][name], f"models.{name}"
     found = [*_readable(key, _of_directory(key, entry, model))]
@@ -92,8 +92,8 @@ def model_findings(
 
         source = config["cells"][context]
         found += name_findings(key, model, context, cells, source)
-        found += _readable(key, _of_split(key, entry, model, source))
         if scale is not None:
+            found += _readable(key, _of_split(key, entry, model, source))
             found += _readable(key, _under_control(key, model, context, source, scale))
     return [waived(each, entry) for each in found]
 
