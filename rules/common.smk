@@ -185,7 +185,7 @@ def loading(model):
     attention = None if entry["attention"] == "flag" else entry["attention"]
     return {"kind": entry["kind"], "attention": attention, "dtype": entry["dtype"],
             "checkpoint": entry.get("checkpoint"), "tf32": entry["tf32"],
-            **{key: entry[key] for key in ("genes", "control", "waive") if entry.get(key)}}  # fmt: skip
+            **{key: entry[key] for key in ("genes", "control", "ignore_options") if entry.get(key)}}  # fmt: skip
 
 
 def source_of(wildcards):

@@ -16,7 +16,8 @@ from pertprobe.data.h5ad import CellFile, chunks, group_sums, shape, take
 from pertprobe.data.programs import read_programs
 from pertprobe.data.regulons import read_regulons
 from pertprobe.errors import PertprobeError
-from pertprobe.models.training_split import read_split, seen_status
+from pertprobe.models.split_file import read_split
+from pertprobe.models.training_split import seen_status
 
 QUICK = settings(max_examples=25, deadline=None, derandomize=True)
 LETTERS = "abzAZ019éλ基"

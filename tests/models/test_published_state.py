@@ -189,7 +189,7 @@ def test_state_0_9_4_adds_raw_cells_whatever_the_output_space(tmp_path, residual
     assert len(ends.input_weight) == slow.HIDDEN + residual * (slow.GENES // 8)
 
 
-def test_unknown_options_are_waived_by_name_and_noted(tmp_path, options):
+def test_unknown_options_are_ignored_by_name_and_noted(tmp_path, options):
     path = written(tmp_path / "m", options)
 
     def change(saved):
@@ -201,29 +201,32 @@ def test_unknown_options_are_waived_by_name_and_noted(tmp_path, options):
         load_state(path)
     assert caught.value.messages == (
         "hyper-parameter 'main_loss_weight' = 1.0 is unknown, could change outputs. If only training reads it, name it "
-        "under `waive`",
+        "under `ignore_options`",
         "hyper-parameter 'scheduler_type' = None is unknown, could change outputs. If only training reads it, name it "
-        "under `waive`",
+        "under `ignore_options`",
         "hyper-parameter 'transformer_backbone_kwargs.cache_size' = 3 is unknown, could change outputs. If only "
-        "training reads it, name it under `waive`",
+        "training reads it, name it under `ignore_options`",
     )
-    waive = ["scheduler_type", "main_loss_weight", "transformer_backbone_kwargs.cache_size", "decoder_dropout"]
-    said = warnings(load_model(path, waive=waive))
-    for name in waive:
-        assert f"hyper-parameter '{name}' was waived: it is not read" in said
+    ignore_options = ["scheduler_type", "main_loss_weight", "transformer_backbone_kwargs.cache_size", "decoder_dropout"]
+    said = warnings(load_model(path, ignore_options=ignore_options))
+    for name in ignore_options:
+        assert f"hyper-parameter '{name}' is ignored, as the config says" in said
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("predict_residual", "waive: 'predict_residual' decides what the model computes, and cannot be waived"),
-        ("nb_decoder", "waive: 'nb_decoder' decides what the model computes"),
+        (
+            "predict_residual",
+            "ignore_options: 'predict_residual' decides what the model computes, and cannot be ignored",
+        ),
+        ("nb_decoder", "ignore_options: 'nb_decoder' decides what the model computes"),
         ("transformer_backbone_kwargs.attention_bias", "attention_bias' decides what the model computes"),
         ("transformer_backbone_kwargs.head_dim", "head_dim' decides what the model computes"),
-        ("scheduler", "waive: 'scheduler' is none of the checkpoint's hyper-parameters"),
+        ("scheduler", "ignore_options: 'scheduler' is none of the checkpoint's hyper-parameters"),
     ],
 )
-def test_what_changes_outputs_is_never_waived(tmp_path, options, name, message):
+def test_what_changes_outputs_is_never_ignored(tmp_path, options, name, message):
     path = written(tmp_path / "m", options)
 
     def change(saved):
@@ -232,7 +235,7 @@ def test_what_changes_outputs_is_never_waived(tmp_path, options, name, message):
 
     edit_checkpoint(path, change)
     with pytest.raises(PertprobeError, match=message):
-        load_state(path, waive=[name])
+        load_state(path, ignore_options=[name])
 
 
 @pytest.mark.parametrize("backbone", ["qwen3", "GPT2Causal"])
@@ -387,5 +390,5 @@ def test_whole_numbers_are_one_label_however_they_are_written(tmp_path, options)
 
 
 def test_facts_of_state_directories_are_not_for_other_kinds(tmp_path):
-    with pytest.raises(PertprobeError, match="genes and waive belong to the kind state, not to 'lookup'"):
-        load_model(tmp_path, kind="lookup", genes="x", waive=["y"])
+    with pytest.raises(PertprobeError, match="genes and ignore_options belong to the kind state, not to 'lookup'"):
+        load_model(tmp_path, kind="lookup", genes="x", ignore_options=["y"])

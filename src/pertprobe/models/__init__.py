@@ -27,7 +27,7 @@ def load_model(
     checkpoint: str | None = None,
     genes: str | Path | None = None,
     control: str | None = None,
-    waive: Sequence[str] = (),
+    ignore_options: Sequence[str] = (),
     tf32: bool = False,
 ) -> "Model":
     """Load a trained model.
@@ -41,7 +41,7 @@ def load_model(
         checkpoint: a checkpoint's file name, if not the default.
         genes: of "state": a file of the names of its inputs, one a line, where the directory does not say them.
         control: of "state": the label of unperturbed cells, where the directory does not say it.
-        waive: of "state": hyper-parameters that its reader does not know and that change no output.
+        ignore_options: of "state": hyper-parameters that its reader does not know and that change no output.
         tf32: whether a GPU may round the factors of matrix products in float32 to 11 significant bits of 24. torch has
             one such setting for a whole process, and environments that turn it on: the model loaded last decides.
 
@@ -53,13 +53,13 @@ def load_model(
 
         torch.backends.cuda.matmul.allow_tf32 = tf32
     given = {"attention": attention, "dtype": _dtype(dtype), "device": device, "checkpoint": checkpoint}
-    given |= {"genes": genes, "control": control, "waive": waive or None}
+    given |= {"genes": genes, "control": control, "ignore_options": ignore_options or None}
     options = {name: value for name, value in given.items() if value is not None}
     if kind == "state":
         from pertprobe.models.state.load import load_state
 
         return load_state(path, **options)
-    if told := [name for name in ("genes", "control", "waive") if name in options]:
+    if told := [name for name in ("genes", "control", "ignore_options") if name in options]:
         raise PertprobeError(f"model: {' and '.join(told)} belong to the kind state, not to '{kind}'. Leave them out")
     if kind in KNOWN:
         from pertprobe.models.known.training import load_known

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pertprobe.models.base import Model
     from pertprobe.models.training_split import Split
 
-TOLD = ("genes", "control", "waive")
+TOLD = ("genes", "control", "ignore_options")
 """Keys of a model's entry that say what its directory does not."""
 
 

@@ -92,20 +92,20 @@ class StateArchitecture:
 
     @classmethod
     def from_options(
-        cls, options: Mapping[str, Any], attention: str | None = None, waive: Sequence[str] = ()
+        cls, options: Mapping[str, Any], attention: str | None = None, ignore_options: Sequence[str] = ()
     ) -> "StateArchitecture":
         """Read State's hyper-parameters.
 
         Args:
             options: by name.
             attention: a pattern in place of the checkpoint's flag; None or "flag" = the flag's.
-            waive: names of unknown options that change no output, as the user knows.
+            ignore_options: names of unknown options that change no output, as the user knows.
 
         Raises:
             PertprobeError: an option is unknown or not implemented, a size is missing, the pattern is undecided, or an
-                option is waived that is absent, or that this reader reads.
+                option is ignored that is absent, or that this reader reads.
         """
-        refuse_unknown(options, waive)
+        refuse_unknown(options, ignore_options)
         pattern, source = resolve_attention(options, attention)
         try:
             architecture = cls(attention=pattern, attention_source=source, **_fields(options))

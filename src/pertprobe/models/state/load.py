@@ -33,7 +33,7 @@ def load_state(
     checkpoint: str | None = None,
     genes: str | Path | None = None,
     control: str | None = None,
-    waive: Sequence[str] = (),
+    ignore_options: Sequence[str] = (),
 ) -> StateModel:
     """Load a State model directory and check it; the card says what was found.
 
@@ -45,17 +45,17 @@ def load_state(
         checkpoint: name of the checkpoint file, if not the default (final, last, best, last step).
         genes: a file of the names of the inputs, one a line in their order; None = as the directory says.
         control: the label of unperturbed cells, where the directory does not say it or its map has another.
-        waive: names of hyper-parameters that this reader does not know and that change no output.
+        ignore_options: names of hyper-parameters that this reader does not know and that change no output.
 
     Raises:
         PertprobeError: files are absent, unsafe or damaged, an option is unknown, the attention pattern is undecided,
             or a set model turns out to depend on the order of cells.
     """
     files = read_state_directory(path, checkpoint)
-    architecture = StateArchitecture.from_options(files.options, attention, waive)
+    architecture = StateArchitecture.from_options(files.options, attention, ignore_options)
     weights = clean_state_dict(files.state_dict, architecture)
     names = _names(files, architecture, control, read_names(genes) if genes is not None else None)
-    notes = [f"hyper-parameter '{name}' was waived: it is not read" for name in waive]
+    notes = [f"hyper-parameter '{name}' is ignored, as the config says" for name in ignore_options]
     model = StateModel(
         architecture,
         {name: weight.to(device, dtype) for name, weight in weights.items()},

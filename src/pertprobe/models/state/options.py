@@ -93,20 +93,20 @@ def resolve_attention(options: Mapping[str, Any], override: str | None = None) -
     return ("bidirectional" if kwargs["bidirectional_attention"] else "causal_rope"), "flag"
 
 
-def refuse_unknown(options: Mapping[str, Any], waive: Sequence[str]) -> None:
-    """Raise `Faults` for options that are unknown or not implemented, but for the unknown ones that are waived."""
+def refuse_unknown(options: Mapping[str, Any], ignore_options: Sequence[str]) -> None:
+    """Raise `Faults` for options that are unknown or not implemented, but for the unknown ones that are to be ignored."""
     unknown, unsupported = unknown_options(options)
     faults = [
         f"hyper-parameter '{name}' = {value!r} is unknown, could change outputs. If only training reads it, name it "
-        "under `waive`"
+        "under `ignore_options`"
         for name, value in unknown.items()
-        if name not in waive
+        if name not in ignore_options
     ]
-    for name in waive:
+    for name in ignore_options:
         if name in unsupported or _is_read(name):
-            faults.append(f"waive: '{name}' decides what the model computes, and cannot be waived")
+            faults.append(f"ignore_options: '{name}' decides what the model computes, and cannot be ignored")
         elif name not in unknown and not _is_there(name, options):
-            faults.append(f"waive: '{name}' is none of the checkpoint's hyper-parameters. Leave it out")
+            faults.append(f"ignore_options: '{name}' is none of the checkpoint's hyper-parameters. Leave it out")
     raise_together(faults + [f"hyper-parameter '{name}' {why}" for name, why in unsupported.items()])
 
 
