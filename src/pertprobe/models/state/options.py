@@ -94,7 +94,7 @@ def resolve_attention(options: Mapping[str, Any], override: str | None = None) -
 
 
 def refuse_unknown(options: Mapping[str, Any], ignore_options: Sequence[str]) -> None:
-    """Raise `Faults` for options that are unknown or not implemented, but for the unknown ones that are to be ignored."""
+    """Raise `Faults` for options that are unknown or not implemented, but for the unknown ones to be ignored."""
     unknown, unsupported = unknown_options(options)
     faults = [
         f"hyper-parameter '{name}' = {value!r} is unknown, could change outputs. If only training reads it, name it "
