@@ -216,5 +216,5 @@ def bytes_of_damage(data):
         "empty": (b"", "cannot be read"),
         "zeros": (bytes(5000), "cannot be read"),
         "a page": (b"<!DOCTYPE html><html></html>", "cannot be read"),
-        "a pointer of LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "pointer of Git LFS"),
+        "a pointer of LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
     }

@@ -176,7 +176,7 @@ PICKLES = {
     "bytes longer than the file": (b"\x80\x04\x8e" + struct.pack("<Q", 2**63 + 5) + b"a.", "damaged"),
     "letters that are none": (opcodes(b"X" + struct.pack("<I", 2) + b"\xff\xfe"), "damaged"),
     "an unknown step": (b"\x80\x04\xff.", "damaged"),
-    "a pointer of LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "pointer of Git LFS"),
+    "a pointer of LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "Git LFS pointer"),
 }
 
 

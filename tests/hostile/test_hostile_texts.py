@@ -26,7 +26,7 @@ BYTES = {
     "utf-16": ("A\tx\tSTAT1\n".encode("utf-16"), "not a text file"),
     "binary": (bytes(range(256)) * 20, "not a text file"),
     "an endless line": (b"A\tx\t" + b"STAT1\t" * 400_000, "line 1 has 2,400,004 letters"),
-    "a pointer of LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "pointer of Git LFS"),
+    "a pointer of LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
 }
 
 

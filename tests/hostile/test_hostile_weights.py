@@ -126,8 +126,8 @@ def autoencoder(folder, tensors, config=CONFIG):
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("W_enc", lambda w: w.to(torch.int8), "'W_enc' is of the type int8"),
-        ("b_enc", lambda w: w.bool(), "'b_enc' is of the type bool"),
+        ("W_enc", lambda w: w.to(torch.int8), "'W_enc' holds int8"),
+        ("b_enc", lambda w: w.bool(), "'b_enc' holds bool"),
         ("W_dec", lambda w: w * torch.nan, "'W_dec' has values that are not finite"),
         ("b_dec", lambda w: w * torch.inf, "'b_dec' has values that are not finite"),
     ],

@@ -361,11 +361,11 @@ def test_a_gene_that_the_directory_names_twice_is_named(tmp_path, options):
     )
 
 
-def test_maps_whose_rows_are_no_vectors_are_refused_with_their_sizes(tmp_path, options):
+def test_maps_whose_rows_are_no_vectors_are_refused_by_name(tmp_path, options):
     path = written(tmp_path / "m", options)
     held = torch.load(path / "pert_onehot_map.pt", weights_only=False)
     torch.save({str(name): row[None] for name, row in held.items()}, path / "pert_onehot_map.pt")
-    with pytest.raises(PertprobeError, match=r"pert_onehot_map: features of size \[\[1, 5\]\], the checkpoint takes 5"):
+    with pytest.raises(PertprobeError, match=r"pert_onehot_map.pt: 'ctrl' is \(1, 5\) of the type float32"):
         load_state(path)
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from pertprobe.errors import PertprobeError
-from pertprobe.readers.budget import lfs_size
+from pertprobe.readers.budget import pointer_words
 from pertprobe.readers.paths import path_fault
 from pertprobe.readers.texts import read_text
 
@@ -61,5 +61,5 @@ def test_a_pointer_of_git_is_recognised_wherever_it_lies(here):
     assert path_fault("model", "folder") == f"model/checkpoints/final.ckpt {said}"
     with pytest.raises(PertprobeError, match="is a Git LFS pointer of 132735123 bytes"):
         read_text("p.gmt")
-    assert lfs_size("cells.h5ad") is None
-    assert lfs_size("nowhere") is None
+    assert pointer_words("cells.h5ad") == ""
+    assert pointer_words("nowhere") == ""

@@ -25,11 +25,10 @@ GROWTH = 20
 """How many times its size a file may unpack to; State's own files are not packed at all."""
 FREE_BYTES = 16 * 2**20
 """What any file may unpack to, however small it is."""
-POINTER = re.compile(rb"\Aversion https://git-lfs\.github\.com/spec/.*\noid .*\nsize (\d+)\n?", re.DOTALL)
+POINTER = re.compile(rb"\Aversion https://git-lfs\.github\.com/spec/[^\n]*\noid [^\n]*\n(?:size (\d+))?")
 """What Git leaves of a large file that was not fetched."""
 LONGEST_POINTER = 1024
 """Bytes that a pointer has at most, by its specification."""
-POINTED = "is a Git LFS pointer of {} bytes: fetch the file (git lfs pull)"
 CONTAINERS = (dict, list, tuple, set, frozenset, np.ndarray)
 
 
@@ -72,22 +71,23 @@ def in_words(name: str, error: Exception) -> PertprobeError:
     return PertprobeError(f"{name}: cannot be read, it is damaged ({reason}). Copy or download it again")
 
 
-def lfs_size(path: str | Path) -> int | None:
-    """Return how many bytes the file has that a Git LFS pointer stands for; None where it is no pointer."""
+def pointer_words(path: str | Path) -> str:
+    """Say that a file is what Git leaves of a large one that was not fetched; empty where it is no such pointer."""
     try:
         if not os.path.isfile(path) or os.path.getsize(path) > LONGEST_POINTER:
-            return None
+            return ""
         with open(path, "rb") as file:
             found = POINTER.match(file.read(LONGEST_POINTER))
     except OSError:
-        return None
-    return int(found[1]) if found else None
+        return ""
+    size = f" of {int(found[1])} bytes" if found and found[1] else ""
+    return f"is a Git LFS pointer{size}: fetch the file (git lfs pull)" if found else ""
 
 
 def refuse_pointer(path: str | Path, name: str) -> None:
     """Raise `PertprobeError` where a file is no more than Git's note that the true one lies elsewhere."""
-    if (size := lfs_size(path)) is not None:
-        raise PertprobeError(f"{name} {POINTED.format(size)}")
+    if words := pointer_words(path):
+        raise PertprobeError(f"{name}: {words}")
 
 
 def check_growth(unpacked: int, packed: int) -> None:

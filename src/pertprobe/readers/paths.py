@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pertprobe.errors import meant
-from pertprobe.readers.budget import POINTED, lfs_size
+from pertprobe.readers.budget import pointer_words
 
 Wanted = Literal["file", "folder", "either"]
 CLOSED = "may not be read by this user (permission denied)"
@@ -63,5 +63,5 @@ def _pointers(folder: Path) -> list[str]:
 
 def _pointer(path: Path) -> str:
     """Say that a file is a pointer of Git; empty where it is none."""
-    size = lfs_size(path)
-    return "" if size is None else f"{path} {POINTED.format(size)}"
+    words = pointer_words(path)
+    return f"{path} {words}" if words else ""

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from pertprobe.errors import PertprobeError
-from pertprobe.readers.budget import DEPTH, POINTED, lfs_size
+from pertprobe.readers.budget import DEPTH, pointer_words
 
 OTHER_ENCODINGS = {
     codecs.BOM_UTF16_LE: "UTF-16",
@@ -38,8 +38,8 @@ def read_text(path: str | Path, most: int = TEXT_BYTES) -> str:
             data = file.read(most + 1)
     except OSError as error:
         raise PertprobeError(f"cannot be read ({error.strerror or error})") from error
-    if (size := lfs_size(path)) is not None:
-        raise PertprobeError(POINTED.format(size))
+    if words := pointer_words(path):
+        raise PertprobeError(words)
     for first, what in OTHER_ENCODINGS.items():
         if data.startswith(first):
             raise PertprobeError(f"cannot be read (not a text file in UTF-8: {what}). Save it as text in UTF-8")

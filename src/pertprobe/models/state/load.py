@@ -72,10 +72,10 @@ def load_state(
 
 def _names(files: StateFiles, a: StateArchitecture, control: str | None, genes: tuple[str, ...] | None) -> Names:
     """Return the names that go with the weights; raises Faults, all together, where maps and options disagree."""
-    shapes = {tuple(row.shape) for row in files.perturbations.values()}
+    sizes = {len(row) for row in files.perturbations.values()}
     faults = []
-    if shapes != {(a.pert_dim,)}:
-        faults.append(f"pert_onehot_map: features of size {_sizes(shapes)}, the checkpoint takes {a.pert_dim}")
+    if sizes != {a.pert_dim}:
+        faults.append(f"pert_onehot_map: features of size {sorted(sizes)}, the checkpoint takes {a.pert_dim}")
     if a.batch_encoder and len(files.batches) != a.batch_dim:
         count = len(files.batches)
         faults.append(f"batch_onehot_map: {count} labels, the checkpoint's batch encoder has {a.batch_dim}")
@@ -94,12 +94,6 @@ def _names(files: StateFiles, a: StateArchitecture, control: str | None, genes: 
     ]
     raise_together(faults)
     return Names(inputs, outputs, label, (*notes, *note))
-
-
-def _sizes(shapes: set[tuple[int, ...]]) -> list[int] | list[list[int]]:
-    """Return the sizes of feature vectors, as numbers where all are vectors."""
-    vectors = all(len(shape) == 1 for shape in shapes)
-    return sorted(shape[0] for shape in shapes) if vectors else sorted(map(list, shapes))
 
 
 def _input_names(names: tuple[str, ...], a: StateArchitecture) -> tuple[tuple[str, ...], tuple[str, ...]]:
