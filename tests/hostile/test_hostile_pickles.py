@@ -16,7 +16,7 @@ from pertprobe.readers import budget, pickles
 from pertprobe.readers.saved import read_saved
 
 ALL = {**{f"pickle: {key}": value for key, value in PICKLES.items()}, **ARCHIVES}
-REMEDIES = ("Copy or download it again", "save it again without that", "Run git lfs pull")
+REMEDIES = ("Copy or download it again", "save it again without that", "git lfs pull")
 
 
 @pytest.mark.parametrize("case", ALL)
