@@ -43,10 +43,10 @@ def refused(tmp_path, content):
         ("a: 2024-99-99\n", "is no YAML: month must be in 1..12"),
         ("a: &a [*a]\n", "nests deeper than 60 levels"),
         ("é: 1\n".encode("latin-1"), "cannot be read (not a text file in UTF-8: line 1 holds the byte 0xe9, as files "
-                                     "in Latin-1 do). Save it as UTF-8. Give the path of a YAML file"),
+                                     "in Latin-1 do). Save it as UTF-8"),
         ("a: 1\n".encode("utf-16"), "not a text file in UTF-8: UTF-16"),
         (b"\x1f\x8b\x08rest", "compressed by gzip"),
-        (b"a: \x00", "zero bytes"),
+        (b"a: \x00", "holds a NUL byte"),
         ("", "holds no keys. A config begins with run, cells, models"),
         ("just words", "holds no keys"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n", "is a Git LFS pointer of 12345"),
@@ -64,7 +64,7 @@ def test_aliases_that_multiply_are_refused(tmp_path):
 def test_a_file_that_is_not_there_or_is_a_folder_is_refused(tmp_path):
     with pytest.raises(PertprobeError, match=r"no.yaml: cannot be read \(No such file or directory\). Give the path"):
         read_keys(tmp_path / "no.yaml")
-    with pytest.raises(PertprobeError, match=r"cannot be read \(Is a directory\)"):
+    with pytest.raises(PertprobeError, match=r"cannot be read \(it is no file\)"):
         read_keys(tmp_path)
 
 

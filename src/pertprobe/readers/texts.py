@@ -37,7 +37,7 @@ def read_text(path: str | Path, most: int = TEXT_BYTES) -> str:
         with path.open("rb") as file:
             data = file.read(most + 1)
     except OSError as error:
-        raise PertprobeError(f"cannot be read ({error.strerror or error})") from error
+        raise PertprobeError(f"cannot be read ({error.strerror or error}). Give the path of a file") from error
     if words := pointer_words(path):
         raise PertprobeError(words)
     for first, what in OTHER_ENCODINGS.items():

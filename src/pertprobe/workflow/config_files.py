@@ -53,7 +53,7 @@ def read_config_file(path: str | Path) -> ConfigFile:
     try:
         text = read_text(path)
     except PertprobeError as error:
-        raise PertprobeError(f"{path}: {error}. Give the path of a YAML file") from error
+        raise PertprobeError(f"{path}: {error}") from error
     found = _from_json(text, path) or _from_yaml(text, path)
     if not isinstance(found.keys, dict) or not found.keys:
         raise PertprobeError(f"{path}: holds no keys. A config begins with run, cells, models (config/README.md)")
