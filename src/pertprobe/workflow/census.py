@@ -192,10 +192,8 @@ def program_findings(config: Config, programs: "Programs", models: Mapping[str, 
     from pertprobe.data.spelling import AS_WRITTEN, SPELLINGS, hint, matching_by_spelling
 
     known = _known_names(models.values())
-    if not models:
+    if not models or not programs:
         return []
-    if not programs:
-        return [Finding("programs", "members", "note", 0, 0, "names no gene set: nothing is asked about programs")]
     members = {name: set(genes) for name, genes in programs.items() if genes}
     by_spelling = matching_by_spelling(members, known)
     n, of = by_spelling.pop(AS_WRITTEN), len(programs)

@@ -21,8 +21,6 @@ THESE = "<models>"
 def remedies(config: "Config", found: Known, table: pd.DataFrame, reached: Sequence[Reach]) -> list[str]:
     """Return what would make more askable, what helps most first."""
     unreached = ((f"no answer for {THESE}: {each.missing}", each.model) for each in reached if each.missing)
-    if not found.programs:
-        return ["programs: names no gene set. Name files under programs.gmt, or genes under programs.lists"]
     parts = (
         _together(_spellings(found)),
         _together(_too_few(config, found)),
