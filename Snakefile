@@ -35,7 +35,7 @@ include: "rules/atlas.smk"
 
 
 if workflow.is_main_process:
-    made_again(RESULTS, ANSWERS)
+    make_again(workflow, (RESULTS, ANSWERS), FILES, logger.warning)
 
 
 # Jobs on this machine find libraries loaded (workflow/warm.py). PERTPROBE_WARM= in the environment: each loads its own.

@@ -1,81 +1,36 @@
 # The only .smk with Python: reads the config and answers what rules ask of it. Nothing heavy is imported here.
-import os
-from functools import cache
-
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from pertprobe.calibration import parts
-from pertprobe.errors import Faults, PertprobeError, messages
+from pertprobe.errors import PertprobeError
 from pertprobe.files import TextOf
 from pertprobe.identity import KnownFiles
-from pertprobe.made import damaged
 from pertprobe.probes.declaration import FUNCTIONS, SPACE_OF_RESPONSES, all_declared, declared
 from pertprobe.roles import KNOWN, NETWORK
-from pertprobe.workflow.checks import check_inputs
 from pertprobe.workflow.config import whole_schema
-from pertprobe.workflow.config_files import lines_of, located
+from pertprobe.workflow.damaged_results import make_again
 from pertprobe.workflow.digest import code, files_below, functions
-from pertprobe.workflow.given import digest, held, held_by_all, held_by_model
-from pertprobe.workflow.given_files import given_paths, path_faults
+from pertprobe.workflow.given_inputs import GivenInputs
 from pertprobe.workflow.left_out import models_left_out
-from pertprobe.workflow.settled import asked_panels, depended_on, layer_of, settled
+from pertprobe.workflow.parsed import parsed
+from pertprobe.workflow.settled import asked_panels, depended_on, layer_of
 from pertprobe.workflow.unaskable import unaskable, unmeasured
 from pertprobe.workflow.warm import keep_warm
 
 SCHEMA = whole_schema(workflow.source_path("../config/schema.yaml"))
 
 
-def checked_config():
-    """Fill in defaults and paths; stop with every fault of the config at once, each with its file and line."""
-    lines = {}
-    try:
-        lines = lines_of(path for path in workflow.configfiles if os.path.isfile(path))
-        found = settled(config, SCHEMA)
-        if path_faults(found):
-            check_inputs(found)  # the run cannot start: read what there is, and name every fault together
-    except PertprobeError as error:
-        raise WorkflowError(str(Faults(located(messages(error), lines))))
-    return found
-
-
-config.update(checked_config())
-
+try:
+    config.update(parsed(config, SCHEMA, workflow.configfiles))
+except PertprobeError as error:
+    raise WorkflowError(str(error))
 
 # What a given file holds is a param of the rules that read it, and its date is nothing to them. It is looked up once, by
 # the process that plans: jobs take its word.
-GIVEN = frozenset(given_paths(config))
 FILES = KnownFiles(say=logger.warning)
-sha256 = FILES.sha256 if workflow.is_main_process else FILES.remembered
-
-
-def given(paths):
-    """Return a file or files as inputs whose dates do not count, where they are given; `content` is their param."""
-    if isinstance(paths, str):
-        return ancient(paths) if paths in GIVEN else paths
-    return [given(path) for path in paths]
-
-
-def content(*inputs):
-    """Return a param: what those files and folders of these inputs hold that are given; Snakemake follows all others."""
-    paths = {path for each in inputs for path in ([each] if isinstance(each, str) else each)}
-    return {path: digest_of(path) for path in sorted(GIVEN & paths)}
-
-
-def content_of_models(*models):
-    """Return a param: what those of these models are read from that are given, the code of their kinds with it."""
-    return {name: digest_of_model(name) for name in models if MODELS[name].get("path") in GIVEN}
-
-
-@cache
-def digest_of(path):
-    return digest(held(path, sha256))
-
-
-@cache
-def digest_of_model(name):
-    return digest(held_by_model(MODELS[name], sha256))
-
+GIVEN = GivenInputs(config, FILES.sha256 if workflow.is_main_process else FILES.remembered, ancient)
+given, content, content_of_models = GIVEN.inputs, GIVEN.content, GIVEN.content_of_models
 
 RESULTS = f"results/{config['run']}"
 MODELS = config["models"]
@@ -203,11 +158,6 @@ def training_source(wildcards):
     entry = source_of(wildcards)
     wanted = ("context", "context_column", "perturbation_column", "batch_column", "control", "space", "set_size")
     return {key: entry[key] for key in wanted}
-
-
-def training_source_with_path(wildcards):
-    """Return what of the cells says in which contexts a perturbation was measured."""
-    return training_source(wildcards) | {"path": source_of(wildcards)["path"]}
 
 
 def network_of(wildcards):
@@ -438,18 +388,3 @@ SPACES = {
 # Autoencoders whose features are a space.
 SAE_OF_SPACES = {config["probes"][probe]["sae"] for probe in SPACES if "sae" in config["probes"].get(probe, {})}
 ANSWERING = [probe for probe in PROBES if PROBES[probe].answers]
-
-
-def made_again(*folders):
-    """Name every file in these folders that is not as its job left it, and have its job planned, whatever its date."""
-    found = {path: fault for folder in folders for path, fault in damaged(folder, FILES).items()}
-    for fault in found.values():
-        logger.warning(f"{fault}. It is made again, with all that was made of it.")
-    build = workflow._build_dag
-
-    def planned():
-        """Plan as Snakemake does where --forcerun names files: parsing ends before there are such settings."""
-        workflow.dag.forcefiles.update(found)
-        build()
-
-    workflow._build_dag = planned

@@ -17,7 +17,7 @@ rule check_inputs:
 rule recheck_inputs:
     input:
         gate="<results>/inputs/checked.json",
-        files=given(sorted(GIVEN)),
+        files=given(sorted(GIVEN.paths)),
     output:
         checks="<results>/checks.json",
         census="<results>/inputs/census.tsv",
@@ -27,7 +27,7 @@ rule recheck_inputs:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        given=held_by_all(config, sha256),
+        given=GIVEN.whole,
         config={
             key: config[key] for key in ("run", "simulate", "cells", "models", "programs", "panels") if key in config
         },

@@ -38,10 +38,10 @@ rule seen:
     conda:
         "../envs/pertprobe.yaml"
     params:
-        given=lambda wildcards: (
-            content_of_models(wildcards.model) | content(split_of(wildcards), cell_file_of(wildcards))
-        ),
-        entry=training_source_with_path,
+        given=lambda wildcards: content_of_models(wildcards.model)
+        | content(split_of(wildcards), cell_file_of(wildcards)),
+        # In which contexts a perturbation was measured.
+        entry=lambda wildcards: training_source(wildcards) | {"path": source_of(wildcards)["path"]},
         loading=lambda wildcards: loading(wildcards.model),
         code=code(
             "models:load_model",
