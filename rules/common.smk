@@ -26,8 +26,7 @@ try:
 except PertprobeError as error:
     raise WorkflowError(str(error))
 
-# What a given file holds is a param of the rules that read it, and its date is nothing to them. It is looked up once, by
-# the process that plans: jobs take its word.
+# What a given file holds is a param of what reads it, and its date is nothing. It is looked up once: jobs take its word.
 FILES = KnownFiles(say=logger.warning)
 GIVEN = GivenInputs(config, FILES.sha256 if workflow.is_main_process else FILES.remembered, ancient)
 given, content, content_of_models = GIVEN.inputs, GIVEN.content, GIVEN.content_of_models

@@ -40,7 +40,6 @@ rule seen:
     params:
         given=lambda wildcards: content_of_models(wildcards.model)
         | content(split_of(wildcards), cell_file_of(wildcards)),
-        # In which contexts a perturbation was measured.
         entry=lambda wildcards: training_source(wildcards) | {"path": source_of(wildcards)["path"]},
         loading=lambda wildcards: loading(wildcards.model),
         code=code(
