@@ -121,7 +121,7 @@ def test_unreadable_empty_and_spaced_files_are_reported_together(write, tmp_path
     with pytest.raises(Faults) as error:
         read_programs(tmp_path / "no.gmt", write("empty.gmt", ""), write("e.txt", ""), write("s.txt", "A B\n"))
     assert [text.split(": ", 1)[1] for text in error.value.messages] == [
-        "cannot be read (No such file or directory)",
+        "cannot be read (No such file or directory). Give the path of a file",
         "holds no program",
         "names no gene",
         "one gene a line is expected, found: A B",

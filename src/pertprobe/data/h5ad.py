@@ -25,6 +25,9 @@ GAP = 64
 
 Node = h5py.Dataset | h5py.Group
 Block = np.ndarray | sparse.spmatrix
+NUMBERS = "fiub"
+"""Kinds of numpy's types whose values are real numbers; truth values are 0 and 1."""
+KINDS = {"c": "complex numbers", "V": "records"}
 
 
 class CellFile:
@@ -111,6 +114,7 @@ class CellFile:
         spaces = self.spaces()
         for key in (name, f"layers/{name}", name.removeprefix("obsm/")):
             if key in spaces:
+                _check_numbers(name, spaces[key])
                 return spaces[key]
         raise PertprobeError(f"space '{name}' is not in the file (found: {listed(spaces)}).{meant(name, spaces)}")
 
@@ -215,6 +219,15 @@ def shape(node: Node) -> tuple[int, int]:
         return node[node.attrs["_index"]].shape[0], len(node.attrs["column-order"])
     rows, columns = node.shape if isinstance(node, h5py.Dataset) else node.attrs["shape"]
     return int(rows), int(columns)
+
+
+def _check_numbers(name: str, node: Node) -> None:
+    """Raise PertprobeError for a matrix of anything but real numbers; a data frame has types of its own."""
+    if _layout(node) == "dataframe":
+        return
+    kind = (node if isinstance(node, h5py.Dataset) else node["data"]).dtype
+    if kind.kind not in NUMBERS:
+        raise PertprobeError(f"space '{name}' holds {KINDS.get(kind.kind, 'text')}, real numbers are expected")
 
 
 def by_columns(node: Node) -> bool:

@@ -84,6 +84,8 @@ def signed_table(text: str) -> SignedTable:
         if not complete.all()
         else []
     )
+    if "sign" in place and not edges.sign.any():
+        notes.append("no edge has a sign that says which way it acts: all count as unsigned")
     return SignedTable(edges[complete].reset_index(drop=True), tuple(notes))
 
 

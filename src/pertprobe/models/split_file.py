@@ -110,7 +110,7 @@ def _from_table(text: str, path: Path) -> Split:
         raise PertprobeError(
             f"{path} has no column {listed(missing)} (found: {listed(header)}); tab-separated is expected"
         )
-    faults, rows = [], {}
+    faults, rows = ([] if lines else ["holds no row below its header"]), {}
     for number, line in enumerate(lines, start=2):
         row = dict(zip(header, line, strict=False))
         trained = TRUTH.get(row.get("trained", "").strip().lower())

@@ -90,6 +90,11 @@ def read_inputs(config: Config) -> Inputs:
     for name, more in check_autoencoders(trained | read, read, models, faults).items():
         notes[name] += more
     census = _census(config, models, cells, programs, faults)
+    if (sheet := config.get("style")) and readable(sheet):
+        from pertprobe.workflow.style_check import check_style
+
+        with gathering(faults, f"style: {sheet} "):
+            check_style(sheet)
     raise_together(faults)
     return Inputs(models, cells, splits, programs, regulons, _with_census(notes, census), census)
 

@@ -132,6 +132,8 @@ def _no_yaml(error: yaml.YAMLError, path: Path, text: str) -> str:
     """Say where and why a text is no YAML."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or " ".join(str(error).split())
+    if "unhashable" in problem:
+        problem = "a key is a list or a section, and keys are text"
     where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else f"{path}"
     line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
     advice = ". YAML indents with spaces, never with tabs" if "\t" in line else ""

@@ -1,7 +1,7 @@
 """What a State checkpoint's hyper-parameters say about its forward pass; anything unknown is refused by name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any, NamedTuple
 
 from pertprobe.errors import PertprobeError, raise_together
@@ -169,7 +169,7 @@ def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
     plain = [field for field in fields(StateArchitecture) if field.name in PLAIN]
     return sizes | {
         **_backbone(options, sizes["hidden_dim"]),
-        **{field.name: field.type(options.get(field.name, field.default)) for field in plain},
+        **{field.name: _typed(field, options.get(field.name, field.default)) for field in plain},
         "batch_dim": batch_dim,
         "embed_key": options.get("embed_key"),
         "activation": str(options.get("activation", "gelu")).lower(),
@@ -181,10 +181,21 @@ def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _typed(field: Field, value: Any) -> Any:
+    return _integral(field.name, value) if field.type is int else field.type(value)
+
+
 def _whole(options: Mapping[str, Any], name: str) -> int:
     if not options.get(name):
         raise PertprobeError(f"hyper-parameter '{name}' is missing or zero")
-    return int(options[name])
+    return _integral(name, options[name])
+
+
+def _integral(name: str, value: Any) -> int:
+    """Return a number as a whole one; raises PertprobeError for a fraction."""
+    if int(value) != float(value):
+        raise PertprobeError(f"hyper-parameter '{name}' = {value!r} is no whole number")
+    return int(value)
 
 
 def _gene_decoder(options: Mapping[str, Any]) -> GeneDecoder | None:

@@ -66,7 +66,7 @@ def read_state_directory(path: str | Path, checkpoint: str | None = None) -> Sta
         raise PertprobeError(f"model: {root} is no State model directory: {', '.join(absent)} absent{inside}")
     batch_file, type_file = places.batch_map(root), places.cell_type_map(root)
     config, dims, saved = (_mapping(found[name]) for name in ("config.yaml", "var_dims.pkl", places.CHECKPOINT))
-    options, notes = _options(config, saved.get("hyper_parameters") or {})
+    options, notes = _options(config, _section(saved, "hyper_parameters", found[places.CHECKPOINT].name))
     weights, renamed = plain_names(_tensors(saved.get("state_dict"), found[places.CHECKPOINT].name))
     told = told_by_weights(options, weights, {name: tuple(each.shape) for name, each in weights.items()})
     options = told.options
@@ -86,6 +86,8 @@ def read_state_directory(path: str | Path, checkpoint: str | None = None) -> Sta
 
 def _mapping(path: Path) -> dict[str, Any]:
     loaded = read_yaml(path, path.name) if path.suffix == ".yaml" else read_saved(path)
+    if loaded is None:
+        raise PertprobeError(f"{path.name}: is empty. Copy it again from the model's directory")
     if not isinstance(loaded, dict):
         raise PertprobeError(f"{path.name}: holds a {type(loaded).__name__}, not a dictionary")
     return loaded
@@ -110,15 +112,24 @@ def _features(loaded: object, name: str) -> dict[str, Tensor]:
     return rows
 
 
+def _section(within: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+    """Return a part of what a file holds, empty where there is none; raises PertprobeError where it is no section."""
+    found = within.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise PertprobeError(f"{where}: {name} holds a {type(found).__name__}, options by name are expected")
+    return found
+
+
 def _options(config: Mapping[str, Any], hyper_parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Join both, the checkpoint first: late edits, such as decoder_cfg, are in it alone."""
-    model, data = config.get("model") or {}, (config.get("data") or {}).get("kwargs") or {}
+    model, data = (_section(config, name, "config.yaml") for name in ("model", "data"))
+    data = _section(data, "kwargs", "config.yaml: data")
     name = str(model.get("name") or "state")
     if name.lower() not in MODEL_NAMES:
         raise PertprobeError(
             f"config.yaml: model '{name}' is not State's transition model, which is called {' or '.join(MODEL_NAMES)}"
         )
-    written = dict(model.get("kwargs") or {})
+    written = dict(_section(model, "kwargs", "config.yaml: model"))
     written |= {key: data[key] for key in DATA_OPTIONS if key in data}
     notes = [
         f"config.yaml says {key} = {written[key]!r}, the checkpoint {value!r}: the checkpoint is used"
