@@ -4,6 +4,7 @@ import tracemalloc
 from functools import partial
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -469,3 +470,14 @@ def test_cell_sets_say_in_one_line_what_they_are():
     batches = np.array([["b1", "b1", "b0"], ["b0", "b0", "b1"]])
     found = CellSets(values, ("g1", "g2", "g3", "g4"), batches, ids, "K562")
     assert repr(found) == "CellSets: 2 sets of 3 control cells of K562, 4 genes, batches b0, b1"
+
+
+@pytest.mark.parametrize(("kind", "words"), [("S4", "text"), ("c8", "complex numbers")])
+def test_a_space_of_anything_but_real_numbers_is_refused(tmp_path, kind, words):
+    with h5py.File(tmp_path / "x.h5ad", "w") as file:
+        file["obsm/X_hvg"] = np.ones((3, 2)).astype(kind)
+    with (
+        h5ad.CellFile(tmp_path / "x.h5ad") as file,
+        pytest.raises(PertprobeError, match=f"space 'X_hvg' holds {words}, real numbers are expected"),
+    ):
+        file.space("X_hvg")

@@ -392,3 +392,36 @@ def test_whole_numbers_are_one_label_however_they_are_written(tmp_path, options)
 def test_facts_of_state_directories_are_not_for_other_kinds(tmp_path):
     with pytest.raises(PertprobeError, match="genes and ignore_options belong to the kind state, not to 'lookup'"):
         load_model(tmp_path, kind="lookup", genes="x", ignore_options=["y"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "state"}, "config.yaml: model holds a str, options by name are expected"),
+        ({"data": [1]}, "config.yaml: data holds a list, options by name are expected"),
+        ({"model": {"name": "state", "kwargs": 3}}, "config.yaml: model: kwargs holds a int"),
+    ],
+)
+def test_a_section_of_the_config_that_is_none_is_refused_in_words(tmp_path, options, change, words):
+    path = written(tmp_path / "m", options)
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    (path / "config.yaml").write_text(yaml.safe_dump(config | change))
+    with pytest.raises(PertprobeError, match=words):
+        load_state(path)
+
+
+def test_an_empty_file_and_hyper_parameters_of_a_list_are_refused_in_words(tmp_path, options):
+    path = written(tmp_path / "m", options)
+    edit_checkpoint(path, lambda saved: saved | {"hyper_parameters": [1]})
+    with pytest.raises(PertprobeError, match=r"final\.ckpt: hyper_parameters holds a list"):
+        load_state(path)
+    (path / "config.yaml").write_text("")
+    with pytest.raises(PertprobeError, match=r"config\.yaml: is empty"):
+        load_state(path)
+
+
+def test_a_fraction_is_no_number_of_layers(tmp_path, options):
+    path = written(tmp_path / "m", options)
+    edit_checkpoint(path, lambda saved: saved["hyper_parameters"].update(n_encoder_layers=1.5))
+    with pytest.raises(PertprobeError, match=r"'n_encoder_layers' = 1\.5 is no whole number"):
+        load_state(path)
