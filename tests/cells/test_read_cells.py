@@ -474,7 +474,8 @@ def test_cell_sets_say_in_one_line_what_they_are():
 
 @pytest.mark.parametrize(("kind", "words"), [("S4", "text"), ("c8", "complex numbers")])
 def test_a_space_of_anything_but_real_numbers_is_refused(tmp_path, kind, words):
-    with h5py.File(tmp_path / "x.h5ad", "w") as file:
+    ad.AnnData(obs=pd.DataFrame(index=list("abc"))).write_h5ad(tmp_path / "x.h5ad")
+    with h5py.File(tmp_path / "x.h5ad", "a") as file:
         file["obsm/X_hvg"] = np.ones((3, 2)).astype(kind)
     with (
         h5ad.CellFile(tmp_path / "x.h5ad") as file,
