@@ -130,6 +130,8 @@ def autoencoder(folder, tensors, config=CONFIG):
         ("b_enc", lambda w: w.bool(), "'b_enc' holds bool"),
         ("W_dec", lambda w: w * torch.nan, "'W_dec' has values that are not finite"),
         ("b_dec", lambda w: w * torch.inf, "'b_dec' has values that are not finite"),
+        ("W_enc", torch.zeros_like, "'W_enc' is zero throughout"),
+        ("W_dec", torch.zeros_like, "'W_dec' is zero throughout"),
     ],
 )
 def test_autoencoders_of_other_numbers_are_refused(tmp_path, name, change, words):

@@ -89,8 +89,10 @@ def _nested(data: Any) -> tensors.Storage:
     without = {key: value for key, value in TABLE.items() if key != NESTED}
     try:
         found = _read(io.BytesIO(data), len(data), without)
+    except Refused:
+        raise
     except ERRORS as error:
-        raise in_words("a nested tensor", error) from error
+        raise Damaged(f"a nested tensor cannot be read: {(str(error) or repr(error)).splitlines()[0]}") from error
     if not isinstance(found, tensors.Storage):
         raise Damaged("a nested storage that is none")
     return found

@@ -64,6 +64,10 @@ NAMES = {
 """Tensor -> its names in the files of SAELens, sparsify, dictionary_learning and others."""
 
 
+MATRICES = {each.name for part in ("W_enc", "W_dec") for each in NAMES[part]}
+"""Names of the tensors without which an autoencoder reads or writes nothing."""
+
+
 class Settings(NamedTuple):
     """What a file's config says about its tensors."""
 
@@ -140,6 +144,8 @@ def _numbers(tensor: Tensor, stored: Stored, where: str) -> Tensor:
     found = stored.meant((tensor.mT if stored.turned and tensor.ndim == 2 else tensor).double())
     if not torch.isfinite(found).all():
         raise PertprobeError(f"sae: {where}: '{stored.name}' has values that are not finite.")
+    if stored.name in MATRICES and not found.any():
+        raise PertprobeError(f"sae: {where}: '{stored.name}' is zero throughout. Give the weights that were trained.")
     return found
 
 

@@ -79,7 +79,7 @@ def saelens(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tenso
     """Return what a SAELens config says; those before 6.0 name some things otherwise, or not at all."""
     file = folder / CONFIG
     architecture, activation, k = _architecture(config)
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise PertprobeError(
             f"sae: {file}: architecture {architecture!r} is not supported, only {', '.join(ARCHITECTURES)}. Convert "
             "the SAE to one of these, or train one here."
