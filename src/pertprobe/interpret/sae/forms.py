@@ -64,10 +64,6 @@ NAMES = {
 """Tensor -> its names in the files of SAELens, sparsify, dictionary_learning and others."""
 
 
-MATRICES = {each.name for part in ("W_enc", "W_dec") for each in NAMES[part]}
-"""Names of the tensors without which an autoencoder reads or writes nothing."""
-
-
 class Settings(NamedTuple):
     """What a file's config says about its tensors."""
 
@@ -104,6 +100,8 @@ def one_form(tensors: Mapping[str, Tensor], settings: Settings, where: str) -> S
     _refuse_left_out(bare, {*(each.name for each in used.values()), *settings.unused}, settings.kind, where)
     parts = {part: _numbers(bare[each.name], each, where) for part, each in used.items()}
     _check_shapes(parts, where)
+    if empty := [used[part].name for part in ("W_enc", "W_dec") if not parts[part].any()]:
+        raise PertprobeError(f"sae: {where}: '{empty[0]}' is zero throughout. Give the weights that were trained.")
     subtracted = used["b_dec"].name != "decoder.bias" if settings.applied is None else settings.applied
     if settings.kind == "topk" and not (settings.k and 0 < settings.k <= len(parts["b_enc"])):
         raise PertprobeError(
@@ -144,8 +142,6 @@ def _numbers(tensor: Tensor, stored: Stored, where: str) -> Tensor:
     found = stored.meant((tensor.mT if stored.turned and tensor.ndim == 2 else tensor).double())
     if not torch.isfinite(found).all():
         raise PertprobeError(f"sae: {where}: '{stored.name}' has values that are not finite.")
-    if stored.name in MATRICES and not found.any():
-        raise PertprobeError(f"sae: {where}: '{stored.name}' is zero throughout. Give the weights that were trained.")
     return found
 
 
