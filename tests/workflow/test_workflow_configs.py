@@ -26,7 +26,7 @@ def stand_in(path):
     """Make an empty file, or a folder where the name has no suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix:
-        path.touch()
+        path.write_text("stands in for a file")
     else:
         path.mkdir(exist_ok=True)
 
