@@ -69,7 +69,7 @@ def test_code_in_a_nested_tensor_is_refused(tmp_path):
             return torch.storage._load_from_bytes, (buffer.getvalue(),)
 
     (tmp_path / "map.pkl").write_bytes(pickle.dumps({"b0": Nested()}))
-    with pytest.raises(PertprobeError, match=r"a nested tensor: refused.*system"):
+    with pytest.raises(PertprobeError, match=r"refused.*system"):
         read_saved(tmp_path / "map.pkl")
     assert not mark.exists()
 

@@ -49,6 +49,7 @@ def refused(tmp_path, content):
         (b"a: \x00", "holds a NUL byte"),
         ("", "holds no keys. A config begins with run, cells, models"),
         ("just words", "holds no keys"),
+        ("a: " + "[" * 100_000, "nests deeper than 60 levels"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n", "is a Git LFS pointer of 12345"),
     ],
 )  # fmt: skip

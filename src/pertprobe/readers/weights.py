@@ -35,5 +35,12 @@ def read_safetensors(path: Path, name: str) -> dict[str, Tensor]:
     try:
         refuse_pointer(path, name)
         return load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:  # KeyError: an unknown dtype
+    except (
+        OSError,
+        SafetensorError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        MemoryError,
+    ) as error:  # KeyError: an unknown dtype
         raise PertprobeError(f"{name} cannot be read ({error}). Copy or download it again.") from None

@@ -14,6 +14,7 @@ from pertprobe.readers.texts import read_text
 
 DEEPEST, MOST = 60, 100_000
 """How deep a config may nest, and how many entries it may have once its aliases are put in."""
+TOO_LARGE = f"nests deeper than {DEEPEST} levels, or has more than {MOST:,} entries"
 MERGED = "tag:yaml.org,2002:merge"
 """Tag of the key << of YAML, which stands for the keys of another section."""
 
@@ -114,6 +115,7 @@ def _from_json(text: str, path: Path) -> ConfigFile | None:
 def _from_yaml(text: str, path: Path) -> ConfigFile:
     """Return a text in YAML; raises PertprobeError where it is none."""
     try:
+        _check_depth(text, path)
         loader = LOADER(text)
         try:
             node = loader.get_single_node()
@@ -126,6 +128,15 @@ def _from_yaml(text: str, path: Path) -> ConfigFile:
         raise PertprobeError(_no_yaml(error, path, text)) from error
     except (ValueError, OverflowError, RecursionError) as error:  # dates that are none, numbers without end, depth
         raise PertprobeError(f"{path}: is no YAML: {error}") from error
+
+
+def _check_depth(text: str, path: Path) -> None:
+    """Raise PertprobeError for a text that nests too deeply: libyaml's own composer would end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise PertprobeError(f"{path}: {TOO_LARGE}")
 
 
 def _no_yaml(error: yaml.YAMLError, path: Path, text: str) -> str:
@@ -159,7 +170,7 @@ def _walked(root: yaml.Node | None, path: Path) -> tuple[dict[str, Line], list[s
             return lines, list(faults)
         entry = left.pop()
         if entry.depth > DEEPEST or visited > MOST:
-            raise PertprobeError(f"{path}: nests deeper than {DEEPEST} levels, or has more than {MOST:,} entries")
+            raise PertprobeError(f"{path}: {TOO_LARGE}")
         text = entry.node.value if isinstance(entry.node, yaml.ScalarNode) else ""
         lines[entry.key] = Line(path, entry.line, text)
         left += reversed(list(_below(entry)))

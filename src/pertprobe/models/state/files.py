@@ -124,6 +124,8 @@ def _options(config: Mapping[str, Any], hyper_parameters: Mapping[str, Any]) -> 
     """Join both, the checkpoint first: late edits, such as decoder_cfg, are in it alone."""
     model, data = (_section(config, name, "config.yaml") for name in ("model", "data"))
     data = _section(data, "kwargs", "config.yaml: data")
+    if not model and not data:
+        raise PertprobeError("config.yaml: has neither model nor data, as State's has. Copy it again")
     name = str(model.get("name") or "state")
     if name.lower() not in MODEL_NAMES:
         raise PertprobeError(
