@@ -26,6 +26,10 @@ def weight_faults(tensors: Mapping[str, Tensor]) -> list[str]:
     return faults
 
 
+UNREADABLE = (OSError, SafetensorError, ValueError, KeyError, RuntimeError, MemoryError)
+"""What is raised for files that are damaged, of an unknown type (KeyError), or of holes without end (MemoryError)."""
+
+
 def read_safetensors(path: Path, name: str) -> dict[str, Tensor]:
     """Return the tensors of a file; safetensors itself refuses offsets that overlap, leave gaps or lie outside.
 
@@ -35,12 +39,5 @@ def read_safetensors(path: Path, name: str) -> dict[str, Tensor]:
     try:
         refuse_pointer(path, name)
         return load_file(path)
-    except (
-        OSError,
-        SafetensorError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        MemoryError,
-    ) as error:  # KeyError: an unknown dtype
+    except UNREADABLE as error:
         raise PertprobeError(f"{name} cannot be read ({error}). Copy or download it again.") from None
