@@ -86,6 +86,7 @@ def params(run: Run) -> SimpleNamespace:
     config = settled(run)
     kept = ("run", "pilot", "seed", "thresholds", "levels", "answer", "statistics", "controls", "programs")
     return SimpleNamespace(
+        left_out={},
         **{name: config[name] for name in kept},
         interest=config["power"],
         models=run.models,
