@@ -119,7 +119,7 @@ class Child:
         self.folder, self.began, self.hung, self.ended = folder, time.monotonic(), False, None
         self.made = False
         folder.mkdir(parents=True)
-        self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.held = _held()  # what the child begins with: the peak of this process may lie far above it
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -142,7 +142,7 @@ class Child:
             return False
         steps = [json.loads(line) for line in _lines(self.folder / "steps")]
         ended = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        grown = 1024 * max(0, used.ru_maxrss - self.peak)
+        grown = max(0, 1024 * used.ru_maxrss - self.held)
         self.ended = Ended({key: value for step in steps for key, value in step.items()}, ended, self.hung, grown)
         shutil.rmtree(self.folder, ignore_errors=True)
         return True
@@ -189,6 +189,11 @@ def _read(readers: Readers, tell: Callable[..., None]) -> None:
             where = traceback.extract_tb(error.__traceback__)[-1]
             words = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
             return tell(raised=step, error=type(error).__name__, message=words[:2000])
+
+
+def _held() -> int:
+    """Return the resident memory of this process, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _limit_memory() -> None:
