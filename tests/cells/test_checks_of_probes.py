@@ -57,7 +57,7 @@ def test_an_observed_level_needs_knock_downs_of_genes(config, probe):
 
 def autoencoder(tmp_path, width):
     shapes = {"W_enc": (width, 9), "b_enc": (9,), "W_dec": (9, width), "b_dec": (width,)}
-    save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, tmp_path / "sae.safetensors")
+    save_file({name: torch.ones(shape) for name, shape in shapes.items()}, tmp_path / "sae.safetensors")
     return str(tmp_path / "sae.safetensors")
 
 
