@@ -98,7 +98,7 @@ rule rivals:
         names=every("models/{model}/names.json", model=MODELS),
         cells=list(map(cells_of_model, MODELS)),
         observed=every("models/{model}/observed.nc", model=MODELS),
-        files=given(CELL_FILES),
+        files=CELL_FILES,
         contexts=every("inputs/cells/{context}.h5ad", context=config["cells"]),
         network=NETWORK_FILE,
     output:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pertprobe.errors import listed, nearest
 
@@ -49,6 +49,25 @@ def matching_by_spelling(sets: Mapping[Any, Iterable[str]], known: Collection[st
         spelling: sum(any(respelled(name, spelling) in known for name in names) for names in sets.values())
         for spelling in spellings
     }
+
+
+class Spelled(NamedTuple):
+    """How many sets have a name that is known."""
+
+    as_written: int
+    best: int
+    """Of the spelling, another than theirs, in which most have."""
+    words: str
+    """What that spelling is, and how to ask for it."""
+
+
+def best_spelling(sets: Mapping[Any, Iterable[str]], known: Collection[str]) -> Spelled:
+    """Return how many sets have a known name as they are written, and in the spelling in which most have."""
+    found = matching_by_spelling(sets, known)
+    as_written = found.pop(AS_WRITTEN)
+    best = max(found, key=lambda spelling: found[spelling])
+    words = f"{found[best]} do {SPELLINGS[best][0]}: set programs.spelling to '{best}'"
+    return Spelled(as_written, found[best], words)
 
 
 def hint(names: Collection[str], known: Collection[str]) -> str:

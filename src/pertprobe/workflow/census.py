@@ -189,16 +189,14 @@ def _under_control(
 
 def program_findings(config: Config, programs: "Programs", models: Mapping[str, "Model"]) -> list[Finding]:
     """Return how many programs and panels have members that a model knows, and under which spelling more would."""
-    from pertprobe.data.spelling import AS_WRITTEN, SPELLINGS, hint, matching_by_spelling
+    from pertprobe.data.spelling import best_spelling, hint
 
     known = _known_names(models.values())
     if not models or not programs:
         return []
     members = {name: set(genes) for name, genes in programs.items() if genes}
-    by_spelling = matching_by_spelling(members, known)
-    n, of = by_spelling.pop(AS_WRITTEN), len(programs)
-    best = max(by_spelling, key=by_spelling.get)
-    more = by_spelling[best] > n and f"{by_spelling[best]} do {SPELLINGS[best][0]}: set programs.spelling to '{best}'"
+    spelled, of = best_spelling(members, known), len(programs)
+    n, more = spelled.as_written, spelled.words if spelled.best > spelled.as_written else ""
     written = sorted({gene for genes in members.values() for gene in genes})
     told = more or f"{hint(written, known) or 'no spelling of them would'}. Give a map of names: programs.names"
     words = f"{n} of {of} programs have a member among perturbations and genes of the models; {told}"

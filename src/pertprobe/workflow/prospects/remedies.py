@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pertprobe.data.spelling import AS_WRITTEN, SPELLINGS, matching_by_spelling
+from pertprobe.data.spelling import best_spelling
 from pertprobe.errors import listed
 from pertprobe.probes.declaration import declared
 from pertprobe.workflow.prospects.answers import Reach
@@ -52,14 +52,9 @@ def _spellings(found: Known) -> Iterator[tuple[str, str]]:
 
 
 def _respelled(programs: Collection[Sequence[str]], names: set[str], whose: str) -> Iterator[str]:
-    other = matching_by_spelling(dict(enumerate(programs)), names)
-    as_is = other.pop(AS_WRITTEN)
-    best = max(other, key=lambda spelling: other[spelling])
-    if names and 2 * as_is < other[best]:
-        yield (
-            f"{as_is} of {len(programs)} programs have a member among {whose}; {other[best]} do "
-            f"{SPELLINGS[best][0]}: set programs.spelling to '{best}'"
-        )
+    found = best_spelling(dict(enumerate(programs)), names)
+    if names and 2 * found.as_written < found.best:
+        yield f"{found.as_written} of {len(programs)} programs have a member among {whose}; {found.words}"
 
 
 def _too_few(config: "Config", found: Known) -> Iterator[tuple[str, str]]:
