@@ -4,6 +4,7 @@ Imports are read from the text, those inside functions too; what is imported for
 """
 
 import ast
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -140,3 +141,9 @@ def test_what_is_wrong_is_found(tmp_path):
     assert set(circle(inside(found, "house.data"))) == {"a", "deep"}
     found["house.errors"] = {"house.probes.base"}
     assert set(circle(found)) == {"house.errors", "house.probes.base"}
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """Two of one name, in folders that are no packages, keep pytest from collecting either beside the other."""
+    names = Counter(path.name for path in (PACKAGE.parents[1] / "tests").rglob("test_*.py"))
+    assert {name for name, count in names.items() if count > 1} == set()
