@@ -81,9 +81,9 @@ wildcard_constraints:
 
 
 def calibrating_code(part):
-    """Return the digest of all code that a part of the calibration runs, that of its probes with it."""
+    """Return the digest of all code that a part of the calibration runs, its probes' too, readers of given files left out."""
     called = [target for module, names in parts.called(part) for target in functions(module, *names)]
-    return code(parts.target(part), *dict.fromkeys(called), "calibration.table:write")
+    return code(parts.target(part), *dict.fromkeys(called), "calibration.table:write", apart=parts.READERS)
 
 
 def figure(name, shown=""):

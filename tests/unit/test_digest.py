@@ -4,6 +4,7 @@ import textwrap
 
 import pytest
 
+from pertprobe.calibration import parts
 from pertprobe.workflow import digest
 
 FILES = {
@@ -75,7 +76,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(digest, "PACKAGE", root)
     monkeypatch.setattr(digest, "NAME", "fake")
 
-    def code(*targets, **replaced):
+    def code(*targets, apart=(), **replaced):
         for name, text in FILES.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,7 @@ def package(tmp_path, monkeypatch):
             path.write_text(text.replace(old, new, 1) if old else text)
         digest._module.cache_clear()
         digest._definition.cache_clear()
-        return digest.code(*targets)
+        return digest.code(*targets, apart=apart)
 
     yield code
     digest._module.cache_clear()
@@ -137,6 +138,28 @@ def test_an_unrelated_function_of_the_same_module_changes_nothing(package):
 )
 def test_a_change_of_what_is_used_changes_it(package, target, changes):
     assert package(target, **changes) != package(target)
+
+
+@pytest.mark.parametrize("apart", ["low", "sub"])
+def test_a_module_apart_is_not_followed_and_all_others_are(package, apart):
+    changes = {"low": ("return x + 1", "return x + 2"), "sub_part": ("x * LIMIT", "x / LIMIT")}
+    before = package("top:target", "top:relative", apart=[apart])
+    same = {
+        name: package("top:target", "top:relative", apart=[apart], **{name: each}) == before
+        for name, each in changes.items()
+    }
+    assert same == {"low": apart == "low", "sub_part": apart == "sub"}
+
+
+def test_a_calibration_does_not_follow_readers_of_given_files_but_what_it_measures_with():
+    reached = {}
+    digest._follow(
+        "pertprobe.calibration.trained", "trained", reached, tuple(f"pertprobe.{each}" for each in parts.READERS)
+    )
+    rooms = {room for module, _ in reached for room in module.split(".")[1:2]}
+    assert {"statistics", "models", "data", "seeding"} <= rooms
+    assert not {"readers", "errors"} & rooms
+    assert all(digest._path(f"pertprobe.{each}") for each in parts.READERS)
 
 
 @pytest.mark.parametrize("target", ["top:nothing", "nowhere", "nowhere:f", "sub:nothing"])

@@ -34,9 +34,10 @@ class Module(NamedTuple):
     """Imported name -> (package module, name there; empty for the module itself)."""
 
 
-def code(*targets: str) -> str:
+def code(*targets: str, apart: Sequence[str] = ()) -> str:
     """Return one digest for functions ("module:function"), modules ("module") or other files ("report/glossary.yaml").
 
+    Modules named `apart`, and what lies below them, are not followed: the caller has it that they change nothing.
     Raises KeyError for a function that its module does not define: a rule that names it wrongly must not pass.
     """
     reached: dict[tuple[str, str], str] = {}
@@ -45,7 +46,7 @@ def code(*targets: str) -> str:
             reached[target, ""] = hashlib.sha256((PACKAGE / target).read_bytes()).hexdigest()
             continue
         module, _, name = target.partition(":")
-        _follow(f"{NAME}.{module}", name, reached)
+        _follow(f"{NAME}.{module}", name, reached, tuple(f"{NAME}.{each}" for each in apart))
     text = "\n".join(f"{module}:{name} {dump}" for (module, name), dump in sorted(reached.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -62,13 +63,13 @@ def functions(module: str, *names: str) -> list[str]:
     return [f"{module}:{name}" for name in names if name in parsed.definitions or name in parsed.imports]
 
 
-def _follow(module: str, name: str, reached: dict[tuple[str, str], str]) -> None:
+def _follow(module: str, name: str, reached: dict[tuple[str, str], str], apart: tuple[str, ...] = ()) -> None:
     """Add `name` of `module` (all of it where name is empty) and everything it uses to `reached`."""
-    if (module, name) in reached:
+    if (module, name) in reached or any(module == each or module.startswith(f"{each}.") for each in apart):
         return
     reached[module, name], uses = _definition(module, name)
     for target in uses:
-        _follow(*target, reached)
+        _follow(*target, reached, apart)
 
 
 @cache
