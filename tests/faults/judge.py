@@ -119,7 +119,6 @@ class Child:
         self.folder, self.began, self.hung, self.ended = folder, time.monotonic(), False, None
         self.made = False
         folder.mkdir(parents=True)
-        self.held = _held()  # what the child begins with: the peak of this process may lie far above it
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -132,7 +131,7 @@ class Child:
     def over(self, seconds: float) -> bool:
         """Return whether it has ended; kills it and its own children after so many seconds."""
         pid, status, used = os.wait4(self.pid, os.WNOHANG)
-        if not self.made and _lines(self.folder / "steps"):  # to make a fault may take longer than to meet it
+        if not self.made and len(_lines(self.folder / "steps")) > 1:  # to make a fault may take longer than to meet it
             self.made, self.began = True, time.monotonic()
         if pid == 0 and time.monotonic() - self.began > seconds:
             self.hung = True
@@ -142,8 +141,9 @@ class Child:
             return False
         steps = [json.loads(line) for line in _lines(self.folder / "steps")]
         ended = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        grown = max(0, 1024 * used.ru_maxrss - self.held)
-        self.ended = Ended({key: value for step in steps for key, value in step.items()}, ended, self.hung, grown)
+        told = {key: value for step in steps for key, value in step.items()}
+        grown = max(0, 1024 * used.ru_maxrss - told.pop("held", 0))
+        self.ended = Ended(told, ended, self.hung, grown)
         shutil.rmtree(self.folder, ignore_errors=True)
         return True
 
@@ -162,6 +162,7 @@ def _meet(folder: Path, healthy: Path, fault: Fault, readers: Readers) -> None:
         def tell(**step: Any) -> None:
             steps.write(json.dumps(step) + "\n")
 
+        tell(held=_held())  # not what its parent holds: of the files that one has read a child begins with few pages
         try:
             shutil.copytree(healthy, project, symlinks=True)
             os.chdir(project)
