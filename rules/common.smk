@@ -11,6 +11,7 @@ from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.config import whole_schema
 from pertprobe.workflow.damaged_results import make_again
 from pertprobe.workflow.digest import code, files_below, functions
+from pertprobe.workflow.given_files import agent_files
 from pertprobe.workflow.given_inputs import GivenInputs
 from pertprobe.workflow.left_out import models_left_out
 from pertprobe.workflow.parsed import parsed
@@ -30,6 +31,8 @@ except PertprobeError as error:
 FILES = KnownFiles(say=logger.warning)
 GIVEN = GivenInputs(config, FILES.sha256 if workflow.is_main_process else FILES.remembered, ancient)
 given, content, content_of_models = GIVEN.inputs, GIVEN.content, GIVEN.content_of_models
+# What labels mean goes wherever they are read, with what its files hold.
+config["programs"]["agents"]["given"] = content(agent_files(config))
 
 RESULTS = f"results/{config['run']}"
 MODELS = config["models"]
@@ -139,6 +142,7 @@ def loading(model):
     attention = None if entry["attention"] == "flag" else entry["attention"]
     return {"kind": entry["kind"], "attention": attention, "dtype": entry["dtype"],
             "checkpoint": entry.get("checkpoint"), "tf32": entry["tf32"],
+            "agents": config["programs"]["agents"],
             **{key: entry[key] for key in ("genes", "control", "ignore_options") if entry.get(key)}}  # fmt: skip
 
 

@@ -28,7 +28,9 @@ FILES = {
     "models/a_zeroshot/weights.npz": "",
     "sae/cfg.json": "",
     "sae/sae_weights.safetensors": "",
-    **dict.fromkeys(["cells_a.h5ad", "cells_b.h5ad", "sets.gmt", "regulons.tsv", "network.tsv", "b.toml"], ""),
+    **dict.fromkeys(
+        ["cells_a.h5ad", "cells_b.h5ad", "sets.gmt", "regulons.tsv", "network.tsv", "b.toml", "labels.tsv"], ""
+    ),
     "paper.mplstyle": "",
     **{f"src/{name}": text for name, text in CODE.items()},
 }
@@ -43,6 +45,7 @@ def given_config():
     del config["simulate"]
     config["programs"]["gmt"], config["controls"]["network"] = ["sets.gmt"], "network.tsv"
     config["style"] = "paper.mplstyle"
+    config["perturbations"] = {"table": "labels.tsv"}
     config["cells"]["line_a"]["path"], config["cells"]["line_b"]["path"] = "cells_a.h5ad", "cells_b.h5ad"
     config["models"] = {
         "a_fewshot": {"context": "line_a", "path": "models/a_fewshot"},
@@ -180,6 +183,7 @@ def test_changed_gene_sets_test_all_again_and_measure_no_model(project):
     [
         ("regulons.tsv", {"test", "verdicts"}, {"measure", "rivals"}),
         ("network.tsv", {"rivals"}, {"measure", "cells"}),
+        ("labels.tsv", {"seen", "observe", "measure", "test"}, {"read_sae"}),
         ("sae/cfg.json", {"read_sae", "sae_quality"}, {"seen", "cells"}),
         (
             "paper.mplstyle",

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -10,9 +11,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from pertprobe.data.agent_table import agents_of
+from pertprobe.data.agents import Counted
 from pertprobe.data.cell_sets import CellSets, matched_genes, repeated
 from pertprobe.data.h5ad import CellFile, Node, by_columns, chunks, group_sums, take
-from pertprobe.errors import gathering, listed, meant, raise_together
+from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.seeding import generator
 from pertprobe.statistics.ranks import average_ranks
 
@@ -48,6 +51,13 @@ class CellSource:
     """Where its columns' names are: None (automatic), "var", "var:COLUMN" or "uns:KEY"."""
     normalisation: Normalisation = "log1p"
     """What values must be; "none" asks for finite values only."""
+    further_controls: Sequence[str] = ()
+    """Further labels of control cells; `*` stands for any signs, `?` for one."""
+    within: Mapping[str, str] | None = None
+    """Further columns of obs -> the label that all cells must have there."""
+    agents: Mapping[str, Any] | None = None
+    """What the config says of labels (`agents_of`): cells are of agents, and those of labels that count as nothing are
+    not read. None: each label is itself."""
 
 
 def read_cells(
@@ -65,6 +75,7 @@ def read_cells(
     genes: Sequence[str] | None = None,
     gene_names: str | None = None,
     normalisation: Normalisation = "log1p",
+    **labels: Any,
 ) -> CellSets:
     """Draw `n_sets` disjoint sets of `set_size` control cells of one context, without replacement.
 
@@ -82,12 +93,13 @@ def read_cells(
         genes: wanted genes in the wanted order; None takes all of the space.
         gene_names: where names of the space's columns come from (see `CellFile.gene_names`).
         normalisation: "log1p", "counts" or "none" (only finite values are asked for).
+        labels: `further_controls`, `within` and `agents` of `CellSource`.
 
     Raises:
         Faults: everything that is wrong with the file or the request, together.
     """
     columns = context_column, perturbation_column, control, batch_column
-    source = CellSource(context, *columns, space, gene_names, normalisation)
+    source = CellSource(context, *columns, space, gene_names, normalisation, **labels)
     with CellFile(path) as file:
         plan, faults = _plan(file, source, genes, n_sets, set_size)
         raise_together(faults, f"{path}: ")
@@ -158,7 +170,7 @@ def describe_cells(path: str | Path, **source: str | None) -> ContextCells:
     return ContextCells(len(inside), len(controls), *perturbed, tuple(batches), tuple(map(str, names)), notes)
 
 
-def perturbed_labels(path: str | Path, **source: str | None) -> pd.DataFrame:
+def perturbed_labels(path: str | Path, **source: Any) -> pd.DataFrame:
     """Return context and perturbation of every cell of a file; `source` are the fields of `CellSource`."""
     with CellFile(path) as file:
         labels = _labels(file, CellSource(**source))
@@ -300,20 +312,57 @@ def _plan(
 
 
 def _labels(file: CellFile, source: CellSource) -> pd.DataFrame:
-    """Return cell, context, perturbation and batch of every cell; the index is the row in the file."""
+    """Return cell, context, perturbation and batch of all cells that are asked for; the index is their row."""
+    found = _written_labels(file, source)
+    if source.further_controls:
+        known = {
+            label
+            for label in set(found["perturbation"])
+            if any(fnmatchcase(label, each) for each in source.further_controls)
+        }
+        found["perturbation"] = found["perturbation"].where(~found["perturbation"].isin(known), source.control)
+    if agents := agents_of(source.agents):
+        names = agents.names(set(found["perturbation"]) - {""}, source.control) | {"": ""}
+        found = found[found["perturbation"].isin([*names])]
+        found = found.assign(perturbation=found["perturbation"].map(names))
+    return found
+
+
+def _written_labels(file: CellFile, source: CellSource) -> pd.DataFrame:
+    """Return what `_labels` does, with labels as they are written."""
     wanted = {name: getattr(source, f"{name}_column") for name in ("context", "perturbation", "batch")}
     wanted = {name: column for name, column in wanted.items() if column is not None}
-    known = file.columns("obs")
+    known, within = file.columns("obs"), source.within or {}
     absent = {name: column for name, column in wanted.items() if column not in known}
     faults = [
         f"obs has no column '{each}' (found: {listed(known)}). Set {name}_column to one of them.{meant(each, known)}"
         for name, each in absent.items()
     ]
+    faults += [f"obs has no column '{each}', which `within` names.{meant(each, known)}"
+               for each in within if each not in known]  # fmt: skip
     raise_together(faults)
     missing = {*MISSING} - {source.control, source.context}
     columns = {name: file.column("obs", column) for name, column in wanted.items()}
     columns = {name: np.where(np.isin(each, [*missing]), "", each) for name, each in columns.items()}
-    return pd.DataFrame({"cell": file.index("obs"), **columns}, dtype=object)
+    found = pd.DataFrame({"cell": file.index("obs"), **columns}, dtype=object)
+    for column, label in within.items():
+        held = file.column("obs", column)
+        if not (inside := held == label).any():
+            words = f"obs['{column}'] has no '{label}' (found: {listed(sorted(set(held)))}).{meant(label, set(held))}"
+            raise PertprobeError(f"{words} Set within.{column} to one of them")
+        found = found[inside[found.index]]
+    return found
+
+
+def counted_labels(path: str | Path, **source: Any) -> dict[str, Counted]:
+    """Return what every label of a file counts as; `source` are the fields of `CellSource`. Empty without agents."""
+    where = CellSource(**source)
+    agents = agents_of(where.agents)
+    if agents is None:
+        return {}
+    with CellFile(path) as file:
+        labels = _labels(file, replace(where, agents=None))["perturbation"]
+    return agents.counted(set(labels) - {""}, where.control)
 
 
 def labelled_cells(file: CellFile, source: CellSource) -> tuple[pd.DataFrame, int]:
@@ -431,7 +480,10 @@ def _borrowed_name_faults(file: CellFile, plan: _Plan, source: CellSource) -> li
     ]
 
 
-SOURCE_KEYS = ("context", "context_column", "perturbation_column", "control", "batch_column", "space", "normalisation")
+SOURCE_KEYS = (
+    "context", "context_column", "perturbation_column", "control", "batch_column", "space", "normalisation",
+    "further_controls", "within", "agents",
+)  # fmt: skip
 
 
 def context_source(entry: Mapping[str, Any]) -> dict[str, Any]:

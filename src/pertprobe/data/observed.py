@@ -11,6 +11,8 @@ from pertprobe.data.cells import context_source, control_correlation, halved_sum
 from pertprobe.errors import PertprobeError, listed
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
+RESPONSES = "delta_y", "delta_y_half", "response"
+"""Variables that hold responses to perturbations."""
 NO_CORRELATION = "no_correlation"
 """Attribute that says why there is no `correlation`."""
 
@@ -20,7 +22,8 @@ def observe(path: str | Path, card: Mapping[str, Any], entry: Mapping[str, Any],
 
     Args:
         path: the h5ad.
-        card: the model's: genes, output_genes (none where the model knows only its embedding), capabilities.
+        card: the model's: genes, output_genes (none where the model knows only its embedding), capabilities, and where
+            it has any, activated: perturbations whose response is turned round.
         entry: the `cells` entry of the config.
         seed: of the halves, drawn over names of cells.
 
@@ -40,7 +43,10 @@ def observe(path: str | Path, card: Mapping[str, Any], entry: Mapping[str, Any],
     """
     source, genes = _responses(card, entry)
     found = halved_sums(path, seed=seed, genes=genes, **source)
-    observed = mean_shifts(found, source["control"])
+    raised = card.get("activated", ())
+    observed = turned(mean_shifts(found, source["control"]), raised)
+    if raised:  # no gene that was activated is silenced to what is left of it
+        observed["left"] = observed["left"].where(~observed["perturbation"].isin(list(raised)))
     _check_finite(observed["delta_y"], path)
     n_controls = int(found["counts"].sel(perturbation=source["control"]).sum())
     observed.attrs = {"context": source["context"], "n_controls": n_controls}
@@ -50,6 +56,18 @@ def observe(path: str | Path, card: Mapping[str, Any], entry: Mapping[str, Any],
     else:
         observed.attrs[NO_CORRELATION] = "model has no gene_space: its inputs and outputs are not the same genes"
     return observed
+
+
+def turned(measured: xr.Dataset, activated: Collection[str]) -> xr.Dataset:
+    """Return measurements with the responses to these perturbations turned round, as those to knock-downs would be.
+
+    What a gene does is asked of its loss everywhere: by its silencing in the cells, its regulons' signs, its program.
+    """
+    found = [name for name in RESPONSES if name in measured and "perturbation" in measured[name].dims]
+    if not found or not len(activated):
+        return measured
+    signs = 1 - 2 * measured["perturbation"].isin(list(activated)).astype(np.float32)
+    return measured.assign({name: (measured[name] * signs).transpose(*measured[name].dims) for name in found})
 
 
 def _responses(card: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:

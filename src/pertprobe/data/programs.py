@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from pertprobe.data.agent_table import agents_of
+from pertprobe.data.agents import Agents
 from pertprobe.data.gmt import read_gmt
 from pertprobe.data.spelling import AS_WRITTEN, respelled
 from pertprobe.errors import (
@@ -25,6 +27,8 @@ from pertprobe.showing import as_html
 LINE_ENDS = re.compile(r"\r\n|\n|\r")
 SHOWN = 20
 """Programs that a notebook shows."""
+SETS = ("patterns", "lists", "names", "spelling", "agents", "groups")
+"""What a config says of programs beside their files and their least sizes."""
 
 
 class Programs(dict[str, tuple[str, ...]]):
@@ -73,6 +77,8 @@ def read_programs(
     known_names: Iterable[str] = (),
     names: Mapping[str, str] | None = None,
     spelling: str = AS_WRITTEN,
+    agents: Mapping[str, Any] | None = None,
+    groups: bool = False,
 ) -> Programs:
     r"""Read programs from files, patterns and lists.
 
@@ -84,6 +90,9 @@ def read_programs(
         known_names: all names a pattern may match: perturbations and genes.
         names: a name in files or lists -> what the models call it.
         spelling: how all other names there are respelled, a key of `spelling.SPELLINGS`.
+        agents: what the config says of labels (`agents_of`): a label in a set stands for its agent, a target for the
+            agents that act on it.
+        groups: whether each group of the perturbation table is a program as well.
 
     Raises:
         Faults: unreadable files, invalid patterns, names defined in two sources, all together. What `read_gmt` can read
@@ -105,8 +114,18 @@ def read_programs(
     for name, pattern in (patterns or {}).items():
         with gathering(faults, f"pattern '{name}': "):
             programs |= Programs({name: _matching(pattern, sorted(known))})
+    with gathering(faults):
+        programs = _of_agents(programs, agents_of(agents), groups)
     raise_together(faults)
     return programs
+
+
+def _of_agents(programs: Programs, agents: Agents | None, groups: bool) -> Programs:
+    """Return programs whose members are agents, and the groups of agents if they are wanted."""
+    if agents is None:
+        return programs
+    found = Programs({name: agents.translated(genes) for name, genes in programs.items()}, programs.notes)
+    return found | Programs(agents.groups if groups else {})
 
 
 def _lines(path: Path) -> list[str]:
@@ -225,4 +244,4 @@ def run_programs(paths: Sequence[str], settings: Mapping[str, object], known_nam
 
 def sets_of(settings: Mapping[str, object]) -> dict[str, object]:
     """Return what a `programs` section says beside its files, as `read_programs` takes it; defaults may be absent."""
-    return {key: settings[key] for key in ("patterns", "lists", "names", "spelling") if key in settings}
+    return {key: settings[key] for key in SETS if key in settings}

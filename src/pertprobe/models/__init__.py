@@ -1,9 +1,9 @@
 """Models that can be probed: State's, those built here, and those of other packages' entry points."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pertprobe.errors import PertprobeError
 from pertprobe.roles import KNOWN
@@ -29,6 +29,7 @@ def load_model(
     control: str | None = None,
     ignore_options: Sequence[str] = (),
     tf32: bool = False,
+    agents: Mapping[str, Any] | None = None,
 ) -> "Model":
     """Load a trained model.
 
@@ -44,6 +45,7 @@ def load_model(
         ignore_options: of "state": hyper-parameters that its reader does not know and that change no output.
         tf32: whether a GPU may round the factors of matrix products in float32 to 11 significant bits of 24. torch has
             one such setting for a whole process, and environments that turn it on: the model loaded last decides.
+        agents: what a config says of labels (`data.agent_table.agents_of`); its perturbations are then agents.
 
     Raises:
         PertprobeError: the kind is unknown, or the model cannot be read.
@@ -54,7 +56,16 @@ def load_model(
         torch.backends.cuda.matmul.allow_tf32 = tf32
     given = {"attention": attention, "dtype": _dtype(dtype), "device": device, "checkpoint": checkpoint}
     given |= {"genes": genes, "control": control, "ignore_options": ignore_options or None}
-    options = {name: value for name, value in given.items() if value is not None}
+    model = _loaded(path, kind, {name: value for name, value in given.items() if value is not None})
+    if not agents:
+        return model
+    from pertprobe.data.agent_table import agents_of
+    from pertprobe.models.by_agent import by_agent
+
+    return by_agent(model, agents_of(agents))
+
+
+def _loaded(path: str | Path, kind: str, options: dict[str, Any]) -> "Model":
     if kind == "state":
         from pertprobe.models.state.load import load_state
 

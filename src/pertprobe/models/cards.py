@@ -29,15 +29,16 @@ def model_card(
     `training_contexts` are those whose cells it was trained with, as far as it or its split file says; none where
     neither does. Raises PertprobeError where the model's genes are not all among those of the cell sets.
     """
+    from pertprobe.models.by_agent import as_loaded
     from pertprobe.models.state.card import shared_initialisation
     from pertprobe.models.state.model import StateModel
 
-    model = models[name]
+    model, written = models[name], {key: as_loaded(each) for key, each in models.items()}
     fitting = CellSets.load(cells).for_genes(model.genes)
     related = {
-        other: shared_initialisation(model, each)
-        for other, each in models.items()
-        if other != name and isinstance(model, StateModel) and isinstance(each, StateModel)
+        other: shared_initialisation(written[name], each)
+        for other, each in written.items()
+        if other != name and isinstance(written[name], StateModel) and isinstance(each, StateModel)
     }
     return {
         **model.card,
@@ -62,12 +63,16 @@ def _warnings(model: "Model", entry: Mapping[str, Any]) -> list[str]:
 def model_names(model: "Model") -> dict[str, Any]:
     """Return what a model itself says: its names, set size and capabilities; nothing that other models change.
 
-    `same_input` lists perturbations that share a feature vector, where there are any.
+    `same_input` lists perturbations that share a feature vector, `activated` those that raise what they act on, where
+    there are any.
     """
+    from pertprobe.models.by_agent import activated
+
     names = {key: list(getattr(model, key)) for key in ("genes", "output_genes", "perturbations", "batches")}
     own = {"control": model.control, "set_size": model.set_size, "capabilities": sorted(model.capabilities)}
-    shared = same_inputs(model)
-    return {**names, **own, **({"same_input": shared} if shared else {})}
+    shared, raised = same_inputs(model), activated(model)
+    more = {"same_input": shared, "activated": raised}
+    return {**names, **own, **{key: value for key, value in more.items() if value}}
 
 
 def own_split(directory: str | Path) -> Path | None:
@@ -84,17 +89,29 @@ def perturbation_table(
     `context` is the label that the split file uses; without a split file everything is unknown. `entry` of the config
     says where its cells are: what has none in the context was not trained there; None asks the split alone.
     """
+    from pertprobe.models.by_agent import ByAgent, as_loaded
+
     known, cells = read_split(split) if split else None, None
     if known is not None and entry is not None:
         cells = training_cells(entry, one_hot=has_one_hot_names(model))
-    contexts = model.card.get("cell_types") or [context]
-    found = seen_status(known, sorted(model.perturbations), context, contexts, control=model.control, cells=cells)
-    return found.to_frame()
+    contexts, names = model.card.get("cell_types") or [context], sorted(as_loaded(model).perturbations)
+    found = seen_status(known, names, context, contexts, control=model.control, cells=cells)
+    if not isinstance(model, ByAgent):
+        return found.to_frame()
+    return _seen_by_agent({agent: model.every_label[agent] for agent in sorted(model.labels)}, found)
+
+
+def _seen_by_agent(labels: Mapping[str, Sequence[str]], seen: pd.Series) -> pd.DataFrame:
+    """Return the status of each agent, and its labels: it was never trained where none of them was, at any dose."""
+    order = ("here", "elsewhere", "unknown", "never")
+    rows = {agent: min((seen[label] for label in each), key=order.index) for agent, each in labels.items()}
+    found = pd.DataFrame({"seen": pd.Series(rows, dtype=object), "labels": pd.Series(labels).map("; ".join)})
+    return found.rename_axis("perturbation")
 
 
 def training_cells(entry: Mapping[str, Any], *, one_hot: bool) -> TrainingCells:
     """Return which perturbations have cells in which contexts of the file of a `cells` entry."""
-    labels = perturbed_labels(entry["path"], **context_source(entry))
+    labels = perturbed_labels(entry["path"], **context_source({**entry, "agents": None}))
     perturbed = labels[labels["perturbation"] != entry["control"]].drop_duplicates()
     return TrainingCells(
         entry["path"], frozenset(perturbed[["context", "perturbation"]].itertuples(False, None)), one_hot

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pertprobe.data.agents import counting_notes
 from pertprobe.data.cells import ContextCells
 from pertprobe.data.findings import Finding
 from pertprobe.data.programs import Panel, Programs
@@ -29,6 +30,31 @@ def name_findings(
     yield _control(key, model, context, cells, entry)
     yield from _labels(key, model, context, cells, entry)
     yield _inputs(key, model)
+
+
+def agent_findings(key: str, model: "Model", context: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what labels of a model and of its cells count as, and where one agent is not of one dose in both.
+
+    Nothing where every label is an agent of its own. `entry` is the `cells` entry of the config.
+    """
+    from pertprobe.data.cells import context_source, counted_labels
+    from pertprobe.models.by_agent import ByAgent
+
+    of_cells = counted_labels(entry["path"], **context_source(entry))
+    of_model = model.counted if isinstance(model, ByAgent) else {}
+    told = counting_notes(of_model)  # a warning of the model's card
+    for note in counting_notes(of_cells):
+        if note not in told:
+            yield Finding(key, "agents", "note", len(of_cells), len(of_cells), f"cells.{context}: {note}")
+    ours, theirs = ({each.agent: each.meaning.dose for each in counted.values() if each.meaning.dose and each.agent}
+                    for counted in (of_model, of_cells))  # fmt: skip
+    if apart := [agent for agent in sorted({*ours} & {*theirs}) if ours[agent] != theirs[agent]]:
+        doses = f"{apart[0]}: {ours[apart[0]]:g} and {theirs[apart[0]]:g}"
+        words = (
+            f"{len(apart)} agents are asked at other doses of the model than of cells.{context} ({doses}). "
+            "Set perturbations.dose to one that both have"
+        )
+        yield Finding(key, "doses", "fault", len(apart), len(ours), words)
 
 
 def _control(key: str, model: "Model", context: str, cells: ContextCells, entry: Mapping[str, str]) -> Finding:

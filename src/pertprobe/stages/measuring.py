@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from pertprobe.batching import assigned, units_of_shard
+from pertprobe.data.observed import turned
 from pertprobe.data.programs import run_programs
 from pertprobe.files import atomic
 from pertprobe.models.cards import known_gene_names, read_seen
@@ -42,10 +43,11 @@ def measure_shard(
     Each unit is computed by itself, with all cell sets, or together with others of its block: its numbers are the same
     for any number of shards. The axis `variant` holds the model and its re-drawn copies: `redrawn` of each kind, what
     is kept declared by the probe (methods.md, Untrained copies: the architecture null); with `cascade` those
-    re-drawn from the output down.
+    re-drawn from the output down. Responses to activations are turned round.
     """
     import torch  # here, so that gathering and testing start without it
 
+    from pertprobe.models.by_agent import activated
     from pertprobe.models.randomised import randomised_controls
 
     module, declaration = load_probe(probe), declared(probe)
@@ -66,7 +68,8 @@ def measure_shard(
         controls = randomised_controls(inputs.model, redrawn, declaration.keep, seed, cascade=cascade)
         for name, model in controls if redrawn else ():
             found[name] = _control(module, inputs, model, role_of(name)[0], names)
-    return variants(found).assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
+    measured = turned(variants(found), activated(inputs.model))
+    return measured.assign_attrs({COPIES_NOTE: _about_copies(inputs.model)} if redrawn else {})
 
 
 def _control(

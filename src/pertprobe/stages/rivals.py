@@ -131,9 +131,8 @@ def _of_known_kind(
 
 def _file(entry: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what entries have in common whose cells can be put together."""
-    return tuple(
-        entry.get(key) for key in ("path", "space", "genes", "normalisation", "perturbation_column", "control")
-    )
+    keys = ("path", "space", "genes", "normalisation", "perturbation_column", "control")
+    return (*(entry.get(key) for key in keys), *(str(entry.get(key)) for key in ("further_controls", "within")))
 
 
 def known_cells(entries: Mapping[str, Mapping[str, Any]], genes: Sequence[str], seed: int) -> Known:

@@ -88,9 +88,10 @@ def model_findings(
     found = [*_readable(key, _of_directory(key, entry, model))]
     context = entry.get("context")
     if cells is not None:
-        from pertprobe.models.names_in_cells import name_findings
+        from pertprobe.models.names_in_cells import agent_findings, name_findings
 
         source = config["cells"][context]
+        found += agent_findings(key, model, context, source)
         found += name_findings(key, model, context, cells, source)
         if scale is not None:
             found += _readable(key, _of_split(key, entry, model, source))
@@ -127,13 +128,15 @@ WAIVABLE = {
 
 def _of_directory(key: str, entry: Mapping[str, Any], model: "Model") -> Iterator[Finding]:
     if entry.get("kind", "state") == "state":
+        from pertprobe.models.by_agent import as_loaded
         from pertprobe.models.state.directory_checks import directory_findings
 
-        yield from directory_findings(key, entry["path"], model)
+        yield from directory_findings(key, entry["path"], as_loaded(model))
 
 
 def _of_split(key: str, entry: Mapping[str, Any], model: "Model", source: Mapping[str, Any]) -> Iterator[Finding]:
     from pertprobe.data.cells import context_source, perturbed_labels
+    from pertprobe.models.by_agent import as_loaded
     from pertprobe.models.cards import own_split
     from pertprobe.models.split_checks import split_findings
     from pertprobe.models.split_file import read_split
@@ -145,7 +148,8 @@ def _of_split(key: str, entry: Mapping[str, Any], model: "Model", source: Mappin
         return  # said where splits are read
     contexts = perturbed_labels(source["path"], **context_source(source))["context"].unique()
     regime = entry.get("regime", "unknown")
-    yield from split_findings(key, model, split, source["context"], regime, [str(name) for name in contexts])
+    written = as_loaded(model)
+    yield from split_findings(key, written, split, source["context"], regime, [str(name) for name in contexts])
 
 
 def _under_control(

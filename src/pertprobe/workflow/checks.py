@@ -173,7 +173,8 @@ def _check_models(config: Config, faults: list[str]) -> dict[str, "Model"]:
         attention = None if entry.get("attention", "flag") == "flag" else entry["attention"]
         with gathering(faults, f"models.{name}: "), _readable(entry["path"]):
             settings = {key: entry[key] for key in ("kind", "checkpoint", *TOLD) if key in entry}
-            found[name] = load_model(entry["path"], attention=attention, **settings)
+            agents = section_of(config, "programs").get("agents")
+            found[name] = load_model(entry["path"], attention=attention, agents=agents, **settings)
     return found
 
 

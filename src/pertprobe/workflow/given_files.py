@@ -37,6 +37,11 @@ def given_files(config: Config) -> list[Given]:
         for name, entry in given_entries(config, section, key)
     ]
     named += [Given("programs", path, "file") for path in program_files(config)]
+    named += [
+        Given("perturbations.table", path, "file")
+        for path in [section_of(config, "perturbations").get("table")]
+        if path
+    ]
     named += [Given(key, path, "file") for key, path in regulon_files(config).items()]
     return named + ([Given("style", config["style"], "file")] if config.get("style") else [])
 
@@ -80,6 +85,13 @@ def _wanted(section: str, entry: Mapping[str, Any], key: str) -> Wanted:
 def program_files(config: Config) -> list[str]:
     """Return the files of programs that the run does not make itself."""
     return [path for path in section_of(config, "programs").get("gmt", []) if not _made_by_run(config, path)]
+
+
+def agent_files(config: Config) -> list[str]:
+    """Return the files that say what labels mean."""
+    section = section_of(config, "perturbations")
+    cells = [entry["path"] for entry in section_of(config, "cells").values()] if section.get("columns") else []
+    return [*([section["table"]] if section.get("table") else []), *cells]
 
 
 def regulon_files(config: Config) -> dict[str, str]:

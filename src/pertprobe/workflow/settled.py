@@ -5,7 +5,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from pertprobe.data.programs import parts_of_panels
+from pertprobe.data.programs import parts_of_panels, sets_of
 from pertprobe.errors import gathering, raise_together
 from pertprobe.probes.declaration import declared
 from pertprobe.workflow.config import expanded, fill_in, normalised, schema_faults, variable_faults
@@ -31,7 +31,25 @@ def filled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     found = in_order(normalised(expanded(found, f"results/{found['run']}"), schema), schema)
     for entry in found["sae"].values():
         entry |= {"seeds": 1} if "path" in entry else {}  # trained elsewhere: from whatever seed
-    return leave_out(found)
+    return leave_out(with_agents(found))
+
+
+def with_agents(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config whose cells and programs say how labels are read (`agent_table.agents_of`), in one object."""
+    section = config["perturbations"]
+    files = dict.fromkeys((entry["path"], entry["perturbation_column"]) for entry in config["cells"].values())
+    agents = {**section, "cells": list(map(list, files))} if section["columns"] else dict(section)
+    for entry in (config["programs"], *config["cells"].values()):
+        entry["agents"] = agents
+    return config
+
+
+def without_agents(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `with_agents` was given, as it can be written."""
+    found = deepcopy(dict(config))
+    for entry in (found["programs"], *found["cells"].values()):
+        entry.pop("agents", None)
+    return found
 
 
 def config_faults(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
@@ -95,7 +113,7 @@ def depended_on(config: Mapping[str, Any], probe: str) -> dict[str, Any]:
     if depends["panels"]:
         found["panels"] = parts_of_panels(panels_measured(config, probe), depends["panels"])
     if "programs" in declaration.reads:
-        found["programs"] = {key: config["programs"][key] for key in ("patterns", "lists", "names", "spelling")}
+        found["programs"] = sets_of(config["programs"])
     if depends["seed"]:
         found["seed"] = config["seed"]
     return found

@@ -65,6 +65,7 @@ def _text(run: str, found: dict[str, Any], programs: list[str], regulons: str) -
     """Return the config, which fits the schema."""
     import yaml
 
+    from pertprobe.data.agent_table import RECOGNISED
     from pertprobe.data.programs import read_programs
     from pertprobe.data.regulons import read_regulons
     from pertprobe.errors import raise_together
@@ -74,7 +75,7 @@ def _text(run: str, found: dict[str, Any], programs: list[str], regulons: str) -
     from pertprobe.workflow.proposal.panels import mean_expression, proposed_panels
 
     known = {name for each in found.values() for name in (*each.perturbations, *each.model.genes)}
-    sets = read_programs(*programs, known_names=known)
+    sets = read_programs(*programs, known_names=known, agents=RECOGNISED)
     perturbed = {name for each in found.values() for name in each.perturbations}
     knocked, least = _askable(sets, perturbed)
     edges = read_regulons(regulons).signs if regulons else None

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from pertprobe.data.agent_table import RECOGNISED
 from pertprobe.data.cells import context_source, describe_cells, inspect_cells, read_cells
 from pertprobe.data.h5ad import CellFile
 from pertprobe.errors import PertprobeError, gathering, listed, raise_together, read_together
 from pertprobe.models import load_model
 from pertprobe.models.batch_labels import matched_labels
+from pertprobe.models.by_agent import as_loaded
 from pertprobe.models.cards import own_split
 from pertprobe.models.split_file import read_split
 from pertprobe.readers.apart import check_apart
@@ -64,7 +66,7 @@ def look_into(given: Given) -> dict[str, Found]:
     names = {name: path for path, name in short_names(given.models).items()}
     if unknown := sorted(set(given.contexts) - set(names)):
         raise PertprobeError(f"--context: no model is called {listed(unknown)} (found: {listed(names)})")
-    models = read_together(names, lambda _, path: load_model(path, kind=given.kind))
+    models = read_together(names, lambda _, path: load_model(path, kind=given.kind, agents=RECOGNISED))
     files = read_together({path: path for path in given.cells}, lambda path, _: _Cells.of(path))
     faults, found = [], {}
     for name, model in models.items():
@@ -100,7 +102,7 @@ def _fitted(name: str, path: str, model: "Model", given: Given, files: Sequence[
     file, columns = _file_of(context, fitting)
     entry = _entry(file.path, columns, context, model)
     entry |= _space(entry, model, file.spaces)
-    held = describe_cells(file.path, **context_source(entry))
+    held = describe_cells(file.path, **context_source({**entry, "agents": RECOGNISED}))
     notes = []
     if columns.batch and (unknown := sorted(set(held.batches) - set(matched_labels(held.batches, model.batches)))):
         entry["batch_column"] = None
@@ -115,7 +117,7 @@ def _fitted(name: str, path: str, model: "Model", given: Given, files: Sequence[
 def _holding(model: "Model", files: Sequence[_Cells]) -> list[tuple[_Cells, Columns]]:
     """Return the files that hold a model's perturbations, with their columns; raises `Faults` where none does."""
     known = tuple(model.card.get("cell_types") or ())
-    wanted, found, faults = Wanted(model.perturbations, model.control, known, model.batches), [], []
+    wanted, found, faults = Wanted(as_loaded(model).perturbations, model.control, known, model.batches), [], []
     for file in files:
         with gathering(faults, f"{file.path}: "):
             found.append((file, found_columns(file.labels, wanted)))

@@ -17,6 +17,7 @@ from pertprobe.files import atomic
 from pertprobe.probes.declaration import declared
 from pertprobe.roles import KNOWN
 from pertprobe.workflow.prospects.askable import askable
+from pertprobe.workflow.settled import without_agents
 
 if TYPE_CHECKING:
     from pertprobe.workflow.checks import Inputs
@@ -68,7 +69,7 @@ def pilot_config(config: "Config", found: "Known | None", table: pd.DataFrame) -
         _fewer_of_model(run, name, entry, found, kept_perturbations(config, found, table))
     for name, settings in small["probes"].items():
         small["probes"][name] = _fewer_settings(settings or {}, name, kept_genes(found, table))
-    return _elsewhere(small, run)
+    return without_agents(_elsewhere(small, run))
 
 
 def _fewer_of_model(run: str, name: str, entry: dict[str, Any], found: "Known | None", kept: Collection[str]) -> None:
@@ -189,11 +190,13 @@ def write_pilot(config: "Config", inputs: "Inputs", found: "Known | None", table
 
     What is there as it should be stays, so that a pilot that was stopped goes on where it was.
     """
+    from pertprobe.models.by_agent import labels_of  # with torch
+
     small, kept = pilot_config(config, found, table), kept_perturbations(config, found, table)
     path = pilot_folder(config["run"]) / CONFIG
     for name, model in inputs.models.items():
         if small["models"][name].get("path") == str(folder := excerpt_folder(config["run"], name)):
-            write_excerpt(config["models"][name]["path"], folder, {*kept, model.control})
+            write_excerpt(config["models"][name]["path"], folder, {*labels_of(model, kept), model.control})
     text = HEAD + yaml.safe_dump(small, sort_keys=False, width=120)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True)
