@@ -183,7 +183,7 @@ def test_changed_gene_sets_test_all_again_and_measure_no_model(project):
     [
         ("regulons.tsv", {"test", "verdicts"}, {"measure", "rivals"}),
         ("network.tsv", {"rivals"}, {"measure", "cells"}),
-        ("labels.tsv", {"seen", "observe", "measure", "test"}, {"read_sae"}),
+        ("labels.tsv", {"seen", "observe", "measure", "test"}, {"train", "simulate"}),
         ("sae/cfg.json", {"read_sae", "sae_quality"}, {"seen", "cells"}),
         (
             "paper.mplstyle",

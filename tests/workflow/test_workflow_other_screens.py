@@ -30,7 +30,8 @@ def screen(request, tmp_path_factory):
 def asked(results, probe="pert_embedding"):
     """Return program -> its row of one probe."""
     rows = pd.read_csv(results / "evidence" / f"{probe}.tsv", sep="\t", keep_default_na=False)
-    return rows[(rows.role == "subject") & (rows.statistic == "coherence")].set_index("program")
+    mine = (rows.role == "subject") & (rows.statistic == "coherence") & (rows.adjustment == "centred")
+    return rows[mine].set_index("program")
 
 
 def seen_as(results):
