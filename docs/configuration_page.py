@@ -11,7 +11,7 @@ from pertprobe.workflow.config import whole_schema
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 GROUPS = {
-    "What goes in": ("simulate", "cells", "models", "pairs", "programs", "panels", "sae"),
+    "What goes in": ("simulate", "cells", "perturbations", "models", "pairs", "programs", "panels", "sae"),
     "What is asked": ("probes", "atlas"),
     "How it is tested": ("statistics", "controls", "power"),
     "How it is judged": ("thresholds", "levels", "answer", "reading_words"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pertprobe.errors import PertprobeError, listed
+from pertprobe.errors import PertprobeError
 
 LONGEST = 400
 """Signs of a label that is looked at; longer ones are themselves."""
@@ -148,7 +148,7 @@ def _dose(text: str) -> float | None:
     match = re.fullmatch(rf"(?P<dose>[-+]?\d*\.?\d+(?:e[-+]?\d+)?) ?(?P<unit>{UNIT})?", text, re.IGNORECASE)
     dose = float(match["dose"]) * UNITS[(match["unit"] or "um").casefold()] if match else math.nan
     if not math.isfinite(dose):
-        raise PertprobeError(f"dose '{text}' is no number, with or without a unit ({listed(UNITS, 4)})")
+        raise PertprobeError(f"dose '{text}' is no number, with or without a unit such as uM or ng/ml")
     return dose
 
 
