@@ -11,7 +11,6 @@ from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.config import whole_schema
 from pertprobe.workflow.damaged_results import make_again
 from pertprobe.workflow.digest import code, files_below, functions
-from pertprobe.workflow.given_files import agent_files
 from pertprobe.workflow.given_inputs import GivenInputs
 from pertprobe.workflow.left_out import models_left_out
 from pertprobe.workflow.parsed import parsed
@@ -32,7 +31,7 @@ FILES = KnownFiles(say=logger.warning)
 GIVEN = GivenInputs(config, FILES.sha256 if workflow.is_main_process else FILES.remembered, ancient)
 given, content, content_of_models = GIVEN.inputs, GIVEN.content, GIVEN.content_of_models
 # What labels mean goes wherever they are read, with what its files hold.
-config["programs"]["agents"]["given"] = content(agent_files(config))
+config["programs"]["agents"]["given"] = GIVEN.content_of_agents
 
 RESULTS = f"results/{config['run']}"
 MODELS = config["models"]
@@ -138,12 +137,9 @@ def split_of(wildcards):
 
 def loading(model):
     """Return how a model is loaded."""
-    entry = MODELS[model]
-    attention = None if entry["attention"] == "flag" else entry["attention"]
-    return {"kind": entry["kind"], "attention": attention, "dtype": entry["dtype"],
-            "checkpoint": entry.get("checkpoint"), "tf32": entry["tf32"],
-            "agents": config["programs"]["agents"],
-            **{key: entry[key] for key in ("genes", "control", "ignore_options") if entry.get(key)}}  # fmt: skip
+    entry, keys = MODELS[model], ("kind", "dtype", "checkpoint", "tf32", "genes", "control", "ignore_options")
+    attention = {} if entry["attention"] == "flag" else {"attention": entry["attention"]}
+    return {key: entry[key] for key in keys if entry.get(key)} | attention | {"agents": config["programs"]["agents"]}
 
 
 def source_of(wildcards):

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from pertprobe.workflow.given import Hash, digest, held, held_by_all, held_by_model
-from pertprobe.workflow.given_files import given_paths
+from pertprobe.workflow.given_files import agent_files, given_paths
 
 
 class GivenInputs:
@@ -38,6 +38,11 @@ class GivenInputs:
         """Return what those of these models are read from that are given, the code of their kinds with it."""
         entries = self._config["models"]
         return {name: self._digest("models", name) for name in models if entries[name].get("path") in self.paths}
+
+    @cached_property
+    def content_of_agents(self) -> dict[str, str]:
+        """Return what the files hold that say what labels mean."""
+        return self.content(agent_files(self._config))
 
     @cached_property
     def whole(self) -> dict[str, str]:
