@@ -75,7 +75,9 @@ def read_cells(
     genes: Sequence[str] | None = None,
     gene_names: str | None = None,
     normalisation: Normalisation = "log1p",
-    **labels: Any,
+    further_controls: Sequence[str] = (),
+    within: Mapping[str, str] | None = None,
+    agents: Mapping[str, Any] | None = None,
 ) -> CellSets:
     """Draw `n_sets` disjoint sets of `set_size` control cells of one context, without replacement.
 
@@ -93,13 +95,15 @@ def read_cells(
         genes: wanted genes in the wanted order; None takes all of the space.
         gene_names: where names of the space's columns come from (see `CellFile.gene_names`).
         normalisation: "log1p", "counts" or "none" (only finite values are asked for).
-        labels: `further_controls`, `within` and `agents` of `CellSource`.
+        further_controls: further labels of control cells, with * and ?.
+        within: further columns of obs -> the label that all cells must have there.
+        agents: what the config says of labels (`agent_table.agents_of`).
 
     Raises:
         Faults: everything that is wrong with the file or the request, together.
     """
     columns = context_column, perturbation_column, control, batch_column
-    source = CellSource(context, *columns, space, gene_names, normalisation, **labels)
+    source = CellSource(context, *columns, space, gene_names, normalisation, further_controls, within, agents)
     with CellFile(path) as file:
         plan, faults = _plan(file, source, genes, n_sets, set_size)
         raise_together(faults, f"{path}: ")
@@ -115,7 +119,7 @@ def read_cells(
 
 
 def inspect_cells(
-    path: str | Path, *, set_size: int, n_sets: int, genes: Sequence[str] | None = None, **source: str | None
+    path: str | Path, *, set_size: int, n_sets: int, genes: Sequence[str] | None = None, **source: Any
 ) -> list[str]:
     """Return every fault `read_cells` would raise, judging values by a bounded sample of control cells.
 
@@ -153,7 +157,7 @@ class ContextCells(NamedTuple):
     notes: tuple[str, ...]
 
 
-def describe_cells(path: str | Path, **source: str | None) -> ContextCells:
+def describe_cells(path: str | Path, **source: Any) -> ContextCells:
     """Return what the context holds, from obs and var alone; `source` are the fields of `CellSource`.
 
     Raises `PertprobeError` where these cannot be read.
@@ -186,7 +190,7 @@ def _opened(path: str | Path, source: Mapping[str, Any], genes: Sequence[str] | 
         yield plan
 
 
-def halved_sums(path: str | Path, *, seed: int, genes: Sequence[str] | None = None, **source: str | None) -> xr.Dataset:
+def halved_sums(path: str | Path, *, seed: int, genes: Sequence[str] | None = None, **source: Any) -> xr.Dataset:
     """Sum the cells of one context by perturbation and half, streamed in blocks.
 
     Which half a cell falls into depends on the seed, the context, and the names of the cells of its perturbation, never
@@ -220,7 +224,7 @@ class SampledCells(NamedTuple):
 
 
 def sampled_cells(
-    path: str | Path, *, seed: int, controls: int, each: int, genes: Sequence[str] | None = None, **source: str | None
+    path: str | Path, *, seed: int, controls: int, each: int, genes: Sequence[str] | None = None, **source: Any
 ) -> SampledCells:
     """Read at most so many control cells of one context, and at most `each` of every perturbation.
 
@@ -239,7 +243,7 @@ def sampled_cells(
 
 
 def control_correlation(
-    path: str | Path, *, genes: Sequence[str] | None = None, **source: str | None
+    path: str | Path, *, genes: Sequence[str] | None = None, **source: Any
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return Pearson's r float64 [gene, gene] over all control cells of one context, and the genes; read in chunks.
 

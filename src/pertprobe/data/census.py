@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ class Census(NamedTuple):
         return weights @ self.means / max(weights.sum(), 1)
 
 
-def take_census(path: str | Path, genes: Sequence[str] | None = None, **source: str | None) -> Census:
+def take_census(path: str | Path, genes: Sequence[str] | None = None, **source: Any) -> Census:
     """Count all labelled cells of one context, block by block.
 
     Args:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def borrowed_names(file: CellFile, source: CellSource, genes: Sequence[str]) -> 
     return (tuple(name for name in map(str, names) if name in wanted), notes[0]) if notes else None
 
 
-def agreement(path: str | Path, genes: Sequence[str], **source: str | None) -> Agreement:
+def agreement(path: str | Path, genes: Sequence[str], **source: Any) -> Agreement:
     """Compare columns of a space with those of X that have their names, in a sample of the context's cells.
 
     `source` are the fields of `CellSource`. Genes without a column of their name in both are left out.
@@ -90,7 +90,7 @@ def _varied(values: np.ndarray) -> np.ndarray:
     return (values > values.min(axis=0, initial=np.inf)).sum(axis=0) >= ENOUGH
 
 
-def column_findings(key: str, path: str | Path, genes: Sequence[str], **source: str | None) -> Iterator[Finding]:
+def column_findings(key: str, path: str | Path, genes: Sequence[str], **source: Any) -> Iterator[Finding]:
     """Yield what is to be said of the names of columns: which are wrong, and which nothing in the file decides."""
     where = CellSource(**source)
     with CellFile(path) as file:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,7 +73,7 @@ def _on_ladder(linear: np.ndarray) -> float:
     return float((np.abs(ratios - np.rint(ratios)) < NEAR).mean()) if ratios.size >= ENOUGH else -1.0
 
 
-def scales_of_groups(path: str | Path, census: Census, **source: str | None) -> pd.DataFrame:
+def scales_of_groups(path: str | Path, census: Census, **source: Any) -> pd.DataFrame:
     """Return `census.groups` with the `scale` of each, of a sample of its cells drawn by name."""
     where, rows = CellSource(**source), []
     most = max(3, min(CELLS, MOST_CELLS // max(1, len(census.groups))))
