@@ -472,6 +472,17 @@ def test_cell_sets_say_in_one_line_what_they_are():
     assert repr(found) == "CellSets: 2 sets of 3 control cells of K562, 4 genes, batches b0, b1"
 
 
+@pytest.mark.parametrize("column", [["a"] * 40, pd.Categorical(["1"] * 40), pd.array([1] * 40, dtype="Int64")])
+def test_a_frame_in_obsm_has_numbers_in_every_column(tmp_path, column):
+    obs = pd.DataFrame({"line": "x", "label": "c"}, index=[f"c{i}" for i in range(40)])
+    frame = pd.DataFrame({"g1": np.ones(40), "g2": column}, index=obs.index)
+    held = ad.AnnData(np.ones((40, 2), np.float32), obs, pd.DataFrame(index=["g1", "g2"]), obsm={"X_hvg": frame})
+    held.write_h5ad(tmp_path / "x.h5ad")
+    asked = {"context": "x", "context_column": "line", "perturbation_column": "label", "control": "c", "space": "X_hvg"}
+    with pytest.raises(PertprobeError, match=r"space 'X_hvg' holds columns of text or categories \(g2\)"):
+        read_cells(tmp_path / "x.h5ad", **asked, set_size=2, n_sets=1, seed=0)
+
+
 @pytest.mark.parametrize(("kind", "words"), [("S4", "text"), ("c8", "complex numbers")])
 def test_a_space_of_anything_but_real_numbers_is_refused(tmp_path, kind, words):
     ad.AnnData(obs=pd.DataFrame(index=list("abc"))).write_h5ad(tmp_path / "x.h5ad")

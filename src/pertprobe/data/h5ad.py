@@ -222,8 +222,14 @@ def shape(node: Node) -> tuple[int, int]:
 
 
 def _check_numbers(name: str, node: Node) -> None:
-    """Raise PertprobeError for a matrix of anything but real numbers; a data frame has types of its own."""
+    """Raise PertprobeError for a matrix of anything but real numbers, and for a data frame with such a column."""
     if _layout(node) == "dataframe":
+        columns = {str(column): node[column] for column in node.attrs["column-order"]}
+        other = [column for column, each in columns.items()
+                 if not isinstance(each, h5py.Dataset) or each.dtype.kind not in NUMBERS]  # fmt: skip
+        if other:
+            words = f"columns of text or categories ({listed(other, 3)}), real numbers are expected"
+            raise PertprobeError(f"space '{name}' holds {words}")
         return
     kind = (node if isinstance(node, h5py.Dataset) else node["data"]).dtype
     if kind.kind not in NUMBERS:
