@@ -64,6 +64,15 @@ class Agents:
         found = found or Meaning(label, (label,))
         return found if found.direction else found._replace(direction=self._direction)
 
+    @property
+    def told(self) -> set[str]:
+        """Return the labels that a table or columns tell of."""
+        return {*self._told}
+
+    def matches(self, label: str) -> bool:
+        """Return whether the pattern is of this label."""
+        return bool(self._pattern and self._pattern.fullmatch(label))
+
     def counted(self, labels: Iterable[str], control: str) -> dict[str, Counted]:
         """Return what each label counts as among these; the control is itself."""
         means = {label: self.meaning(label) for label in sorted(set(labels)) if label != control}

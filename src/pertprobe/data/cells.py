@@ -1,6 +1,6 @@
 """Cells are read from an h5ad by name and checked: sets of controls are drawn, perturbations summed in halves."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -319,17 +319,24 @@ def _labels(file: CellFile, source: CellSource) -> pd.DataFrame:
     """Return cell, context, perturbation and batch of all cells that are asked for; the index is their row."""
     found = _written_labels(file, source)
     if source.further_controls:
-        known = {
-            label
-            for label in set(found["perturbation"])
-            if any(fnmatchcase(label, each) for each in source.further_controls)
-        }
-        found["perturbation"] = found["perturbation"].where(~found["perturbation"].isin(known), source.control)
+        also = _further_controls(set(found["perturbation"]) - {""}, source)
+        found["perturbation"] = found["perturbation"].where(~found["perturbation"].isin(also), source.control)
     if agents := agents_of(source.agents):
         names = agents.names(set(found["perturbation"]) - {""}, source.control) | {"": ""}
         found = found[found["perturbation"].isin([*names])]
         found = found.assign(perturbation=found["perturbation"].map(names))
     return found
+
+
+def _further_controls(labels: Collection[str], source: CellSource) -> list[str]:
+    """Return the labels that are like those of `further_controls`; PertprobeError for one that none is like."""
+    like = {each: [label for label in labels if fnmatchcase(label, each)] for each in source.further_controls}
+    if without := [each for each, found in like.items() if not found]:
+        where = f"no label of obs['{source.perturbation_column}'] is like {listed(without)}"
+        raise PertprobeError(
+            f"{where} (found: {listed(sorted(labels), 5)}). Set further_controls to labels of controls"
+        )
+    return [label for found in like.values() for label in found]
 
 
 def _written_labels(file: CellFile, source: CellSource) -> pd.DataFrame:

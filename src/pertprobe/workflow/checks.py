@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.identity import KnownFiles
 from pertprobe.models.batch_labels import matched_labels
+from pertprobe.workflow.agent_checks import label_faults, with_readable_agents
 from pertprobe.workflow.autoencoders import check_autoencoders
 from pertprobe.workflow.given_files import path_faults, program_files, readable, readable_entries, regulon_files
 from pertprobe.workflow.parts_of_config import Config, asked_probes, of_atlas, referred, section_of
@@ -77,6 +78,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
 def read_inputs(config: Config) -> Inputs:
     """Return every file the config names, read and checked as `check_inputs` says; raises `Faults` of all together."""
     faults = [*check_references(config), *path_faults(config)]
+    config = with_readable_agents(config, faults)
     models = _check_models(config, faults)
     cells = _check_cells(config, models, faults)
     notes = {name: _fit(config, name, model, cells, faults) for name, model in models.items()}
@@ -84,7 +86,7 @@ def read_inputs(config: Config) -> Inputs:
     programs = _check_programs(config, cells, models, faults)
     regulons = _check_regulons(config, models, faults)
     faults += [*_layer_faults(config, models), *_unknown_genes(config, models), *_unknown_perturbations(config, models)]
-    faults += _without_levels(config, models, cells)
+    faults += [*_without_levels(config, models, cells), *label_faults(config, models, cells)]
     saes, read = section_of(config, "sae"), dict(readable_entries(config, "sae"))
     trained = {name: entry for name, entry in saes.items() if "path" not in entry}
     for name, more in check_autoencoders(trained | read, read, models, faults).items():
