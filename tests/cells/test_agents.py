@@ -91,6 +91,15 @@ def test_a_pattern_reads_what_no_usual_form_is():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [("(?P<colour>.+)", "group 'colour', which is none of agent"), ("(?P<guide>.+)", "neither agent nor target")],
+)
+def test_a_pattern_that_names_no_agent_is_refused(pattern, words):
+    with pytest.raises(PertprobeError, match=words):
+        Agents(pattern=pattern)
+
+
 LABELS = st.lists(
     st.one_of(
         st.text(min_size=1, max_size=12),
@@ -200,7 +209,7 @@ def test_columns_of_obs_say_what_labels_mean(screen):
     agents = agents_of({"columns": {"target": "gene"}, "cells": [[str(path), "label"]], "recognise": False})
     found = agents.names(["Ag1", "Ag2", "B+ctrl", "A+B", "D_1uM", "NT1"], "NT1")
     assert found == {"Ag1": "A", "Ag2": "A", "B+ctrl": "B", "D_1uM": "D_1uM", "NT1": "NT1"}
-    with pytest.raises(PertprobeError, match=r"label 'Ag1' has several values in obs\['donor'\]: .*d1.*d2"):
+    with pytest.raises(PertprobeError, match=r"label 'Ag1' has several values in obs\['donor'\]: d1, d2"):
         read_agent_columns(path, "label", {"group": "donor"})
     with pytest.raises(PertprobeError, match=r"obs has no column 'genes'.*Did you mean 'gene'"):
         read_agent_columns(path, "label", {"target": "genes"})

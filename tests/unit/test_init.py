@@ -135,7 +135,7 @@ def cells_file(path, names=GENES, scale=np.log1p, batches=("b0", "b1"), context=
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(finding, "load_model", lambda path, kind: fake_model())
+    monkeypatch.setattr(finding, "load_model", lambda path, **_: fake_model())
     for name in ("st_fewshot_K562", "st_zeroshot_K562"):
         (tmp_path / name).mkdir()
     (tmp_path / "sets.gmt").write_text("one\tx\t" + "\t".join(GENES[2:12]) + "\nother\tx\tQ1\tQ2\n")

@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pertprobe.data.agents import Agents
-from pertprobe.data.label_forms import FIELDS, Meaning, words_of
+from pertprobe.data.label_forms import FIELDS, MISSING, Meaning, words_of
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.readers.texts import read_table
 
@@ -44,7 +43,10 @@ def read_agent_table(path: str | Path) -> dict[str, Meaning]:
 
     Raises `Faults`: unknown columns, labels that stand twice, values that are none, all together.
     """
-    text = read_table(Path(path))
+    faults: list[str] = []
+    with gathering(faults, f"{path}: "):
+        text = read_table(Path(path))
+    raise_together(faults)
     header, *lines = csv.reader(io.StringIO(text), delimiter="\t" if "\t" in text.partition("\n")[0] else ",")
     header = [name.strip().removesuffix("s") if name.strip() == "targets" else name.strip() for name in header]
     unknown = [f"column '{each}' is none of {listed((LABEL, *FIELDS))}.{meant(each, FIELDS)}" for each in header
@@ -60,7 +62,9 @@ def read_agent_columns(path: str | Path, labels: str, columns: Mapping[str, str]
 
     Raises `Faults`: columns that are not there, and labels of which a column says several things.
     """
-    from pertprobe.data.h5ad import CellFile  # with h5py: a config is parsed without it
+    import pandas as pd  # a config is parsed without it, and without h5py
+
+    from pertprobe.data.h5ad import CellFile
 
     with CellFile(path) as file:
         known = file.columns("obs")
@@ -69,15 +73,16 @@ def read_agent_columns(path: str | Path, labels: str, columns: Mapping[str, str]
                   for each in wanted.values() if each not in known]  # fmt: skip
         raise_together(absent, f"{path}: ")
         read = {field: file.column("obs", column).astype(str) for field, column in wanted.items()}
-    found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for label, *said in zip(*read.values(), strict=True):
-        found[label].add(tuple("" if each in ("nan", "None", "<NA>") else each for each in said))
-    several = [f"label '{label}' has several values in obs{list(columns.values())}: {listed(map(str, sorted(each)), 2)}"
-               for label, each in sorted(found.items()) if label and len(each) > 1]  # fmt: skip
+    table = pd.DataFrame(read).replace({name: "" for name in MISSING})
+    told = table[table[LABEL] != ""].drop_duplicates()
+    several = [
+        f"label '{label}' has several values in obs['{column}']: {listed(sorted(set(rows[field])), 3)}"
+        for label, rows in told[told[LABEL].duplicated(keep=False)].groupby(LABEL)
+        for field, column in columns.items()
+        if rows[field].nunique() > 1
+    ]
     raise_together(_first(several), f"{path}: ")
-    rows = ((f"label '{label}'", {LABEL: label, **dict(zip(columns, each.pop(), strict=True))})
-            for label, each in sorted(found.items()) if label)  # fmt: skip
-    return _meanings(rows, path)
+    return _meanings(((f"label '{row[LABEL]}'", row) for row in told.sort_values(LABEL).to_dict("records")), path)
 
 
 def _meanings(rows: Iterable[tuple[str, Mapping[str, str]]], path: str | Path) -> dict[str, Meaning]:

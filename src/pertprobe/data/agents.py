@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
-from pertprobe.data.label_forms import Meaning, laid_over, recognised, words_of
-from pertprobe.errors import listed
+from pertprobe.data.label_forms import FIELDS, Meaning, laid_over, recognised, words_of
+from pertprobe.errors import PertprobeError, listed, meant
 
 DIRECTIONS = ("knock_down", "activation")
 COMBINATION, OTHER_DOSE, OTHER_DIRECTION = "a combination", "another dose", "another direction"
@@ -49,9 +49,11 @@ class Agents:
             recognise: whether labels of usual forms are taken for what they look like (`label_forms`).
             dose: the only one that counts; None: the highest of each agent among the labels at hand.
             direction: what labels do to their targets that do not say it.
+
+        Raises PertprobeError for a pattern that names something else, or neither agent nor target.
         """
         self._told, self._dose, self._direction = dict(told or {}), dose, direction
-        self._pattern = re.compile(pattern) if pattern else None
+        self._pattern = _compiled(pattern) if pattern else None
         self._recognise = recognise
 
     def meaning(self, label: str) -> Meaning:
@@ -138,6 +140,16 @@ class Agents:
         """Return the agents among these labels that raise what they act on."""
         counted = self.counted(labels, control).values()
         return sorted({each.agent for each in counted if each.agent and each.meaning.direction == DIRECTIONS[1]})
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    found = re.compile(pattern)
+    if unknown := [name for name in found.groupindex if name not in FIELDS]:
+        near = meant(unknown[0], FIELDS)
+        raise PertprobeError(f"the pattern names the group '{unknown[0]}', which is none of {listed(FIELDS, 6)}.{near}")
+    if not {"agent", "target"} & {*found.groupindex}:
+        raise PertprobeError("the pattern names neither agent nor target. Name a group: (?P<target>...)")
+    return found
 
 
 def counting_notes(counted: Mapping[str, Counted]) -> list[str]:

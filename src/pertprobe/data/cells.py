@@ -15,6 +15,7 @@ from pertprobe.data.agent_table import agents_of
 from pertprobe.data.agents import Counted
 from pertprobe.data.cell_sets import CellSets, matched_genes, repeated
 from pertprobe.data.h5ad import CellFile, Node, by_columns, chunks, group_sums, take
+from pertprobe.data.label_forms import MISSING
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.seeding import generator
 from pertprobe.statistics.ranks import average_ranks
@@ -27,8 +28,6 @@ SAME_GENES = 0.5
 """Mean rank correlation within cells above which two matrices may be of the same genes; shuffled names give about 0."""
 SAMPLE = 256
 """Rows (of a matrix stored by columns: columns) whose values the cheap check looks at."""
-MISSING = ("nan", "NaN", "<NA>", "NaT", "None")
-"""What becomes of a missing label that was written as text; where one is the control label, it is a label."""
 
 
 @dataclass(frozen=True)

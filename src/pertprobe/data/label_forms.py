@@ -10,6 +10,8 @@ from pertprobe.errors import PertprobeError
 
 LONGEST = 400
 """Signs of a label that is looked at; longer ones are themselves."""
+MISSING = ("nan", "NaN", "<NA>", "NaT", "None")
+"""What becomes of a missing label that was written as text; where one is the control label, it is a label."""
 NOTHING = ("ctrl", "control")
 """What stands for no second gene in a label of two."""
 MOLAR = {"pm": 1e-6, "nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3}
