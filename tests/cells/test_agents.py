@@ -32,6 +32,7 @@ TAHOE = "[('Bosutinib', {}, 'uM')]"
         ("STAT1g2", "STAT1", {"guide": "2"}),
         ("STAT1_sg2", "STAT1", {"guide": "2"}),
         ("sgSTAT1-2", "STAT1", {"guide": "2"}),
+        ("STAT1_SG2", "STAT1", {"guide": "2"}),
         ("HLA-A_guide12", "HLA-A", {"guide": "12"}),
         ("AAAS_P1P2", "AAAS", {"guide": "P1P2"}),
         ("Bosutinib_0.5uM", "Bosutinib", {"dose": 0.5}),
@@ -50,8 +51,8 @@ def test_usual_forms_are_read(label, agent, more):
     "label",
     [
         "TP53", "LAG3", "Lag3", "IL-2", "HLA-A", "IFN-gamma", "g081", "NKX2-1", "non-targeting", "MT-CO1", "C1orf112",
-        "RP11-34P13.7", "sg1", "Dex_24h", "[('A', 5.0)]", "[('A', 'x', 'uM')]", "[(", "[]", "+", "ctrl",
-        "A" * 10**6, "[" * 5000, "[('A', 5.0, 'furlong')]",
+        "RP11-34P13.7", "HLA-G1", "sgk-1", "SGK-1", "sg1", "Dex_24h", "[('A', 5.0)]", "[('A', 'x', 'uM')]", "[(",
+        "[]", "+", "ctrl", "A" * 10**6, "[" * 5000, "[('A', 5.0, 'furlong')]",
     ],
 )  # fmt: skip
 def test_other_labels_are_themselves(label):
@@ -73,6 +74,11 @@ def test_guides_and_promoters_count_as_one_doses_by_the_highest_and_combinations
         "labels not counted, being a combination: A+B",
         f"labels not counted, being another dose: {TAHOE.format(0.05)}",
     ]
+
+
+def test_guides_of_the_control_are_controls_and_doses_are_compared_to_nine_digits():
+    assert Agents().names(["NT", "NTg1", "Ag1"], "NT") == {"NT": "NT", "NTg1": "NT", "Ag1": "A"}
+    assert Agents(dose=0.07).names(["D_70nM", "D_7uM"], "NT") == {"D_70nM": "D"}
 
 
 def test_an_agent_of_two_directions_has_the_commoner_and_activations_are_told():
@@ -209,7 +215,10 @@ def test_columns_of_obs_say_what_labels_mean(screen):
     agents = agents_of({"columns": {"target": "gene"}, "cells": [[str(path), "label"]], "recognise": False})
     found = agents.names(["Ag1", "Ag2", "B+ctrl", "A+B", "D_1uM", "NT1"], "NT1")
     assert found == {"Ag1": "A", "Ag2": "A", "B+ctrl": "B", "D_1uM": "D_1uM", "NT1": "NT1"}
-    with pytest.raises(PertprobeError, match=r"label 'Ag1' has several values in obs\['donor'\]: d1, d2"):
+    spread = {"target": "gene", "guide": "donor"}  # no guide is told of a label whose cells have several
+    assert {each.guide for each in read_agent_columns(path, "label", spread).values()} == {""}
+    assert "NT1" not in read_agent_columns(path, "label", {"group": "line"}, ["NT?"])
+    with pytest.raises(PertprobeError, match=r"label 'Ag1' has several values in obs\['donor'\]: d1, d2. It tells"):
         read_agent_columns(path, "label", {"group": "donor"})
     with pytest.raises(PertprobeError, match=r"obs has no column 'genes'.*Did you mean 'gene'"):
         read_agent_columns(path, "label", {"target": "genes"})

@@ -92,6 +92,12 @@ def test_where_each_label_is_an_agent_the_model_is_itself(pair):
     assert "activated" not in model_names(plain)
 
 
+def test_guides_of_the_control_are_no_agent(tmp_path):
+    write_model(tmp_path / "m", ["NTg1", "NTg2", "GENE1g1"], "NT")
+    model = load_model(tmp_path / "m", agents={"recognise": True})
+    assert model.perturbations == ("GENE1", "NT")
+
+
 def test_an_agent_was_trained_where_any_label_of_it_was(pair, tmp_path):
     split = tmp_path / "split.tsv"
     held = {"GENE2g1": False, "GENE2g2": True, "D_1uM": True, "D_5uM": False, "GENE1+ctrl": False, "GENE9": True}

@@ -3,15 +3,19 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pertprobe.data.agents import Agents
 from pertprobe.data.label_forms import FIELDS, MISSING, Meaning, words_of
 from pertprobe.errors import PertprobeError, gathering, listed, meant, raise_together
 from pertprobe.readers.texts import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LABEL = "label"
 RECOGNISED = {"recognise": True}
@@ -22,8 +26,9 @@ FAULTS_SHOWN = 20
 def agents_of(settings: Mapping[str, Any] | None) -> Agents | None:
     """Return what a run knows of labels, from the section `perturbations` of its config; None where it says nothing.
 
-    `settings` are its keys as `Agents` takes them, with table (a path), columns (field -> column of obs) and cells, the
-    (path, column of labels) of every file that has these. Raises `Faults`: all that is wrong with table and columns.
+    `settings` are its keys as `Agents` takes them, with table (a path), columns (field -> column of obs) and cells: of
+    every file that has these its path, the column of labels, and labels of controls. Raises `Faults`: all that is wrong
+    with table and columns.
     """
     return _read(json.dumps(settings, sort_keys=True)) if settings else None
 
@@ -32,8 +37,8 @@ def agents_of(settings: Mapping[str, Any] | None) -> Agents | None:
 def _read(settings: str) -> Agents:
     given = json.loads(settings)
     told = read_agent_table(given["table"]) if given.get("table") else {}
-    for path, labels in given.get("cells", ()) if given.get("columns") else ():
-        told |= read_agent_columns(path, labels, given["columns"])
+    for path, labels, *controls in given.get("cells", ()) if given.get("columns") else ():
+        told |= read_agent_columns(path, labels, given["columns"], *controls)
     how = {key: given[key] for key in ("pattern", "recognise", "dose", "direction") if key in given}
     return Agents(told, **how)
 
@@ -57,32 +62,49 @@ def read_agent_table(path: str | Path) -> dict[str, Meaning]:
     return _meanings(((f"line {number}", dict(zip(header, line, strict=False))) for number, line in rows), path)
 
 
-def read_agent_columns(path: str | Path, labels: str, columns: Mapping[str, str]) -> dict[str, Meaning]:
-    """Read label -> what columns of obs say of it; `labels` is the column of labels, `columns` field -> column.
+def read_agent_columns(
+    path: str | Path, labels: str, columns: Mapping[str, str], controls: Collection[str] = ()
+) -> dict[str, Meaning]:
+    """Read label -> what columns of obs say of it.
 
-    Raises `Faults`: columns that are not there, and labels of which a column says several things.
+    A label whose cells are of several guides is of none. Raises `Faults`: columns that are not there, and labels of
+    which one says several other things.
+
+    Args:
+        path: the h5ad.
+        labels: the column of labels.
+        columns: field -> column.
+        controls: labels of which nothing is asked; * and ? stand for signs.
     """
-    import pandas as pd  # a config is parsed without it, and without h5py
-
-    from pertprobe.data.h5ad import CellFile
-
-    with CellFile(path) as file:
-        known = file.columns("obs")
-        wanted = {LABEL: labels, **columns}
-        absent = [f"obs has no column '{each}' (found: {listed(known)}).{meant(each, known)}"
-                  for each in wanted.values() if each not in known]  # fmt: skip
-        raise_together(absent, f"{path}: ")
-        read = {field: file.column("obs", column).astype(str) for field, column in wanted.items()}
-    table = pd.DataFrame(read).replace({name: "" for name in MISSING})
-    told = table[table[LABEL] != ""].drop_duplicates()
+    table = _labels_and(path, {LABEL: labels, **columns})
+    told = table[[not any(fnmatchcase(label, each) for each in ("", *controls)) for label in table[LABEL]]]
+    if "guide" in told:
+        spread = told.groupby(LABEL)["guide"].transform("nunique") > 1
+        told = told.assign(guide=told["guide"].where(~spread, "")).drop_duplicates()
     several = [
-        f"label '{label}' has several values in obs['{column}']: {listed(sorted(set(rows[field])), 3)}"
+        f"label '{label}' has several values in obs['{column}']: {listed(sorted(set(rows[field])), 3)}. It tells "
+        f"nothing of labels then: leave {field} out of perturbations.columns"
         for label, rows in told[told[LABEL].duplicated(keep=False)].groupby(LABEL)
         for field, column in columns.items()
         if rows[field].nunique() > 1
     ]
     raise_together(_first(several), f"{path}: ")
     return _meanings(((f"label '{row[LABEL]}'", row) for row in told.sort_values(LABEL).to_dict("records")), path)
+
+
+def _labels_and(path: str | Path, wanted: Mapping[str, str]) -> "pd.DataFrame":
+    """Return every combination of values that columns of obs have together, as text; missing ones are empty."""
+    import pandas as pd  # a config is parsed without it, and without h5py
+
+    from pertprobe.data.h5ad import CellFile
+
+    with CellFile(path) as file:
+        known = file.columns("obs")
+        absent = [f"obs has no column '{each}' (found: {listed(known)}).{meant(each, known)}"
+                  for each in wanted.values() if each not in known]  # fmt: skip
+        raise_together(absent, f"{path}: ")
+        read = {field: file.column("obs", column).astype(str) for field, column in wanted.items()}
+    return pd.DataFrame(read).replace(dict.fromkeys(MISSING, "")).drop_duplicates()
 
 
 def _meanings(rows: Iterable[tuple[str, Mapping[str, str]]], path: str | Path) -> dict[str, Meaning]:

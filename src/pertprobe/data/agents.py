@@ -6,7 +6,7 @@ share genes with each other, so they count as nothing.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -75,8 +75,8 @@ class Agents:
         """Return whether the pattern is of this label."""
         return bool(self._pattern and self._pattern.fullmatch(label))
 
-    def counted(self, labels: Iterable[str], control: str) -> dict[str, Counted]:
-        """Return what each label counts as among these; the control is itself."""
+    def counted(self, labels: Collection[str], control: str) -> dict[str, Counted]:
+        """Return what each label counts as among these; the control is itself, and guides of it are controls too."""
         means = {label: self.meaning(label) for label in sorted(set(labels)) if label != control}
         of = defaultdict(list)
         for label, meaning in means.items():
@@ -99,7 +99,7 @@ class Agents:
             why = OTHER_DIRECTION
         return Counted(mine, "" if why else mine.agent, why)
 
-    def names(self, labels: Iterable[str], control: str) -> dict[str, str]:
+    def names(self, labels: Collection[str], control: str) -> dict[str, str]:
         """Return label -> agent of those that count."""
         return {label: each.agent for label, each in self.counted(labels, control).items() if each.agent}
 
@@ -136,10 +136,11 @@ class Agents:
                 found[each.group].add(each.agent)
         return {group: sorted(agents) for group, agents in sorted(found.items())}
 
-    def activated(self, labels: Iterable[str], control: str) -> list[str]:
+    def activated(self, labels: Collection[str], control: str) -> list[str]:
         """Return the agents among these labels that raise what they act on."""
         counted = self.counted(labels, control).values()
-        return sorted({each.agent for each in counted if each.agent and each.meaning.direction == DIRECTIONS[1]})
+        raised = {each.agent for each in counted if each.meaning.direction == DIRECTIONS[1]}
+        return sorted(raised - {"", control})
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -51,8 +51,8 @@ class Meaning(NamedTuple):
 SYMBOL = r"[A-Za-z0-9][A-Za-z0-9.\-]*"
 GUIDES = (
     re.compile(r"(?P<target>[A-Z][A-Z0-9.\-]*)g(?P<guide>\d{1,2})"),
-    re.compile(rf"(?P<target>{SYMBOL}?)[-_.|](?:sgRNA|sg|gRNA|guide|g)[-_]?(?P<guide>\d{{1,3}})", re.IGNORECASE),
-    re.compile(rf"sg(?:RNA)?[-_]?(?P<target>{SYMBOL}?)[-_.](?P<guide>\d{{1,3}})", re.IGNORECASE),
+    re.compile(rf"(?P<target>{SYMBOL}?)[-_.|](?:(?i:sgRNA|sg|gRNA|guide)|g)[-_]?(?P<guide>\d{{1,3}})"),
+    re.compile(r"sg(?:RNA)?[-_]?(?P<target>[A-Z][A-Z0-9.\-]*?)[-_.](?P<guide>\d{1,3})"),
     re.compile(rf"(?P<target>{SYMBOL})_(?P<guide>P\d(?:P\d)*)"),
 )
 """A gene and its guide, or promoter: STAT1g2, STAT1_sg2, sgSTAT1-2, STAT1_P1P2."""
@@ -86,7 +86,7 @@ def _listed_drugs(label: str) -> Meaning | None:
     if not all(isinstance(dose, int | float) and str(unit).casefold() in UNITS for _, dose, unit in drugs):
         return None
     names = sorted(name for name, _, _ in drugs)
-    dose = drugs[0][1] * UNITS[str(drugs[0][2]).casefold()] if len(drugs) == 1 else None
+    dose = _in_unit(*drugs[0][1:]) if len(drugs) == 1 else None
     return Meaning("+".join(names), (), dose, parts=len(drugs))
 
 
@@ -101,7 +101,7 @@ def _dosed(label: str) -> Meaning | None:
     match = DOSED.fullmatch(label)
     if not match:
         return None
-    return Meaning(match["agent"].strip(), (), float(match["dose"]) * UNITS[match["unit"].casefold()])
+    return Meaning(match["agent"].strip(), (), _in_unit(match["dose"], match["unit"]))
 
 
 def _guided(label: str) -> Meaning | None:
@@ -148,10 +148,15 @@ def _dose(text: str) -> float | None:
     if not text:
         return None
     match = re.fullmatch(rf"(?P<dose>[-+]?\d*\.?\d+(?:e[-+]?\d+)?) ?(?P<unit>{UNIT})?", text, re.IGNORECASE)
-    dose = float(match["dose"]) * UNITS[(match["unit"] or "um").casefold()] if match else math.nan
+    dose = _in_unit(match["dose"], match["unit"] or "uM") if match else math.nan
     if not math.isfinite(dose):
         raise PertprobeError(f"dose '{text}' is no number, with or without a unit such as uM or ng/ml")
     return dose
+
+
+def _in_unit(dose: str | float, unit: str) -> float:
+    """Return a dose in the unit that doses are compared in, without the last digits that a product leaves."""
+    return float(f"{float(dose) * UNITS[str(unit).casefold()]:.9g}")
 
 
 def _direction(text: str) -> str:

@@ -24,7 +24,7 @@ class ByAgent:
         """Take a model of labels, and what these mean."""
         self.model, self.agents = model, agents
         self.counted = agents.counted(model.perturbations, model.control)
-        others = {label: each for label, each in self.counted.items() if label != model.control}
+        others = {label: each for label, each in self.counted.items() if each.agent != model.control}
         self.labels = _by(others, lambda each: each.agent)
         """Agent -> the labels that count as it."""
         self.every_label = _by(others, lambda each: each.meaning.agent if each.meaning.parts == 1 else "")

@@ -36,9 +36,13 @@ def filled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 def with_agents(config: dict[str, Any]) -> dict[str, Any]:
     """Return a config whose cells and programs say how labels are read (`agent_table.agents_of`), in one object."""
-    section = config["perturbations"]
-    files = dict.fromkeys((entry["path"], entry["perturbation_column"]) for entry in config["cells"].values())
-    agents = {**section, "cells": list(map(list, files))} if section["columns"] else dict(section)
+    agents = dict(config["perturbations"])
+    if agents["columns"]:
+        controls: dict[tuple[str, str], list[str]] = {}
+        for entry in config["cells"].values():
+            file = entry["path"], entry["perturbation_column"]
+            controls[file] = [*controls.get(file, ()), entry["control"], *entry["further_controls"]]
+        agents["cells"] = [[*file, labels] for file, labels in controls.items()]
     for entry in (config["programs"], *config["cells"].values()):
         entry["agents"] = agents
     return config
