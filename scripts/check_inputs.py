@@ -6,7 +6,7 @@ with job(snakemake):
     from pertprobe.files import write_json
     from pertprobe.identity import KnownFiles
     from pertprobe.workflow.checks import check_inputs
-    from pertprobe.workflow.given import held_by_all
+    from pertprobe.workflow.given_content import held_by_all
 
     config = snakemake.config
     given = held_by_all(config, KnownFiles().sha256)

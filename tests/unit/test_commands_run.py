@@ -29,7 +29,7 @@ from pertprobe.workflow.commands.place import workflow_folder
 from pertprobe.workflow.commands.request import Request, split
 from pertprobe.workflow.commands.verifying import unlike
 from pertprobe.workflow.config import whole_schema
-from pertprobe.workflow.given import held_by_all
+from pertprobe.workflow.given_content import held_by_all
 from pertprobe.workflow.settled import settled
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -34,8 +34,8 @@ class ByAgent:
         several = any(len(each) > 1 for each in self.labels.values())
         # Of a mean of codes there are no features from which it was encoded.
         self.capabilities: frozenset[Capability] = model.capabilities - ({"code_features"} if several else set())
-        told = [*model.card.get("warnings", ()), *counting_notes(self.counted)]
-        self.card: dict[str, Any] = {**model.card, "warnings": told}
+        told = dict.fromkeys([*model.card.get("warnings", ()), *counting_notes(self.counted)])
+        self.card: dict[str, Any] = {**model.card, "warnings": [*told]}
 
     def __getattr__(self, name: str) -> Any:
         """Return what the model itself has."""
@@ -54,7 +54,10 @@ class ByAgent:
 
     def encode_perturbations(self, names: Sequence[str]) -> Tensor:
         """Return the codes [P, H] of agents; raises PertprobeError for unknown ones."""
-        return torch.stack([self.model.encode_perturbations(self._labels_of(name)).mean(dim=0) for name in names])
+        labels = [self._labels_of(name) for name in names]
+        if all(len(each) == 1 for each in labels):
+            return self.model.encode_perturbations([label for (label,) in labels])
+        return torch.stack([self.model.encode_perturbations(each).mean(dim=0) for each in labels])
 
     def predict(self, values: Any, perturbation: str, batches: np.ndarray | Tensor | None = None) -> Tensor:
         """Return the response [..., S, G_out] of cells to one agent."""
@@ -102,10 +105,8 @@ def by_agent(model: Model, agents: Agents | None) -> Model:
     if agents is None:
         return model
     found = ByAgent(model, agents)
-    plain = found.labels == {name: (name,) for name in found.labels} and len(found.perturbations) == len(
-        model.perturbations
-    )
-    return model if plain and not found.activated else found
+    themselves = all(each.agent == label for label, each in found.counted.items())
+    return model if themselves and not found.activated else found
 
 
 def as_loaded(model: Model) -> Model:
@@ -120,7 +121,6 @@ def activated(model: Model) -> list[str]:
 
 def labels_of(model: Model, perturbations: Iterable[str]) -> list[str]:
     """Return the labels that perturbations of a model stand for."""
-    names = list(perturbations)
-    return (
-        names if not isinstance(model, ByAgent) else [label for name in names for label in model.labels.get(name, ())]
-    )
+    if not isinstance(model, ByAgent):
+        return list(perturbations)
+    return [label for name in perturbations for label in model.labels.get(name, ())]

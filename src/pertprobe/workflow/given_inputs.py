@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from pertprobe.workflow.given import Hash, digest, held, held_by_all, held_by_model
+from pertprobe.workflow.given_content import Hash, digest, held, held_by_all, held_by_model
 from pertprobe.workflow.given_files import agent_files, given_paths
 
 

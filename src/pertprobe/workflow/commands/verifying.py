@@ -26,7 +26,7 @@ def unlike(configs: list[Path]) -> list[str]:
     """Return in words what differs from the run of these configs: changed given files, and damaged results."""
     from pertprobe.made import damaged
     from pertprobe.workflow.config import whole_schema
-    from pertprobe.workflow.given import held_by_all
+    from pertprobe.workflow.given_content import held_by_all
     from pertprobe.workflow.settled import read_configs, settled
 
     config = settled(read_configs(configs), whole_schema(workflow_folder() / "config" / "schema.yaml"))

@@ -10,7 +10,7 @@ import yaml
 from pertprobe.files import sha256
 from pertprobe.workflow import given
 from pertprobe.workflow.config import whole_schema
-from pertprobe.workflow.given import code_files, digest, held_by_all, held_by_model
+from pertprobe.workflow.given_content import code_files, digest, held_by_all, held_by_model
 from pertprobe.workflow.key_order import in_order
 from pertprobe.workflow.settled import filled
 
