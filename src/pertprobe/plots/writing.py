@@ -51,6 +51,7 @@ def lay_out(figure: Figure) -> None:
     for axes in figure.axes:
         axes.set_position([round(each, 4) for each in axes.get_position(original=True).bounds])
     figure.draw_without_rendering()
+    figure.set_layout_engine(None)  # what stands in for one would have each format drawn twice
     _move_letters(figure)
 
 
