@@ -197,6 +197,14 @@ def test_cells_are_of_agents_within_what_is_asked(screen):
     assert held.n_controls == int((inside & obs["label"].isin(["NT1", "NT2"])).sum())
 
 
+def test_controls_of_several_guides_are_named_in_the_remedy(screen):
+    asked = SOURCE | {"control": "NT"}
+    with pytest.raises(PertprobeError, match=r"2 labels begin with it: .* set further_controls to \[NT\*\]"):
+        halved_sums(screen[0], seed=0, **asked)
+    found = halved_sums(screen[0], seed=0, **asked, further_controls=["NT*"])
+    assert int(found.counts.sel(perturbation="NT").sum()) == int(screen[1]["label"].isin(["NT1", "NT2"]).sum())
+
+
 @pytest.mark.parametrize(
     ("within", "words"),
     [

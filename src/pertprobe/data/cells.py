@@ -404,9 +404,13 @@ def _controls(labels: pd.DataFrame, source: CellSource, n_sets: int, set_size: i
     controls = where[where["perturbation"] == source.control].sort_values("cell", kind="stable")
     if controls.empty:
         frequent = where["perturbation"].value_counts().index
+        several = [label for label in frequent if label.startswith(source.control)]
+        near = meant(source.control, frequent)
+        if len(several) > 1:
+            near = f" {len(several)} labels begin with it: of controls, set further_controls to [{source.control}*]"
         faults.append(
             f"control label '{source.control}' is not in obs['{source.perturbation_column}'] (most frequent: "
-            f"{listed(frequent, 5)}). Set control to the label of control cells.{meant(source.control, frequent)}"
+            f"{listed(frequent, 5)}). Set control to the label of control cells.{near}"
         )
     elif len(inside):
         faults += _count_faults(controls, source, n_sets, set_size)
