@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pertprobe.files import sha256
-from pertprobe.workflow import given
+from pertprobe.workflow import given_content
 from pertprobe.workflow.config import whole_schema
 from pertprobe.workflow.given_content import code_files, digest, held_by_all, held_by_model
 from pertprobe.workflow.key_order import in_order
@@ -108,7 +108,7 @@ def test_the_code_of_a_package_is_all_of_it(own_kind):
 
 def test_beside_a_module_among_installed_packages_nothing_is_its_code(own_kind, monkeypatch):
     code = own_kind({"my_model.py": "import weights\n", "weights.py": ""})
-    monkeypatch.setattr(given.sysconfig, "get_path", lambda name: str(code))
+    monkeypatch.setattr(given_content.sysconfig, "get_path", lambda name: str(code))
     assert set(code_files("mine")) == {"code of mine: my_model.py"}
 
 
