@@ -31,6 +31,7 @@ SPELLINGS = {
     "of the mouse": str.capitalize,
     "with weights": lambda name: f"{name},1.0",
     "with +ctrl": lambda name: f"{name}+ctrl",
+    "as guides": lambda name: f"{name}_sg1",
     "as UniProt": lambda name: f"P{name[1:]:0>5}",
     "as Entrez": lambda name: str(int(name[1:]) + 1000),
     "quoted": lambda name: f'"{name}"',
@@ -40,6 +41,8 @@ SPELLINGS = {
     "of another set": lambda name: f"TP{name[1:]}",
 }
 """How programs may spell genes that models call otherwise."""
+RECOGNISED = ("with +ctrl", "as guides")
+"""Spellings that are read as the gene they name."""
 GMTS = {
     "semicolons": lambda text: text.replace("\t", ";"),
     "commas": lambda text: text.replace("\t", ","),
@@ -77,7 +80,8 @@ READ = ("a name twice", "an empty set", "a header of comments")
 def of_programs() -> Iterator[Fault]:
     """Programs whose genes or lines are not what a model calls so."""
     for name, change in SPELLINGS.items():
-        yield Fault(f"programs/{name}", _genes(change), "noted", (GMT, "program"))
+        expected = "read" if name in RECOGNISED else "noted"
+        yield Fault(f"programs/{name}", _genes(change), expected, (GMT, "program"))
     for name, change in GMTS.items():
         if name == "a mark at its head":
             yield Fault(f"programs/{name}", edited(GMT, change), "read")

@@ -63,3 +63,14 @@ def test_a_pointer_of_git_is_recognised_wherever_it_lies(here):
         read_text("p.gmt")
     assert pointer_words("cells.h5ad") == ""
     assert pointer_words("nowhere") == ""
+
+
+def test_no_file_without_bytes_is_opened(here, monkeypatch):
+    """The system's own look empty, and to read one may wait for ever: a folder of a model may be / by mistake."""
+    (here / "empty").touch()
+
+    def refuse(*_, **__):
+        raise AssertionError("opened")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    assert pointer_words(here / "empty") == ""

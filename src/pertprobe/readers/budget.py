@@ -74,7 +74,8 @@ def in_words(name: str, error: Exception) -> PertprobeError:
 def pointer_words(path: str | Path) -> str:
     """Say that a file is what Git leaves of a large one that was not fetched; empty where it is no such pointer."""
     try:
-        if not os.path.isfile(path) or os.path.getsize(path) > LONGEST_POINTER:
+        # A file of no bytes may be one of the system's own, whose reading can wait for ever.
+        if not os.path.isfile(path) or not 0 < os.path.getsize(path) <= LONGEST_POINTER:
             return ""
         with open(path, "rb") as file:
             found = POINTER.match(file.read(LONGEST_POINTER))

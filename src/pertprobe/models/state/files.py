@@ -59,9 +59,7 @@ def read_state_directory(path: str | Path, checkpoint: str | None = None) -> Sta
     root = Path(path)
     found = places.needed(root, checkpoint)
     if absent := [name for name, file in found.items() if file is None]:
-        below = sorted(
-            str(each.parent.relative_to(root)) for each in root.glob("**/var_dims.pkl") if each.parent != root
-        )
+        below = places.directories_below(root)
         inside = f". There are some in it: {listed(below)}. Give one of these" if below else ""
         raise PertprobeError(f"model: {root} is no State model directory: {', '.join(absent)} absent{inside}")
     batch_file, type_file = places.batch_map(root), places.cell_type_map(root)

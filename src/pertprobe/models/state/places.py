@@ -7,6 +7,8 @@ from pertprobe.errors import PertprobeError
 
 CHECKPOINT = "checkpoints/final.ckpt"
 """The usual name of the weights."""
+LEVELS = 3
+"""Levels of folders below a given one in which State model directories are looked for."""
 
 
 def needed(root: Path, checkpoint: str | None = None) -> dict[str, Path | None]:
@@ -21,6 +23,12 @@ def needed(root: Path, checkpoint: str | None = None) -> dict[str, Path | None]:
         "pert_onehot_map.pt": _first(root, "pert_onehot_map.pt", "pert_onehot_map.torch", "pert_onehot_map.pkl"),
         CHECKPOINT: _checkpoint(root, checkpoint),
     }
+
+
+def directories_below(root: Path) -> list[str]:
+    """Return the State model directories a few levels below a folder, which may be the root of a machine's files."""
+    found = (each for levels in range(1, LEVELS + 1) for each in root.glob("*/" * levels + "var_dims.pkl"))
+    return sorted(str(each.parent.relative_to(root)) for each in found)
 
 
 def batch_map(root: Path) -> Path | None:
