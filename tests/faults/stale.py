@@ -57,7 +57,7 @@ CHANGED: dict[str, Change] = {
     "a split": in_place("models/a/split.toml", b'"g0', b'"g1'),
     "a map": in_place("models/a/pert_onehot_map.pt", b"g001", b"g991"),
     "a config of a model": in_place("models/a/config.yaml", b"\n", b"\n# changed\n"),
-    "dims of a model": exchanged("cell_type_onehot_map.torch"),
+    "dims of a model": in_place("models/a/var_dims.pkl", b"g001", b"g991"),
     "gene sets": in_place("programs.gmt", b"g001", b"g002"),
     "cells, older than before": _cells,
 }

@@ -3,7 +3,7 @@
 `anndata.read_h5ad(backed="r")` still loads every obsm into memory (5 GB for 600,000 cells x 2,000 genes), hence h5py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -102,11 +102,16 @@ class CellFile:
             return set(np.asarray(read_column(node["categories"], f"{frame}['{name}']")).astype(str))
         return set(self.column(frame, name))
 
+    def _folder(self, name: str) -> Mapping[str, Any]:
+        """Return a folder of the file; an empty one where there is none, or something else in its place."""
+        found = self._file.get(name)
+        return found if isinstance(found, h5py.Group) else {}
+
     def spaces(self) -> dict[str, Node]:
         """Return the matrices of the file by name: X, layers/NAME, and the keys of obsm."""
         found = {"X": self._file["X"]} if "X" in self._file else {}
-        found |= {f"layers/{name}": node for name, node in self._file.get("layers", {}).items()}
-        found |= dict(self._file.get("obsm", {}).items())
+        found |= {f"layers/{name}": node for name, node in self._folder("layers").items()}
+        found |= dict(self._folder("obsm").items())
         return {name: node for name, node in found.items() if _layout(node) != "other"}
 
     def space(self, name: str) -> Node:
@@ -138,7 +143,7 @@ class CellFile:
 
     def _names_from(self, source: str, n: int, space: str) -> tuple[np.ndarray, str]:
         """Return the n names that `source` gives and where exactly they were found."""
-        (kind, _, key), uns = source.partition(":"), self._file.get("uns", {})
+        (kind, _, key), uns = source.partition(":"), self._folder("uns")
         if kind == "uns" and key in uns:
             names, where = np.asarray(read_column(uns[key], f"uns['{key}']")).astype(str), f"uns['{key}']"
         elif kind == "var" and (not key or key in self.columns("var")):
@@ -184,7 +189,7 @@ def read_column(node: Node, where: str) -> Any:
         raise PertprobeError(f"{where} is stored as '{kind}', which is no column. Write it again with anndata")
     try:
         return read_elem(node)
-    except (ValueError, TypeError, IndexError, AttributeError) as error:  # codes without a category, masks too short
+    except Exception as error:  # codes without a category, masks too short, anndata's own for versions it does not know
         words = " ".join(str(error).split())[:200]
         raise PertprobeError(f"{where} is damaged ({words}). Write it again with anndata") from error
 
