@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pertprobe.data.agent_table import agents_of, read_agent_columns, read_agent_table
-from pertprobe.data.agents import Agents, counting_notes
+from pertprobe.data.agents import Agents, activated_among, counting_notes
 from pertprobe.data.cells import describe_cells, halved_sums, read_cells
 from pertprobe.data.label_forms import Meaning, recognised, words_of
 from pertprobe.data.observed import turned
@@ -86,8 +86,8 @@ def test_an_agent_of_two_directions_has_the_commoner_and_activations_are_told():
     means = {label: words_of({"agent": label[0], "direction": each}) for label, each in told.items()}
     agents = Agents(means)
     assert agents.names([*told, "c", "nt"], "nt") == {"a1": "a", "a2": "a", "b1": "b", "c": "c", "nt": "nt"}
-    assert agents.activated([*told, "c", "nt"], "nt") == ["a", "b"]
-    assert Agents(direction="activation").activated(["x", "y"], "nt") == ["x", "y"]
+    assert activated_among(agents.counted([*told, "c", "nt"], "nt"), "nt") == ["a", "b"]
+    assert activated_among(Agents(direction="activation").counted(["x", "y"], "nt"), "nt") == ["x", "y"]
 
 
 def test_a_pattern_reads_what_no_usual_form_is():

@@ -48,7 +48,8 @@ ALONE = ("speed",)
 ANSWERED = ("foreign", "statelike")
 """Sections of the parts that ask the probes which answer what a model is."""
 READERS = ("readers", "data.h5ad", "errors")
-"""Modules that read or refuse what users give, in words: it draws its own data, so they are none of its code."""
+"""Modules that read or refuse what users give, in words: a calibration draws its own data, and its digest leaves them
+out."""
 FUNCTIONS = ("units", "measure", "plant", "questions", "null_world", "known")
 """What of a probe a calibration runs."""
 

@@ -136,11 +136,11 @@ class Agents:
                 found[each.group].add(each.agent)
         return {group: sorted(agents) for group, agents in sorted(found.items())}
 
-    def activated(self, labels: Collection[str], control: str) -> list[str]:
-        """Return the agents among these labels that raise what they act on."""
-        counted = self.counted(labels, control).values()
-        raised = {each.agent for each in counted if each.meaning.direction == DIRECTIONS[1]}
-        return sorted(raised - {"", control})
+
+def activated_among(counted: Mapping[str, Counted], control: str) -> list[str]:
+    """Return the agents that raise what they act on, of labels that were counted."""
+    raised = {each.agent for each in counted.values() if each.meaning.direction == DIRECTIONS[1]}
+    return sorted(raised - {"", control})
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -154,6 +154,8 @@ class ContextCells(NamedTuple):
     genes: tuple[str, ...]
     """Names of the space's columns."""
     notes: tuple[str, ...]
+    counted: Mapping[str, Counted] = {}
+    """What every label of the file counts as; none where nothing is said of labels."""
 
 
 def describe_cells(path: str | Path, **source: Any) -> ContextCells:
@@ -163,14 +165,16 @@ def describe_cells(path: str | Path, **source: Any) -> ContextCells:
     """
     where = CellSource(**source)
     with CellFile(path) as file:
-        labels = _labels(file, where)
+        asked = _asked_labels(file, where)
+        counted = _counted(asked, where)
+        labels = _of_agents(asked, counted)
         inside = labels[labels["context"] == where.context]
         names, notes = file.gene_names(where.space, where.gene_names)
     controls = inside[inside["perturbation"] == where.control]
     counts = inside["perturbation"].value_counts().drop([where.control, ""], errors="ignore").sort_index()
     batches = sorted(set(controls["batch"])) if where.batch_column else ()
     perturbed = tuple(counts.index), tuple(map(int, counts))
-    return ContextCells(len(inside), len(controls), *perturbed, tuple(batches), tuple(map(str, names)), notes)
+    return ContextCells(len(inside), len(controls), *perturbed, tuple(batches), tuple(map(str, names)), notes, counted)
 
 
 def perturbed_labels(path: str | Path, **source: Any) -> pd.DataFrame:
@@ -316,14 +320,31 @@ def _plan(
 
 def _labels(file: CellFile, source: CellSource) -> pd.DataFrame:
     """Return cell, context, perturbation and batch of all cells that are asked for; the index is their row."""
+    asked = _asked_labels(file, source)
+    return _of_agents(asked, _counted(asked, source))
+
+
+def _counted(labels: pd.DataFrame, source: CellSource) -> dict[str, Counted]:
+    """Return what each label counts as; nothing where nothing is said of labels."""
+    agents = agents_of(source.agents)
+    return agents.counted(set(labels["perturbation"]) - {""}, source.control) if agents else {}
+
+
+def _of_agents(labels: pd.DataFrame, counted: Mapping[str, Counted]) -> pd.DataFrame:
+    """Return cells under the names of their agents, without those whose label counts as nothing."""
+    if not counted:
+        return labels
+    names = {label: each.agent for label, each in counted.items() if each.agent} | {"": ""}
+    found = labels[labels["perturbation"].isin([*names])]
+    return found.assign(perturbation=found["perturbation"].map(names))
+
+
+def _asked_labels(file: CellFile, source: CellSource) -> pd.DataFrame:
+    """Return what `_labels` does, before labels are counted as agents."""
     found = _written_labels(file, source)
     if source.further_controls:
         also = _further_controls(set(found["perturbation"]) - {""}, source)
         found["perturbation"] = found["perturbation"].where(~found["perturbation"].isin(also), source.control)
-    if agents := agents_of(source.agents):
-        names = agents.names(set(found["perturbation"]) - {""}, source.control) | {"": ""}
-        found = found[found["perturbation"].isin([*names])]
-        found = found.assign(perturbation=found["perturbation"].map(names))
     return found
 
 
@@ -362,17 +383,6 @@ def _written_labels(file: CellFile, source: CellSource) -> pd.DataFrame:
             raise PertprobeError(f"{words} Set within.{column} to one of them")
         found = found[inside[found.index]]
     return found
-
-
-def counted_labels(path: str | Path, **source: Any) -> dict[str, Counted]:
-    """Return what every label of a file counts as; `source` are the fields of `CellSource`. Empty without agents."""
-    where = CellSource(**source)
-    agents = agents_of(where.agents)
-    if agents is None:
-        return {}
-    with CellFile(path) as file:
-        labels = _labels(file, replace(where, agents=None))["perturbation"]
-    return agents.counted(set(labels) - {""}, where.control)
 
 
 def labelled_cells(file: CellFile, source: CellSource) -> tuple[pd.DataFrame, int]:

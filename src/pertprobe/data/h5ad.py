@@ -189,6 +189,8 @@ def read_column(node: Node, where: str) -> Any:
         raise PertprobeError(f"{where} is stored as '{kind}', which is no column. Write it again with anndata")
     try:
         return read_elem(node)
+    except (OSError, MemoryError):  # of the file and the machine, not of what it says
+        raise
     except Exception as error:  # codes without a category, masks too short, anndata's own for versions it does not know
         words = " ".join(str(error).split())[:200]
         raise PertprobeError(f"{where} is damaged ({words}). Write it again with anndata") from error

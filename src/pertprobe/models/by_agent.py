@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pertprobe.data.agents import Agents, Counted, counting_notes
+from pertprobe.data.agents import Agents, Counted, activated_among, counting_notes
 from pertprobe.errors import unknown_name
 from pertprobe.models.base import Capability, Model
 
@@ -29,7 +29,7 @@ class ByAgent:
         """Agent -> the labels that count as it."""
         self.every_label = _by(others, lambda each: each.meaning.agent if each.meaning.parts == 1 else "")
         """Agent -> all labels of it, those of other doses among them."""
-        self.activated = agents.activated(others, model.control)
+        self.activated = activated_among(others, model.control)
         self.perturbations = (*sorted(self.labels), model.control)
         several = any(len(each) > 1 for each in self.labels.values())
         # Of a mean of codes there are no features from which it was encoded.

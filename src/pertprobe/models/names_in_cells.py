@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pertprobe.data.agents import counting_notes
 from pertprobe.data.cells import ContextCells
@@ -32,15 +32,14 @@ def name_findings(
     yield _inputs(key, model)
 
 
-def agent_findings(key: str, model: "Model", context: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
+def agent_findings(key: str, model: "Model", context: str, cells: ContextCells) -> Iterator[Finding]:
     """Yield what labels of a model and of its cells count as, and where one agent is not of one dose in both.
 
-    Nothing where every label is an agent of its own. `entry` is the `cells` entry of the config.
+    Nothing where every label is an agent of its own.
     """
-    from pertprobe.data.cells import context_source, counted_labels
     from pertprobe.models.by_agent import ByAgent
 
-    of_cells = counted_labels(entry["path"], **context_source(entry))
+    of_cells = cells.counted
     of_model = model.counted if isinstance(model, ByAgent) else {}
     told = counting_notes(of_model)  # a warning of the model's card
     for note in counting_notes(of_cells):

@@ -1,15 +1,16 @@
 """What a config says of labels, beside the labels that models and cells have: what matches nothing is said."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from pertprobe.errors import PertprobeError, gathering, listed, meant
+from pertprobe.errors import gathering, listed, meant
 from pertprobe.workflow.given_files import agent_files, readable
 from pertprobe.workflow.parts_of_config import Config, section_of
 from pertprobe.workflow.settled import without_agents
 
 if TYPE_CHECKING:
     from pertprobe.data.agents import Counted
+    from pertprobe.data.cells import ContextCells
     from pertprobe.models.base import Model
 
 
@@ -26,11 +27,8 @@ def with_readable_agents(config: Config, faults: list[str]) -> Config:
     return without_agents(config)
 
 
-def label_faults(config: Config, models: Mapping[str, "Model"], cells: Collection[str]) -> Iterator[str]:
-    """Yield what `perturbations` says of labels that are nowhere, and models of which no label counts.
-
-    `cells` are the entries that can be read.
-    """
+def label_faults(config: Config, models: Mapping[str, "Model"], cells: Mapping[str, "ContextCells"]) -> Iterator[str]:
+    """Yield what `perturbations` says of labels that are nowhere, and models of which no label counts."""
     settings = section_of(config, "programs").get("agents")
     if settings is None or not models:
         return
@@ -39,7 +37,7 @@ def label_faults(config: Config, models: Mapping[str, "Model"], cells: Collectio
 
     agents, section = agents_of(settings), section_of(config, "perturbations")
     counted = {name: agents.counted(as_loaded(model).perturbations, model.control) for name, model in models.items()}
-    counted |= {f"cells.{context}": _of_cells(config, context) for context in cells}
+    counted |= {f"cells.{context}": found.counted for context, found in cells.items()}
     labels = {label for each in counted.values() for label in each}
     if agents.told and not agents.told & labels:
         told = sorted(agents.told)
@@ -57,16 +55,6 @@ def label_faults(config: Config, models: Mapping[str, "Model"], cells: Collectio
     for name, model in models.items():
         if len(model.perturbations) == 1 and len(counted[name]) > 1:
             yield f"models.{name}: none of its {len(counted[name]) - 1} labels counts: {_reasons(counted[name])}"
-
-
-def _of_cells(config: Config, context: str) -> Mapping[str, "Counted"]:
-    from pertprobe.data.cells import context_source, counted_labels
-
-    entry = config["cells"][context]
-    try:
-        return counted_labels(entry["path"], **context_source(entry))
-    except PertprobeError:
-        return {}  # said where cells are read
 
 
 def _reasons(counted: Mapping[str, "Counted"]) -> str:

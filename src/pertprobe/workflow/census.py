@@ -91,7 +91,7 @@ def model_findings(
         from pertprobe.models.names_in_cells import agent_findings, name_findings
 
         source = config["cells"][context]
-        found += agent_findings(key, model, context, source)
+        found += agent_findings(key, model, context, cells)
         found += name_findings(key, model, context, cells, source)
         if scale is not None:
             found += _readable(key, _of_split(key, entry, model, source))

@@ -37,11 +37,8 @@ def given_files(config: Config) -> list[Given]:
         for name, entry in given_entries(config, section, key)
     ]
     named += [Given("programs", path, "file") for path in program_files(config)]
-    named += [
-        Given("perturbations.table", path, "file")
-        for path in [section_of(config, "perturbations").get("table")]
-        if path
-    ]
+    table = section_of(config, "perturbations").get("table")
+    named += [Given("perturbations.table", table, "file")] if table else []
     named += [Given(key, path, "file") for key, path in regulon_files(config).items()]
     return named + ([Given("style", config["style"], "file")] if config.get("style") else [])
 
