@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from pertprobe.statistics.ranks import mid_ranks, rank_scores
-from pertprobe.statistics.similarity import centred, cosine_similarity, spearman_matrix
+from pertprobe.statistics.similarity import centred, cosine_similarity, over_spread, spearman_matrix
 
 
 def rng(seed=0):
@@ -80,3 +80,28 @@ def test_rank_scores_see_only_the_order_of_values():
     values, names = rng(5).normal(size=(20, 6)), [f"g{i}" for i in range(20)]
     pairs = [(f"g{i}", f"h{i}") for i in range(6)]
     np.testing.assert_array_equal(rank_scores(values, names, pairs), rank_scores(np.exp(values), names, pairs))
+
+
+def slow_over_spread(pairs):
+    """Pair by pair; a unit has no pair with itself."""
+    n = len(pairs)
+    spread = [np.sqrt(np.mean([pairs[i, j] ** 2 for j in range(n) if j != i])) for i in range(n)]
+    return np.array([[0 if i == j else pairs[i, j] / (spread[i] * spread[j]) for j in range(n)] for i in range(n)])
+
+
+def test_pairs_over_the_spread_of_their_units():
+    pairs = rng(4).normal(size=(9, 9))
+    pairs = pairs + pairs.T
+    found = over_spread(pairs)
+    np.testing.assert_allclose(found, slow_over_spread(pairs), rtol=1e-12)
+    np.testing.assert_allclose(over_spread(5 * pairs) * 5, found, rtol=1e-12)
+    order = rng(5).permutation(9)
+    np.testing.assert_allclose(over_spread(pairs[np.ix_(order, order)]), found[np.ix_(order, order)], rtol=1e-12)
+
+
+def test_a_unit_whose_pairs_are_all_zero_keeps_them():
+    pairs = np.ones((4, 4))
+    pairs[1] = pairs[:, 1] = 0.0
+    assert (over_spread(pairs)[1] == 0).all()
+    assert np.isfinite(over_spread(np.zeros((3, 3)))).all()
+    assert over_spread(np.ones((1, 1))).tolist() == [[0.0]]

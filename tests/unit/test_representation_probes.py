@@ -7,12 +7,15 @@ import xarray as xr
 from tiny import profiles, rows_of, subject, to_test
 
 from pertprobe import evidence
+from pertprobe.calibration.table import at_most
+from pertprobe.calibration.world import answers_of
 from pertprobe.data.observed import similarity_reference
 from pertprobe.probes import pert_embedding
 from pertprobe.probes.base import Subject
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.statistics.coherence import coherence
+from pertprobe.statistics.null_worlds import confounded
 from pertprobe.statistics.published import random_sets_p, rank_sum_pairs
 from pertprobe.statistics.similarity import centred, cosine_similarity
 
@@ -160,6 +163,19 @@ def test_the_share_of_neighbours_is_at_most_one_whatever_their_number(k):
     table = asked("pert_embedding", measured("pert_embedding", values), settings={"neighbours": k})
     near = rows_of(table, statistic="nearest_neighbours", program="planted").iloc[0]
     assert near.estimate == pytest.approx(1.0)
+
+
+def test_strong_perturbations_are_not_nearest_by_a_strength_that_is_seen_with_noise():
+    rng, names, draws, passed = np.random.default_rng(0), [f"p{i:03d}" for i in range(200)], 40, 0
+    for _ in range(draws):
+        world = confounded(rng, "noisy strength")
+        strength = dict(zip(names, world.strength, strict=True))
+        found = subject(profiles("embedding", world.values, names, [f"h{i}" for i in range(64)]).isel(set=0), strength)
+        programs = {"strong": [names[place] for place in world.program(rng, 80)]}
+        inputs = to_test("pert_embedding", found, programs, settings={"neighbours": 5})
+        row = next(row for row in answers_of(inputs, ["nearest_neighbours"], data=False) if row["program"])
+        passed += row[row["p_used"]] < 0.05
+    assert passed <= at_most(draws, 0.05) * draws
 
 
 def test_neighbours_are_the_k_most_similar_without_oneself():

@@ -27,6 +27,7 @@ from pertprobe.statistics.axes import pairs_without_axes
 from pertprobe.statistics.null_worlds import CONFOUNDED, dense, pushed
 from pertprobe.statistics.published import rank_sum_pairs
 from pertprobe.statistics.sets import pairs_without_strength
+from pertprobe.statistics.similarity import over_spread
 
 if TYPE_CHECKING:
     from pertprobe.plots import DrawInputs, Drawn
@@ -84,7 +85,8 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
 
     It is the mean over pairs of members of who is near whom, times the neighbours that a member can have in the
     program, over k. In the strength-matched null neighbours are sought anew in what nuisances do not explain: taken
-    from neighbourhood itself it would break the ties of numbers that are 0, 0.5 or 1.
+    from neighbourhood itself it would break the ties of numbers that are 0, 0.5 or 1. There each pair counts over the
+    spread of its units' pairs, or strong perturbations, whose pairs spread widest, would be each other's nearest.
     """
     names = profiles.perturbation.values
     k = min(inputs.settings["neighbours"], len(names) - 1)
@@ -92,7 +94,7 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
     similarity = centred_cosine(profiles.values)
     apart = beside.pairs_without(similarity)
     apart = pairs_without_axes(apart, beside.axes) if beside.axes else pairs_without_strength(apart, strength)
-    near = {"similarity": within_reach(similarity, k), "adjusted": within_reach(apart, k)}
+    near = {"similarity": within_reach(similarity, k), "adjusted": within_reach(over_spread(apart), k)}
     how = {"scale": lambda n: (n - 1) / min(k, n - 1), "draws": lambda program: ("neighbours", program)}
     return Coherence(statistic="nearest_neighbours", names=names, strength=strength, **near, **how)
 

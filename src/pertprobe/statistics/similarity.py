@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pertprobe.shapes import Array, Bool, Float, Integer, Like, Num
-from pertprobe.statistics.arrays import Floats, Members, Profiles
+from pertprobe.statistics.arrays import Floats, Members, Pairwise, Profiles
 from pertprobe.statistics.ranks import average_ranks
 
 
@@ -40,6 +40,19 @@ def cosine_similarity(profiles: Profiles) -> Float[Array, "unit unit"]:
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)
     directions = np.divide(scaled, norms, out=np.zeros_like(scaled), where=norms > 0)
     return np.clip(directions @ directions.T, -1.0, 1.0)
+
+
+def over_spread(pairs: Pairwise) -> Float[Array, "unit unit"]:
+    """Return pairs [n, n] over the spread of both their units: the root mean square of a unit's pairs with others.
+
+    Once a trend is taken from a similarity, pairs of some units still spread wider than others', and the largest are
+    theirs (scaled neighbourhoods against such hubs: Schnitzer et al. 2012). Pairs of a unit that has none but 0 stay 0.
+    """
+    values = np.array(pairs, dtype=np.float64)
+    np.fill_diagonal(values, 0.0)
+    spread = np.sqrt(np.square(values).sum(axis=1) / max(len(values) - 1, 1))
+    both = np.outer(spread, spread)
+    return np.divide(values, both, out=np.zeros_like(values), where=both > 0)
 
 
 def spearman_matrix(
