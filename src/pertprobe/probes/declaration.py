@@ -4,7 +4,7 @@ Rules, config schema, checks, evidence of controls, figures, report, calibration
 nothing heavy: every plan of the workflow reads it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,11 @@ FUNCTIONS = {
     "draw": (("draw",), ()),
 }
 """What the workflow does with a probe -> the functions of its module that it calls, those it must and may have."""
+
+
+def of_copies(condition: Sequence[Any]) -> bool:
+    """Return whether a condition of thresholds compares with untrained copies."""
+    return condition[0].startswith("excess_redrawn")
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,11 @@ class Declaration:
     def compared_in(self) -> str:
         """The statistic in which untrained copies and planted models are compared with the primary one."""
         return self.statistics[self.primary].get("compared_in", self.primary)
+
+    @property
+    def asks_copies(self) -> bool:
+        """Whether its default thresholds compare with untrained copies."""
+        return any(map(of_copies, self.thresholds))
 
     @property
     def control_statistics(self) -> tuple[str, ...]:

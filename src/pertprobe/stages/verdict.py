@@ -15,7 +15,7 @@ import pandas as pd
 
 from pertprobe.evidence import joined
 from pertprobe.files import AS_TEXT, read_table
-from pertprobe.roles import SUBJECT
+from pertprobe.roles import REDRAWN, SUBJECT
 from pertprobe.statistics.power import Null, bayes_absence, interval, power, smallest_effect
 
 PASS, FAIL, NOT_EVALUABLE, MIXED = "pass", "fail", "not evaluable", "mixed"
@@ -49,6 +49,8 @@ SHARE = "share"
 """What has an interval on the scale of the ceiling: the condition itself says how much of it counts."""
 INTEREST = {"d": 1.0, "power": 0.8}
 """Smallest effect of interest in sd of the per-unit score, and the power that `smallest_effect` is said for."""
+NOT_COMPARED = "not compared with untrained copies, of which there is none"
+"""What is said of a pass that an untrained copy may have too."""
 ABSENT = 3.0
 """Bayes factor for absence above which an effect counts as absent (Jeffreys 1961: substantial)."""
 SMALLEST_P = {"p": "p_min", "p_stratified": "p_min_stratified"}
@@ -103,6 +105,7 @@ def verdicts(
     controlled: Mapping[str, str] | None = None,
     interest: Mapping[str, float] = INTEREST,
     common: Collection[str] = (),
+    with_copies: Collection[str] = (),
 ) -> pd.DataFrame:
     """Return one verdict per subject row of each probe's primary statistic, with its controls.
 
@@ -110,7 +113,8 @@ def verdicts(
     models have; `truth` maps (program, context) to what was planted in simulated data. `interest` holds `d`, the
     smallest effect of interest in sd of the per-unit score, below which an effect counts as absent, and `power`, the
     chance for which the smallest effect that would be found is said. `common` are probes whose primary statistic is
-    compared with controls as it is, not in sd of its null.
+    compared with controls as it is, not in sd of its null; `with_copies` those that are compared with untrained copies
+    by default: a pass of a model that has none says so.
     """
     controlled = controlled or primary
     table = evidence[(evidence.adjustment == "centred") & (evidence.program != "")]
@@ -119,12 +123,15 @@ def verdicts(
         mine = table[table.probe == probe]
         asked = mine[(mine.role == SUBJECT) & (mine.statistic == primary.get(probe))]
         alpha = _reachable(asked, conditions)
+        copied = set(mine[mine.role.isin(REDRAWN)].model) if probe in with_copies else set(asked.model)
         for row in asked.to_dict("records"):
             judged = judge(row, conditions, alpha, interest, common=probe in common)
             planted = _planted(row, mine[mine.statistic == controlled[probe]])
             controls = {f"{role}_control": _answer(role, planted.get(role), conditions) for role in CONTROL_WORDS}
             share = _found(planted.get("planted"), strictest(conditions, alpha), interest)
             judged = _beside_control(judged, controls["planted_control"], share)
+            if judged.verdict == PASS and row["model"] not in copied:
+                judged = judged._replace(reason=joined(NOT_COMPARED, judged.reason))
             controls["planted_found"] = share
             rows.append(_verdict(row, judged, conditions, controls, truth or {}))
     return pd.DataFrame(rows, columns=VERDICT_COLUMNS)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pertprobe.errors import listed, meant
-from pertprobe.probes.declaration import all_declared
+from pertprobe.probes.declaration import all_declared, of_copies
 from pertprobe.roles import KNOWN, NETWORK
 from pertprobe.workflow.autoencoders import untrainable
 from pertprobe.workflow.parts_of_config import Config, asked_probes, of_atlas, referred, section_of
@@ -138,13 +138,12 @@ def _programs_missing(config: Config) -> Iterator[str]:
 
 
 def control_faults(config: Config) -> Iterator[str]:
-    """Yield the thresholds, defaults filled in, that ask for a control which the run does not have."""
+    """Yield the thresholds that ask for a control which the run does not have."""
     if section_of(config, "controls").get("redrawn", 1):
         return
     for probe in section_of(config, "probes"):
-        for column, *_ in section_of(config, "thresholds").get(probe, []):
-            if column.startswith("excess_redrawn"):
-                yield f"thresholds.{probe}: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
+        for column, *_ in filter(of_copies, section_of(config, "thresholds").get(probe, [])):
+            yield f"thresholds.{probe}: {column} is asked for, but controls.redrawn is 0. Set it to 5, or ask less"
 
 
 def path_variable_faults(config: Config) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pertprobe.data.programs import parts_of_panels, sets_of
 from pertprobe.errors import gathering, raise_together
-from pertprobe.probes.declaration import declared
+from pertprobe.probes.declaration import declared, of_copies, probe_names
 from pertprobe.workflow.config import expanded, fill_in, normalised, schema_faults, variable_faults
 from pertprobe.workflow.config_files import read_keys
 from pertprobe.workflow.key_order import in_order
@@ -26,12 +26,32 @@ def settled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 def filled(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Return a config with defaults and paths filled in and keys in order, whatever else is wrong with it."""
-    found = deepcopy(dict(config))
+    found = deepcopy(_asked(config))
     fill_in(found, schema)
+    if not found["controls"]["redrawn"]:
+        found["thresholds"] |= _without_copies(found["thresholds"], config.get("thresholds") or {})
     found = in_order(normalised(expanded(found, f"results/{found['run']}"), schema), schema)
     for entry in found["sae"].values():
         entry |= {"seeds": 1} if "path" in entry else {}  # trained elsewhere: from whatever seed
     return leave_out(with_agents(found))
+
+
+def _asked(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config without the probes that it says `false` of, as a second file does of those of a first."""
+    probes = config.get("probes")
+    if not isinstance(probes, Mapping):
+        return dict(config)
+    left_out = {name for name in probe_names() if probes.get(name) is False}
+    return {**config, "probes": {name: settings for name, settings in probes.items() if name not in left_out}}
+
+
+def _without_copies(thresholds: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return default thresholds without what they ask of untrained copies; those that a config gives are its own."""
+    return {
+        probe: [condition for condition in conditions if not of_copies(condition)]
+        for probe, conditions in thresholds.items()
+        if probe not in given
+    }
 
 
 def with_agents(config: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +78,8 @@ def without_agents(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def config_faults(config: Mapping[str, Any], schema: dict[str, Any]) -> list[str]:
     """Return what breaks the schema, and the names that nothing in the config has."""
-    faults = schema_faults(dict(config), schema)
+    config = _asked(config)
+    faults = schema_faults(config, schema)
     keys = {fault.partition(":")[0] for fault in faults}
     further = [] if any("a key is" in fault for fault in faults) else list(variable_faults(config, schema))
     further += check_references(config, shapeless=bool(faults))
