@@ -40,8 +40,7 @@ if workflow.is_main_process:
 
 # Jobs on this machine find libraries loaded (workflow/warm.py). PERTPROBE_WARM= in the environment: each loads its own.
 onstart:
-    if workflow.local_exec:
-        keep_warm()
+    ready_this_machine(workflow)
 
 
 rule all:

@@ -15,8 +15,8 @@ from pertprobe.workflow.given_inputs import GivenInputs
 from pertprobe.workflow.left_out import models_left_out
 from pertprobe.workflow.parsed import parsed
 from pertprobe.workflow.settled import asked_panels, depended_on, layer_of
+from pertprobe.workflow.started_here import ready_this_machine
 from pertprobe.workflow.unaskable import unaskable, unmeasured
-from pertprobe.workflow.warm import keep_warm
 
 SCHEMA = whole_schema(workflow.source_path("../config/schema.yaml"))
 

@@ -29,7 +29,9 @@ DOOR = "PERTPROBE_WARM"
 """Environment variable: the executable of such a Python, and where it listens; empty: every job loads for itself."""
 LOADED = (
     *("torch", "pandas", "xarray", "h5netcdf", "anndata", "scipy.stats", "matplotlib.figure", "jsonschema"),
-    "snakemake.script",
+    *("snakemake.script", "sklearn.decomposition", "matplotlib.backends.backend_pdf"),
+    # What torch loads at the first derivative: more than a second of each job that takes one.
+    *("torch._dynamo", "torch._decomp.decompositions_for_jvp"),
 )
 """What is loaded for all jobs."""
 LOADING = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")} | {"MPLBACKEND": "Agg"}
