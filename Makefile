@@ -25,8 +25,9 @@ test-others: install
 test-laws: install  ## every probe held to the laws of all, calibrated with the sizes of CI, and a draw of all faults
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/laws tests/calibration tests/faults
 
-calibration: install  ## false positives, power, planted and untrained models: is the instrument right? results/calibration
+calibration: install  ## false positives, power, planted and untrained models: is the instrument right? results/calibration and docs/calibration.md
 	$(BIN)/snakemake --cores $(CORES) -- calibration
+	$(BIN)/python docs/calibration_page.py
 
 faults: install  ## three faults injected into every probe: does its calibration show them?
 	PERTPROBE_ALL_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/calibration/test_faults.py -rs
