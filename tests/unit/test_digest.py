@@ -69,6 +69,12 @@ FILES = {
 }
 
 
+def forget():
+    """Forget what was read of modules: those of a fake package change."""
+    for kept in (digest._module, digest._definition, digest._reached):
+        kept.cache_clear()
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """Return a function that gives the digest of targets of a fake package, after replacing text in its files."""
@@ -84,13 +90,11 @@ def package(tmp_path, monkeypatch):
             old, new = replaced.get(name.removesuffix(".py").replace("/", "_"), ("", ""))
             assert old in text
             path.write_text(text.replace(old, new, 1) if old else text)
-        digest._module.cache_clear()
-        digest._definition.cache_clear()
+        forget()
         return digest.code(*targets, apart=apart)
 
     yield code
-    digest._module.cache_clear()
-    digest._definition.cache_clear()
+    forget()
 
 
 def test_it_is_the_same_every_time(package):
@@ -152,10 +156,8 @@ def test_a_module_apart_is_not_followed_and_all_others_are(package, apart):
 
 
 def test_a_calibration_does_not_follow_readers_of_given_files_but_what_it_measures_with():
-    reached = {}
-    digest._follow(
-        "pertprobe.calibration.trained", "trained", reached, tuple(f"pertprobe.{each}" for each in parts.READERS)
-    )
+    apart = tuple(f"pertprobe.{each}" for each in parts.READERS)
+    reached = digest._reached("calibration.trained:trained", apart)
     rooms = {room for module, _ in reached for room in module.split(".")[1:2]}
     assert {"statistics", "models", "data", "seeding"} <= rooms
     assert not {"readers", "errors"} & rooms
@@ -173,8 +175,7 @@ def test_targets_add_up_in_any_order(package):
 
 
 def test_a_probe_depends_on_its_own_code_and_on_no_other_probe(monkeypatch):
-    reached = {}
-    digest._follow("pertprobe.probes.knockout", "questions", reached)
+    reached = digest._reached("probes.knockout:questions", ())
     modules = {module for module, _ in reached}
     assert {"pertprobe.statistics.matched", "pertprobe.evidence", "pertprobe.probes.base"} <= modules
     assert not {"pertprobe.probes.pert_embedding", "pertprobe.probes.sae_features", "pertprobe.models"} & modules

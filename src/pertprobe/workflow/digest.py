@@ -40,14 +40,11 @@ def code(*targets: str, apart: Sequence[str] = ()) -> str:
     Modules named `apart`, and what lies below them, are not followed: the caller has it that they change nothing.
     Raises KeyError for a function that its module does not define: a rule that names it wrongly must not pass.
     """
-    reached: dict[tuple[str, str], str] = {}
-    for target in targets:
-        if (PACKAGE / target).is_file():
-            reached[target, ""] = hashlib.sha256((PACKAGE / target).read_bytes()).hexdigest()
-            continue
-        module, _, name = target.partition(":")
-        _follow(f"{NAME}.{module}", name, reached, tuple(f"{NAME}.{each}" for each in apart))
-    text = "\n".join(f"{module}:{name} {dump}" for (module, name), dump in sorted(reached.items()))
+    without = tuple(f"{NAME}.{each}" for each in apart)
+    files = {target: _hash_of_file(target) for target in targets if (PACKAGE / target).is_file()}
+    reached = frozenset().union(*(_reached(target, without) for target in targets if target not in files))
+    found = {(file, ""): dump for file, dump in files.items()} | {each: _definition(*each).text for each in reached}
+    text = "\n".join(f"{module}:{name} {dump}" for (module, name), dump in sorted(found.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -63,13 +60,22 @@ def functions(module: str, *names: str) -> list[str]:
     return [f"{module}:{name}" for name in names if name in parsed.definitions or name in parsed.imports]
 
 
-def _follow(module: str, name: str, reached: dict[tuple[str, str], str], apart: tuple[str, ...] = ()) -> None:
-    """Add `name` of `module` (all of it where name is empty) and everything it uses to `reached`."""
-    if (module, name) in reached or any(module == each or module.startswith(f"{each}.") for each in apart):
-        return
-    reached[module, name], uses = _definition(module, name)
-    for target in uses:
-        _follow(*target, reached, apart)
+def _hash_of_file(target: str) -> str:
+    return hashlib.sha256((PACKAGE / target).read_bytes()).hexdigest()
+
+
+@cache
+def _reached(target: str, apart: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    """Return (module, name) of a target, all of the module where it names no function, and of all that it uses."""
+    module, _, name = target.partition(":")
+    reached, left = set(), [(f"{NAME}.{module}", name)]
+    while left:
+        each = left.pop()
+        if each in reached or any(f"{each[0]}.".startswith(f"{other}.") for other in apart):
+            continue
+        reached.add(each)
+        left += _definition(*each).uses
+    return frozenset(reached)
 
 
 @cache
