@@ -288,11 +288,17 @@ def _digests(probe: str, name: str, folder: Path, targets: list[str]) -> tuple[s
         patch.setattr(digest, "_module", _module)
         for content in (text, "".join([*lines[: end + 1], "    added = 1\n", *lines[end + 1 :]])):
             changed.write_text(content)
-            digest._definition.cache_clear()
+            _forget()
             found.append(digest.code(*targets))
     changed.write_text(text)
-    digest._definition.cache_clear()
+    _forget()
     return tuple(found)
+
+
+def _forget() -> None:
+    """Forget what modules define and use, for one of them has changed."""
+    digest._definition.cache_clear()
+    digest._reached.cache_clear()
 
 
 def _module(module: str) -> digest.Module:
