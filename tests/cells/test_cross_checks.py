@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -13,11 +14,18 @@ from pertprobe.data.cells import ContextCells
 from pertprobe.data.findings import Finding
 from pertprobe.data.programs import Panel, Programs
 from pertprobe.models.names_in_cells import name_findings, one_member_each, same_inputs, without_twins
-from pertprobe.models.split_checks import split_findings
+from pertprobe.models.split_checks import of_another_file, split_findings
 from pertprobe.models.training_split import Split
 from pertprobe.models.under_control import under_control
 from pertprobe.workflow import census
-from pertprobe.workflow.census import context_findings, panel_findings, program_findings, regulon_findings, waived
+from pertprobe.workflow.census import (
+    context_findings,
+    panel_findings,
+    program_findings,
+    regulon_findings,
+    too_few_targets,
+    waived,
+)
 
 PERTURBATIONS = ("ctrl", *GENES[:4])
 
@@ -141,6 +149,35 @@ def test_the_regime_of_the_config_is_held_against_the_split(given, regime, level
     said = split(given, regime=regime)["regime"]
     assert said.level == level
     assert words in said.words
+
+
+@pytest.mark.parametrize(
+    ("given", "regime", "level"),
+    [
+        (Split(), "fewshot", "note"),
+        (Split(heldout={"b": frozenset(["G01"])}), "fewshot", "note"),
+        (Split(heldout={"a": frozenset(["G01"])}), "fewshot", "good"),
+        (Split(zeroshot=frozenset("a")), "zeroshot", "good"),
+        (Split(rows={("G01", "a"): True}), "fewshot", "good"),
+    ],
+)
+def test_a_few_shot_model_of_whose_context_nothing_is_held_out_is_noted(given, regime, level):
+    said = split(given, regime=regime)["split_holds_out"]
+    assert said.level == level
+    assert said.words == (
+        "its split holds out no perturbation of 'a': all count as trained there. Is that context meant?"
+        if level == "note"
+        else ""
+    )
+
+
+def test_a_split_that_is_not_the_directorys_own_is_noted_where_it_holds_out_others():
+    own, other = (Split(heldout={"a": frozenset(names), "b": frozenset("z")}) for names in (["G01"], ["G01", "G02"]))
+    said = of_another_file("models.m", own, other, "a")
+    assert (said.key, said.level) == ("models.m", "note")
+    assert "holds out others of 'a' than the one that is given: G02 of one alone" in said.words
+    assert of_another_file("models.m", own, other, "b").level == "good"
+    assert of_another_file("models.m", own, own, "a").words == ""
 
 
 def test_without_a_split_that_is_said():
@@ -282,6 +319,16 @@ def test_regulons_and_panels_that_name_no_gene_of_the_models_are_refused():
     assert panel_findings(asked, {"m": model()})[0].level == "fault"
 
 
+def test_regulons_of_which_no_regulator_has_enough_known_targets_are_noted():
+    edges = pd.DataFrame({"source": ["G01", "G01", "G02", "far"], "target": ["G03", "G04", "G03", "G05"]})
+    assert too_few_targets(edges, {"m": model()}, 2) == []
+    assert too_few_targets(edges, {}, 3) == []
+    (said,) = too_few_targets(edges, {"m": model()}, 3)
+    assert said.startswith("nothing can be asked of these regulons: none of 3 regulators has 3 targets that a model")
+    strangers = edges.assign(target=["x", "y", "z", "v"])
+    assert len(too_few_targets(strangers, {"m": model()}, 1)) == 1
+
+
 def test_files_of_a_state_directory_that_disagree_are_named(tmp_path, shared_path):
     import pickle
     import shutil
@@ -294,6 +341,11 @@ def test_files_of_a_state_directory_that_disagree_are_named(tmp_path, shared_pat
     (good,) = directory_findings("models.m", folder, load_state(folder))
     assert good.level == "good"
     dims = pickle.loads((folder / "var_dims.pkl").read_bytes())
+    same = dims | {"gene_names": [dims["gene_names"][0]] * len(dims["gene_names"])}
+    (folder / "var_dims.pkl").write_bytes(pickle.dumps(same))
+    (said,) = directory_findings("models.m", folder, load_state(folder))
+    assert said.level == "note"
+    assert f"gene_names: var_dims.pkl names {same['gene_names'][0]} more than once, and is not read for" in said.words
     dims["pert_names"] = dims["pert_names"][::-1]
     (folder / "var_dims.pkl").write_bytes(pickle.dumps(dims | {"output_dim": 7}))
     written = yaml.safe_load((folder / "config.yaml").read_text())

@@ -158,6 +158,13 @@ def test_scaling_factors_that_nothing_asks_for(tmp_path):
         read_sae(others)
 
 
+def test_a_k_without_an_architecture_is_refused(tmp_path):
+    w = drawn(*LINEAR)
+    with pytest.raises(PertprobeError, match="architecture is not said, but k is 3: 'topk' has a k, 'standard' none"):
+        read_sae(saelens(tmp_path / "a", w, architecture=None, k=3))
+    agrees(exactly(saelens(tmp_path / "b", w, architecture=None)), by_hand(w, relu(w)))
+
+
 @pytest.mark.parametrize("subtract", [True, False])
 @pytest.mark.parametrize("normalised", [True, "expected_average_only_in"])
 def test_inputs_scaled_in_training_are_folded_into_the_weights(tmp_path, subtract, normalised):

@@ -34,6 +34,7 @@ def split_findings(
         return
     yield _contexts_of_split(key, split, {*directory, *cell_contexts})
     yield _heldout_of_split(key, split, model)
+    yield _held_out_here(key, split, context, regime)
     yield _regime(key, split, context, regime, directory)
     if several := split.by_dataset.get(context):
         words = f"the split has {context} in several data sets ({listed(several)}): held out is what each leaves out, "
@@ -91,6 +92,27 @@ def _heldout_of_split(key: str, split: Split, model: "Model") -> Finding:
     )
     level = "good" if not unknown else "fault" if len(unknown) > MOSTLY * len(named) else "note"
     return Finding(key, "split_names", level, len(unknown), len(named), words if unknown else "")
+
+
+def _held_out_here(key: str, split: Split, context: str, regime: str) -> Finding:
+    """Return whether a split says of a few-shot model what it was not shown of its context."""
+    asked = regime == "fewshot" and split.rows is None and context not in split.by_dataset
+    if not asked or split.heldout.get(context):
+        return Finding(key, "split_holds_out", "good", 0, int(asked), "")
+    words = f"its split holds out no perturbation of '{context}': all count as trained there. Is that context meant?"
+    return Finding(key, "split_holds_out", "note", 1, 1, words)
+
+
+def of_another_file(key: str, own: Split, given: Split, context: str) -> Finding:
+    """Return whether the split that a config gives holds out of a context what the model's own directory says."""
+    apart = own.heldout.get(context, frozenset()) ^ given.heldout.get(context, frozenset())
+    if not apart:
+        return Finding(key, "split_of_directory", "good", 0, 1, "")
+    words = (
+        f"its directory has a split of its own, which holds out others of '{context}' than the one that is given: "
+        f"{listed(sorted(apart), 5)} of one alone. The one that is given counts. Is it the split of another model?"
+    )
+    return Finding(key, "split_of_directory", "note", 1, 1, words)
 
 
 def regime_of(split: Split, context: str, directory: Collection[str]) -> str:

@@ -8,6 +8,8 @@ from pertprobe.errors import PertprobeError, gathering, listed
 from pertprobe.probes.declaration import declared, probe_names
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pertprobe.data.cells import ContextCells
     from pertprobe.data.programs import Programs
     from pertprobe.models.base import Model
@@ -138,18 +140,21 @@ def _of_split(key: str, entry: Mapping[str, Any], model: "Model", source: Mappin
     from pertprobe.data.cells import context_source, perturbed_labels
     from pertprobe.models.by_agent import as_loaded
     from pertprobe.models.cards import own_split
-    from pertprobe.models.split_checks import split_findings
+    from pertprobe.models.split_checks import of_another_file, split_findings
     from pertprobe.models.split_file import read_split
 
-    path = entry.get("split") or own_split(entry["path"])
+    beside = own_split(entry["path"])
+    path = entry.get("split") or beside
     try:
-        split = read_split(path) if path else None
+        split, own = (read_split(each) if each else None for each in (path, beside))
     except PertprobeError:
         return  # said where splits are read
     contexts = perturbed_labels(source["path"], **context_source(source))["context"].unique()
     regime = entry.get("regime", "unknown")
     written = as_loaded(model)
     yield from split_findings(key, written, split, source["context"], regime, [str(name) for name in contexts])
+    if split and own and split.rows is None:
+        yield of_another_file(key, own, split, source["context"])
 
 
 def _under_control(
@@ -245,6 +250,19 @@ def regulon_findings(key: str, names: Iterable[str], models: Mapping[str, "Model
         yield Finding(key, "members", "fault", len(names), len(names), words)
     elif models:
         yield Finding(key, "members", "good", len(names) - n, len(names), "")
+
+
+def too_few_targets(signs: "pd.DataFrame", models: Mapping[str, "Model"], least: int) -> list[str]:
+    """Return a note where no model could be asked of a table of edges: who has as many targets as are needed.
+
+    `signs`: edges with the columns source and target; `least`: known targets that a regulator needs.
+    """
+    for model in models.values():
+        known = signs[signs.source.isin(model.genes) & signs.target.isin(model.output_genes)]
+        if (known.groupby("source").target.nunique() >= least).any():
+            return []
+    words = f"nothing can be asked of these regulons: none of {signs.source.nunique()} regulators has {least} targets "
+    return [f"{words}that a model knows. Give more edges, or lower min_targets"] if models else []
 
 
 def panel_findings(config: Config, models: Mapping[str, "Model"]) -> list[Finding]:

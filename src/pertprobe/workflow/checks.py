@@ -307,9 +307,9 @@ def _check_regulons(config: Config, models: Mapping[str, "Model"], faults: list[
         return {}
     from pertprobe.data.findings import faults_among
     from pertprobe.data.regulons import read_regulons
-    from pertprobe.workflow.census import regulon_findings
+    from pertprobe.workflow.census import regulon_findings, too_few_targets
 
-    found = {}
+    found, settings = {}, {probe.name: probe.default_settings | given for probe, given in asked_probes(config)}
     for key, path in files.items():
         if not readable(path):
             continue
@@ -317,7 +317,9 @@ def _check_regulons(config: Config, models: Mapping[str, "Model"], faults: list[
         with gathering(faults, f"{key}: "):
             edges = read_regulons(path, name)
             counts = {"n_edges": len(edges.signs), "n_regulators": int(edges.signs.source.nunique())}
-            found[name] = {"sha256": _hash(path), **counts, "notes": list(edges.notes)}
+            least = settings.get(key.split(".")[1], {}).get("min_targets", 1)
+            few = too_few_targets(edges.signs, models, least)
+            found[name] = {"sha256": _hash(path), **counts, "notes": [*edges.notes, *few]}
             faults += faults_among(regulon_findings(key, {*edges.signs.source, *edges.signs.target}, models))
     return found
 

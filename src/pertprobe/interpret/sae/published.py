@@ -99,6 +99,9 @@ def saelens(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tenso
         ),
         "finetuning_scaling_factor is true, but there is no tensor scaling_factor": said and not scaled,
         "there is a tensor scaling_factor, but finetuning_scaling_factor is not true": scaled and not (said or idle),
+        f"architecture is not said, but k is {k}: 'topk' has a k, 'standard' none": (
+            not config.get("architecture") and architecture == "standard" and k is not None
+        ),
     }
     raise_together([message for message, found in faults.items() if found], f"sae: {file}: ")
     _check_sizes(file, config, k if architecture == "topk" else None, architecture == "topk", tensors)

@@ -1,5 +1,6 @@
 """Files of a State model directory that name the same thing: each fact compared where two files have it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,11 @@ def directory_findings(key: str, directory: str | Path, model: StateModel) -> It
     wrong = [*_names("gene_names", dims.get("gene_names"), model.genes)] if _named(a, model) else []
     wrong += [*_names("pert_names", dims.get("pert_names"), _by_input(model))]
     wrong += [f"{fact}: {_as_said(each)}" for fact, each in sizes.items() if _differ(each)]
-    if twice := sorted({name for name in model.genes if model.genes.count(name) > 1}):
+    if twice := sorted(_twice(model.genes)):
         wrong.append(f"gene_names: {listed(twice, 5)} named twice, so that a column's gene is not told")
     odd = [f"{fact}: {_as_said(each)}" for fact, each in options.items() if _differ(each)]
+    if twice := sorted(_twice(dims.get("gene_names"))):
+        odd.append(f"gene_names: var_dims.pkl names {listed(twice, 5)} more than once, and is not read for them")
     theirs = {str(name) for name in dims.get("pert_names") or ()}
     if others := sorted({*model.perturbations} ^ theirs if theirs else ()):
         odd.append(
@@ -63,6 +66,11 @@ def _by_input(model: StateModel) -> list[str]:
     if features.shape[0] != features.shape[1] or not ((features != 0).sum(dim=1) == 1).all():
         return []
     return [model.perturbations[row] for row in features.argmax(dim=0).tolist()]
+
+
+def _twice(names: Sequence[Any] | None) -> set[str]:
+    """Return what a list names more than once."""
+    return {name for name, times in Counter(map(str, names or ())).items() if times > 1}
 
 
 def _differ(said: Said) -> bool:
