@@ -261,3 +261,21 @@ def test_an_autoencoder_of_the_wrong_width_is_refused_with_both_widths():
     check_width("joint", fitting, "m", model)
     with pytest.raises(PertprobeError, match=r"sae\.joint: its input is 6 wide, the hidden states of m 8"):
         check_width("joint", narrow, "m", model)
+
+
+BEGINNINGS = {
+    "nothing": b"",
+    "holes": b"\0" * 64,
+    "no header": (10).to_bytes(8, "little"),
+    "a header beyond the file": (2**40).to_bytes(8, "little") + b"{",
+    "a list": (2).to_bytes(8, "little") + b"[]",
+}
+
+
+@pytest.mark.parametrize("begins", BEGINNINGS.values(), ids=BEGINNINGS)
+def test_a_file_that_does_not_begin_as_safetensors_is_refused_before_it_is_mapped(tmp_path, begins, monkeypatch):
+    path = saelens(tmp_path / "a", tensors()) / "sae_weights.safetensors"
+    path.write_bytes(begins)
+    monkeypatch.setattr("pertprobe.readers.weights.load_file", lambda path: pytest.fail("it was mapped"))
+    with pytest.raises(PertprobeError, match="it does not begin with a header of safetensors"):
+        read_sae(path.parent)

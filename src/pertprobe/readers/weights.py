@@ -11,6 +11,8 @@ from torch import Tensor
 from pertprobe.errors import PertprobeError
 from pertprobe.readers.budget import refuse_pointer
 
+LONGEST_HEADER = 10**8
+"""Bytes of a header, as safetensors has it."""
 FLOATING = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -38,6 +40,16 @@ def read_safetensors(path: Path, name: str) -> dict[str, Tensor]:
     """
     try:
         refuse_pointer(path, name)
+        _check_header(path)
         return load_file(path)
     except UNREADABLE as error:
         raise PertprobeError(f"{name} cannot be read ({error}). Copy or download it again.") from None
+
+
+def _check_header(path: Path) -> None:
+    """Raise ValueError for a file that does not begin as one of safetensors: before any of it is mapped into memory."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        begins = file.read(1)
+    if begins != b"{" or not 2 <= length <= min(LONGEST_HEADER, path.stat().st_size - 8):
+        raise ValueError("it does not begin with a header of safetensors")
