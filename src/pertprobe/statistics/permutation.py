@@ -185,13 +185,18 @@ def stratified(
 
 
 def _refined(test: Test, null: Floats, drawn: Callable[[int], Floats] | None) -> Test:
-    """Return a test that no draw reaches with a smaller p: of more draws, or without them of the null's moments.
+    """Return a test that no draw reaches with a smaller p: of more draws, or without them of the null's moments."""
+    if drawn is None:
+        return by_moments(test)
+    more = _more(null, drawn)
+    return summary(test.estimate, more, inf, more.size)
 
-    The tail is the Pearson type III one (`moments.tail`), at least the p that as many further draws could give.
+
+def by_moments(test: Test) -> Test:
+    """Return a test that no draw reaches with the p that its null's moments tell.
+
+    The tail is the Pearson type III one (`moments.tail`), at least the p that `REFINED` times as many draws could give.
     """
-    if drawn is not None:
-        more = _more(null, drawn)
-        return summary(test.estimate, more, inf, more.size)
     foretold = tail(test.estimate, test.null_mean, test.null_sd, test.null_skewness)
     least = test.p_min / REFINED
     return test._replace(p=min(test.p, max(least, foretold)), p_min=least)
