@@ -10,13 +10,15 @@ from scipy.stats import spearmanr
 from tiny import GENES, MeanShift, cell_sets, profiles, random_state, rows_of, subject, to_measure, to_test
 
 from pertprobe import evidence
+from pertprobe.data.programs import Programs
 from pertprobe.errors import PertprobeError
 from pertprobe.interpret.knockouts import knocked_out
 from pertprobe.models.state.architecture import GeneDecoder
 from pertprobe.models.state.initialise import initial_parameters
 from pertprobe.models.state.model import StateModel
 from pertprobe.probes import delta_y, knockout, knockout_questions
-from pertprobe.probes.base import averaged
+from pertprobe.probes.base import TableInputs, averaged
+from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 
 SETTINGS = {"genes": "all", "by": "expression", "value": "zero", "perturbation": "control"}
@@ -359,3 +361,26 @@ def test_contexts_read_in_another_space_do_not_choose_the_knocked_out_genes():
     alone = to_measure(MeanShift(), own, settings=settings, contexts=(own,))
     beside = to_measure(MeanShift(), own, settings=settings, contexts=(own, embedded))
     assert knockout.units(beside) == knockout.units(alone)
+
+
+def test_the_table_of_genes_has_every_genes_r_with_itself_and_with_others():
+    ours, theirs = random_profiles(1), random_profiles(2, MANY[5:])
+    subjects = {"a": subject(ours), "b": subject(theirs), "c": subject(xr.Dataset())}
+    programs = Programs({"P": MANY[:8], "Q": MANY[6:8]})
+    inputs = TableInputs(subjects, programs, SETTINGS, [("a", "b"), ("a", "c")])
+    found = knockout.tables(inputs)["genes"]
+    assert list(found.columns) == declared("knockout").tables["names"]["genes"]
+    assert found.gene.tolist() == MANY[5:]
+    assert set(zip(found.model, found.reference, strict=True)) == {("a", "b")}
+    mine, other = (averaged(each, "shift").sel(perturbation=MANY[5:]).values for each in (ours, theirs))
+    r = spearmanr(mine, other, axis=1).statistic[: len(mine), len(mine) :]
+    np.testing.assert_allclose(found.r, np.diagonal(r), atol=1e-12)
+    np.testing.assert_allclose(found.r_others, (r.sum(axis=1) - np.diagonal(r)) / (len(r) - 1), atol=1e-12)
+    assert found.set_index("gene").programs[MANY[5:9]].tolist() == ["P", "P;Q", "P;Q", ""]
+
+
+def test_a_constant_profile_has_no_r_in_the_table_and_is_nobodys_other():
+    r = np.array([[0.5, 0.1, np.nan], [0.3, 0.7, np.nan], [np.nan, np.nan, np.nan]])
+    found = knockout.of_genes(r, np.array(["a", "b", "c"]), Programs({}))
+    assert found.r_others.tolist()[:2] == [0.1, 0.3]
+    assert found.loc[2, ["r", "r_others"]].isna().all()

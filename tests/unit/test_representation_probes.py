@@ -10,8 +10,9 @@ from pertprobe import evidence
 from pertprobe.calibration.table import at_most
 from pertprobe.calibration.world import answers_of
 from pertprobe.data.observed import similarity_reference
+from pertprobe.data.programs import Programs
 from pertprobe.probes import pert_embedding
-from pertprobe.probes.base import Subject
+from pertprobe.probes.base import Subject, TableInputs
 from pertprobe.probes.declaration import declared
 from pertprobe.probes.questions import ask
 from pertprobe.statistics.coherence import coherence
@@ -163,6 +164,30 @@ def test_the_share_of_neighbours_is_at_most_one_whatever_their_number(k):
     table = asked("pert_embedding", measured("pert_embedding", values), settings={"neighbours": k})
     near = rows_of(table, statistic="nearest_neighbours", program="planted").iloc[0]
     assert near.estimate == pytest.approx(1.0)
+
+
+def test_the_table_of_neighbours_names_everyones_nearest_and_what_holds_both():
+    values = codes()
+    subjects = {"a": subject(measured("pert_embedding", values)), "b": subject(xr.Dataset())}
+    inputs = TableInputs(subjects, Programs(PROGRAMS), {"neighbours": 3})
+    found = pert_embedding.tables(inputs)["neighbours"]
+    assert list(found.columns) == declared("pert_embedding").tables["names"]["neighbours"]
+    assert found.groupby("perturbation").neighbour.nunique().eq(3).all()
+    assert (found.model == "a").all()
+    cosines = pd.DataFrame(cosine_similarity(centred(values)), NAMES, NAMES)
+    for name, rows in found.groupby("perturbation"):
+        others = cosines.loc[name].drop(name).sort_values(ascending=False)
+        assert rows.neighbour.tolist() == others.index[:3].tolist()
+        np.testing.assert_allclose(rows.cosine, others.iloc[:3])
+        assert rows["rank"].tolist() == [1, 2, 3]
+    planted = {*PROGRAMS["planted"]}
+    assert (found.programs == "planted").equals(found.perturbation.isin(planted) & found.neighbour.isin(planted))
+
+
+def test_a_perturbation_without_others_has_no_neighbours():
+    alone = measured("pert_embedding", codes()[:1], NAMES[:1])
+    inputs = TableInputs({"a": subject(alone)}, Programs(PROGRAMS), {"neighbours": 3})
+    assert pert_embedding.tables(inputs)["neighbours"].empty
 
 
 def test_strong_perturbations_are_not_nearest_by_a_strength_that_is_seen_with_noise():

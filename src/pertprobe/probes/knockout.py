@@ -5,19 +5,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from pertprobe import evidence
+from pertprobe.data.programs import Programs
 from pertprobe.probes.base import (
     NOT_EVALUABLE,
     Drawing,
     Subject,
+    TableInputs,
     TestInputs,
     World,
     averaged,
     by_set,
     members,
     over_sets,
+    tabulated,
 )
 from pertprobe.probes.knockout_questions import (
     BEYOND,
@@ -25,6 +29,7 @@ from pertprobe.probes.knockout_questions import (
     agreement,
     beyond_rivals,
     coexpression_profiles,
+    correlations,
     shared,
 )
 from pertprobe.probes.knockout_worlds import drawn_knockouts
@@ -126,6 +131,31 @@ def _baselines(inputs: TestInputs, knocked_out: Sequence[str]) -> Iterator[Paire
     if all("correlation" in each for each in sides):
         profiles = [coexpression_profiles(each, knocked_out) for each in sides]
         yield _agreement(inputs, *shared(*profiles), COEXPRESSION)
+
+
+def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
+    """Return how each knocked-out gene agrees with itself between two contexts.
+
+    genes: model, reference, gene, r (Spearman of the mean shift over outputs, the silenced gene left out), r_others
+    (its mean with all other genes of the reference), programs that hold the gene, with semicolons between.
+    """
+    parts = []
+    for names, sides in inputs.paired("shift"):
+        profiles = shared(*(averaged(each.measurement, "shift") for each in sides))
+        parts.append(
+            of_genes(correlations(*profiles), profiles[0].perturbation.values, inputs.programs).assign(**names)
+        )
+    return tabulated("knockout", genes=parts)
+
+
+def of_genes(r: np.ndarray, genes: np.ndarray, programs: Programs) -> pd.DataFrame:
+    """Return r of every gene with itself and the mean of its others of a matrix r [gene, gene], nan where constant."""
+    known, own = ~np.isnan(r), np.diagonal(r)
+    known[np.diag_indices_from(known)] = False
+    sums, n = np.where(known, r, 0.0).sum(axis=1), known.sum(axis=1)
+    others = np.divide(sums, n, out=np.full(len(r), np.nan), where=n > 0)
+    held = [";".join(name for name, inside in programs.items() if gene in inside) for gene in genes]
+    return pd.DataFrame({"gene": genes, "r": own, "r_others": others, "programs": held})
 
 
 def null_world(draw: Drawing) -> World:

@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from pertprobe.data.programs import Programs
 from pertprobe.probes.base import (
     Drawing,
     MeasureInputs,
     Subject,
+    TableInputs,
     TestInputs,
     World,
+    tabulated,
 )
 from pertprobe.probes.questions import Coherence, Question, coherence_baselines
 from pertprobe.probes.similarity_questions import (
@@ -66,12 +70,16 @@ def questions(inputs: TestInputs) -> Iterator[Question]:
 
 def neighbours(similarity: np.ndarray, k: int) -> np.ndarray:
     """Return who is among whose k nearest, bool [P, P]; ties go to the earlier name."""
+    adjacent = np.zeros(similarity.shape, dtype=bool)
+    np.put_along_axis(adjacent, nearest(similarity, k), True, axis=1)
+    return adjacent
+
+
+def nearest(similarity: np.ndarray, k: int) -> np.ndarray:
+    """Return the places of everyone's k nearest [P, k], the nearest first; ties go to the earlier name."""
     others = similarity.copy()
     np.fill_diagonal(others, -np.inf)
-    nearest = np.argsort(-others, axis=1, kind="stable")[:, :k]
-    adjacent = np.zeros(similarity.shape, dtype=bool)
-    np.put_along_axis(adjacent, nearest, True, axis=1)
-    return adjacent
+    return np.argsort(-others, axis=1, kind="stable")[:, :k]
 
 
 def within_reach(similarity: np.ndarray, k: int) -> np.ndarray:
@@ -97,6 +105,31 @@ def _neighbours(inputs: TestInputs, profiles: xr.DataArray) -> Coherence:
     near = {"similarity": within_reach(similarity, k), "adjusted": within_reach(over_spread(apart), k)}
     how = {"scale": lambda n: (n - 1) / min(k, n - 1), "draws": lambda program: ("neighbours", program)}
     return Coherence(statistic="nearest_neighbours", names=names, strength=strength, **near, **how)
+
+
+def tables(inputs: TableInputs) -> dict[str, pd.DataFrame]:
+    """Return who is nearest to whom in each model's code.
+
+    neighbours: model, perturbation, rank (1: the nearest), neighbour, cosine (of codes less their mean), programs that
+    hold both, with semicolons between.
+    """
+    k, parts = inputs.settings["neighbours"], []
+    for model, each in inputs.measured("embedding").items():
+        found = neighbours_of_all(trained_profiles(each, "embedding"), k, inputs.programs)
+        parts.append(found.assign(model=model))
+    return tabulated("pert_embedding", neighbours=parts)
+
+
+def neighbours_of_all(profiles: xr.DataArray, k: int, programs: Programs) -> pd.DataFrame:
+    """Return the k nearest of every perturbation of profiles [perturbation, feature], a row each."""
+    names, similarity = profiles.perturbation.values, centred_cosine(profiles.values)
+    places = nearest(similarity, min(k, max(len(names) - 1, 0)))
+    first, rank = (each.ravel() for each in np.indices(places.shape))
+    near = pd.DataFrame({"perturbation": names[first], "rank": rank + 1, "neighbour": names[places.ravel()]})
+    held = {name: frozenset(inside) for name, inside in programs.items()}
+    pairs = map(frozenset, zip(near.perturbation, near.neighbour, strict=True))
+    both = [";".join(name for name, inside in held.items() if pair <= inside) for pair in pairs]
+    return near.assign(cosine=similarity[first, places.ravel()], programs=both)
 
 
 def null_world(draw: Drawing) -> World:
