@@ -14,8 +14,8 @@ from pertprobe.data.cells import ContextCells
 from pertprobe.data.findings import Finding
 from pertprobe.data.programs import Panel, Programs
 from pertprobe.models.names_in_cells import name_findings, one_member_each, same_inputs, without_twins
-from pertprobe.models.split_checks import of_another_file, split_findings
-from pertprobe.models.training_split import Split
+from pertprobe.models.split_checks import beside_own_split, split_findings
+from pertprobe.models.training_split import Split, split_toml
 from pertprobe.models.under_control import under_control
 from pertprobe.workflow import census
 from pertprobe.workflow.census import (
@@ -171,13 +171,19 @@ def test_a_few_shot_model_of_whose_context_nothing_is_held_out_is_noted(given, r
     )
 
 
-def test_a_split_that_is_not_the_directorys_own_is_noted_where_it_holds_out_others():
-    own, other = (Split(heldout={"a": frozenset(names), "b": frozenset("z")}) for names in (["G01"], ["G01", "G02"]))
-    said = of_another_file("models.m", own, other, "a")
-    assert (said.key, said.level) == ("models.m", "note")
+def test_a_split_that_is_not_the_directorys_own_is_noted_where_it_holds_out_others(tmp_path):
+    path = tmp_path / "split.toml"
+    path.write_text(split_toml(tmp_path / "d.h5ad", "a", "fewshot", ["G01"]))
+    other = Split(heldout={"a": frozenset(["G01", "G02"])})
+    said = beside_own_split("models.m", path, other, "a")
+    assert (said.key, said.what, said.level) == ("models.m", "split_of_directory", "note")
     assert "holds out others of 'a' than the one that is given: G02 of one alone" in said.words
-    assert of_another_file("models.m", own, other, "b").level == "good"
-    assert of_another_file("models.m", own, own, "a").words == ""
+    assert beside_own_split("models.m", path, Split(heldout={"a": frozenset(["G01"])}), "a").level == "good"
+    assert beside_own_split("models.m", None, other, "a").level == "good"
+    path.write_text("[training")
+    said = beside_own_split("models.m", path, other, "a")
+    assert said.level == "note"
+    assert said.words.startswith("the split in its directory cannot be read, and the one that is given counts (")
 
 
 def test_without_a_split_that_is_said():

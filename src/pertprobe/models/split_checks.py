@@ -1,10 +1,12 @@
 """What a model was trained on, as its directory, its split and its cells each say it: where they disagree."""
 
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pertprobe.data.findings import Finding
-from pertprobe.errors import listed, meant, nearest
+from pertprobe.errors import PertprobeError, listed, meant, nearest
+from pertprobe.models.split_file import read_split
 from pertprobe.models.training_split import Split
 
 if TYPE_CHECKING:
@@ -103,16 +105,28 @@ def _held_out_here(key: str, split: Split, context: str, regime: str) -> Finding
     return Finding(key, "split_holds_out", "note", 1, 1, words)
 
 
-def of_another_file(key: str, own: Split, given: Split, context: str) -> Finding:
-    """Return whether the split that a config gives holds out of a context what the model's own directory says."""
-    apart = own.heldout.get(context, frozenset()) ^ given.heldout.get(context, frozenset())
-    if not apart:
-        return Finding(key, "split_of_directory", "good", 0, 1, "")
+def beside_own_split(key: str, path: Path | None, given: Split, context: str) -> Finding:
+    """Return whether the split that a config gives holds out of a context what the model's directory itself says.
+
+    `path`: the directory's own split; None where it has none.
+    """
+    good = Finding(key, "split_of_directory", "good", 0, 1, "")
+    note = good._replace(level="note", n=1)
+    if path is None:
+        return good
+    try:
+        own = read_split(path)
+    except PertprobeError as error:
+        return note._replace(
+            words=f"the split in its directory cannot be read, and the one that is given counts ({error})"
+        )
+    if not (apart := sorted(own.heldout.get(context, frozenset()) ^ given.heldout.get(context, frozenset()))):
+        return good
     words = (
         f"its directory has a split of its own, which holds out others of '{context}' than the one that is given: "
-        f"{listed(sorted(apart), 5)} of one alone. The one that is given counts. Is it the split of another model?"
+        f"{listed(apart, 5)} of one alone. The one that is given counts. Is it the split of another model?"
     )
-    return Finding(key, "split_of_directory", "note", 1, 1, words)
+    return note._replace(words=words)
 
 
 def regime_of(split: Split, context: str, directory: Collection[str]) -> str:

@@ -140,21 +140,20 @@ def _of_split(key: str, entry: Mapping[str, Any], model: "Model", source: Mappin
     from pertprobe.data.cells import context_source, perturbed_labels
     from pertprobe.models.by_agent import as_loaded
     from pertprobe.models.cards import own_split
-    from pertprobe.models.split_checks import of_another_file, split_findings
+    from pertprobe.models.split_checks import beside_own_split, split_findings
     from pertprobe.models.split_file import read_split
 
-    beside = own_split(entry["path"])
-    path = entry.get("split") or beside
+    path = entry.get("split") or own_split(entry["path"])
     try:
-        split, own = (read_split(each) if each else None for each in (path, beside))
+        split = read_split(path) if path else None
     except PertprobeError:
         return  # said where splits are read
     contexts = perturbed_labels(source["path"], **context_source(source))["context"].unique()
     regime = entry.get("regime", "unknown")
     written = as_loaded(model)
     yield from split_findings(key, written, split, source["context"], regime, [str(name) for name in contexts])
-    if split and own and split.rows is None:
-        yield of_another_file(key, own, split, source["context"])
+    if split and split.rows is None and entry.get("split"):
+        yield beside_own_split(key, own_split(entry["path"]), split, source["context"])
 
 
 def _under_control(

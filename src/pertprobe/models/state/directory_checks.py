@@ -68,9 +68,10 @@ def _by_input(model: StateModel) -> list[str]:
     return [model.perturbations[row] for row in features.argmax(dim=0).tolist()]
 
 
-def _twice(names: Sequence[Any] | None) -> set[str]:
-    """Return what a list names more than once."""
-    return {name for name, times in Counter(map(str, names or ())).items() if times > 1}
+def _twice(names: Any) -> set[str]:
+    """Return what a list names more than once; nothing of what is no list."""
+    listed_names = () if names is None or isinstance(names, str | bytes) or not hasattr(names, "__iter__") else names
+    return {name for name, times in Counter(map(str, listed_names)).items() if times > 1}
 
 
 def _differ(said: Said) -> bool:
@@ -103,7 +104,7 @@ def _as_said(said: Said) -> str:
 
 def _names(fact: str, written: Sequence[Any] | None, read: Sequence[str]) -> Iterator[str]:
     """Yield where two lists name the same things in another order; lists of other things are not compared."""
-    names = [str(name) for name in written or ()]
+    names = [] if written is None else [str(name) for name in written]
     if names == [*read] or {*names} != {*read}:
         return
     odd = [(one, other) for one, other in zip(names, read, strict=False) if one != other]
