@@ -305,9 +305,9 @@ def copies_for(probe):
     return COPIES if probe in OF_CONTROLS else {}
 
 
-def tables_of(probe):
-    """Return the paths of a probe's further tables, in order of their names."""
-    return every(f"tables/{probe}/{{name}}.tsv", name=sorted(PROBES[probe].tables["names"]))
+def tables_of(probe, names=None):
+    """Return the paths of a probe's further tables, in order of their names; of those named, if any are."""
+    return every(f"tables/{probe}/{{name}}.tsv", name=sorted(PROBES[probe].tables["names"]) if names is None else names)
 
 
 def products_of(probe):

@@ -145,7 +145,7 @@ rule draw:
         evidence="<results>/evidence/{probe}.tsv",
         measurements=lambda wildcards: measurements_of(wildcards.probe),
         programs=PROGRAM_FILES,
-        tables=lambda wildcards: tables_of(wildcards.probe),
+        tables=lambda wildcards: tables_of(wildcards.probe, PROBES[wildcards.probe].drawn_tables),
         style=STYLE,
     output:
         figure("{probe}"),
@@ -158,7 +158,7 @@ rule draw:
         given=content(PROGRAM_FILES, STYLE),
         given_up=given_up("draw/{probe}"),
         models=list(MODELS),
-        tables=lambda wildcards: sorted(PROBES[wildcards.probe].tables["names"]),
+        tables=lambda wildcards: PROBES[wildcards.probe].drawn_tables,
         question=question,
         thresholds=lambda wildcards: config["thresholds"].get(wildcards.probe, []),
         ranges=lambda wildcards: PROBES[wildcards.probe].ranges,

@@ -20,6 +20,8 @@ TESTED = JUDGING + Counter(["draw_controls", "scorecard", "draw_scorecard"])
 """What follows any change of the evidence."""
 DERIVING = Counter(measure_derived=1)
 """Of one probe: the models planted beside all models."""
+TABULATING = Counter(["tabulate_knockout", "tabulate_pert_embedding"])
+"""Of the probes that have further tables."""
 MEASURING = Counter(measure=3, gather=3, rank_targeted_jacobian=3)
 PROBES = ("sae_features", "pert_embedding", "targeted_jacobian", "knockout")
 
@@ -78,7 +80,8 @@ COPYING = Counter(measure=12, gather=12, spaces=1)
 @pytest.mark.parametrize("controls", [{"redrawn": 3}, {"cascade": False}], ids=str)
 def test_other_copies_measure_again_what_has_copies_and_no_more(demo, controls):
     plan = demo.plan(tiny() | {"controls": tiny()["controls"] | controls})
-    assert plan.jobs == TESTED + times(4, TESTING) + COMPARING + COPYING + Counter(rank_targeted_jacobian=3)
+    again = COPYING + TABULATING + Counter(rank_targeted_jacobian=3)
+    assert plan.jobs == TESTED + times(4, TESTING) + COMPARING + again
     assert of_probes(plan, "measurements") == set(PROBES)  # not delta_y
     assert not any("derived" in name for name in plan.outputs)
 
@@ -97,7 +100,7 @@ def test_other_limits_of_programs_measure_no_model_again(demo):
     config = tiny()
     config["programs"]["min_perturbations"] = 2
     plan = demo.plan(config)
-    own = Counter(program_quality=3, evaluability=1)
+    own = TABULATING + Counter(program_quality=3, evaluability=1)
     assert plan.jobs == TESTED + times(4, TESTING + DERIVING) + COMPARING + RECHECKING + own
 
 
@@ -121,7 +124,7 @@ def test_a_changed_setting_of_one_probe_leaves_the_others_alone(demo):
     config = tiny()
     config["probes"]["knockout"]["value"] = "mean"
     plan = demo.plan(config)
-    again = Counter(compare=1, measure=3, gather=3, spaces=1, rivals=1)
+    again = Counter(compare=1, measure=3, gather=3, spaces=1, rivals=1, tabulate_knockout=1)
     assert plan.jobs == TESTED + TESTING + DERIVING + again
     assert of_probes(plan, "evidence") == {"knockout"}
 
@@ -152,7 +155,7 @@ def test_a_changed_gene_set_file_trains_and_measures_no_model_again(finished):
     path.write_text(path.read_text() + "another\tplanted\tg001\tg004\tg007\n")
     made.record([path], finished.results)  # as if a job had made it: what is changed by hand is damaged
     plan = finished.plan(tiny())
-    own = Counter(program_quality=3, evaluability=1, quality_page=1, spaces=1)
+    own = TABULATING + Counter(program_quality=3, evaluability=1, quality_page=1, spaces=1)
     assert (
         plan.jobs == TESTED + times(4, TESTING + DERIVING) + COMPARING + own
     )  # a file that the run made is not checked

@@ -100,6 +100,11 @@ class Declaration:
         return self.statistics[self.primary].get("compared_in", self.primary)
 
     @property
+    def drawn_tables(self) -> list[str]:
+        """Its further tables that its figure is drawn from, sorted."""
+        return sorted(self.tables["names"]) if self.tables["drawn"] else []
+
+    @property
     def asks_copies(self) -> bool:
         """Whether its default thresholds compare with untrained copies."""
         return any(map(of_copies, self.thresholds))

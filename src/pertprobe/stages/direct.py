@@ -66,7 +66,7 @@ class Probed:
         """Draw what the run would; raises PertprobeError for a figure that is made of a run's further tables."""
         from pertprobe.plots import DrawInputs, within
 
-        if tables := self.declaration.tables["names"]:
+        if tables := self.declaration.drawn_tables:
             raise PertprobeError(
                 f"{self.declaration.name}: its figure is drawn from tables of a run ({listed(tables)})"
             )
