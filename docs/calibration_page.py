@@ -1,6 +1,7 @@
-"""Write docs/calibration.md from the table that `make calibration` made."""
+"""Write docs/calibration.md from the parts that `make calibration` made."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from math import nan
@@ -9,11 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from pertprobe.calibration import foreign, planted, statelike, table, trained, untrained
+from pertprobe.calibration import foreign, parts, planted, statelike, table, trained, untrained
 from pertprobe.calibration.nulls import CEILING, RANDOMISED, SUPER
+from pertprobe.workflow.config import fill_in, whole_schema
 
 HERE = Path(__file__).parent
-TABLE = HERE.parent / "results" / "calibration" / "calibration.tsv"
+FOLDER = HERE.parent / "results" / "calibration"
+SCHEMA = HERE.parent / "config" / "schema.yaml"
 POOLED = ", all programs"
 """End of a setting in which programs of all sizes are counted together."""
 WORLDS = [words for words, *_ in foreign.WORLDS.values()]
@@ -21,16 +24,36 @@ SHOWN = [(4, 1), (4, 2), (4, 3), (15, 1), (15, 2), (15, 3)]
 """Members and d of the power that is shown."""
 TITLE = """# What the calibration found
 
-*Written by `make calibration` from its table `results/calibration/calibration.tsv`, which has every figure with its
-seeds. What is counted, and the bounds: [methods](methods.md#calibration).*
+*Written by `make calibration`, whose table `results/calibration/calibration.tsv` has every figure with its seeds.
+What is counted, and the bounds: [methods](methods.md#calibration).*
 """
 
 
-def page(rows: pd.DataFrame) -> str:
-    """Return the page that tells a table of the calibration."""
+def page(rows: pd.DataFrame, missing: Sequence[str] = ()) -> str:
+    """Return the page that tells a table of the calibration; `missing` are parts of it that were not made."""
     whole = rows[rows.seed == ""]
-    parts = (_summary, _answers, _nulls, _power, _models)
-    return "\n\n".join([TITLE.rstrip(), *(text for part in parts for text in part(whole))]) + "\n"
+    sections = (_summary, _answers, _nulls, _power, _models)
+    texts = [TITLE.rstrip(), *_missing(missing), *(text for section in sections for text in section(whole))]
+    return "\n\n".join(texts) + "\n"
+
+
+def _missing(names: Sequence[str]) -> Iterator[str]:
+    """Yield which parts were not made, those of one kind together."""
+    if names:
+        kinds = Counter(name.partition("-")[0] for name in names)
+        told = ", ".join(
+            f"`{kind}`" + (f" ({times} seeds or worlds)" if times > 1 else "") for kind, times in kinds.items()
+        )
+        yield f"**Not made yet**, and without figures below: {told}."
+
+
+def made(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table of all parts in a folder of results, and the names of parts that are not there."""
+    config: dict[str, Any] = {"calibration": {}}
+    fill_in(config, whole_schema(SCHEMA))
+    paths = {name: folder / "parts" / f"{name}.tsv" for name in parts.names(config["calibration"])}
+    found = [table.read(path) for path in paths.values() if path.is_file()]
+    return table.gathered(found), [name for name, path in paths.items() if not path.is_file()]
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
@@ -123,5 +146,5 @@ def _models(rows: pd.DataFrame) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else TABLE
-    (HERE / "calibration.md").write_text(page(table.read(path)), encoding="utf-8")
+    results = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    (HERE / "calibration.md").write_text(page(*made(results)), encoding="utf-8")

@@ -65,3 +65,18 @@ def test_a_calibration_that_keeps_all_bounds_lists_none(monkeypatch):
     kept = calibration_page.page(table.frame([row for row in ROWS if row["holds"] is not False]))
     assert "of 9 figures with a bound 9 keep it" in kept
     assert "Outside of their bounds" not in kept
+    assert "Not made yet" not in kept
+
+
+def test_parts_that_were_not_made_are_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    import calibration_page
+
+    (tmp_path / "parts").mkdir()
+    table.write(table.frame(ROWS[:3]), tmp_path / "parts" / "nulls_knockout-00.tsv")
+    rows, missing = calibration_page.made(tmp_path)
+    assert len(rows) == 3
+    assert "nulls_knockout-00" not in missing
+    assert {"nulls_knockout-01", "foreign-19", "ceiling"} <= {*missing}
+    told = calibration_page.page(rows, ["foreign-00", "foreign-01", "ceiling"])
+    assert "**Not made yet**, and without figures below: `foreign` (2 seeds or worlds), `ceiling`." in told
