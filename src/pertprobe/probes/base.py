@@ -318,6 +318,15 @@ def tabulated(probe: str, **parts: Sequence[pd.DataFrame]) -> dict[str, pd.DataF
     return {name: stacked(each, columns[name]) for name, each in parts.items()}
 
 
+def holders(programs: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return each name that programs hold -> those that hold it, in their order."""
+    found: dict[str, list[str]] = {}
+    for program, names in programs.items():
+        for name in dict.fromkeys(names):
+            found.setdefault(name, []).append(program)
+    return found
+
+
 def stacked(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """Return tables below each other with these columns; none of them is a table without rows."""
     return pd.concat(parts, ignore_index=True)[list(columns)] if parts else pd.DataFrame(columns=list(columns))

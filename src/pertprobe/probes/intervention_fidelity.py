@@ -24,6 +24,7 @@ from pertprobe.probes.base import (
     TestInputs,
     World,
     averaged,
+    holders,
     members,
     tabulated,
 )
@@ -238,7 +239,8 @@ def by_gene(found: Profiles, programs: Mapping[str, Sequence[str]]) -> pd.DataFr
     seen = without_shared(found.observed)
     rivals = [contrasts(matched_beyond(each, seen, found.own), found.groups, every) for each in found.rivals]
     columns["strongest_rival"] = max(rivals, key=np.mean)
-    listed = [", ".join(name for name, inside in programs.items() if gene in inside) for gene in found.genes]
+    held = holders(programs)
+    listed = [", ".join(held.get(gene, ())) for gene in found.genes]
     return pd.DataFrame({"gene": found.genes, "programs": listed, **columns})
 
 

@@ -19,6 +19,7 @@ from pertprobe.probes.base import (
     World,
     averaged,
     by_set,
+    holders,
     members,
     over_sets,
     tabulated,
@@ -154,8 +155,9 @@ def of_genes(r: np.ndarray, genes: np.ndarray, programs: Programs) -> pd.DataFra
     known[np.diag_indices_from(known)] = False
     sums, n = np.where(known, r, 0.0).sum(axis=1), known.sum(axis=1)
     others = np.divide(sums, n, out=np.full(len(r), np.nan), where=n > 0)
-    held = [";".join(name for name, inside in programs.items() if gene in inside) for gene in genes]
-    return pd.DataFrame({"gene": genes, "r": own, "r_others": others, "programs": held})
+    held = holders(programs)
+    listed = [";".join(held.get(gene, ())) for gene in genes]
+    return pd.DataFrame({"gene": genes, "r": own, "r_others": others, "programs": listed})
 
 
 def null_world(draw: Drawing) -> World:

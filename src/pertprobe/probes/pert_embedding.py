@@ -15,6 +15,7 @@ from pertprobe.probes.base import (
     TableInputs,
     TestInputs,
     World,
+    holders,
     tabulated,
 )
 from pertprobe.probes.questions import Coherence, Question, coherence_baselines
@@ -23,6 +24,7 @@ from pertprobe.probes.similarity_questions import (
     coherences,
     consistency,
     matched_cosine,
+    nearest,
     trained_profiles,
 )
 from pertprobe.probes.work import Sizes, Work
@@ -75,13 +77,6 @@ def neighbours(similarity: np.ndarray, k: int) -> np.ndarray:
     return adjacent
 
 
-def nearest(similarity: np.ndarray, k: int) -> np.ndarray:
-    """Return the places of everyone's k nearest [P, k], the nearest first; ties go to the earlier name."""
-    others = similarity.copy()
-    np.fill_diagonal(others, -np.inf)
-    return np.argsort(-others, axis=1, kind="stable")[:, :k]
-
-
 def within_reach(similarity: np.ndarray, k: int) -> np.ndarray:
     """Return how many of the two are among the other's k nearest, halved: 0, 0.5 or 1 [P, P]."""
     adjacent = neighbours(similarity, k).astype(float)
@@ -126,9 +121,8 @@ def neighbours_of_all(profiles: xr.DataArray, k: int, programs: Programs) -> pd.
     places = nearest(similarity, min(k, max(len(names) - 1, 0)))
     first, rank = (each.ravel() for each in np.indices(places.shape))
     near = pd.DataFrame({"perturbation": names[first], "rank": rank + 1, "neighbour": names[places.ravel()]})
-    held = {name: frozenset(inside) for name, inside in programs.items()}
-    pairs = map(frozenset, zip(near.perturbation, near.neighbour, strict=True))
-    both = [";".join(name for name, inside in held.items() if pair <= inside) for pair in pairs]
+    held, pairs = holders(programs), zip(near.perturbation, near.neighbour, strict=True)
+    both = [";".join(each for each in held.get(one, ()) if each in held.get(other, ())) for one, other in pairs]
     return near.assign(cosine=similarity[first, places.ravel()], programs=both)
 
 

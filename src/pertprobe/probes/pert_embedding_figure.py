@@ -32,7 +32,7 @@ from pertprobe.plots import (
     text_width,
 )
 from pertprobe.probes.base import averaged, members
-from pertprobe.probes.similarity_questions import centred_cosine
+from pertprobe.probes.similarity_questions import centred_cosine, nearest
 
 PROGRAMS, MAPPED, OF_EACH = 18, 24, 8
 """Most programs beside their nulls; most rows of the map of neighbours; most members of one program in it."""
@@ -120,14 +120,13 @@ def _neighbours(inputs: DrawInputs, model: str, programs: Sequence[str]) -> pd.D
     """Return the k nearest of each member of these programs, the columns TABLE; ties go to the earlier name."""
     profiles = averaged(inputs.measurements[model], "embedding")
     names, similarity = profiles.perturbation.values, centred_cosine(profiles.values)
-    k, rows = min(inputs.question["settings"]["neighbours"], len(names) - 1), []
+    places, rows = nearest(similarity, min(inputs.question["settings"]["neighbours"], len(names) - 1)), []
     for program in programs:
         inside = set(inputs.programs[program])
         for i in members(names, inside):
-            nearest = [j for j in np.argsort(-similarity[i], kind="stable")[: k + 1] if j != i][:k]
             rows += [
                 (program, names[i], rank, names[j], similarity[i, j], names[j] in inside)
-                for rank, j in enumerate(nearest)
+                for rank, j in enumerate(places[i])
             ]
     return pd.DataFrame(rows, columns=TABLE)
 

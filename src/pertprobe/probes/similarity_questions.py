@@ -66,6 +66,13 @@ def in_order_of(ours: xr.DataArray, theirs: xr.DataArray) -> xr.DataArray:
     return theirs.sel({axis: names}) if set(names) == set(others) else theirs
 
 
+def nearest(similarity: np.ndarray, k: int) -> np.ndarray:
+    """Return the places of everyone's k nearest [P, k], the nearest first; ties go to the earlier name."""
+    others = similarity.copy()
+    np.fill_diagonal(others, -np.inf)
+    return np.argsort(-others, axis=1, kind="stable")[:, :k]
+
+
 def centred_cosine(profiles: np.ndarray) -> np.ndarray:
     """Return the cosines [P, P] of profiles [P, F] without their mean."""
     return cosine_similarity(centred(profiles))

@@ -123,14 +123,14 @@ def verdicts(
         mine = table[table.probe == probe]
         asked = mine[(mine.role == SUBJECT) & (mine.statistic == primary.get(probe))]
         alpha = _reachable(asked, conditions)
-        copied = set(mine[mine.role.isin(REDRAWN)].model) if probe in with_copies else set(asked.model)
+        alone = set(asked.model) - set(mine[mine.role.isin(REDRAWN)].model) if probe in with_copies else set()
         for row in asked.to_dict("records"):
             judged = judge(row, conditions, alpha, interest, common=probe in common)
             planted = _planted(row, mine[mine.statistic == controlled[probe]])
             controls = {f"{role}_control": _answer(role, planted.get(role), conditions) for role in CONTROL_WORDS}
             share = _found(planted.get("planted"), strictest(conditions, alpha), interest)
             judged = _beside_control(judged, controls["planted_control"], share)
-            if judged.verdict == PASS and row["model"] not in copied:
+            if judged.verdict == PASS and row["model"] in alone:
                 judged = judged._replace(reason=joined(NOT_COMPARED, judged.reason))
             controls["planted_found"] = share
             rows.append(_verdict(row, judged, conditions, controls, truth or {}))

@@ -30,7 +30,7 @@ DOOR = "PERTPROBE_WARM"
 LOADED = (
     *("torch", "pandas", "xarray", "h5netcdf", "anndata", "scipy.stats", "matplotlib.figure", "jsonschema"),
     *("snakemake.script", "sklearn.decomposition", "matplotlib.backends.backend_pdf"),
-    # What torch loads at the first derivative: more than a second of each job that takes one.
+    # What torch loads at the first derivative that a job takes.
     *("torch._dynamo", "torch._decomp.decompositions_for_jvp"),
 )
 """What is loaded for all jobs."""

@@ -1,10 +1,12 @@
 """Files of a State model directory that name the same thing: each fact compared where two files have it."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pertprobe.data.cell_sets import repeated
 from pertprobe.data.findings import Finding
 from pertprobe.errors import listed
 from pertprobe.models.state.architecture import StateArchitecture
@@ -40,10 +42,10 @@ def directory_findings(key: str, directory: str | Path, model: StateModel) -> It
     wrong = [*_names("gene_names", dims.get("gene_names"), model.genes)] if _named(a, model) else []
     wrong += [*_names("pert_names", dims.get("pert_names"), _by_input(model))]
     wrong += [f"{fact}: {_as_said(each)}" for fact, each in sizes.items() if _differ(each)]
-    if twice := sorted(_twice(model.genes)):
+    if twice := _twice(model.genes):
         wrong.append(f"gene_names: {listed(twice, 5)} named twice, so that a column's gene is not told")
     odd = [f"{fact}: {_as_said(each)}" for fact, each in options.items() if _differ(each)]
-    if twice := sorted(_twice(dims.get("gene_names"))):
+    if twice := _twice(dims.get("gene_names")):
         odd.append(f"gene_names: var_dims.pkl names {listed(twice, 5)} more than once, and is not read for them")
     theirs = {str(name) for name in dims.get("pert_names") or ()}
     if others := sorted({*model.perturbations} ^ theirs if theirs else ()):
@@ -68,10 +70,9 @@ def _by_input(model: StateModel) -> list[str]:
     return [model.perturbations[row] for row in features.argmax(dim=0).tolist()]
 
 
-def _twice(names: Any) -> set[str]:
-    """Return what a list names more than once; nothing of what is no list."""
-    listed_names = () if names is None or isinstance(names, str | bytes) or not hasattr(names, "__iter__") else names
-    return {name for name, times in Counter(map(str, listed_names)).items() if times > 1}
+def _twice(names: Any) -> list[str]:
+    """Return what a list names more than once, sorted; nothing of what is no list."""
+    return repeated(np.array([*map(str, names)])) if isinstance(names, list | tuple | np.ndarray) else []
 
 
 def _differ(said: Said) -> bool:
